@@ -1,0 +1,2 @@
+//! rejoin on the command line.
+fn main() {}

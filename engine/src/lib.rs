@@ -1,0 +1,13 @@
+//! rejoin: an offline-first store of Automerge documents in one SQLite file, synced without conflict.
+
+pub mod fence;
+pub mod planted;
+pub mod wire;
+
+mod action;
+mod ids;
+mod message;
+
+pub use action::Action;
+pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
+pub use message::Message;

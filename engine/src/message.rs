@@ -1,0 +1,66 @@
+//! The small JSON object in a change's commit message: which action made it, and who.
+
+use automerge::ChangeHash;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a change says of itself. Keys this release does not know are kept.
+///
+/// ```
+/// use rejoin::Message;
+/// let m = Message::of_action("set").by(Some("ada"));
+/// assert_eq!(m.encode(), r#"{"a":"set","by":"ada"}"#);
+/// assert_eq!(Message::decode(Some(&m.encode())), m);
+/// assert_eq!(Message::decode(Some("free text from another program")), Message::default());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The action's type.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The version of the action's slice, where it is not 1.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The author, where one is set.
+    #[serde(rename = "by", default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The payload, for slices that ask for it: it costs its own size in every replica and at the server.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
+    /// The hash this change had before it was rewritten after a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
+    /// What other releases wrote.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Message {
+    /// The message of a change made by an action of this type.
+    pub fn of_action(action: &str) -> Self {
+        Self { action: Some(action.to_owned()), ..Self::default() }
+    }
+
+    /// With this author.
+    #[must_use]
+    pub fn by(mut self, author: Option<&str>) -> Self {
+        self.author = author.map(str::to_owned);
+        self
+    }
+
+    /// Reads a commit message; one that is no such object (another program's) says nothing.
+    pub fn decode(text: Option<&str>) -> Self {
+        text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
+    }
+
+    /// The text for the commit.
+    pub fn encode(&self) -> String {
+        // A struct of strings, numbers and JSON values with string keys always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The hash named by `was`, where it is one.
+    pub fn was(&self) -> Option<ChangeHash> {
+        self.was.as_deref()?.parse().ok()
+    }
+}

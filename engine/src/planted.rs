@@ -1,0 +1,47 @@
+//! Known bugs that a test can switch on, in the code that ships, to see that the simulator finds them.
+//! Without the feature `planted-bugs` every switch is a constant `false` and costs nothing.
+
+/// A bug to plant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bug {
+    /// The queue row is written in another transaction than its change (breaks invariant 1).
+    QueueRowApart,
+    /// The cursor is stored before the changes it counts (breaks invariant 4).
+    CursorBeforeCommit,
+    /// A queue row goes when the change was accepted, before the cursor covers it (breaks invariant 2).
+    RowGoneEarly,
+    /// One bad change fails the whole batch (breaks invariant 6).
+    BadChangeFailsBatch,
+    /// Any reply with status 200 acknowledges (breaks invariant 2).
+    AnyOkAcknowledges,
+    /// A dispatch during an upload does not wake the sync again (breaks liveness).
+    LostWakeUp,
+    /// A snapshot claims a position past a change that it leaves out (breaks invariant 10).
+    SnapshotPastHole,
+    /// After a fork the actions are dispatched again instead of being rewritten (breaks invariant 5).
+    DispatchAgainAfterFork,
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches one bug on for this thread, or all off.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.with(|p| p.set(bug));
+}
+
+/// Whether `bug` is switched on for this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.with(|p| p.get() == Some(bug))
+}
+
+/// Whether `bug` is switched on: never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is_planted(_bug: Bug) -> bool {
+    false
+}

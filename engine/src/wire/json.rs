@@ -1,0 +1,107 @@
+use serde::{Deserialize, Serialize};
+
+use crate::fence::RefusalCode;
+
+/// What a push is answered with as JSON. What is not in `rejected` is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushReply {
+    /// Moved only over changes that this request carried; `None` while that is the beginning.
+    pub cursor: Option<String>,
+    /// The end of the log.
+    pub end: Option<String>,
+    /// How many were new.
+    pub accepted: u64,
+    /// How many were held already.
+    pub duplicate: u64,
+    /// The log's heads, hex.
+    pub heads: Vec<String>,
+    /// What was not stored, and why.
+    pub rejected: Vec<Rejected>,
+}
+
+/// One change that a push did not store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Its hash, hex: computed, not claimed.
+    pub hash: String,
+    /// Why, in a word that stays.
+    pub code: RefusalCode,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// For `missing-dependency`: which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+/// The question of `POST …/missing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingRequest {
+    /// Hashes, hex.
+    pub hashes: Vec<String>,
+}
+
+/// The answer of `POST …/missing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingReply {
+    /// Which of the hashes the server lacks.
+    pub hashes: Vec<String>,
+    /// The log's heads.
+    pub heads: Vec<String>,
+}
+
+/// `GET /v1/documents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentsReply {
+    /// Those that changed after the token.
+    pub documents: Vec<DocumentEntry>,
+    /// The token to ask with next.
+    pub next: Option<String>,
+}
+
+/// One document in [`DocumentsReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentEntry {
+    /// Its UUID.
+    pub id: String,
+    /// The end of its log.
+    pub cursor: Option<String>,
+    /// The log's heads.
+    pub heads: Vec<String>,
+    /// Whether it has a tombstone.
+    pub deleted: bool,
+}
+
+/// `GET /v1/limits`: names and values. Sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsReply {
+    /// Largest request body as it travels.
+    pub body_bytes: u64,
+    /// Largest request body after content decoding.
+    pub inflated_body_bytes: u64,
+    /// Largest plain change.
+    pub change_bytes: u64,
+    /// Most operations in a change.
+    pub change_operations: u64,
+    /// Most dependencies of a change.
+    pub change_dependencies: u64,
+    /// Most changes in a push.
+    pub push_changes: u64,
+    /// Most changes in a page.
+    pub page_changes: u64,
+    /// Most hashes in a `missing` question.
+    pub missing_hashes: u64,
+}
+
+/// An error body (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What went wrong, in a word that stays: `cursor-unknown`, `deleted`, …
+    pub code: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// A short title.
+    pub title: String,
+    /// A sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}

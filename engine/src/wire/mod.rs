@@ -1,0 +1,10 @@
+//! The resources of the sync protocol as plain values: what is asked, what is answered. The HTTP driver
+//! and the server's handlers translate them; the simulator passes them as they are.
+
+mod json;
+mod request;
+
+pub use json::{
+    DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem, PushReply, Rejected,
+};
+pub use request::{CHANGES, JSON, OCTETS, PROBLEM, Request, Response, header};

@@ -1,0 +1,1 @@
+-- The server's log; filled in by the server's own migration work.

@@ -1,0 +1,2 @@
+//! The sync server of rejoin, as a program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The harness, the simulator and the benchmarks of rejoin.
