@@ -2,6 +2,7 @@
 
 pub mod fence;
 pub mod planted;
+pub mod untrusted;
 pub mod wire;
 
 mod action;
