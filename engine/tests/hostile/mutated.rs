@@ -11,11 +11,13 @@ use automerge::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rejoin::{
-    fence::{Limits, check_bytes},
+    fence::{DEPTH, Limits, check_bytes},
     untrusted::{TRIALS, apply_untrusted, guarded, parse_untrusted, verify_snapshot},
 };
 
-use crate::support::{Fate, Parts, Replica, body, chunk, honest, panicking, quiet, state, stays_editable};
+use crate::support::{
+    Fate, Parts, Replica, body, chunk, honest, nested, panicking, quiet, state, stays_editable,
+};
 
 /// One to three bytes changed, put in, taken out or moved about.
 fn mutate(bytes: &[u8], rng: &mut StdRng) -> Vec<u8> {
@@ -242,4 +244,38 @@ fn a_snapshot_is_verified_by_loading_it_again() {
     assert!(verify_snapshot(&document, &[]).is_err());
     assert!(verify_snapshot(&applied(&chain(1, 9)), &bytes).is_err());
     assert!(verify_snapshot(&applied(&chain(2, 11)), &bytes).is_err());
+}
+
+/// The library reads by recursion: at some 280 a thread's stack is full, and the process ends.
+#[test]
+fn objects_that_lie_too_deep_are_left_out_and_those_at_the_limit_can_be_read() {
+    quiet();
+    for at_once in [true, false] {
+        let mut document = Automerge::new();
+        let outcome = apply_untrusted(&mut document, nested(DEPTH, at_once).get_changes(&[]), None);
+        assert_eq!(outcome.quarantined, []);
+        verify_snapshot(&document, &document.save()).unwrap();
+        assert_eq!(state(&document), state(&nested(DEPTH, at_once)));
+
+        for depth in [DEPTH + 1, DEPTH + 100, 10_000] {
+            let changes = nested(depth, at_once).get_changes(&[]);
+            let mut document = Automerge::new();
+            let outcome = apply_untrusted(&mut document, changes.clone(), None);
+            let kept = if at_once { 0 } else { DEPTH };
+            assert_eq!(outcome.quarantined.len(), changes.len() - kept, "{depth}, {at_once}");
+            assert!(outcome.quarantined[0].1.contains("deeper"), "{:?}", outcome.quarantined[0]);
+            let _ = state(&document);
+        }
+    }
+}
+
+#[test]
+fn an_object_that_lies_in_itself_is_left_out() {
+    quiet();
+    let parts = Parts::operations(2).column(0x42, vec![0x7e, 0x00, 0x01]);
+    let parts = parts.column(0x01, vec![0x02, 0x00]).column(0x02, vec![0x02, 0x01]);
+    let mut document = Automerge::new();
+    let outcome = apply_untrusted(&mut document, vec![parse(&parts.chunk())], None);
+    assert_eq!(outcome.quarantined.len(), 1);
+    stays_editable(&mut document);
 }

@@ -7,6 +7,8 @@
 //! The unwinding needs panics that unwind: a build with `panic = "abort"` is refused, unless the feature
 //! `allow-panic-abort` says that a hostile change may end the process.
 
+mod nesting;
+
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
@@ -16,7 +18,7 @@ use std::{
 
 use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc, ScalarValue, hydrate};
 
-use crate::fence::{CheckedChange, DocumentLimits, Refusal, check_document};
+use crate::fence::{CheckedChange, ChunkKind, DocumentLimits, Refusal, check_document, frame};
 
 #[cfg(all(panic = "abort", not(feature = "allow-panic-abort")))]
 compile_error!(
@@ -91,7 +93,8 @@ pub fn install_panic_hook() {
 /// Applies changes that passed the fence, in the order in which they come: dependencies first. What makes
 /// the library fail or panic is found by bisection and left out, and what depends on it is never given to
 /// the library. The document takes in all the rest, and keeps its actor and author; after a failure it is
-/// as it was. The library never gets a change whose dependencies it does not hold.
+/// as it was. The library never gets a change whose dependencies it does not hold. Objects that lie deeper
+/// in each other than [`crate::fence::DEPTH`] are left out in the same way: reading them would end the process.
 ///
 /// `patches` is a new log for this batch; it tells of what was applied.
 ///
@@ -236,11 +239,13 @@ fn trial(
     guarded(|| {
         // A clone keeps actor and author, where `fork` would take a new actor.
         let (mut copy, mut log) = (document.clone(), patches.clone());
+        let made = nesting::made(&changes);
         let expected = copy.stats().num_changes.saturating_add(changes.len() as u64);
         copy.apply_changes_log_patches(changes, &mut log).map_err(|error| error.to_string())?;
         if copy.stats().num_changes != expected {
             return Err("Automerge took it without applying it".to_owned());
         }
+        nesting::check(&copy, made)?;
         Ok((copy, log))
     })?
 }
@@ -252,12 +257,16 @@ fn trial(
 pub fn load_untrusted(bytes: &[u8], limits: &DocumentLimits) -> Result<Automerge, LoadRefused> {
     check_document(bytes, limits)?;
     let document = load(bytes).map_err(LoadRefused::Library)?;
-    match document.get_missing_deps(&[]).first() {
-        None => Ok(document),
-        Some(missing) => {
-            Err(LoadRefused::Library(format!("a change in it depends on {missing}, which is not in it")))
-        }
+    if let Some(missing) = document.get_missing_deps(&[]).first() {
+        let detail = format!("a change in it depends on {missing}, which is not in it");
+        return Err(LoadRefused::Library(detail));
     }
+    // The fence saw how deep the objects of a document chunk lie, and what changes add only shows here.
+    if !matches!(frame(bytes)?.as_slice(), [only] if only.kind == ChunkKind::Document) {
+        let check = || nesting::check(&document, nesting::made(&document.get_changes(&[])));
+        guarded(check).and_then(|checked| checked).map_err(LoadRefused::Library)?;
+    }
+    Ok(document)
 }
 
 fn load(bytes: &[u8]) -> Result<Automerge, String> {
