@@ -19,6 +19,7 @@ use std::{
 use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc, ScalarValue, hydrate};
 
 use crate::fence::{CheckedChange, ChunkKind, DocumentLimits, Refusal, check_document, frame};
+use crate::planted::{Bug, is_planted};
 
 #[cfg(all(panic = "abort", not(feature = "allow-panic-abort")))]
 compile_error!(
@@ -26,8 +27,12 @@ compile_error!(
      set panic = \"unwind\", or enable the feature `allow-panic-abort` and let such a change end the process"
 );
 
-/// Most trials on a copy for one batch. What is not settled by then is held.
+/// Most trials on a copy that one batch may take to find what fails. What is not settled by then is held.
 pub const TRIALS: usize = 64;
+
+/// What the reason in an [`Outcome`] begins with where a change was held: nothing is known against it, and
+/// it is to be given in again.
+pub const HELD: &str = "held, to be tried later";
 
 /// Most operations that are tried in one go, unless one change alone has more: the library needs some
 /// 400 bytes for each while it works.
@@ -98,9 +103,9 @@ pub fn install_panic_hook() {
 ///
 /// `patches` is a new log for this batch; it tells of what was applied.
 ///
-/// At most [`TRIALS`] copies are made; what is not settled by then is held, and is in the outcome with a
-/// reason that says so. It can be tried in a later batch. Everything else in the outcome can be tried again
-/// with another release of the library.
+/// To find what fails, at most [`TRIALS`] more copies are made; what is not settled by then is held, and is in
+/// the outcome with a reason that begins with [`HELD`]. Given in again, it gets on. Everything else in the
+/// outcome can be tried again with another release of the library.
 pub fn apply_untrusted(
     document: &mut Automerge,
     changes: Vec<Change>,
@@ -115,6 +120,8 @@ pub fn apply_untrusted(
         changes,
     };
     for range in batch.portions() {
+        // The first try of a portion is free: so honest changes all go in, however many they are.
+        batch.trials = batch.trials.saturating_add(1);
         batch.settle(range, false);
     }
     let mut left_out: Vec<_> = batch.left_out.into_iter().collect();
@@ -159,6 +166,10 @@ impl Batch<'_> {
                 Ok(()) => return,
                 Err(why) => reason = why,
             }
+        }
+        if is_planted(Bug::BadChangeFailsBatch) {
+            range.for_each(|at| self.leave_out(at, reason.clone()));
+            return;
         }
         if range.len() == 1 && !reason.is_empty() {
             return self.leave_out(range.start, reason);
@@ -225,7 +236,7 @@ impl Batch<'_> {
 
     fn hold(&mut self, range: Range<usize>) {
         for at in range {
-            self.leave_out(at, format!("held, to be tried later: {TRIALS} trials did not settle its batch"));
+            self.leave_out(at, format!("{HELD}: {TRIALS} trials did not settle its batch"));
         }
     }
 }
