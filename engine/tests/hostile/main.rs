@@ -1,6 +1,8 @@
 //! "Whatever a remote side sends, nothing panics past its task, and time and memory stay inside stated
 //! limits": a corpus of hostile changes, changes mutated here, and honest ones that have to get through.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "helpers of tests too")]
+
 mod documents;
 mod fence;
 mod mutated;
