@@ -2,12 +2,21 @@
 
 pub mod fence;
 pub mod planted;
+pub mod store;
 pub mod wire;
 
 mod action;
+mod api;
+mod error;
 mod ids;
 mod message;
 
 pub use action::Action;
+pub use api::Store;
+pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
+pub use store::{
+    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis, Origin,
+    QueueEntry, QueueState, Receipt, Settings,
+};

@@ -1,0 +1,13 @@
+//! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
+//! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
+
+mod core;
+mod sync_types;
+mod types;
+
+pub use self::core::Core;
+pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
+pub use types::{
+    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis, Origin,
+    QueueEntry, QueueState, Receipt, Settings,
+};
