@@ -55,6 +55,9 @@ CREATE TABLE change (
   quarantined     TEXT                     -- why it is never given to the library
 );
 
+-- Container changes are few: found by their place and hash without walking the document.
+CREATE INDEX change_container ON change (id, hash) WHERE container = 1;
+
 -- The queue: a row for each change that the server does not provably hold.
 CREATE TABLE pending (
   id              INTEGER PRIMARY KEY REFERENCES change (id),
