@@ -1,7 +1,10 @@
 //! rejoin: an offline-first store of Automerge documents in one SQLite file, synced without conflict.
 
+pub mod container;
 pub mod fence;
 pub mod planted;
+pub mod reducer;
+pub mod state;
 pub mod wire;
 
 mod action;
