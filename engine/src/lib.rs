@@ -1,9 +1,12 @@
 //! rejoin: an offline-first store of Automerge documents in one SQLite file, synced without conflict.
 
+pub mod container;
 pub mod fence;
 pub mod planted;
 pub mod store;
 pub mod untrusted;
+pub mod reducer;
+pub mod state;
 pub mod wire;
 
 mod action;
