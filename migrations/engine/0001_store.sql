@@ -57,6 +57,8 @@ CREATE TABLE change (
 
 -- Container changes are few: found by their place and hash without walking the document.
 CREATE INDEX change_container ON change (id, hash) WHERE container = 1;
+CREATE INDEX change_was ON change (was, id) WHERE was IS NOT NULL;
+CREATE INDEX change_quarantined ON change (id) WHERE quarantined IS NOT NULL;
 
 -- The queue: a row for each change that the server does not provably hold.
 CREATE TABLE pending (

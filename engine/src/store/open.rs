@@ -32,13 +32,7 @@ pub(super) fn open_file(path: &Path, durability: Durability) -> Result<Opened> {
 }
 
 pub(super) fn open_memory() -> Result<Opened> {
-    let mut connection = Connection::open_in_memory()?;
-    configure(&connection, Durability::Normal)?;
-    migrate(&mut connection, &ENGINE).map_err(|e| migration_error(Path::new(":memory:"), e))?;
-    identity(&mut connection)?;
-    let actor = stored_actor(&connection)?.unwrap_or_else(Actor::random);
-    set_meta(&connection, "actor", &actor.to_hex_string())?;
-    Ok(Opened { connection, actor, mark: None, path: None })
+    open_given(Connection::open_in_memory()?)
 }
 
 /// Makes the file with mode 0600 before SQLite would make it with the process's mask.
@@ -136,14 +130,21 @@ pub(super) fn stored_actor(connection: &Connection) -> Result<Option<Actor>> {
 /// of later commits (it was put back from an older copy), or the file is another one than it was while the
 /// old one is still in its place (it was copied). Device numbers change by themselves, and a missing side
 /// file is no evidence; what slips through is mended by rewriting.
-fn choose_actor(connection: &mut Connection, path: &Path, store: &str, mark: Option<&mut Mark>) -> Result<Actor> {
+fn choose_actor(
+    connection: &mut Connection,
+    path: &Path,
+    store: &str,
+    mark: Option<&mut Mark>,
+) -> Result<Actor> {
     let here = place_of(path);
     let commits: i64 = connection.query_row("SELECT commits FROM pulse", [], |r| r.get(0))?;
     let restored = mark.and_then(Mark::commits).is_some_and(|known| known > commits);
     let known_place = get_meta(connection, "place")?;
     let copied = known_place.as_deref().is_some_and(|p| p != here && still_bears(p, store));
     let actor = stored_actor(connection)?;
-    if let (Some(actor), false, false, true) = (&actor, restored, copied, known_place.as_deref() == Some(&here)) {
+    if let (Some(actor), false, false, true) =
+        (&actor, restored, copied, known_place.as_deref() == Some(&here))
+    {
         return Ok(actor.clone());
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -169,7 +170,10 @@ fn choose_actor(connection: &mut Connection, path: &Path, store: &str, mark: Opt
 fn place_of(path: &Path) -> String {
     let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let meta = std::fs::metadata(path).ok();
-    let born = meta.as_ref().and_then(|m| m.created().ok()).and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = meta
+        .as_ref()
+        .and_then(|m| m.created().ok())
+        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
     #[cfg(unix)]
     let inode = meta.as_ref().map_or(0, std::os::unix::fs::MetadataExt::ino);
     #[cfg(not(unix))]
@@ -191,4 +195,14 @@ fn still_bears(place: &str, store: &str) -> bool {
 /// Where the lock of the syncing process is taken.
 pub(super) fn lock_path(path: &Path) -> PathBuf {
     mark_path(path)
+}
+
+/// A connection that the caller made.
+pub(super) fn open_given(mut connection: Connection) -> Result<Opened> {
+    configure(&connection, Durability::Normal)?;
+    migrate(&mut connection, &ENGINE).map_err(|e| migration_error(Path::new(":memory:"), e))?;
+    identity(&mut connection)?;
+    let actor = stored_actor(&connection)?.unwrap_or_else(Actor::random);
+    set_meta(&connection, "actor", &actor.to_hex_string())?;
+    Ok(Opened { connection, actor, mark: None, path: None })
 }

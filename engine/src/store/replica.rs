@@ -56,7 +56,13 @@ impl Replica {
         Ok(replica)
     }
 
-    fn finish(connection: &Connection, row: DocumentRow, actor: &Actor, am: Automerge, at: u64) -> Result<Self> {
+    fn finish(
+        connection: &Connection,
+        row: DocumentRow,
+        actor: &Actor,
+        am: Automerge,
+        at: u64,
+    ) -> Result<Self> {
         let mut replica = Self {
             am,
             head_positions: row.heads.iter().copied().zip(row.heads_at.iter().copied()).collect(),
@@ -94,7 +100,12 @@ impl Replica {
     }
 
     /// Follows what another process on this store has done since.
-    pub(super) fn refresh(&mut self, connection: &Connection, row: DocumentRow, actor: &Actor) -> Result<bool> {
+    pub(super) fn refresh(
+        &mut self,
+        connection: &Connection,
+        row: DocumentRow,
+        actor: &Actor,
+    ) -> Result<bool> {
         if row.epoch != self.row.epoch || row.last < self.row.last {
             return Ok(false);
         }
@@ -102,7 +113,8 @@ impl Replica {
         let after = self.row.last;
         self.row = row;
         if behind {
-            self.head_positions = self.row.heads.iter().copied().zip(self.row.heads_at.iter().copied()).collect();
+            self.head_positions =
+                self.row.heads.iter().copied().zip(self.row.heads_at.iter().copied()).collect();
             self.containers = read_containers(connection, self.row.id)?;
             self.index = None;
             self.apply_rows(connection, after)?;
@@ -189,7 +201,8 @@ impl Index {
                 index.quarantined.insert(position);
             }
         }
-        index.lasts = lasts.into_iter().filter_map(|(id, last)| Some((actors.get(&id)?.clone(), last))).collect();
+        index.lasts =
+            lasts.into_iter().filter_map(|(id, last)| Some((actors.get(&id)?.clone(), last))).collect();
         Ok(index)
     }
 }
@@ -227,7 +240,12 @@ pub(super) fn parse_stored(hash: ChangeHash, bytes: &[u8]) -> Result<Change> {
 }
 
 /// Marks a change as one that is never given to the library.
-pub(super) fn quarantine(connection: &Connection, document: i64, hash: ChangeHash, reason: &str) -> Result<()> {
+pub(super) fn quarantine(
+    connection: &Connection,
+    document: i64,
+    hash: ChangeHash,
+    reason: &str,
+) -> Result<()> {
     let sql = "UPDATE change SET quarantined = :reason WHERE id BETWEEN :from AND :to AND hash = :hash";
     let (from, to) = rows::id_range(document);
     let params = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0};
@@ -249,7 +267,11 @@ fn read_containers(connection: &Connection, document: i64) -> Result<ContainerSe
 }
 
 /// The position of a container change.
-pub(super) fn container_position(connection: &Connection, document: i64, hash: ChangeHash) -> Result<Option<u64>> {
+pub(super) fn container_position(
+    connection: &Connection,
+    document: i64,
+    hash: ChangeHash,
+) -> Result<Option<u64>> {
     let sql = "SELECT id FROM change WHERE container = 1 AND id BETWEEN :from AND :to AND hash = :hash";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
@@ -289,8 +311,14 @@ impl Replicas {
 
     /// The open document, opened or brought up to date as it must be. Called in a transaction, or before a
     /// read.
-    pub(super) fn get(&mut self, connection: &Connection, id: DocumentId, actor: &Actor) -> Result<&mut Replica> {
-        let row = rows::read_document(connection, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+    pub(super) fn get(
+        &mut self,
+        connection: &Connection,
+        id: DocumentId,
+        actor: &Actor,
+    ) -> Result<&mut Replica> {
+        let row =
+            rows::read_document(connection, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
         self.clock += 1;
         let fresh = match self.open.get_mut(&id) {
             Some((used, replica)) => {

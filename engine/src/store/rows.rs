@@ -44,7 +44,8 @@ pub(super) struct DocumentRow {
     pub(super) last_sync_at: Option<Millis>,
 }
 
-const DOCUMENT_COLUMNS: &str = "id, uuid, name, server, heads, heads_at, last, changes, epoch, cursor, healing,
+const DOCUMENT_COLUMNS: &str =
+    "id, uuid, name, server, heads, heads_at, last, changes, epoch, cursor, healing,
      at_end, tombstone, last_sync_at";
 
 fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>> {
@@ -220,7 +221,8 @@ impl ChangeRow {
     }
 }
 
-const CHANGE_COLUMNS: &str = "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
+const CHANGE_COLUMNS: &str =
+    "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
      c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined";
 
 fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
@@ -322,6 +324,41 @@ pub(super) struct NewPending<'a> {
 
 pub(super) fn insert_pending(connection: &Connection, new: &NewPending<'_>) -> Result<()> {
     let sql = "INSERT INTO pending (id, ordinal, action, enqueued_at) VALUES (:id, :ordinal, :action, :enqueued_at)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": new.id, ":ordinal": new.ordinal, ":action": new.action, ":enqueued_at": new.enqueued_at,
+    })?;
+    Ok(())
+}
+
+/// The hashes of a document that begin with these hex digits, two at most; those that stand go first.
+pub(super) fn find_hashes(connection: &Connection, document: i64, prefix: &str) -> Result<Vec<ChangeHash>> {
+    let sql = "SELECT hash FROM change WHERE id BETWEEN :from AND :to AND lower(hex(hash)) LIKE :prefix || '%' LIMIT 2";
+    let (from, to) = id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let params = named_params! {":from": from, ":to": to, ":prefix": prefix};
+    let found = statement.query_map(params, |r| Ok(ChangeHash(r.get(0)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The live change of this actor with this number.
+pub(super) fn find_spelling(
+    connection: &Connection,
+    document: i64,
+    actor: &Actor,
+    seq: u64,
+) -> Result<Option<ChangeHash>> {
+    let sql = "SELECT c.hash FROM change c JOIN actor a ON a.id = c.actor
+                WHERE c.id BETWEEN :from AND :to AND a.bytes = :actor AND c.seq = :seq AND c.replaced_by IS NULL";
+    let (from, to) = id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let params = named_params! {":from": from, ":to": to, ":actor": actor.to_bytes(), ":seq": seq as i64};
+    Ok(statement.query_row(params, |r| Ok(ChangeHash(r.get(0)?))).optional()?)
+}
+
+/// As [`insert_pending`], unless the change waits already.
+pub(super) fn insert_pending_once(connection: &Connection, new: &NewPending<'_>) -> Result<()> {
+    let sql = "INSERT OR IGNORE INTO pending (id, ordinal, action, enqueued_at)
+               VALUES (:id, :ordinal, :action, :enqueued_at)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":ordinal": new.ordinal, ":action": new.action, ":enqueued_at": new.enqueued_at,
     })?;
