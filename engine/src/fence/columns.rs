@@ -37,10 +37,12 @@ impl Spec {
     pub(super) const MARK: Self = Self(0xa5);
     /// Operations in a change: how many predecessors each has.
     pub(super) const PREDECESSORS: Self = Self(0x70);
+    /// Operations in a document: how many operations follow each.
+    pub(super) const SUCCESSORS: Self = Self(0x80);
     /// Changes in a document: who made each, a number. One row a change.
     pub(super) const CHANGE_ACTOR: Self = Self(0x01);
-    /// Changes in a document: the commit message, a text.
-    pub(super) const CHANGE_MESSAGE: Self = Self(0x35);
+    /// Changes in a document: how many changes each depends on.
+    pub(super) const DEPENDENCIES: Self = Self(0x40);
 
     /// Whether its data is deflated.
     pub(super) const fn deflated(self) -> bool {
@@ -50,6 +52,10 @@ impl Spec {
     /// The same without the bit that says deflated, which plays no part in the order.
     pub(super) const fn plain(self) -> Self {
         Self(self.0 & !Self::DEFLATE)
+    }
+
+    pub(super) const fn bits(self) -> u32 {
+        self.0
     }
 
     pub(super) const fn id(self) -> u32 {
@@ -201,18 +207,6 @@ fn cut() -> Refusal {
     Refusal::malformed("a column ends in the middle of a value")
 }
 
-/// Every row of a column, counted. `None` as soon as there are more than `most`.
-pub(super) fn rows<S: Source>(mut runs: Runs<S>, most: u64) -> Result<Option<u64>, Refusal> {
-    let mut total = 0_u64;
-    while let Some(run) = runs.next()? {
-        total = total.saturating_add(run.rows);
-        if total > most {
-            return Ok(None);
-        }
-    }
-    Ok(Some(total))
-}
-
 /// The sum of the values in the first `rows` rows. `None` as soon as it is more than `most`.
 pub(super) fn sum<S: Source>(mut runs: Runs<S>, rows: u64, most: u64) -> Result<Option<u64>, Refusal> {
     let (mut left, mut total) = (rows, 0_u64);
@@ -255,7 +249,6 @@ mod tests {
     fn a_claim_of_more_rows_than_numbers_can_hold_does_not_overflow() {
         let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x01];
         let twice = [huge, huge].concat();
-        assert_eq!(rows(Runs::new(Shape::Numbers, Reader::new(&twice)), 10).unwrap(), None);
         assert_eq!(sum(Runs::new(Shape::Numbers, Reader::new(&twice)), u64::MAX, 10).unwrap(), None);
     }
 }
