@@ -4,6 +4,7 @@ pub mod container;
 pub mod fence;
 pub mod planted;
 pub mod reducer;
+pub mod rewrite;
 pub mod state;
 pub mod wire;
 
