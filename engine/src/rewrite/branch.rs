@@ -203,7 +203,8 @@ impl<'a> Branch<'a> {
         self.reached(&node.clock, node.change.actor_id()).find_map(|(line, reached)| {
             let at = self.lines.get(line)?.members.get(reached as usize - 1)?;
             let before = self.nodes.get(*at)?;
-            (before.change.seq() + 1 == node.change.seq()).then_some((line, reached, before.seq))
+            (before.change.seq().checked_add(1) == Some(node.change.seq()))
+                .then_some((line, reached, before.seq))
         })
     }
 
@@ -225,16 +226,16 @@ impl<'a> Branch<'a> {
                 self.nodes.get(*at).is_some_and(|node| node.change.start_op().get() <= id.counter())
             });
             let node = self.nodes.get(*members.get(after.checked_sub(1)?)?)?;
-            (id.counter() <= node.change.max_op()).then_some(node)
+            made(node.change, id).then_some(node)
         })
     }
 
     /// An operation id as it is now. Counters stay: only the actor may be another.
     fn now(&self, clock: &[(usize, u32)], id: &OpId) -> OpId {
-        let alias = self.alias_ops.get(id.actor()).and_then(|aliases| {
-            let made = |change: &Change| (change.start_op().get()..=change.max_op()).contains(&id.counter());
-            aliases.iter().find(|alias| made(alias.gone))
-        });
+        let alias = self
+            .alias_ops
+            .get(id.actor())
+            .and_then(|aliases| aliases.iter().find(|alias| made(alias.gone, id)));
         let id = alias.map_or_else(|| id.clone(), |a| OpId(id.counter(), a.stands_for.actor_id().clone()));
         let line = self.maker(clock, &id).and_then(|node| self.lines.get(node.line));
         match line.and_then(|line| line.actor.clone()) {
@@ -249,6 +250,11 @@ impl<'a> Branch<'a> {
         let spelling = Spelling { actor, seq: node.seq, deps: node.stands.clone() };
         spell(node.change, operations, spelling, |id| self.now(&node.clock, id))
     }
+}
+
+/// Whether the operation's counter is one of the change's.
+fn made(change: &Change, id: &OpId) -> bool {
+    id.counter().checked_sub(change.start_op().get()).is_some_and(|nth| nth < change.len() as u64)
 }
 
 /// The later of two clocks, line by line.
