@@ -1,1 +1,12 @@
-//! The sync server of rejoin.
+//! The sync server of rejoin: a log of changes for each document, over HTTP.
+//!
+//! On the hot path it builds no Automerge document: a push is framed, passes the fence and becomes rows; a pull
+//! is a range of rows. Merging is done behind, within a budget of bytes.
+
+mod limits;
+mod log;
+mod rules;
+
+pub use limits::ServerLimits;
+pub use log::{LogError, LogStore};
+pub use rules::respond;

@@ -1,0 +1,15 @@
+//! The log at rest: all of the server's SQL, beside the mapping of its rows.
+
+mod append;
+mod error;
+mod list;
+mod mark;
+mod store;
+mod view;
+
+pub(crate) use append::{Appender, bury, was_of};
+pub use error::LogError;
+pub(crate) use mark::{Claim, Digest, Mark};
+pub use store::LogStore;
+pub(crate) use store::{Attempt, Group, LogReader};
+pub(crate) use view::{Document, Page, PageLimit, View};
