@@ -3,10 +3,18 @@
 //! On the hot path it builds no Automerge document: a push is framed, passes the fence and becomes rows; a pull
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
+mod committer;
+mod config;
+mod http;
 mod limits;
 mod log;
+mod readers;
 mod rules;
+mod state;
 
+pub use config::ServerConfig;
+pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{LogError, LogStore};
 pub use rules::respond;
+pub use state::{AppState, Figures};

@@ -11,5 +11,5 @@ pub(crate) use append::{Appender, bury, was_of};
 pub use error::LogError;
 pub(crate) use mark::{Claim, Digest, Mark};
 pub use store::LogStore;
-pub(crate) use store::{Attempt, Group, LogReader};
+pub(crate) use store::{Attempt, LogReader};
 pub(crate) use view::{Document, Page, PageLimit, View};

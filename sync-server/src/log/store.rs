@@ -101,6 +101,16 @@ pub(crate) enum Attempt<T> {
     Undo(T),
 }
 
+impl<T> Attempt<T> {
+    /// The same with another value.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
+        match self {
+            Self::Keep(value) => Attempt::Keep(change(value)),
+            Self::Undo(value) => Attempt::Undo(change(value)),
+        }
+    }
+}
+
 impl Group<'_> {
     /// Runs one part under a savepoint of its own. An error undoes this part; where it took the whole
     /// transaction with it (a full disk can), [`Group::is_whole`] says so.

@@ -11,11 +11,11 @@ use rejoin::wire::{Request, Response};
 
 use crate::{LogStore, ServerLimits};
 
-pub(crate) use documents::list;
+pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::pull;
-pub(crate) use push::{Form, Push, Receipt, check_body, reply, take};
+pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};
 
 /// Answers one request, with the log in the caller's hands: what the HTTP server does, in one thread and without
 /// a network. `now` is in milliseconds since 1970. A push is answered after its commit.
@@ -37,9 +37,9 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
         Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
         Request::Delete { document } => {
             let group = log.begin()?;
-            group.attempt(|view| documents::delete(view, document, now))?;
+            group.attempt(|view| delete(view, document, now))?;
             group.commit()?;
-            Ok(documents::deleted())
+            Ok(deleted())
         }
         _ => Err(Fault::new(Code::NotFound)),
     }
