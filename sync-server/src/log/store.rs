@@ -57,7 +57,7 @@ impl LogStore {
     /// Where SQLite fails.
     pub fn copy_in_memory(&self) -> Result<Self, LogError> {
         let mut connection = Connection::open_in_memory()?;
-        Backup::new(&self.connection, &mut connection)?.run_to_completion(-1, Duration::ZERO, None)?;
+        Backup::new(&self.connection, &mut connection)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
         set_up(&connection)?;
         Ok(Self { connection, file: None })
     }
