@@ -1,7 +1,11 @@
 //! rejoin: an offline-first store of Automerge documents in one SQLite file, synced without conflict.
 
+pub mod container;
 pub mod fence;
 pub mod planted;
+pub mod reducer;
+pub mod rewrite;
+pub mod state;
 pub mod untrusted;
 pub mod wire;
 
