@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     LogError, LogStore,
     log::{Attempt, View},
-    rules::{Code, Fault, Push, Receipt, delete, take},
+    merge::Made,
+    rules::{Code, Fault, Push, Receipt, delete, store_snapshot, take},
 };
 
 /// Most writes that share a commit.
@@ -37,6 +38,7 @@ pub(crate) struct Counters {
 enum Job {
     Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
     Delete { document: DocumentId, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+    Snapshot { made: Made, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
 }
 
 /// What became of a job inside its group.
@@ -81,6 +83,20 @@ impl Committer {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Delete { document, now, waiting })?;
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Stores a snapshot.
+    pub(crate) async fn snapshot(&self, made: Made, now: i64) -> Result<(), Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Snapshot { made, now, waiting })?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Stores a snapshot; blocks until it is stored.
+    pub(crate) fn snapshot_blocking(&self, made: Made, now: i64) -> Result<(), Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Snapshot { made, now, waiting })?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
     /// Whether it takes writes.
@@ -174,6 +190,7 @@ impl Job {
         match self {
             Self::Push { push, .. } => push.weight(),
             Self::Delete { .. } => 0,
+            Self::Snapshot { made, .. } => made.bytes.len(),
         }
     }
 
@@ -181,6 +198,7 @@ impl Job {
         Ok(match self {
             Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
             Self::Delete { document, now, .. } => delete(view, document, *now)?.map(|()| Outcome::Done),
+            Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
         })
     }
 
@@ -190,8 +208,10 @@ impl Job {
             (Self::Push { waiting, .. }, Outcome::Pushed(result)) => drop(waiting.send(result)),
             (Self::Push { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
             (Self::Push { waiting, .. }, Outcome::Done) => drop(waiting),
-            (Self::Delete { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
-            (Self::Delete { waiting, .. }, _) => drop(waiting.send(Ok(()))),
+            (Self::Delete { waiting, .. } | Self::Snapshot { waiting, .. }, outcome) => {
+                let failed = if let Outcome::Failed(fault) = outcome { Err(fault) } else { Ok(()) };
+                drop(waiting.send(failed));
+            }
         }
     }
 }

@@ -8,8 +8,10 @@ mod config;
 mod http;
 mod limits;
 mod log;
+mod merge;
 mod readers;
 mod rules;
+mod snapshots;
 mod state;
 
 pub use config::ServerConfig;

@@ -8,8 +8,10 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    merge::Merger,
     readers::Readers,
     rules::{Code, Fault},
+    snapshots::{self, Notes},
 };
 
 /// What all requests of a server share. Cloning it is cheap.
@@ -21,8 +23,10 @@ pub struct AppState {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
-    pub(crate) committer: Committer,
+    pub(crate) committer: Arc<Committer>,
     pub(crate) readers: Readers,
+    pub(crate) merger: Merger,
+    pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
 }
@@ -45,10 +49,12 @@ impl AppState {
     /// As [`LogStore::open`].
     pub fn open(config: ServerConfig) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
-        let committer = Committer::start(log, config.waiting_pushes)?;
+        let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
+        let merger = Merger::new(readers.clone(), config.limits, config.merges, config.cache_bytes);
+        let notes = snapshots::start(merger.clone(), Arc::clone(&committer), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        Ok(Self { shared: Arc::new(Shared { config, committer, readers, body_memory }) })
+        Ok(Self { shared: Arc::new(Shared { config, committer, readers, merger, notes, body_memory }) })
     }
 
     /// What was committed since the start.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     accept::{plain, prefers},
     body::receive,
-    reply::{Answer, Reply},
+    reply::Answer,
 };
 use crate::{
     AppState,
@@ -56,12 +56,15 @@ pub(super) async fn post(
         };
         let push = Push { document, after, changes };
         let receipt = state.shared.committer.push(push, now()).await?;
+        if receipt.accepted > 0 {
+            state.shared.notes.pushed(document);
+        }
         match reply_at_end(&receipt, form) {
             Some(response) => Ok(response),
             None => state.shared.readers.read(move |view| reply(view, &limits, &receipt, form)).await,
         }
     };
-    Ok(Reply(state.in_time(work).await?))
+    Ok(state.in_time(work).await?.into())
 }
 
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, uri: Uri) -> Answer {
@@ -69,7 +72,7 @@ pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, u
     let (after, limit) = parameters(&uri)?;
     let limits = state.shared.config.limits;
     let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
-    Ok(Reply(state.in_time(state.shared.readers.read(work)).await?))
+    Ok(state.in_time(state.shared.readers.read(work)).await?.into())
 }
 
 /// A text that is no UUID names no document.

@@ -4,7 +4,7 @@ use axum::extract::{Query, State};
 use http::Uri;
 use serde::Deserialize;
 
-use super::reply::{Answer, Reply};
+use super::reply::Answer;
 use crate::{
     AppState,
     rules::{Code, Fault, list, list_reply},
@@ -20,5 +20,5 @@ pub(super) async fn get(State(state): State<AppState>, uri: Uri) -> Answer {
         .map_err(|_| Fault::because(Code::Malformed, "`since` is a token, given at most once."))?;
     let limits = state.shared.config.limits;
     let listed = state.shared.readers.read(move |view| list(view, &limits, since.as_deref()));
-    Ok(Reply(list_reply(&state.in_time(listed).await?)))
+    Ok(list_reply(&state.in_time(listed).await?).into())
 }

@@ -25,5 +25,5 @@ pub(super) async fn ready(State(state): State<AppState>) -> Answer {
 
 fn ok() -> Reply {
     let body = br#"{"status":"ok"}"#.to_vec();
-    Reply(Response { status: 200, media_type: JSON.to_owned(), body, ..Response::default() })
+    Response { status: 200, media_type: JSON.to_owned(), body, ..Response::default() }.into()
 }

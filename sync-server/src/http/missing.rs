@@ -10,13 +10,7 @@ use rejoin::{
     wire::{JSON, MissingRequest},
 };
 
-use super::{
-    accept::plain,
-    body::receive,
-    changes::document_id,
-    reply::{Answer, Reply},
-    strict_json,
-};
+use super::{accept::plain, body::receive, changes::document_id, reply::Answer, strict_json};
 use crate::{
     AppState,
     rules::{Code, Fault, missing},
@@ -38,7 +32,7 @@ pub(super) async fn post(
         let hashes = read_hashes(&received.bytes)?;
         missing(view, &limits, &document, &hashes)
     });
-    Ok(Reply(state.in_time(answer).await?))
+    Ok(state.in_time(answer).await?.into())
 }
 
 fn read_hashes(body: &[u8]) -> Result<Vec<ChangeHash>, Fault> {

@@ -11,6 +11,7 @@ mod limits;
 mod missing;
 mod reply;
 mod serve;
+mod snapshot;
 mod strict_json;
 
 use axum::{
@@ -44,6 +45,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/documents", get(documents::get))
         .route("/v1/documents/{id}", get(document::get).delete(document::delete))
         .route("/v1/documents/{id}/changes", get(changes::get).post(changes::post))
+        .route("/v1/documents/{id}/snapshot", get(snapshot::get))
         .route("/v1/documents/{id}/missing", post(missing::post))
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))

@@ -13,7 +13,23 @@ use rejoin::{
 use crate::rules::{Code, Fault};
 
 /// A response of the rules.
-pub(super) struct Reply(pub(super) wire::Response);
+pub(super) struct Reply {
+    response: wire::Response,
+    quarantined: usize,
+}
+
+impl Reply {
+    /// That of a merged document which leaves so many changes out.
+    pub(super) fn without(response: wire::Response, quarantined: usize) -> Self {
+        Self { response, quarantined }
+    }
+}
+
+impl From<wire::Response> for Reply {
+    fn from(response: wire::Response) -> Self {
+        Self { response, quarantined: 0 }
+    }
+}
 
 /// What a handler gives.
 pub(super) type Answer = Result<Reply, Failed>;
@@ -29,13 +45,13 @@ impl From<Fault> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        Reply(self.0.into_response()).into_response()
+        Reply::from(self.0.into_response()).into_response()
     }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Self(reply) = self;
+        let Self { response: reply, quarantined } = self;
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -49,6 +65,7 @@ impl IntoResponse for Reply {
         put(names::ACCEPTED, reply.accepted.map(|n| n.to_string()));
         put(names::DUPLICATE, reply.duplicate.map(|n| n.to_string()));
         put(names::MORE, reply.more.then(|| "1".to_owned()));
+        put(names::QUARANTINED, (quarantined > 0).then(|| quarantined.to_string()));
         put("retry-after", reply.retry_after.map(|after| after.as_secs().max(1).to_string()));
         // A page is of one moment, and what was forbidden may be allowed later.
         put(header::CACHE_CONTROL.as_str(), Some("no-store".to_owned()));

@@ -75,10 +75,6 @@ impl Fault {
         self.code.parts().1
     }
 
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
     /// The body (RFC 9457).
     pub(crate) fn to_problem(&self) -> Problem {
         let (code, status, title) = self.code.parts();

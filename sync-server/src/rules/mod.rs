@@ -6,16 +6,26 @@ mod fault;
 mod missing;
 mod pull;
 mod push;
+mod snapshot;
 
-use rejoin::wire::{Request, Response};
+use std::time::{Duration, Instant};
+
+use rejoin::{
+    DocumentId,
+    wire::{Request, Response},
+};
 
 use crate::{LogStore, ServerLimits};
 
 pub(crate) use documents::{delete, deleted, list, list_reply};
-pub(crate) use fault::{Code, Fault};
+pub(crate) use fault::{Code, Fault, to_json};
 pub(crate) use missing::missing;
-pub(crate) use pull::pull;
+pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};
+pub(crate) use snapshot::{any as any_snapshot, store as store_snapshot, stored as stored_snapshot};
+
+/// How long making a snapshot may take here.
+const LONGEST_MAKING: Duration = Duration::from_secs(60);
 
 /// Answers one request, with the log in the caller's hands: what the HTTP server does, in one thread and without
 /// a network. `now` is in milliseconds since 1970. A push is answered after its commit.
@@ -41,8 +51,22 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
             group.commit()?;
             Ok(deleted())
         }
-        _ => Err(Fault::new(Code::NotFound)),
+        Request::Snapshot { document } => fresh_snapshot(log, document, now),
+        _ => Err(Fault::because(Code::NotFound, "This server has no such resource.")),
     }
+}
+
+/// The snapshot, made and stored first where that is due.
+fn fresh_snapshot(log: &mut LogStore, document: &DocumentId, now: i64) -> Result<Response, Fault> {
+    if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
+        return Ok(stored);
+    }
+    let deadline = Instant::now() + LONGEST_MAKING;
+    let made = log.read(|view| snapshot::make(view, document, deadline))?;
+    let group = log.begin()?;
+    group.attempt(|view| store_snapshot(view, &made, now))?;
+    group.commit()?;
+    log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
 }
 
 /// One push in a group of its own.
