@@ -132,11 +132,14 @@ fn a_change_of_one_byte_over_the_limit_is_too_large_compressed_or_not() {
     }
 }
 
+/// A limit: its name, what has so many of it, the most, and the code for one more.
+type Edge = (&'static str, fn(usize) -> Parts, usize, RefusalCode);
+
 #[test]
 fn each_limit_holds_at_its_edge_and_is_named() {
     let limits = Limits::default();
     let actor = |length: usize| vec![7; length];
-    let edges: [(&str, fn(usize) -> Parts, usize, RefusalCode); 5] = [
+    let edges: [Edge; 5] = [
         ("operations", |n| Parts::operations(n as i64), 100_000, RefusalCode::TooManyOperations),
         (
             "dependencies",
