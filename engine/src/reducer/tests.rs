@@ -355,3 +355,39 @@ fn what_is_already_so_needs_no_operation() {
     doc.act(json!({"type":"splice","path":"/text","pos":0})).unwrap();
     assert_eq!(doc.doc.get_heads(), heads);
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn measure_what_planning_adds_to_a_commit() {
+    let mut doc = Doc::new();
+    doc.act(json!({"type":"splice","path":"/deep/er/text","pos":0,"insert":"x"})).unwrap();
+    let (_, deep) = doc.doc.get(ROOT, "deep").unwrap().unwrap();
+    let (_, er) = doc.doc.get(&deep, "er").unwrap().unwrap();
+    let (_, text) = doc.doc.get(&er, "text").unwrap().unwrap();
+    let actions: Vec<Action> = (0..20_000_u64)
+        .map(|n| {
+            serde_json::from_value(
+                json!({"type":"splice","path":"/deep/er/text","pos":n * 7919 % (n + 1),"insert":"y"}),
+            )
+            .unwrap()
+        })
+        .collect();
+    for round in 0..5 {
+        let started = std::time::Instant::now();
+        for action in &actions {
+            let mut tx = doc.doc.transaction();
+            let Action::Splice { pos, insert, .. } = action else { unreachable!() };
+            tx.splice_text(&text, *pos as usize, 0, insert).unwrap();
+            tx.commit();
+        }
+        let bare = started.elapsed() / 20_000;
+        let started = std::time::Instant::now();
+        for action in &actions {
+            plan_action(&doc.doc, &doc.held, action).unwrap();
+            let mut tx = doc.doc.transaction();
+            reduce(&mut tx, action).unwrap();
+            tx.commit();
+        }
+        println!("round {round}: bare {bare:?}, planned and reduced {:?}", started.elapsed() / 20_000);
+    }
+}
