@@ -3,6 +3,7 @@
 pub mod fence;
 pub mod planted;
 pub mod store;
+pub mod untrusted;
 pub mod wire;
 
 mod action;
