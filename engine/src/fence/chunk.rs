@@ -79,7 +79,8 @@ pub fn frame(body: &[u8]) -> Result<Vec<Frame<'_>>, Refusal> {
     Ok(frames)
 }
 
-fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
+/// The next chunk of what is left.
+pub(super) fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
     let start = rest.rest();
     if rest.take(4, "the chunk's magic")? != MAGIC {
         return Err(Refusal::malformed("the magic bytes 85 6f 4a 83 are not there"));
@@ -94,7 +95,8 @@ fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
 
 /// SHA-256 over type, length and body: what Automerge knows a change by.
 pub(super) fn hash(kind: ChunkKind, body: &[u8]) -> ChangeHash {
-    let mut head = vec![kind.to_type()];
+    let mut head = Vec::with_capacity(11);
+    head.push(kind.to_type());
     write_number(&mut head, body.len());
     let digest = Sha256::new().chain_update(&head).chain_update(body).finalize();
     ChangeHash(digest.into())
@@ -102,13 +104,19 @@ pub(super) fn hash(kind: ChunkKind, body: &[u8]) -> ChangeHash {
 
 /// A plain change chunk around `body`, with the checksum that its hash gives.
 pub(super) fn plain_chunk(body: &[u8], hash: &ChangeHash) -> Vec<u8> {
-    let mut chunk = Vec::with_capacity(body.len() + 14);
+    let mut chunk = Vec::with_capacity(plain_size(body));
     chunk.extend_from_slice(&MAGIC);
     chunk.extend_from_slice(checksum_of(hash));
     chunk.push(ChunkKind::Change.to_type());
     write_number(&mut chunk, body.len());
     chunk.extend_from_slice(body);
     chunk
+}
+
+/// How long [`plain_chunk`] is, in bytes.
+pub(super) fn plain_size(body: &[u8]) -> usize {
+    let bits = (usize::BITS - body.len().leading_zeros()).max(1) as usize;
+    MAGIC.len() + 4 + 1 + bits.div_ceil(7) + body.len()
 }
 
 fn write_number(out: &mut Vec<u8>, mut value: usize) {

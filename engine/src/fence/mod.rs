@@ -6,6 +6,7 @@
 
 mod check;
 mod chunk;
+mod columns;
 mod document;
 mod place;
 mod read;
