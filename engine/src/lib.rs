@@ -2,6 +2,7 @@
 
 pub mod fence;
 pub mod planted;
+pub mod session;
 pub mod store;
 pub mod untrusted;
 pub mod wire;
