@@ -234,7 +234,7 @@ mod tests {
         // 0 is the root; odd ones are one branch, even ones the other, 2,000 each.
         let deps: Vec<Vec<u32>> =
             (0..4_001_u32).map(|i| if i == 0 { vec![] } else { vec![i.saturating_sub(2)] }).collect();
-                let held: HashSet<_> = (0..4_001).filter(|i| i % 2 == 0).map(hash).collect();
+        let held: HashSet<_> = (0..4_001).filter(|i| i % 2 == 0).map(hash).collect();
         let (sizes, missing) = run(graph(&deps), &held);
         assert_eq!(missing.len(), 2_000);
         assert_eq!(sizes, [2, 1_000, 999]);

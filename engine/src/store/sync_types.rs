@@ -73,8 +73,8 @@ pub struct Page {
     pub at_end: bool,
     /// Changes that were pulled, checked by the fence, in the log's order.
     pub changes: Vec<CheckedChange>,
-    /// Chunks of the same page that the fence refused, with their bytes: to be quarantined, so that the cursor
-    /// goes on. At most as many bytes as one reply holds.
+    /// Changes that were pulled and that the fence itself refused, with their bytes: they are quarantined, so
+    /// that they stop nothing.
     pub refused: Vec<(Refusal, Vec<u8>)>,
     /// Rows that this request carried and the server holds now (accepted or duplicate).
     pub accepted: Vec<i64>,
