@@ -133,7 +133,12 @@ fn heal(core: &mut Core, session: &mut Session, facts: &Facts) -> Result<Option<
     match healing.next(bounds.count) {
         HealMove::Ask(hashes) => Ok(Some(send(session, Sent::Missing { hashes }))),
         HealMove::Offer(rows) => {
-            let batch = core.take_changes(session.document, &rows, bounds)?;
+            let taken = core.take_changes(session.document, &rows, bounds);
+            let Ok(batch) = taken else {
+                // Dropped or written again meanwhile: what is to be offered is found out again.
+                session.healing = None;
+                return taken.map(|_| None);
+            };
             if batch.rows.is_empty() {
                 healing.gone(&rows);
                 return Ok(None);

@@ -10,7 +10,7 @@ pub(super) struct Run {
     /// Rows that this run brought to the server, or parked. Rows are taken oldest first, so once this reaches
     /// `owed`, everything that was there at the start is at the server; what came later is the next run's.
     pub offered: u64,
-    /// A reply of this run reached the log's end.
+    /// The last page of this run reached the log's end.
     pub end_reached: bool,
     /// The log is read from its beginning, with changes that are here already.
     pub from_the_beginning: bool,
@@ -75,9 +75,9 @@ pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
         return Move::Finish(Finish::InStep);
     }
     if facts.sent > 0 && run.end_reached {
-        // Accepted, and yet not in the log that was read to its end: the server lost them. Healing puts them
-        // back into the queue and asks.
-        return Move::Heal;
+        // Accepted, and not among what was read up to the log's end: offered again, which costs nothing where
+        // the server holds it.
+        return Move::Push;
     }
     Move::Pull
 }
@@ -194,7 +194,7 @@ mod tests {
     fn accepted_rows_that_are_not_in_the_log_are_offered_again() {
         let facts = Facts { sent: 2, ..known() };
         let run = Run { owed: 2, offered: 2, end_reached: true, ..Run::default() };
-        assert_eq!(plan(&facts, &run), Move::Heal);
+        assert_eq!(plan(&facts, &run), Move::Push);
     }
 
     #[test]

@@ -168,9 +168,7 @@ impl Turn<'_> {
         let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
         let moved = page.cursor.is_some() && page.cursor != page.asked;
         let outcome = self.store(page)?;
-        if at_end && !outcome.stale && !outcome.hole {
-            self.session.learn().end_reached = true;
-        }
+        self.session.learn().end_reached = at_end && !outcome.stale && !outcome.hole;
         let progress = counted(&outcome);
         if outcome.hole {
             return self.hole(progress, rng);

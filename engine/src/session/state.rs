@@ -34,6 +34,8 @@ pub struct Session {
     pub(super) ended: Option<Outcome>,
     /// [`Facts::enqueued`] when the run began.
     pub(super) seen: Option<u64>,
+    /// Only for the planted bug: what was enqueued up to here is never looked for again.
+    pub(super) lost: Option<u64>,
     /// Something is in the queue, and bears the last error.
     pub(super) queued: bool,
     pub(super) guards: Guards,
@@ -68,6 +70,7 @@ impl Session {
             healing: None,
             ended: None,
             seen: None,
+            lost: None,
             queued: false,
             guards: Guards::default(),
         }
@@ -101,12 +104,12 @@ impl Session {
     pub(super) fn take_facts(&mut self, facts: &Facts) {
         self.queued = facts.waiting + facts.sent > 0;
         // Something became waiting after the run ended, or while it went on: another run.
-        if self.ended.is_some() && self.seen != Some(facts.enqueued) {
+        if self.ended.is_some() && self.seen < Some(facts.enqueued) {
             self.start_run();
         }
         if self.run.is_none() {
             let mut owed = facts.waiting + facts.sent;
-            if planted::is_planted(Bug::LostWakeUp) && self.seen == Some(facts.enqueued) {
+            if planted::is_planted(Bug::LostWakeUp) && self.lost >= Some(facts.enqueued) {
                 owed = 0;
             }
             self.seen = Some(facts.enqueued);
@@ -118,6 +121,7 @@ impl Session {
     pub(super) fn forget_wake_up(&mut self, facts: &Facts) {
         if planted::is_planted(Bug::LostWakeUp) {
             self.seen = Some(facts.enqueued);
+            self.lost = self.seen;
         }
     }
 
