@@ -29,6 +29,7 @@ enum Failure {
 fn main() -> ExitCode {
     let args = Args::parse();
     args::log_to_stderr();
+    rejoin::untrusted::install_panic_hook();
     let (code, text) = match run(args) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),

@@ -3,67 +3,13 @@
 mod support;
 
 use std::{
-    io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output},
+    time::Duration,
 };
 
 use rejoin::{DocumentId, wire::PushReply};
-use support::{Writer, get, hashes, post, send};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_rejoin-server");
-
-/// A server in a process of its own.
-struct Process {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    root: String,
-}
-
-impl Process {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).arg("--database").arg(directory.join("log.db"));
-        Self::of(command)
-    }
-
-    fn of(mut command: Command) -> Self {
-        let command = command.env("REJOIN_LISTEN", "127.0.0.1:0").stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let root = line.strip_prefix("listening on ").expect("the first line").trim().to_owned();
-        Self { child, stdout, root }
-    }
-
-    fn changes(&self, document: DocumentId) -> String {
-        format!("{}/v1/documents/{document}/changes", self.root)
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    /// Waits for its end: the exit code, what was written to standard output after the first line, and how long
-    /// it took.
-    fn end(mut self) -> (Option<i32>, String, Duration) {
-        let start = Instant::now();
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        let code = self.child.wait().unwrap().code();
-        (code, rest, start.elapsed())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::{BINARY, Process, Writer, get, hashes, post, send};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output: Output = Command::new(BINARY).current_dir(directory).args(arguments).output().unwrap();
