@@ -23,7 +23,7 @@ pub enum Error {
     Deleted(crate::DocumentId),
     /// The action does not fit the document; nothing was changed.
     #[error("{0}")]
-    Action(String),
+    Action(#[from] crate::reducer::ActionError),
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),

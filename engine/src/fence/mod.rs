@@ -4,8 +4,18 @@
 //! The library panics on hostile bytes with good checksums, and has no limits of its own. So a change is
 //! framed, measured and hashed here first, without the library, in time and memory that stay inside [`Limits`].
 
+mod check;
+mod chunk;
+mod columns;
+mod document;
+mod place;
+mod read;
 mod refusal;
 
+pub use check::{check, check_bytes};
+pub use chunk::{ChunkKind, Frame, frame};
+pub use document::{DocumentLimits, check_document};
+pub use place::{Ancestry, Last, Placement, WalkBudget, place};
 pub use refusal::{Refusal, RefusalCode};
 
 use automerge::{ActorId, ChangeHash};

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use automerge::ChangeHash;
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +24,30 @@ pub enum RefusalCode {
     ActorFork,
 }
 
+impl RefusalCode {
+    /// The word itself, as it goes over HTTP.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Checksum => "checksum",
+            Self::NotAChange => "not-a-change",
+            Self::TooLarge => "too-large",
+            Self::TooManyOperations => "too-many-operations",
+            Self::MissingDependency => "missing-dependency",
+            Self::ActorFork => "actor-fork",
+        }
+    }
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// One change that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
 pub struct Refusal {
     /// Its computed hash; `None` where it could not be read that far.
     pub hash: Option<ChangeHash>,
@@ -33,4 +57,20 @@ pub struct Refusal {
     pub detail: String,
     /// For [`RefusalCode::MissingDependency`]: which.
     pub missing: Vec<ChangeHash>,
+}
+
+impl Refusal {
+    /// One that names no hash yet: see [`Self::of`].
+    pub(crate) fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
+        Self { hash: None, code, detail: detail.into(), missing: Vec::new() }
+    }
+
+    /// The same, with the hash of the change that it speaks of.
+    pub(crate) fn of(self, hash: ChangeHash) -> Self {
+        Self { hash: Some(hash), ..self }
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(RefusalCode::Malformed, detail)
+    }
 }

@@ -1,6 +1,10 @@
 //! What the store tells a session, and what a session has the store do. Each verb is one transaction.
 
-use crate::{ChangeHash, Cursor, DocumentId, fence::CheckedChange, wire::Rejected};
+use crate::{
+    ChangeHash, Cursor, DocumentId,
+    fence::{CheckedChange, Refusal},
+    wire::Rejected,
+};
 
 /// What a session needs to know of a document to plan its next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,9 @@ pub struct Page {
     pub at_end: bool,
     /// Changes that were pulled, checked by the fence, in the log's order.
     pub changes: Vec<CheckedChange>,
+    /// Changes that were pulled and that the fence itself refused, with their bytes: they are quarantined, so
+    /// that they stop nothing.
+    pub refused: Vec<(Refusal, Vec<u8>)>,
     /// Rows that this request carried and the server holds now (accepted or duplicate).
     pub accepted: Vec<i64>,
     /// Rows that this request carried and the server refused.

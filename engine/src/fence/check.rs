@@ -1,0 +1,249 @@
+//! One change, measured and hashed without the library.
+
+use std::io::Read;
+
+use automerge::{ActorId, ChangeHash};
+use flate2::bufread::DeflateDecoder;
+
+use super::{
+    CheckedChange, ChunkKind, Frame, Limits, Refusal, RefusalCode, chunk,
+    columns::{self, Runs, Shape, Spec},
+    read::Reader,
+};
+
+/// What operations may name, for each one that a change may have: predecessors. An operation has one for
+/// each value that it replaces, so more than one only where writes met.
+const PREDECESSORS_AN_OPERATION: u64 = 4;
+
+/// Keys and names of marks stand once for a run of operations, and the library copies them for each. In
+/// bytes, what they may come to: 670 for each of 100,000 operations.
+const WRITTEN_OUT: u64 = 64 * 1024 * 1024;
+
+/// The library counts operations in 32 bits, and panics at the end of them, in local edits too. So the last
+/// million is never given out: who comes near is refused here, and no dispatch can reach the end.
+const LAST_OPERATION: u64 = u32::MAX as u64 - (1 << 20);
+
+/// Checks one framed chunk: its checksum and kind, its size, inflated under the cap where it is compressed,
+/// its header, and its operations summed from run lengths, in time and memory that the limits bound.
+/// What it depends on is not looked at: that is [`super::place`].
+///
+/// # Errors
+/// A [`Refusal`] that bears the hash. Where the true one cannot be known (a bundle, a chunk that inflates
+/// past the limit), that is SHA-256 over type, length and body as they stand.
+pub fn check(frame: &Frame<'_>, limits: &Limits) -> Result<CheckedChange, Refusal> {
+    let as_it_stands = |refusal: Refusal| refusal.of(chunk::hash(frame.kind, frame.body));
+    match frame.kind {
+        ChunkKind::Change => check_body(frame.body, frame.checksum, limits),
+        ChunkKind::Compressed => {
+            let body = inflate(frame.body, limits).map_err(as_it_stands)?;
+            check_body(&body, frame.checksum, limits)
+        }
+        ChunkKind::Document => Err(as_it_stands(not_a_change("a document"))),
+        ChunkKind::Bundle => Err(as_it_stands(not_a_change("a bundle"))),
+        ChunkKind::Unknown(kind) => {
+            Err(as_it_stands(Refusal::malformed(format!("chunks of type {kind} are not known"))))
+        }
+    }
+}
+
+/// Checks the bytes of exactly one chunk.
+///
+/// # Errors
+/// As [`check`], and [`RefusalCode::Malformed`] where the bytes are not exactly one chunk.
+pub fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<CheckedChange, Refusal> {
+    match chunk::frame(bytes)?.as_slice() {
+        [one] => check(one, limits),
+        several => Err(Refusal::malformed(format!("{} chunks where one belongs", several.len()))),
+    }
+}
+
+fn not_a_change(what: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotAChange, format!("it is {what}: only changes are taken here"))
+}
+
+fn too_large(what: &str, size: u64, limit: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalCode::TooLarge, format!("{what} {size}, and the limit is {limit}"))
+}
+
+/// The body of a compressed chunk, as the library inflates it: bytes after the end of the stream are nothing.
+fn inflate(deflated: &[u8], limits: &Limits) -> Result<Vec<u8>, Refusal> {
+    let cap = limits.change_bytes as u64;
+    let mut body = Vec::new();
+    DeflateDecoder::new(deflated)
+        .take(cap.saturating_add(1))
+        .read_to_end(&mut body)
+        .map_err(|error| Refusal::malformed(format!("it cannot be inflated: {error}")))?;
+    if body.len() as u64 > cap {
+        let detail = format!("it inflates to more than the limit of {cap} bytes for a change");
+        return Err(Refusal::new(RefusalCode::TooLarge, detail));
+    }
+    Ok(body)
+}
+
+/// Checks a plain body. The checksum of a compressed chunk is that of its plain form too.
+fn check_body(body: &[u8], checksum: &[u8], limits: &Limits) -> Result<CheckedChange, Refusal> {
+    let hash = chunk::hash(ChunkKind::Change, body);
+    let size = chunk::plain_size(body);
+    if size > limits.change_bytes {
+        return Err(too_large("its plain bytes are", size as u64, limits.change_bytes).of(hash));
+    }
+    if chunk::checksum_of(&hash) != checksum {
+        return Err(Refusal::new(RefusalCode::Checksum, "the checksum does not fit the bytes").of(hash));
+    }
+    let change = read_change(body, hash, limits).map_err(|refusal| refusal.of(hash))?;
+    // Here the lead adds `container::verify(&change)`: no other bytes under a container's actor.
+    Ok(change)
+}
+
+/// Reads the header as the library does, and counts what follows.
+fn read_change(body: &[u8], hash: ChangeHash, limits: &Limits) -> Result<CheckedChange, Refusal> {
+    let mut reader = Reader::new(body);
+    let deps = read_deps(&mut reader, limits)?;
+    let actor = read_actor(&mut reader, limits)?;
+    let seq = reader.number("the sequence number")?;
+    if seq == 0 {
+        return Err(Refusal::malformed("sequence numbers begin at 1, and it has 0"));
+    }
+    let start_op = reader.number("the counter of the first operation")?;
+    let time = reader.signed("the time")?;
+    let message = read_message(&mut reader, limits)?;
+    pass_other_actors(&mut reader, limits)?;
+    let operations = count_operations(&mut reader, limits)?;
+    check_counters(start_op, operations)?;
+    let bytes = chunk::plain_chunk(body, &hash);
+    Ok(CheckedChange { hash, actor, seq, start_op, operations, deps, time, message, bytes })
+}
+
+fn read_deps(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<ChangeHash>, Refusal> {
+    let count = reader.number("the number of dependencies")?;
+    if count > limits.dependencies as u64 {
+        return Err(too_large("its dependencies are", count, limits.dependencies));
+    }
+    let mut deps = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let bytes = reader.take(32, "a dependency")?;
+        let hash = bytes.try_into().map_err(|_| Refusal::malformed("a dependency is not a hash"))?;
+        deps.push(ChangeHash(hash));
+    }
+    Ok(deps)
+}
+
+fn read_actor(reader: &mut Reader<'_>, limits: &Limits) -> Result<ActorId, Refusal> {
+    take_actor(reader, limits).map(ActorId::from)
+}
+
+fn take_actor<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<&'a [u8], Refusal> {
+    let length = reader.number("the length of an actor")?;
+    if length > limits.actor_bytes as u64 {
+        return Err(too_large("the bytes of an actor are", length, limits.actor_bytes));
+    }
+    reader.take(length, "an actor")
+}
+
+fn read_message(reader: &mut Reader<'_>, limits: &Limits) -> Result<Option<String>, Refusal> {
+    let length = reader.number("the length of the message")?;
+    if length > limits.message_bytes as u64 {
+        return Err(too_large("the bytes of its message are", length, limits.message_bytes));
+    }
+    let bytes = reader.take(length, "the message")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::malformed("the message is not UTF-8"))?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn pass_other_actors(reader: &mut Reader<'_>, limits: &Limits) -> Result<(), Refusal> {
+    let count = reader.number("the number of other actors")?;
+    if count > limits.actors as u64 {
+        return Err(too_large("the other actors that it names are", count, limits.actors));
+    }
+    for _ in 0..count {
+        take_actor(reader, limits)?;
+    }
+    Ok(())
+}
+
+/// How many operations there are, once it is known that neither they nor what they name is too much.
+fn count_operations(reader: &mut Reader<'_>, limits: &Limits) -> Result<u64, Refusal> {
+    let entries = columns::entries(reader)?;
+    // The library refuses these in a change; in a document it inflates them.
+    if entries.iter().any(|entry| entry.spec.deflated()) {
+        return Err(Refusal::malformed("a column in a change is deflated"));
+    }
+    let columns = columns::data(entries, reader)?;
+    let operations = match action_column(&columns) {
+        Some(bytes) => sum_actions(bytes, limits)?,
+        None => 0,
+    };
+    for (spec, bytes) in &columns {
+        check_column(*spec, bytes, operations, limits)?;
+    }
+    Ok(operations)
+}
+
+/// The column that says how many operations there are: the last one of its kind that is not part of a group.
+fn action_column<'a>(columns: &[(Spec, &'a [u8])]) -> Option<&'a [u8]> {
+    let (mut group, mut found) = (None, None);
+    for (spec, bytes) in columns {
+        match spec.shape() {
+            Shape::Group => group = Some(spec.id()),
+            _ if group == Some(spec.id()) => {}
+            _ => group = None,
+        }
+        if *spec == Spec::ACTION && group.is_none() {
+            found = Some(*bytes);
+        }
+    }
+    found
+}
+
+fn sum_actions(bytes: &[u8], limits: &Limits) -> Result<u64, Refusal> {
+    let mut runs = Runs::new(Shape::Numbers, Reader::new(bytes));
+    let mut operations = 0_u64;
+    while let Some(run) = runs.next()? {
+        if run.value.is_none() {
+            return Err(Refusal::malformed("an operation has no action"));
+        }
+        operations = operations.saturating_add(run.rows);
+        if operations > limits.operations {
+            let detail = format!(
+                "its operations are {operations} or more, and the limit for one change is {}",
+                limits.operations
+            );
+            return Err(Refusal::new(RefusalCode::TooManyOperations, detail));
+        }
+    }
+    Ok(operations)
+}
+
+/// Refuses a column in which a few bytes stand for far more than the operations account for.
+fn check_column(spec: Spec, bytes: &[u8], operations: u64, limits: &Limits) -> Result<(), Refusal> {
+    let (most, code, what) = match spec {
+        Spec::PREDECESSORS => (
+            limits.operations.saturating_mul(PREDECESSORS_AN_OPERATION),
+            RefusalCode::TooManyOperations,
+            "the predecessors that its operations name",
+        ),
+        Spec::KEY | Spec::MARK => (
+            WRITTEN_OUT,
+            RefusalCode::TooLarge,
+            "the bytes of keys, or of names of marks, written out for each operation,",
+        ),
+        _ => return Ok(()),
+    };
+    match columns::sum(Runs::new(spec.shape(), Reader::new(bytes)), operations, most)? {
+        Some(_) => Ok(()),
+        None => Err(Refusal::new(code, format!("{what} are more than the limit of {most}"))),
+    }
+}
+
+/// Where the first counter lies is the author's business, as long as the library can count on from the last.
+fn check_counters(start_op: u64, operations: u64) -> Result<(), Refusal> {
+    if start_op == 0 {
+        return Err(Refusal::malformed("counters of operations begin at 1, and it has 0"));
+    }
+    match start_op.checked_add(operations) {
+        Some(next) if next <= LAST_OPERATION => Ok(()),
+        _ => Err(Refusal::malformed(format!(
+            "its operations begin at {start_op}, and the last that a document can hold is {LAST_OPERATION}"
+        ))),
+    }
+}

@@ -1,0 +1,327 @@
+//! Giving the library changes and files that nobody vouches for.
+//!
+//! "Whatever a remote side sends, nothing panics past its task": the library panics on some changes that the
+//! fence cannot tell from good ones, and leaves the document half changed. So it only ever works on a copy,
+//! inside `catch_unwind`, and the copy takes the document's place when all went well.
+//!
+//! The unwinding needs panics that unwind: a build with `panic = "abort"` is refused, unless the feature
+//! `allow-panic-abort` says that a hostile change may end the process.
+
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    ops::Range,
+    panic::{self, AssertUnwindSafe},
+};
+
+use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc, ScalarValue, hydrate};
+
+use crate::fence::{CheckedChange, DocumentLimits, Refusal, check_document};
+
+#[cfg(all(panic = "abort", not(feature = "allow-panic-abort")))]
+compile_error!(
+    "rejoin contains the panics of hostile changes by unwinding, which panic = \"abort\" makes impossible; \
+     set panic = \"unwind\", or enable the feature `allow-panic-abort` and let such a change end the process"
+);
+
+/// Most trials on a copy for one batch. What is not settled by then is held.
+pub const TRIALS: usize = 64;
+
+/// Most operations that are tried in one go, unless one change alone has more: the library needs some
+/// 400 bytes for each while it works.
+const OPERATIONS_A_TRIAL: usize = 200_000;
+
+/// What did not go into the document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// In the order in which they came, with why; those that depend on one of them too.
+    pub quarantined: Vec<(ChangeHash, String)>,
+}
+
+/// Why a compact Automerge file was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadRefused {
+    /// The fence did not let it through.
+    #[error(transparent)]
+    Fence(#[from] Refusal),
+    /// The library did not load it, or panicked.
+    #[error("Automerge cannot load it: {0}")]
+    Library(String),
+}
+
+thread_local! {
+    /// Whether a panic on this thread is one that [`guarded`] catches.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, which hands remote data to the library, and makes an error of a panic: the panic's message.
+/// For reading as well (`hydrate`, `make_patches`, `save`): of some documents that were accepted the library
+/// cannot read all. What `work` changed is to be thrown away after an error.
+///
+/// # Errors
+/// The message of the panic.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = GUARDED.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    result.map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        format!("Automerge panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+    })
+}
+
+/// Sends panics to `tracing`: those that [`guarded`] catches as `debug`, for they are expected and reported
+/// by what called it; every other as `error`, and on to the hook that was there before. For an
+/// application to call once, as the hook belongs to the process; without it a caught panic is printed to
+/// standard error and does no other harm.
+pub fn install_panic_hook() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if GUARDED.get() {
+            tracing::debug!(panic = %info, "the library panicked on remote data");
+        } else {
+            tracing::error!(panic = %info, "a panic");
+            before(info);
+        }
+    }));
+}
+
+/// Applies changes that passed the fence, in the order in which they come: dependencies first. What makes
+/// the library fail or panic is found by bisection and left out, and what depends on it is never given to
+/// the library. The document takes in all the rest, and keeps its actor and author; after a failure it is
+/// as it was. The library never gets a change whose dependencies it does not hold.
+///
+/// `patches` is a new log for this batch; it tells of what was applied.
+///
+/// At most [`TRIALS`] copies are made; what is not settled by then is held, and is in the outcome with a
+/// reason that says so. It can be tried in a later batch. Everything else in the outcome can be tried again
+/// with another release of the library.
+pub fn apply_untrusted(
+    document: &mut Automerge,
+    changes: Vec<Change>,
+    patches: Option<&mut PatchLog>,
+) -> Outcome {
+    let mut none = PatchLog::inactive();
+    let mut batch = Batch {
+        document,
+        patches: patches.unwrap_or(&mut none),
+        left_out: HashMap::new(),
+        trials: TRIALS,
+        changes,
+    };
+    for range in batch.portions() {
+        batch.settle(range, false);
+    }
+    let mut left_out: Vec<_> = batch.left_out.into_iter().collect();
+    left_out.sort_unstable_by_key(|(_, (at, _))| *at);
+    Outcome { quarantined: left_out.into_iter().map(|(hash, (_, reason))| (hash, reason)).collect() }
+}
+
+/// Changes on their way into a document.
+struct Batch<'a> {
+    document: &'a mut Automerge,
+    patches: &'a mut PatchLog,
+    changes: Vec<Change>,
+    /// Quarantined or held, with the place in the batch and why: nothing that depends on one is tried.
+    left_out: HashMap<ChangeHash, (usize, String)>,
+    trials: usize,
+}
+
+impl Batch<'_> {
+    /// Runs of changes with a bounded number of operations.
+    fn portions(&self) -> Vec<Range<usize>> {
+        let (mut portions, mut start, mut operations) = (Vec::new(), 0, 0_usize);
+        for (at, change) in self.changes.iter().enumerate() {
+            operations = operations.saturating_add(change.len());
+            if operations > OPERATIONS_A_TRIAL && at > start {
+                portions.push(start..at);
+                (start, operations) = (at, change.len());
+            }
+        }
+        portions.push(start..self.changes.len());
+        portions
+    }
+
+    /// Applies what can be applied of a range, earlier ones first. `fails` says that it is known to fail as
+    /// a whole: its first half went in, and with its second half it did not.
+    fn settle(&mut self, range: Range<usize>, fails: bool) {
+        if range.is_empty() {
+            return;
+        }
+        let mut reason = String::new();
+        if !fails || range.len() == 1 {
+            match self.attempt(&range) {
+                Ok(()) => return,
+                Err(why) => reason = why,
+            }
+        }
+        if range.len() == 1 && !reason.is_empty() {
+            return self.leave_out(range.start, reason);
+        }
+        if self.trials == 0 {
+            return self.hold(range);
+        }
+        let middle = range.start + range.len() / 2;
+        let before = self.left_out.len();
+        self.settle(range.start..middle, false);
+        self.settle(middle..range.end, before == self.left_out.len());
+    }
+
+    /// Tries a range on a copy, which takes the document's place if all of it went in.
+    fn attempt(&mut self, range: &Range<usize>) -> Result<(), String> {
+        let admitted = self.admitted(range);
+        if admitted.is_empty() {
+            return Ok(());
+        }
+        let Some(left) = self.trials.checked_sub(1) else { return Err(String::new()) };
+        self.trials = left;
+        let (document, patches) = trial(self.document, self.patches, admitted)?;
+        (*self.document, *self.patches) = (document, patches);
+        Ok(())
+    }
+
+    /// What the library may be given of a range: everything that it lacks and whose dependencies it then has.
+    /// "Changes whose dependencies are missing are queued inside without bound: never give them in."
+    fn admitted(&mut self, range: &Range<usize>) -> Vec<Change> {
+        let asked: Vec<ChangeHash> = self
+            .changes
+            .get(range.clone())
+            .into_iter()
+            .flatten()
+            .flat_map(|change| change.deps().iter().copied().chain([change.hash()]))
+            .collect();
+        let mut lacked: HashSet<ChangeHash> = self.document.get_missing_deps(&asked).into_iter().collect();
+        let mut admitted = Vec::new();
+        for at in range.clone() {
+            let Some(change) = self.changes.get(at) else { break };
+            let hash = change.hash();
+            if !lacked.contains(&hash) || self.left_out.contains_key(&hash) {
+                continue;
+            }
+            match change.deps().iter().find(|dependency| lacked.contains(*dependency)).copied() {
+                None => {
+                    lacked.remove(&hash);
+                    admitted.push(change.clone());
+                }
+                Some(dependency) => {
+                    let fate =
+                        if self.left_out.contains_key(&dependency) { "was left out" } else { "is not held" };
+                    self.leave_out(at, format!("it depends on {dependency}, which {fate}"));
+                }
+            }
+        }
+        admitted
+    }
+
+    fn leave_out(&mut self, at: usize, reason: String) {
+        let Some(change) = self.changes.get(at) else { return };
+        self.left_out.entry(change.hash()).or_insert((at, reason));
+    }
+
+    fn hold(&mut self, range: Range<usize>) {
+        for at in range {
+            self.leave_out(at, format!("held, to be tried later: {TRIALS} trials did not settle its batch"));
+        }
+    }
+}
+
+/// Applies `changes`, all of which are ready, to copies of document and log.
+fn trial(
+    document: &Automerge,
+    patches: &PatchLog,
+    changes: Vec<Change>,
+) -> Result<(Automerge, PatchLog), String> {
+    guarded(|| {
+        // A clone keeps actor and author, where `fork` would take a new actor.
+        let (mut copy, mut log) = (document.clone(), patches.clone());
+        let expected = copy.stats().num_changes.saturating_add(changes.len() as u64);
+        copy.apply_changes_log_patches(changes, &mut log).map_err(|error| error.to_string())?;
+        if copy.stats().num_changes != expected {
+            return Err("Automerge took it without applying it".to_owned());
+        }
+        Ok((copy, log))
+    })?
+}
+
+/// Loads a compact Automerge file after the fence measured it.
+///
+/// # Errors
+/// [`LoadRefused`]: refused by the fence, or the library failed or panicked, or changes in it lack others.
+pub fn load_untrusted(bytes: &[u8], limits: &DocumentLimits) -> Result<Automerge, LoadRefused> {
+    check_document(bytes, limits)?;
+    let document = load(bytes).map_err(LoadRefused::Library)?;
+    match document.get_missing_deps(&[]).first() {
+        None => Ok(document),
+        Some(missing) => {
+            Err(LoadRefused::Library(format!("a change in it depends on {missing}, which is not in it")))
+        }
+    }
+}
+
+fn load(bytes: &[u8]) -> Result<Automerge, String> {
+    guarded(|| Automerge::load(bytes).map_err(|error| error.to_string()))?
+}
+
+/// Gives the library the plain bytes of a change that passed the fence.
+///
+/// # Errors
+/// Why the library cannot read it, or that it reads another change in it than the fence did.
+pub fn parse_untrusted(checked: &CheckedChange) -> Result<Change, String> {
+    let parse = || Change::try_from(checked.bytes.as_slice()).map_err(|error| error.to_string());
+    let change = guarded(parse)??;
+    if change.hash() != checked.hash {
+        return Err(format!("Automerge reads it as {}, and the fence as {}", change.hash(), checked.hash));
+    }
+    Ok(change)
+}
+
+/// Loads `bytes`, a snapshot of `document`, again, and compares heads, changes and state. "A snapshot
+/// replaces raw changes only after it was loaded again and its heads, its set of changes and its state were
+/// found equal." For bytes that were made here: they do not pass [`check_document`].
+///
+/// # Errors
+/// What differs, or why it cannot be loaded or read.
+pub fn verify_snapshot(document: &Automerge, bytes: &[u8]) -> Result<(), String> {
+    let loaded = load(bytes)?;
+    guarded(|| {
+        if document.get_heads() != loaded.get_heads() {
+            return Err("the heads differ after loading it again".to_owned());
+        }
+        if change_hashes(document) != change_hashes(&loaded) {
+            return Err("the changes differ after loading it again".to_owned());
+        }
+        if !same(&document.hydrate(None), &loaded.hydrate(None)) {
+            return Err("the state differs after loading it again".to_owned());
+        }
+        Ok(())
+    })?
+}
+
+fn change_hashes(document: &Automerge) -> HashSet<ChangeHash> {
+    document.get_changes_meta(&[]).into_iter().map(|change| change.hash).collect()
+}
+
+/// Equality for which a NaN is equal to itself: one honest NaN would leave a document without snapshots.
+fn same(a: &hydrate::Value, b: &hydrate::Value) -> bool {
+    use hydrate::Value::{List, Map, Scalar, Text};
+    match (a, b) {
+        (Map(a), Map(b)) => {
+            let others: HashMap<_, _> = b.iter().collect();
+            a.iter().count() == others.len()
+                && a.iter().all(|(key, a)| {
+                    others.get(key).is_some_and(|b| a.conflict == b.conflict && same(&a.value, &b.value))
+                })
+        }
+        (List(a), List(b)) => {
+            a.iter().count() == b.iter().count()
+                && a.iter()
+                    .zip(b.iter())
+                    .all(|(a, b)| a.conflict == b.conflict && a.marks == b.marks && same(&a.value, &b.value))
+        }
+        (Text(a), Text(b)) => a == b,
+        (Scalar(ScalarValue::F64(a)), Scalar(ScalarValue::F64(b))) => a.to_bits() == b.to_bits(),
+        (a, b) => a == b,
+    }
+}
