@@ -130,7 +130,7 @@ impl Apply {
         let first = numbers.first().copied().unwrap_or_default();
         // The whole group failed: nothing of it is kept.
         let results =
-            self.store.dispatch_all(self.id, actions).await.map_err(|e| self.stopped(first, e.into()))?;
+            self.store.dispatch_in_turn(self.id, actions).await.map_err(|e| self.stopped(first, e.into()))?;
         for (number, result) in numbers.into_iter().zip(results) {
             let receipt = result.map_err(|error| self.stopped(number, error.into()))?;
             self.applied += 1;
