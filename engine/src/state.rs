@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::reducer::{ActionError, Place, find, parse_pointer};
 
-/// The most levels of a document that are read; deeper ones are an error. Actions make at most 128.
+/// The most levels of a document that are read; deeper ones are an error. Actions make at most 120.
 pub const MAX_READ_DEPTH: usize = 512;
 
 /// Reads what is at a JSON Pointer: now, or at these heads. It costs what is read, not the whole document.
@@ -110,5 +110,75 @@ fn scalar(value: &ScalarValueRef<'_>) -> Value {
             bytes.iter().map(|b| Value::from(*b)).collect()
         }
         ScalarValueRef::Null => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use automerge::{ScalarValue, transaction::Transactable};
+    use serde_json::json;
+
+    use super::*;
+
+    fn doc() -> Automerge {
+        let mut doc = Automerge::new();
+        let mut tx = doc.transaction();
+        tx.put(ROOT, "bytes", ScalarValue::Bytes(vec![0, 255])).unwrap();
+        tx.put(ROOT, "time", ScalarValue::Timestamp(1_700_000_000_000)).unwrap();
+        tx.put(ROOT, "nan", f64::NAN).unwrap();
+        tx.put(ROOT, "inf", f64::INFINITY).unwrap();
+        tx.put(ROOT, "counter", ScalarValue::counter(3)).unwrap();
+        let list = tx.put_object(ROOT, "list", ObjType::List).unwrap();
+        let text = tx.insert_object(&list, 0, ObjType::Text).unwrap();
+        tx.splice_text(&text, 0, 0, "hi").unwrap();
+        tx.commit();
+        doc
+    }
+
+    #[test]
+    fn what_json_lacks_has_a_form() {
+        let state = to_json(&doc(), "", None).unwrap();
+        let wanted = json!({"bytes":[0,255],"counter":3,"inf":null,"list":["hi"],"nan":null,
+            "time":1_700_000_000_000_i64});
+        assert_eq!(state, wanted);
+        assert_eq!(to_json(&doc(), "/list/0", None).unwrap(), json!("hi"));
+        assert_eq!(to_json(&doc(), "/counter", None).unwrap(), json!(3));
+    }
+
+    #[test]
+    fn a_document_reads_as_it_was() {
+        let mut doc = doc();
+        let before = doc.get_heads();
+        let mut tx = doc.transaction();
+        let (_, list) = tx.get(ROOT, "list").unwrap().unwrap();
+        let (_, text) = tx.get(&list, 0).unwrap().unwrap();
+        tx.splice_text(&text, 2, 0, " there").unwrap();
+        tx.increment(ROOT, "counter", 4).unwrap();
+        tx.insert(&list, 0, 1).unwrap();
+        tx.put(ROOT, "new", 1).unwrap();
+        tx.delete(ROOT, "bytes").unwrap();
+        tx.commit();
+        assert_eq!(to_json(&doc, "/list", None).unwrap(), json!([1, "hi there"]));
+        assert_eq!(to_json(&doc, "/list", Some(&before)).unwrap(), json!(["hi"]));
+        assert_eq!(to_json(&doc, "/list/0", Some(&before)).unwrap(), json!("hi"));
+        assert_eq!(to_json(&doc, "/counter", Some(&before)).unwrap(), json!(3));
+        assert_eq!(to_json(&doc, "/bytes", Some(&before)).unwrap(), json!([0, 255]));
+        assert!(matches!(to_json(&doc, "/new", Some(&before)), Err(ActionError::NotFound { .. })));
+        assert!(matches!(to_json(&doc, "/list/1", Some(&before)), Err(ActionError::PastEnd { .. })));
+        let was = to_json(&doc, "", Some(&before)).unwrap();
+        assert_eq!(was["counter"], json!(3));
+    }
+
+    #[test]
+    fn a_hostile_depth_is_an_error() {
+        let mut doc = Automerge::new();
+        let mut tx = doc.transaction();
+        let mut object = ROOT;
+        for _ in 0..20_000 {
+            object = tx.put_object(&object, "x", ObjType::Map).unwrap();
+        }
+        tx.commit();
+        assert!(matches!(to_json(&doc, "", None), Err(ActionError::TooDeep { .. })));
+        assert!(matches!(to_json(&doc, "/x/x/x", None), Err(ActionError::TooDeep { .. })));
     }
 }

@@ -10,3 +10,6 @@ pub use json::{plan_action, reduce};
 
 pub(crate) use error::kind_of;
 pub(crate) use place::{Place, find, parse_pointer, prefix};
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use jsonptr::{Pointer, Token, index::Index};
 use super::{ActionError, Kind, kind_of};
 
 /// The most levels that an action may make or name: the parts of its path, and the nesting of its value.
-/// serde_json reads 128, so what is written here can be read anywhere.
-pub(crate) const MAX_DEPTH: usize = 128;
+/// serde_json reads 127 levels: what is written here can be read anywhere, with a few levels around it.
+pub(crate) const MAX_DEPTH: usize = 120;
 
 /// The decoded parts of a JSON Pointer.
 ///

@@ -61,11 +61,12 @@ pub(super) struct Branch<'a> {
 
 impl<'a> Branch<'a> {
     pub(super) fn new(
-        affected: &'a [Change],
+        affected: impl IntoIterator<Item = &'a Change, IntoIter: Clone>,
         reason: Reason<'a>,
         aliases: &[Alias<'a>],
     ) -> Result<Self, RewriteError> {
-        if let Some(change) = affected.iter().find(|change| is_container_actor(change.actor_id())) {
+        let affected = affected.into_iter();
+        if let Some(change) = affected.clone().find(|change| is_container_actor(change.actor_id())) {
             return Err(RewriteError::Container(change.hash()));
         }
         let mut by_actor: HashMap<&ActorId, Vec<Alias<'a>>> = HashMap::new();
@@ -202,7 +203,8 @@ impl<'a> Branch<'a> {
         self.reached(&node.clock, node.change.actor_id()).find_map(|(line, reached)| {
             let at = self.lines.get(line)?.members.get(reached as usize - 1)?;
             let before = self.nodes.get(*at)?;
-            (before.change.seq() + 1 == node.change.seq()).then_some((line, reached, before.seq))
+            (before.change.seq().checked_add(1) == Some(node.change.seq()))
+                .then_some((line, reached, before.seq))
         })
     }
 
@@ -224,16 +226,16 @@ impl<'a> Branch<'a> {
                 self.nodes.get(*at).is_some_and(|node| node.change.start_op().get() <= id.counter())
             });
             let node = self.nodes.get(*members.get(after.checked_sub(1)?)?)?;
-            (id.counter() <= node.change.max_op()).then_some(node)
+            made(node.change, id).then_some(node)
         })
     }
 
     /// An operation id as it is now. Counters stay: only the actor may be another.
     fn now(&self, clock: &[(usize, u32)], id: &OpId) -> OpId {
-        let alias = self.alias_ops.get(id.actor()).and_then(|aliases| {
-            let made = |change: &Change| (change.start_op().get()..=change.max_op()).contains(&id.counter());
-            aliases.iter().find(|alias| made(alias.gone))
-        });
+        let alias = self
+            .alias_ops
+            .get(id.actor())
+            .and_then(|aliases| aliases.iter().find(|alias| made(alias.gone, id)));
         let id = alias.map_or_else(|| id.clone(), |a| OpId(id.counter(), a.stands_for.actor_id().clone()));
         let line = self.maker(clock, &id).and_then(|node| self.lines.get(node.line));
         match line.and_then(|line| line.actor.clone()) {
@@ -248,6 +250,11 @@ impl<'a> Branch<'a> {
         let spelling = Spelling { actor, seq: node.seq, deps: node.stands.clone() };
         spell(node.change, operations, spelling, |id| self.now(&node.clock, id))
     }
+}
+
+/// Whether the operation's counter is one of the change's.
+fn made(change: &Change, id: &OpId) -> bool {
+    id.counter().checked_sub(change.start_op().get()).is_some_and(|nth| nth < change.len() as u64)
 }
 
 /// The later of two clocks, line by line.
@@ -291,11 +298,17 @@ fn resolve(aliases: &HashMap<ChangeHash, Alias<'_>>, mut hash: ChangeHash) -> Ch
 
 /// The changes with dependencies first, those that go through an alias left out. Otherwise as they came.
 fn order<'a>(
-    affected: &'a [Change],
+    affected: impl Iterator<Item = &'a Change>,
     aliases: &HashMap<ChangeHash, Alias<'a>>,
 ) -> Result<Vec<&'a Change>, RewriteError> {
-    let kept: Vec<&Change> = affected.iter().filter(|c| !aliases.contains_key(&c.hash())).collect();
-    let by_hash: HashMap<ChangeHash, usize> = kept.iter().enumerate().map(|(i, c)| (c.hash(), i)).collect();
+    let mut kept: Vec<&Change> = Vec::new();
+    let mut by_hash: HashMap<ChangeHash, usize> = HashMap::new();
+    for change in affected.filter(|change| !aliases.contains_key(&change.hash())) {
+        by_hash.entry(change.hash()).or_insert_with(|| {
+            kept.push(change);
+            kept.len() - 1
+        });
+    }
     let mut waiting: Vec<usize> = vec![0; kept.len()];
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); kept.len()];
     for (index, change) in kept.iter().enumerate() {
@@ -318,16 +331,17 @@ fn order<'a>(
             }
         }
     }
-    if order.len() == by_hash.len() { Ok(order) } else { Err(RewriteError::Circle) }
+    if order.len() == kept.len() { Ok(order) } else { Err(RewriteError::Circle) }
 }
 
 /// Of what lost, those where a branch begins: none of their actor's changes before them lost too.
 pub(super) fn first_of_each(
     affected: &[Change],
+    aliases: &[Alias<'_>],
     lost: &HashSet<ChangeHash>,
 ) -> Result<HashSet<ChangeHash>, RewriteError> {
     let none = HashSet::new();
-    let mut branch = Branch::new(affected, Reason::Fork(&none), &[])?;
+    let mut branch = Branch::new(affected, Reason::Fork(&none), aliases)?;
     // Whether one in the line before it, or it itself, lost.
     let mut after_loser: Vec<bool> = Vec::new();
     let mut firsts = HashSet::new();

@@ -130,7 +130,7 @@ pub fn rewrite_with_aliases(
     loop {
         // What lost in this spelling; of one branch the first.
         let lost: HashSet<ChangeHash> = told.values().copied().collect();
-        starts.extend(branch::first_of_each(affected, &lost)?);
+        starts.extend(branch::first_of_each(affected, aliases, &lost)?);
         let spelled = Branch::new(affected, Reason::Fork(&starts), aliases)?.spell()?.rewritten;
         told = spelled
             .iter()
@@ -145,15 +145,18 @@ pub fn rewrite_with_aliases(
 
 /// Takes one change out: it goes together with those later ones that touch what it made (an object, an element
 /// or a value of one of its operations); the rest is written again without it, what it depended on taking its
-/// place. `affected` is the change and everything held that descends from it.
+/// place. `affected` has the change and everything held that descends from it, dependencies first.
 ///
 /// # Errors
 /// `NotThere`, `Unreadable` and `Container`.
 pub fn without(affected: &[Change], dropped: &ChangeHash) -> Result<Dropped, RewriteError> {
-    if !affected.iter().any(|change| change.hash() == *dropped) {
+    let after = descendants(&[*dropped].into(), affected.iter().map(|c| (c.hash(), c.deps())));
+    if after.is_empty() {
         return Err(RewriteError::NotThere(*dropped));
     }
-    let Spelled { rewritten, gone } = Branch::new(affected, Reason::Drop(*dropped), &[])?.spell()?;
+    let after: HashSet<ChangeHash> = after.into_iter().collect();
+    let after: Vec<&Change> = affected.iter().filter(|change| after.contains(&change.hash())).collect();
+    let Spelled { rewritten, gone } = Branch::new(after, Reason::Drop(*dropped), &[])?.spell()?;
     let also = gone.into_iter().filter(|hash| hash != dropped).collect();
     Ok(Dropped { also, rewritten })
 }

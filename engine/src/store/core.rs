@@ -206,6 +206,7 @@ impl Core {
                 self.actor = actor;
                 self.replicas = Replicas::default();
             }
+            self.replicas.begin();
             let mut writing = Writing {
                 tx: &tx,
                 replicas: &mut self.replicas,

@@ -279,13 +279,23 @@ fn append(
     Ok(id)
 }
 
-fn positions(connection: &rusqlite::Connection, replica: &Replica, deps: &[ChangeHash]) -> Result<Vec<u64>> {
+/// Most dependencies are heads. The others are containers, and this replica's own last change, which the
+/// library names too when others have gone on from it.
+fn positions(
+    connection: &rusqlite::Connection,
+    replica: &mut Replica,
+    deps: &[ChangeHash],
+) -> Result<Vec<u64>> {
     let mut found = Vec::with_capacity(deps.len());
     for hash in deps {
-        let position = match replica.head_positions.get(hash) {
-            Some(position) => Some(*position),
-            None => container_position(connection, replica.row.id, *hash)?,
-        };
+        let mut position = replica.head_positions.get(hash).copied();
+        if position.is_none() {
+            position = container_position(connection, replica.row.id, *hash)?;
+        }
+        if position.is_none() {
+            replica.build_index(connection)?;
+            position = replica.index.as_ref().and_then(|index| index.positions.get(hash).copied());
+        }
         found.push(position.ok_or_else(|| Error::Bug(format!("the dependency {hash} has no place")))?);
     }
     Ok(found)

@@ -105,6 +105,8 @@ pub(super) fn live_descendants(
 
 /// Builds the document again, in the open transaction. Returns how many changes were written again.
 pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Result<u64> {
+    // What this transaction did so far is in memory only.
+    rows::write_document(w.tx, &w.replicas.get(w.tx, id, w.actor)?.row)?;
     let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
     w.replicas.forget(id);
     let rewritten = match why {

@@ -138,7 +138,6 @@ impl Core {
         let (plan, dropped) = self.drop_plan(id)?;
         let document = plan.dropped.first().map(|e| e.document);
         let document = document.ok_or_else(|| Error::UnknownQueueRow(id.to_owned()))?;
-        self.replicas.forget(document);
         self.write(&[document], |w| fork::rebuild(w, document, Rebuild::Drop(dropped)))?;
         Ok(plan)
     }
@@ -155,9 +154,10 @@ impl Core {
         if let Some(foreign) = affected.iter().find(|change| !own.contains(&change.hash())) {
             return Err(Error::AlreadySent(foreign.hash().to_string()));
         }
-        let dropped =
-            rewrite::without(&affected, &row.entry.change_hash).map_err(|e| Error::Bug(e.to_string()))?;
-        let gone: HashSet<ChangeHash> = dropped.also.iter().copied().chain([row.entry.change_hash]).collect();
+        let hash = row.entry.change_hash;
+        let mut dropped = rewrite::without(&affected, &hash).map_err(|e| Error::Bug(e.to_string()))?;
+        dropped.also.push(hash);
+        let gone: HashSet<ChangeHash> = dropped.also.iter().copied().collect();
         let entries = queue.into_iter().map(|r| r.entry).filter(|e| gone.contains(&e.change_hash)).collect();
         Ok((DropPlan { dropped: entries, rewritten: dropped.rewritten.len() as u64 }, dropped))
     }

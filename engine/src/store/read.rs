@@ -14,6 +14,7 @@ const SHORTEST_HASH_PREFIX: usize = 4;
 impl Core {
     /// The document, open and up to date.
     pub(super) fn replica(&mut self, id: DocumentId) -> Result<&mut Replica> {
+        self.replicas.begin();
         self.replicas.get(&self.connection, id, &self.actor)
     }
 

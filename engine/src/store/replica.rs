@@ -302,27 +302,42 @@ fn read_snapshot(connection: &Connection, row: &DocumentRow) -> Result<Option<(A
 #[derive(Debug, Default)]
 pub(super) struct Replicas {
     open: HashMap<DocumentId, (u64, Replica)>,
-    clock: u64,
+    /// Counts transactions and reads: within one, memory may be ahead of the row and is not compared again.
+    turn: u64,
 }
 
 impl Replicas {
     /// How many documents are kept open.
     const MOST: usize = 64;
 
-    /// The open document, opened or brought up to date as it must be. Called in a transaction, or before a
-    /// read.
+    /// A transaction or a read begins: what other processes did is looked at again.
+    pub(super) fn begin(&mut self) {
+        self.turn += 1;
+    }
+
+    /// The open document, opened or brought up to date once in a transaction or read.
     pub(super) fn get(
         &mut self,
         connection: &Connection,
         id: DocumentId,
         actor: &Actor,
     ) -> Result<&mut Replica> {
+        let current = self.open.get(&id).is_some_and(|(turn, _)| *turn == self.turn);
+        if !current {
+            self.bring_up_to_date(connection, id, actor)?;
+        }
+        match self.open.get_mut(&id) {
+            Some((_, replica)) => Ok(replica),
+            None => Err(Error::Bug(format!("document {id} was opened and is not open"))),
+        }
+    }
+
+    fn bring_up_to_date(&mut self, connection: &Connection, id: DocumentId, actor: &Actor) -> Result<()> {
         let row =
             rows::read_document(connection, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
-        self.clock += 1;
         let fresh = match self.open.get_mut(&id) {
-            Some((used, replica)) => {
-                *used = self.clock;
+            Some((turn, replica)) => {
+                *turn = self.turn;
                 replica.refresh(connection, row.clone(), actor)?
             }
             None => false,
@@ -330,12 +345,9 @@ impl Replicas {
         if !fresh {
             self.open.remove(&id);
             self.make_room();
-            self.open.insert(id, (self.clock, Replica::load(connection, row, actor)?));
+            self.open.insert(id, (self.turn, Replica::load(connection, row, actor)?));
         }
-        match self.open.get_mut(&id) {
-            Some((_, replica)) => Ok(replica),
-            None => Err(Error::Bug(format!("document {id} was opened and is not open"))),
-        }
+        Ok(())
     }
 
     /// Throws the memory of a document away: the file says what is true.
@@ -355,7 +367,7 @@ impl Replicas {
 
     fn make_room(&mut self) {
         if self.open.len() >= Self::MOST
-            && let Some(oldest) = self.open.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id)
+            && let Some(oldest) = self.open.iter().min_by_key(|(_, (turn, _))| *turn).map(|(id, _)| *id)
         {
             self.open.remove(&oldest);
         }
