@@ -206,6 +206,19 @@ impl Store {
             .await
     }
 
+    /// As [`Store::dispatch_all`], but none after the first that fails: what is returned ends with it.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch_all`].
+    pub async fn dispatch_in_turn(
+        &self,
+        id: DocumentId,
+        actions: Vec<Action>,
+    ) -> Result<Vec<Result<Receipt>>> {
+        let actions: Vec<_> = actions.into_iter().map(|a| (id, a)).collect();
+        self.with_core(move |core| core.dispatch_in_turn(&actions)).await
+    }
+
     /// The store's file.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()

@@ -26,14 +26,35 @@ impl Core {
     /// does not fit the document, [`Error::Refused`] when its change is outside the limits,
     /// [`Error::UnknownDocument`], [`Error::Deleted`].
     pub fn dispatch(&mut self, actions: &[(DocumentId, Action)]) -> Result<Vec<Result<Receipt>>> {
+        self.dispatch_group(actions, false)
+    }
+
+    /// As [`Core::dispatch`], but none after the first that fails: what is returned ends with it.
+    ///
+    /// # Errors
+    /// As [`Core::dispatch`].
+    pub fn dispatch_in_turn(&mut self, actions: &[(DocumentId, Action)]) -> Result<Vec<Result<Receipt>>> {
+        self.dispatch_group(actions, true)
+    }
+
+    fn dispatch_group(
+        &mut self,
+        actions: &[(DocumentId, Action)],
+        in_turn: bool,
+    ) -> Result<Vec<Result<Receipt>>> {
         let mut touched: Vec<DocumentId> = actions.iter().map(|(id, _)| *id).collect();
         touched.sort_unstable();
         touched.dedup();
         #[cfg(feature = "planted-bugs")]
         self.flush_late_pending()?;
         let results = self.write(&touched, |w| {
-            let results =
-                actions.iter().map(|(id, action)| w.dispatch_one(*id, action)).collect::<Result<Vec<_>>>()?;
+            let mut results = Vec::with_capacity(actions.len());
+            for (id, action) in actions {
+                results.push(w.dispatch_one(*id, action)?);
+                if in_turn && results.last().is_some_and(Result::is_err) {
+                    break;
+                }
+            }
             for id in &touched {
                 if let Some(replica) = w.replicas.peek(*id) {
                     replica.settle_heads();
