@@ -1,2 +1,90 @@
-//! rejoin on the command line.
-fn main() {}
+//! rejoin on the command line: one verb a file under `commands`, results on standard output, everything
+//! else on standard error, and an exit code that tells a script what to do next.
+
+mod cli;
+mod commands;
+mod context;
+mod error;
+mod format;
+mod lines;
+mod output;
+mod token;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::{Cli, Globals};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    if std::env::args_os().len() <= 1 {
+        // Clap does this by itself only while no option is set by the environment.
+        let help = Cli::command().render_help();
+        let _ = print_help(&help);
+        return Exit::Usage.into();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that went away is no reason to fail twice.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+        }
+    };
+    start_logging(&cli.globals);
+    let output = Output::to_stdout(&cli.globals);
+    let colour = output.stderr_colour();
+    match run(cli, output) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            error.report(colour);
+            error.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::io("the runtime could not start", source))?;
+    let mut context = Context::new(cli.globals, output);
+    let result = runtime.block_on(commands::run(&mut context, cli.command));
+    let flushed = context.out.flush();
+    // A thread that waits for standard input must not hold the end up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    let exit = result?;
+    flushed?;
+    Ok(exit)
+}
+
+/// Help for a bare `rejoin`, in colour where standard error is a terminal.
+fn print_help(help: &clap::builder::StyledStr) -> std::io::Result<()> {
+    let mut err = std::io::stderr().lock();
+    if err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) {
+        writeln!(err, "{}", help.ansi())
+    } else {
+        writeln!(err, "{help}")
+    }
+}
+
+/// `-v` and `-vv` to standard error. Only rejoin's own lines: those of an HTTP library could hold a header.
+fn start_logging(globals: &Globals) {
+    let level = match globals.verbose {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(format!("off,rejoin={level},rejoin_server={level}"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colour_on(std::io::stderr().is_terminal()))
+        .init();
+}

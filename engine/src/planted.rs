@@ -28,6 +28,27 @@ thread_local! {
     static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
 }
 
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static INTERRUPTS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Whether the process "dies" right here: between the two halves that a planted bug tears apart. Every
+/// fourth time.
+#[cfg(feature = "planted-bugs")]
+pub fn interrupts() -> bool {
+    INTERRUPTS.with(|n| {
+        n.set(n.get().wrapping_add(1));
+        n.get() % 4 == 0
+    })
+}
+
+/// Whether the process "dies" right here: never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn interrupts() -> bool {
+    false
+}
+
 /// Switches one bug on for this thread, or all off.
 #[cfg(feature = "planted-bugs")]
 pub fn plant(bug: Option<Bug>) {

@@ -24,6 +24,7 @@ CREATE TABLE document (
   name         TEXT UNIQUE,
   server       TEXT,
   heads        TEXT NOT NULL DEFAULT '',   -- hex, sorted, separated by a space
+  heads_at     TEXT NOT NULL DEFAULT '',   -- the positions of those heads, in the same order
   last         INTEGER NOT NULL DEFAULT 0, -- the highest position given out
   changes      INTEGER NOT NULL DEFAULT 0, -- live changes: not replaced, not quarantined
   epoch        INTEGER NOT NULL DEFAULT 0, -- counts rebuilds: a reader with another epoch opens again
@@ -48,9 +49,16 @@ CREATE TABLE change (
   made_at         INTEGER NOT NULL,        -- milliseconds since 1970, UTC
   local           INTEGER NOT NULL,
   acknowledged_at INTEGER,
-  replaced_by     BLOB,                    -- rewritten after a fork as this hash; then it is no longer live
+  was             BLOB,                    -- the spelling it had before it was rewritten after a fork
+  loser           INTEGER NOT NULL DEFAULT 0, -- another change has its actor and number in the server's log
+  replaced_by     BLOB,                    -- it stands as this hash now, and is no longer live
   quarantined     TEXT                     -- why it is never given to the library
 );
+
+-- Container changes are few: found by their place and hash without walking the document.
+CREATE INDEX change_container ON change (id, hash) WHERE container = 1;
+CREATE INDEX change_was ON change (was, id) WHERE was IS NOT NULL;
+CREATE INDEX change_quarantined ON change (id) WHERE quarantined IS NOT NULL;
 
 -- The queue: a row for each change that the server does not provably hold.
 CREATE TABLE pending (

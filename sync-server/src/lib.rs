@@ -1,1 +1,22 @@
-//! The sync server of rejoin.
+//! The sync server of rejoin: a log of changes for each document, over HTTP.
+//!
+//! On the hot path it builds no Automerge document: a push is framed, passes the fence and becomes rows; a pull
+//! is a range of rows. Merging is done behind, within a budget of bytes.
+
+mod committer;
+mod config;
+mod http;
+mod limits;
+mod log;
+mod merge;
+mod readers;
+mod rules;
+mod snapshots;
+mod state;
+
+pub use config::ServerConfig;
+pub use http::{router, serve};
+pub use limits::ServerLimits;
+pub use log::{LogError, LogStore};
+pub use rules::respond;
+pub use state::{AppState, Figures};

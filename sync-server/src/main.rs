@@ -1,2 +1,121 @@
 //! The sync server of rejoin, as a program.
-fn main() {}
+
+mod args;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use rejoin_server::{AppState, serve};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::args::{Args, Command};
+
+/// Why the program ends: a sentence of what happened and one of what to do.
+enum Failure {
+    /// Exit code 1.
+    Failed(String),
+    /// Exit code 2: wrong usage.
+    Usage(String),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    args::log_to_stderr();
+    rejoin::untrusted::install_panic_hook();
+    let (code, text) = match run(args) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => (1, text),
+        Err(Failure::Usage(text)) => (2, text),
+    };
+    // Where standard error is gone nobody can be told.
+    let _ = writeln!(io::stderr(), "rejoin-server: {text}");
+    ExitCode::from(code)
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let database = args.database().map_err(Failure::Usage)?;
+    match args.command {
+        None | Some(Command::Serve) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                Failure::Failed(format!("The system gave no threads: {error}. Try again."))
+            })?;
+            let result = runtime.block_on(listen(&args, database));
+            // A merge that nobody waits for any more must not hold the process.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
+    let shutdown = signals().map_err(|error| {
+        Failure::Failed(format!("Signals cannot be received: {error}. Start it in another environment."))
+    })?;
+    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(&args.listen).await {
+        Ok(found) => found.collect(),
+        Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
+    };
+    if let Some(other) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        return Err(Failure::Usage(format!(
+            "{} is not a loopback address, and without tokens no other is served. \
+             Listen on 127.0.0.1 or [::1] and let a proxy on this machine ask for credentials.",
+            other.ip()
+        )));
+    }
+    let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
+        Failure::Failed(format!(
+            "{} could not be listened on: {error}. Choose another with --listen; port 0 takes a free one.",
+            args.listen
+        ))
+    })?;
+    let state = AppState::open(args.config(database.clone())).map_err(|error| {
+        Failure::Failed(format!(
+            "The database {} could not be opened: {error}. It was left as it was: \
+             name another with --database, or run `rejoin-server doctor`.",
+            database.display()
+        ))
+    })?;
+    announce(&listener)?;
+    serve(listener, state, shutdown).await.map_err(stopped)
+}
+
+/// The first line on standard output, and the only one: programs wait for it.
+fn announce(listener: &TcpListener) -> Result<(), Failure> {
+    let address = listener.local_addr().map_err(stopped)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).map_err(stopped)
+}
+
+fn stopped(error: io::Error) -> Failure {
+    Failure::Failed(format!("The server stopped: {error}. What was acknowledged is stored; start it again."))
+}
+
+fn unknown_address(listen: &str, error: &io::Error) -> String {
+    format!("{listen:?} is no address with a port: {error}. Give one like 127.0.0.1:4810.")
+}
+
+/// A file over the size that the system allows: with a handler, the write fails instead of ending the process.
+const SIGXFSZ: i32 = 25;
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("shutting down: open requests are answered, nothing new is taken");
+    })
+}

@@ -1,0 +1,186 @@
+//! What can be typed: the options for every command, and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::*;
+
+const EXAMPLES: &str = "\
+Begin here:
+  rejoin demo                                  two people, offline, then one truth
+
+A day with it:
+  rejoin init --server http://127.0.0.1:4810 --author Ada
+  rejoin new --name trip                       a document; prints its id
+  rejoin insert trip /list/- '\"tent\"'          works offline, and is durable at once
+  rejoin queue                                 what waits for the server
+  rejoin sync                                  push and pull
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is kept),
+4 credentials refused, 5 something needs a person (see `rejoin queue` and `rejoin status`).";
+
+/// Work apart, rejoin without conflict: documents that are edited offline and merge when the server is back.
+#[derive(Debug, Parser)]
+#[command(name = "rejoin", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes, before its name or after it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The store's file [default: rejoin.db in the platform's data directory]
+    #[arg(long, global = true, value_name = "PATH", env = "REJOIN_STORE", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub(crate) store: Option<PathBuf>,
+    /// The sync server's address [default: what `init` saved]
+    #[arg(long, global = true, value_name = "URL", env = "REJOIN_SERVER", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+    /// The server's token [default: what `init --token -` saved]; others on this machine can see options,
+    /// so prefer the variable or the saved one
+    #[arg(long, global = true, value_name = "T", env = "REJOIN_TOKEN", hide_env_values = true)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) token: Option<String>,
+    /// Print JSON, and nothing else, on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log to standard error; twice for more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl Globals {
+    /// An empty value is none: `REJOIN_SERVER= rejoin …` asks for what was saved.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.server.as_deref().filter(|s| !s.is_empty())
+    }
+
+    /// See [`Self::server`].
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref().filter(|t| !t.is_empty())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    New(new::NewArgs),
+    Share(share::ShareArgs),
+    Join(join::JoinArgs),
+    Ls(ls::LsArgs),
+    Leave(leave::LeaveArgs),
+    Rm(rm::RmArgs),
+    Get(get::GetArgs),
+    Set(edit::SetArgs),
+    Delete(edit::DeleteArgs),
+    Increment(edit::IncrementArgs),
+    Insert(edit::InsertArgs),
+    Text(edit::TextArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Queue(queue::QueueArgs),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Backup(backup::BackupArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["rejoin"], words].concat())
+    }
+
+    #[test]
+    fn no_argument_of_a_command_hides_a_global_option() {
+        let root = Cli::command();
+        let globals: Vec<_> = root.get_arguments().map(clap::Arg::get_id).collect();
+        for command in root.get_subcommands() {
+            let hidden = command.get_arguments().find(|a| globals.contains(&a.get_id()));
+            assert_eq!(hidden, None, "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for words in [
+            ["--json", "--store", "a", "get", "d", "/a"],
+            ["get", "--json", "d", "--store", "a", "/a"],
+            ["get", "d", "/a", "--store", "a", "--json"],
+        ] {
+            let cli = parse(&words).unwrap();
+            assert!(cli.globals.json, "{words:?}");
+            assert_eq!(cli.globals.store.as_deref(), Some("a".as_ref()), "{words:?}");
+        }
+        for words in [["increment", "d", "/n", "-3", "--json"], ["set", "d", "/n", "-3", "--json"]] {
+            assert!(parse(&words).unwrap().globals.json, "{words:?}");
+        }
+        assert!(parse(&["text", "d", "/t", "0", "0", "-- hello", "--json"]).unwrap().globals.json);
+    }
+
+    #[test]
+    fn negative_numbers_and_texts_that_begin_with_a_hyphen_are_values() {
+        for (words, value) in [
+            (&["set", "d", "/a", "-5"][..], "\"-5\""),
+            (&["set", "d", "/a", "--string", "-x"], "\"-x\""),
+            (&["set", "d", "/a", "--string", "--json"], "\"--json\""),
+            (&["set", "d", "/a", "--string=-q"], "\"-q\""),
+            (&["insert", "d", "/a/-", "-1.5"], "\"-1.5\""),
+            (&["insert", "d", "/a/-", "--string", "- tent"], "\"- tent\""),
+            (&["increment", "d", "/n", "-3"], "by: -3"),
+            (&["text", "d", "/t", "0", "0", "-- hello"], "\"-- hello\""),
+            (&["text", "d", "/t", "0", "0", "-hello"], "\"-hello\""),
+            (&["text", "d", "/t", "0", "0", "--", "-q"], "\"-q\""),
+            (&["text", "d", "/t", "0", "0", "-"], "\"-\""),
+            (&["apply", "d", "-", "--ack"], "\"-\""),
+        ] {
+            let cli = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
+            let shown = format!("{:?}", cli.command);
+            assert!(shown.contains(value), "{words:?}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_wrong_usage() {
+        for words in [
+            &[][..],
+            &["fly"],
+            &["get"],
+            &["get", "d", "no-slash"],
+            &["set", "d", "/a"],
+            &["set", "d", "/a", "1", "--string", "x"],
+            &["set", "d", "/a~2", "1"],
+            &["text", "d", "/t", "-1", "0"],
+            &["increment", "d", "/n", "99999999999999999999"],
+            &["apply", "d", "--batch", "0"],
+            &["new", "--id", "7"],
+            &["completions", "cmd"],
+        ] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+}

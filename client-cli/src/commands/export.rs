@@ -1,0 +1,62 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit, Result};
+
+/// Write a document as an Automerge file, readable by any Automerge
+///
+/// Without FILE it goes to standard output. A file that is there is replaced, when the new one is complete.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rejoin export trip trip.automerge
+  rejoin export trip | ssh elsewhere 'rejoin import -'")]
+pub(crate) struct ExportArgs {
+    /// The document: name, UUID, start of a UUID, or automerge: URL
+    doc: String,
+    /// The file to write
+    file: Option<PathBuf>,
+}
+
+pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit> {
+    check_target(context, args.file.as_ref())?;
+    let (store, id) = context.open_document(&args.doc).await?;
+    let bytes = store.export(id).await?;
+    write(context, args.file, &bytes)?;
+    Ok(Exit::Done)
+}
+
+/// Bytes go neither to a terminal nor among JSON.
+pub(crate) fn check_target(context: &Context, file: Option<&PathBuf>) -> Result<()> {
+    let problem = match file {
+        Some(_) => return Ok(()),
+        None if context.out.is_json() => "bytes and --json do not go together on standard output",
+        None if context.out.is_terminal() => "these bytes are nothing for a terminal",
+        None => return Ok(()),
+    };
+    Err(CliError::usage(problem, "name a file to write, or pipe the output without --json"))
+}
+
+/// Writes to the file in one step, or to standard output.
+pub(crate) fn write(context: &mut Context, file: Option<PathBuf>, bytes: &[u8]) -> Result<()> {
+    let Some(path) = file else {
+        return context.out.bytes(bytes);
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path));
+    written.map_err(|source| {
+        let _ = std::fs::remove_file(&part);
+        CliError::io(format!("{} could not be written", path.display()), source)
+    })?;
+    if context.out.is_json() {
+        context.out.json(&json!({ "file": path, "bytes": bytes.len() }))?;
+    } else {
+        context.out.note(format_args!("{} bytes written to {}.", bytes.len(), path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rejoin::{Action, DocumentId, Store};
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit, Result};
+
+/// The largest part of a JSON file that becomes one change, as its length in bytes: well below what one may be.
+const PART: usize = 256 * 1024;
+
+/// Take in an Automerge file, or a JSON file, as a document; prints its id alone
+///
+/// An Automerge file keeps its history. A JSON file holds an object; its strings become plain values.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rejoin import trip.automerge --name trip
+  rejoin import list.json
+  curl -s https://example.org/list.json | rejoin import -")]
+pub(crate) struct ImportArgs {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// The id it is to have [default: a random one]
+    #[arg(long, value_name = "UUID")]
+    id: Option<DocumentId>,
+    /// A name for it, on this device alone
+    #[arg(long)]
+    name: Option<String>,
+}
+
+pub(crate) async fn run(context: &mut Context, args: ImportArgs) -> Result<Exit> {
+    let bytes = read(&args.file)?;
+    let store = context.open().await?;
+    let id = match object(&bytes)? {
+        Some(object) => import_json(&store, object, &args).await?,
+        None => store.import(bytes, args.id, args.name.as_deref()).await?,
+    };
+    if context.out.is_json() {
+        let changes = store.document(id).await?.changes;
+        context.out.json(&json!({ "id": id, "name": args.name, "changes": changes }))?;
+    } else {
+        context.out.line(id)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    if file.as_os_str() != "-" {
+        return std::fs::read(file)
+            .map_err(|e| CliError::io(format!("{} could not be read", file.display()), e));
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|e| CliError::io("standard input could not be read", e))?;
+    Ok(bytes)
+}
+
+/// The object that the bytes are as JSON; `None` where they are no JSON. (An Automerge file begins with a byte
+/// that is none of UTF-8's.)
+fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err(CliError::failed(
+            "a document is a JSON object, and this is another JSON value",
+            "put it under a key, as in {\"list\": …}",
+        )),
+        Err(error) if std::str::from_utf8(bytes).is_ok() => Err(CliError::failed(
+            format!("this is neither an Automerge file nor JSON ({error})"),
+            "give an Automerge file or a JSON file",
+        )),
+        Err(_) => Ok(None),
+    }
+}
+
+/// All of it, or nothing: a document that cannot be filled is forgotten again.
+async fn import_json(store: &Store, object: Map<String, Value>, args: &ImportArgs) -> Result<DocumentId> {
+    let id = store.create(args.id, args.name.as_deref()).await?;
+    let mut actions = Vec::new();
+    split(String::new(), Value::Object(object), &mut actions);
+    let filled = fill(store, id, actions).await;
+    if filled.is_err() {
+        store.leave(id).await?;
+    }
+    filled.map(|()| id)
+}
+
+async fn fill(store: &Store, id: DocumentId, actions: Vec<Action>) -> Result<()> {
+    for result in store.dispatch_in_turn(id, actions).await? {
+        result?;
+    }
+    Ok(())
+}
+
+/// One action for a value that fits a change, else one for each of its parts.
+fn split(path: String, value: Value, actions: &mut Vec<Action>) {
+    match emptied(&value) {
+        None => actions.push(Action::Set { path, value }),
+        Some(empty) => {
+            // The document itself is a map already.
+            if !path.is_empty() {
+                actions.push(Action::Set { path: path.clone(), value: empty });
+            }
+            split_parts(&path, value, actions);
+        }
+    }
+}
+
+/// What is put first for a map or list that is too large for one change.
+fn emptied(value: &Value) -> Option<Value> {
+    let large = || serde_json::to_string(value).map_or(0, |text| text.len()) > PART;
+    match value {
+        Value::Object(_) if large() => Some(Value::Object(Map::new())),
+        Value::Array(_) if large() => Some(Value::Array(Vec::new())),
+        _ => None,
+    }
+}
+
+fn split_parts(path: &str, value: Value, actions: &mut Vec<Action>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                split(format!("{path}/{key}"), value, actions);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.into_iter().enumerate() {
+                split_item(path, index, value, actions);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An item is inserted at the list's end; a large one is inserted empty, and filled.
+fn split_item(list: &str, index: usize, value: Value, actions: &mut Vec<Action>) {
+    let path = format!("{list}/-");
+    match emptied(&value) {
+        None => actions.push(Action::Insert { path, value }),
+        Some(empty) => {
+            actions.push(Action::Insert { path, value: empty });
+            split_parts(&format!("{list}/{index}"), value, actions);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_is_one_change_and_a_large_one_is_split_where_it_must_be() {
+        let split_all = |value: Value| {
+            let mut actions = Vec::new();
+            split(String::new(), value, &mut actions);
+            actions.iter().map(|a| format!("{} {}", a.kind(), a.path())).collect::<Vec<_>>()
+        };
+        assert_eq!(split_all(json!({"a": [1, 2]})), ["set "]);
+        let (large, half) = ("x".repeat(PART), "x".repeat(PART / 2));
+        assert_eq!(split_all(json!({"a/b": 1, "c": large})), ["set /a~1b", "set /c"]);
+        assert_eq!(split_all(json!({"l": [half, half]})), ["set /l", "insert /l/-", "insert /l/-"]);
+        assert_eq!(
+            split_all(json!({"l": [{"a": half, "b": half}]})),
+            ["set /l", "insert /l/-", "set /l/0/a", "set /l/0/b"]
+        );
+    }
+}

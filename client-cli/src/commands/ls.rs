@@ -1,0 +1,46 @@
+use clap::Args;
+use comfy_table::{Cell, Color};
+use rejoin::DocumentInfo;
+
+use super::json_document;
+use crate::context::Context;
+use crate::error::{Exit, Result};
+use crate::format::printable;
+
+/// List the documents here: name, what is queued, in step or not
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rejoin ls
+  rejoin ls --json")]
+pub(crate) struct LsArgs {}
+
+pub(crate) async fn run(context: &mut Context, _args: LsArgs) -> Result<Exit> {
+    let store = context.open().await?;
+    let documents: Vec<_> = store.documents().await?.into_iter().filter(|d| !d.deleted).collect();
+    if context.out.is_json() {
+        context.out.json(&documents.iter().map(json_document).collect::<Vec<_>>())?;
+    } else if documents.is_empty() {
+        context.out.note("No documents yet: make one with `rejoin new`, or `rejoin join` another's.");
+    } else {
+        let rows = documents.iter().map(row).collect();
+        context.out.table(&["name", "id", "changes", "queued", "in step"], rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(document: &DocumentInfo) -> Vec<Cell> {
+    let step = match document {
+        d if d.parked > 0 => Cell::new("no: parked").fg(Color::Red),
+        d if d.quarantined > 0 => Cell::new("no: quarantined").fg(Color::Red),
+        d if d.in_step => Cell::new("yes").fg(Color::Green),
+        _ => Cell::new("no").fg(Color::Yellow),
+    };
+    vec![
+        Cell::new(document.name.as_deref().map_or_else(|| "-".to_owned(), printable)),
+        Cell::new(document.id),
+        Cell::new(document.changes),
+        Cell::new(document.queued + document.parked),
+        step,
+    ]
+}

@@ -1,0 +1,87 @@
+//! One file a verb. Each has its arguments, with examples, and a `run` that gives the exit code.
+
+pub(crate) mod apply;
+pub(crate) mod backup;
+pub(crate) mod completions;
+pub(crate) mod diff;
+pub(crate) mod doctor;
+pub(crate) mod edit;
+pub(crate) mod export;
+pub(crate) mod get;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod join;
+pub(crate) mod leave;
+pub(crate) mod log;
+pub(crate) mod ls;
+pub(crate) mod new;
+pub(crate) mod queue;
+pub(crate) mod rm;
+pub(crate) mod share;
+pub(crate) mod status;
+
+use serde_json::{Value, json};
+
+use rejoin::{DocumentInfo, Millis};
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::error::{Exit, Result};
+use crate::format::rfc3339;
+
+/// Runs what was typed.
+pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
+    match command {
+        Command::Init(args) => init::run(context, args).await,
+        Command::New(args) => new::run(context, args).await,
+        Command::Share(args) => share::run(context, args).await,
+        Command::Join(args) => join::run(context, args).await,
+        Command::Ls(args) => ls::run(context, args).await,
+        Command::Leave(args) => leave::run(context, args).await,
+        Command::Rm(args) => rm::run(context, args).await,
+        Command::Get(args) => get::run(context, args).await,
+        Command::Set(args) => edit::run(context, args.try_into()?).await,
+        Command::Delete(args) => edit::run(context, args.into()).await,
+        Command::Increment(args) => edit::run(context, args.into()).await,
+        Command::Insert(args) => edit::run(context, args.try_into()?).await,
+        Command::Text(args) => edit::run(context, args.into()).await,
+        Command::Apply(args) => apply::run(context, args).await,
+        Command::Status(args) => status::run(context, args).await,
+        Command::Queue(args) => queue::run(context, args).await,
+        Command::Log(args) => log::run(context, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Import(args) => import::run(context, args).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Completions(args) => completions::run(context, args),
+    }
+}
+
+/// A time as JSON: RFC 3339 as in the SQL views, or null.
+fn json_time(at: Option<Millis>) -> Value {
+    at.map_or(Value::Null, |at| Value::String(rfc3339(at)))
+}
+
+/// A document as `ls` and `status` tell it to programs, with the names of the SQL view `documents`.
+fn json_document(document: &DocumentInfo) -> Value {
+    json!({
+        "id": document.id,
+        "name": document.name,
+        "heads": document.heads.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "changes": document.changes,
+        "queued": document.queued,
+        "parked": document.parked,
+        "quarantined": document.quarantined,
+        "cursor": document.cursor,
+        "last_sync_at": json_time(document.last_sync_at),
+        "server": document.server,
+        "in_step": document.in_step,
+        "deleted": document.deleted,
+    })
+}
+
+/// What a document is called in a line for people: its name, else its id.
+fn title(document: &DocumentInfo) -> String {
+    document.name.as_deref().map_or_else(|| document.id.to_string(), crate::format::printable)
+}

@@ -1,0 +1,262 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use comfy_table::{Cell, Color};
+use rejoin::{DocumentInfo, DropPlan, QueueEntry, QueueState, Store};
+use serde_json::{Value, json};
+
+use super::export::{check_target, write};
+use super::{json_time, title};
+use crate::context::Context;
+use crate::error::{Exit, Result};
+use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
+
+/// Show what waits for the server, in order, and deal with what it refused
+///
+/// ID is the number in the list, or the start of the change's hash.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rejoin queue                                 what waits
+  rejoin queue show 1
+  rejoin queue retry 1                         offer a parked change again
+  rejoin queue drop 1                          take it back here, too; names what goes, and asks
+  rejoin queue export 1 change.automerge       the raw change")]
+pub(crate) struct QueueArgs {
+    #[command(subcommand)]
+    command: Option<QueueCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum QueueCommand {
+    /// List what waits, in order (the same as no command)
+    Ls {
+        /// Only of this document
+        doc: Option<String>,
+    },
+    /// Show one change in full
+    Show {
+        /// Its number, or the start of its hash
+        id: String,
+    },
+    /// Offer a parked change, and those that wait for it, again at the next sync
+    Retry {
+        /// Its number, or the start of its hash
+        id: String,
+    },
+    /// Remove a change from the document here, with the later ones that touch what it made
+    Drop {
+        /// Its number, or the start of its hash
+        id: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Write the raw change, as Automerge has it
+    Export {
+        /// Its number, or the start of its hash
+        id: String,
+        /// The file to write [default: standard output]
+        file: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(context: &mut Context, args: QueueArgs) -> Result<Exit> {
+    match args.command.unwrap_or(QueueCommand::Ls { doc: None }) {
+        QueueCommand::Ls { doc } => list(context, doc).await,
+        QueueCommand::Show { id } => show(context, &id).await,
+        QueueCommand::Retry { id } => retry(context, &id).await,
+        QueueCommand::Drop { id, yes } => drop_row(context, &id, yes).await,
+        QueueCommand::Export { id, file } => {
+            check_target(context, file.as_ref())?;
+            let bytes = context.open().await?.queued_bytes(&id).await?;
+            write(context, file, &bytes)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn list(context: &mut Context, doc: Option<String>) -> Result<Exit> {
+    let store = context.open().await?;
+    let id = match doc {
+        Some(doc) => Some(store.find(&doc).await?),
+        None => None,
+    };
+    let entries = store.queue(id).await?;
+    if context.out.is_json() {
+        context.out.json(&entries.iter().map(json_entry).collect::<Vec<_>>())?;
+    } else if entries.is_empty() {
+        context.out.note("The queue is empty.");
+    } else {
+        let documents = store.documents().await?;
+        // What is left for the action beside the other columns.
+        let room = context.out.width().saturating_sub(46).clamp(20, 100);
+        let rows = entries.iter().map(|entry| row(entry, &documents, room)).collect();
+        context.out.table(&["#", "document", "action", "change", "state", "tries"], rows)?;
+        explain(context, &entries);
+    }
+    let parked = entries.iter().any(|e| e.state == QueueState::Parked);
+    Ok(if parked { Exit::NeedsPerson } else { Exit::Done })
+}
+
+fn row(entry: &QueueEntry, documents: &[DocumentInfo], room: usize) -> Vec<Cell> {
+    let document = documents.iter().find(|d| d.id == entry.document);
+    let name = document.map_or_else(|| entry.document.to_string(), title);
+    vec![
+        Cell::new(entry.position),
+        Cell::new(shorten(&name, 12)),
+        Cell::new(shorten(&describe(entry), room)),
+        Cell::new(short_hash(&entry.change_hash)),
+        state(entry.state),
+        Cell::new(entry.attempts),
+    ]
+}
+
+fn state(state: QueueState) -> Cell {
+    match state {
+        QueueState::Waiting => Cell::new("waiting"),
+        QueueState::Sent => Cell::new("sent").fg(Color::Green),
+        QueueState::Parked => Cell::new("parked").fg(Color::Red),
+    }
+}
+
+/// The action as a person would say it: `insert /list/- "tent"`.
+pub(crate) fn describe(entry: &QueueEntry) -> String {
+    let Some(Value::Object(action)) = &entry.action else {
+        return entry.action_type.as_deref().map_or_else(|| "(another program's)".to_owned(), printable);
+    };
+    let mut words = vec![entry.action_type.clone().unwrap_or_default()];
+    for (key, value) in action {
+        match (key.as_str(), value) {
+            ("type", _) => {}
+            ("path", Value::String(path)) => words.push(path.clone()),
+            ("by", by) => words.push(format!("by {by}")),
+            ("pos", pos) => words.push(format!("at {pos}")),
+            ("delete", n) => words.push(if n == 0 { String::new() } else { format!("-{n}") }),
+            ("insert", Value::String(text)) if text.is_empty() => {}
+            ("insert", text) => words.push(format!("+{text}")),
+            (_, value) => words.push(value.to_string()),
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    printable(&words.join(" "))
+}
+
+/// Why something is not on its way, below the table: the newest failure, and the parked.
+fn explain(context: &Context, entries: &[QueueEntry]) {
+    let failed = entries.iter().filter(|e| e.state != QueueState::Parked).max_by_key(|e| e.last_attempt_at);
+    if let Some((entry, error)) = failed.and_then(|e| e.last_error.as_deref().map(|error| (e, error))) {
+        let next = entry.next_attempt_at.map(|at| format!("; next try {}", relative(at, now())));
+        context.out.note(format_args!("Last error: {}{}", printable(error), next.unwrap_or_default()));
+    }
+    for entry in entries.iter().filter(|e| e.state == QueueState::Parked).take(5) {
+        let why = entry.last_error.as_deref().map_or_else(String::new, |e| format!(": {}", printable(e)));
+        context.out.note(format_args!("Parked {}{why}", entry.position));
+    }
+    if entries.iter().any(|e| e.state == QueueState::Parked) {
+        context.out.note("See `rejoin queue show ID`, then `retry` or `drop` it.");
+    }
+}
+
+async fn show(context: &mut Context, id: &str) -> Result<Exit> {
+    let store = context.open().await?;
+    let entry = store.find_queued(id).await?;
+    if context.out.is_json() {
+        context.out.json(&json_entry(&entry))?;
+        return Ok(Exit::Done);
+    }
+    let ago = |at| format!("{} ({})", rfc3339(at), relative(at, now()));
+    let optional = |at: Option<_>| at.map_or_else(|| "never".to_owned(), ago);
+    let action = entry.action.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let state = match entry.state {
+        QueueState::Waiting => "waiting: it goes at the next sync",
+        QueueState::Sent => "sent: the server has it, and it leaves the queue at the next sync",
+        QueueState::Parked => "parked: the server refused it, or one that it builds on",
+    };
+    let lines = [
+        ("position", entry.position.to_string()),
+        ("document", entry.document.to_string()),
+        ("change", entry.change_hash.to_string()),
+        ("action", printable(&action)),
+        ("state", state.to_owned()),
+        ("enqueued", ago(entry.enqueued_at)),
+        ("tries", entry.attempts.to_string()),
+        ("last try", optional(entry.last_attempt_at)),
+        ("last error", printable(entry.last_error.as_deref().unwrap_or("none"))),
+        ("next try", entry.next_attempt_at.map_or_else(|| "at the next sync".to_owned(), ago)),
+    ];
+    for (name, value) in lines {
+        context.out.line(format_args!("{name:<11} {value}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
+    let again = context.open().await?.retry(id).await?;
+    if context.out.is_json() {
+        context.out.json(&json!({ "retried": again }))?;
+    } else {
+        context.out.line(format_args!("{} to be offered again at the next sync", count(again, "change")))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
+    let store = context.open().await?;
+    let plan = store.plan_drop(id).await?;
+    if !yes {
+        name_what_goes(context, &store, &plan).await?;
+        let what = format!(
+            "{} would be taken out of the document here, for good",
+            count(plan.dropped.len() as u64, "change")
+        );
+        context.confirm(yes, &what, "Drop?")?;
+    }
+    let done = store.drop_queued(id).await?;
+    if context.out.is_json() {
+        let dropped: Vec<_> = done.dropped.iter().map(json_entry).collect();
+        context.out.json(&json!({ "dropped": dropped, "rewritten": done.rewritten }))?;
+        return Ok(Exit::Done);
+    }
+    for entry in &done.dropped {
+        let line = format!("dropped {} {}", short_hash(&entry.change_hash), describe(entry));
+        context.out.line(line)?;
+    }
+    if done.rewritten > 0 {
+        context.out.note(format_args!("{} written again without it.", count(done.rewritten, "later change")));
+    }
+    Ok(Exit::Done)
+}
+
+/// Before the question, so that the answer is an informed one: on standard error, as the question is.
+async fn name_what_goes(context: &Context, store: &Store, plan: &DropPlan) -> Result<()> {
+    let documents = store.documents().await?;
+    for entry in &plan.dropped {
+        let document = documents.iter().find(|d| d.id == entry.document).map(title).unwrap_or_default();
+        let hash = short_hash(&entry.change_hash);
+        context.out.note(format_args!("  {} {document} {hash} {}", entry.position, describe(entry)));
+    }
+    if plan.rewritten > 0 {
+        context
+            .out
+            .note(format_args!("  and {} written again without it", count(plan.rewritten, "later change")));
+    }
+    Ok(())
+}
+
+/// A row for programs, with the names of the SQL view `queue`.
+fn json_entry(entry: &QueueEntry) -> Value {
+    json!({
+        "position": entry.position,
+        "document": entry.document,
+        "action_type": entry.action_type,
+        "action": entry.action,
+        "change_hash": entry.change_hash.to_string(),
+        "enqueued_at": rfc3339(entry.enqueued_at),
+        "attempts": entry.attempts,
+        "last_attempt_at": json_time(entry.last_attempt_at),
+        "last_error": entry.last_error,
+        "next_attempt_at": json_time(entry.next_attempt_at),
+        "state": entry.state,
+    })
+}

@@ -1,0 +1,173 @@
+//! What every command needs: the options, the streams, and the store.
+
+use std::path::{Path, PathBuf};
+
+use rejoin::{ChangeHash, DocumentId, DocumentInfo, Store};
+
+use crate::cli::Globals;
+use crate::error::{CliError, Result};
+use crate::output::Output;
+use crate::token;
+
+/// What a command runs in.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) globals: Globals,
+    pub(crate) out: Output,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals, out: Output) -> Self {
+        Self { globals, out }
+    }
+
+    /// Where the store is: `--store`, else `REJOIN_STORE`, else the platform's data directory.
+    pub(crate) fn store_path(&self) -> Result<PathBuf> {
+        if let Some(path) = self.globals.store.as_ref().filter(|p| !p.as_os_str().is_empty()) {
+            return Ok(path.clone());
+        }
+        let home = directories::ProjectDirs::from("", "", "rejoin").ok_or_else(|| {
+            CliError::failed("this account has no data directory", "name the store's file with --store PATH")
+        })?;
+        Ok(home.data_dir().join("rejoin.db"))
+    }
+
+    /// The store, made if missing.
+    pub(crate) async fn open(&self) -> Result<Store> {
+        let path = self.store_path()?;
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            make_directory(parent)?;
+        }
+        Ok(Store::open(&path).await?)
+    }
+
+    /// The store and the document that DOC names.
+    pub(crate) async fn open_document(&self, doc: &str) -> Result<(Store, DocumentId)> {
+        let store = self.open().await?;
+        let id = store.find(doc).await?;
+        Ok((store, id))
+    }
+
+    /// The server that a document syncs with, or the store's, where `--server` names no other.
+    pub(crate) async fn server_of(
+        &self,
+        store: &Store,
+        document: Option<&DocumentInfo>,
+    ) -> Result<Option<String>> {
+        if let Some(server) = self.globals.server() {
+            return Ok(Some(check_server(server)?));
+        }
+        if let Some(server) = document.and_then(|d| d.server.clone()) {
+            return Ok(Some(server));
+        }
+        Ok(store.settings().await?.server)
+    }
+
+    /// The token to show this server, if any.
+    pub(crate) fn token_for(&self, server: &str) -> Result<Option<String>> {
+        match self.globals.token() {
+            Some("-") => Err(CliError::usage(
+                "only `rejoin init` reads a token from standard input",
+                "save it with `rejoin init --token -`, or set REJOIN_TOKEN",
+            )),
+            Some(token) => token::check(token).map(|()| Some(token.to_owned())),
+            None => token::load(&self.store_path()?, server),
+        }
+    }
+
+    /// Goes on only with a yes: `--yes`, or an answer on the terminal.
+    pub(crate) fn confirm(&mut self, yes: bool, what_goes: &str, question: &str) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        match self.out.ask(&format!("{what_goes}. {question}"))? {
+            Some(true) => Ok(()),
+            Some(false) => Err(CliError::failed("nothing was changed", "answer y, or say --yes, to go on")),
+            None => Err(CliError::usage(what_goes, "say --yes if that is meant; nothing was changed")),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn make_directory(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    made(path, builder.recursive(true).create(path))
+}
+
+#[cfg(not(unix))]
+fn make_directory(path: &Path) -> Result<()> {
+    made(path, std::fs::create_dir_all(path))
+}
+
+fn made(path: &Path, result: std::io::Result<()>) -> Result<()> {
+    result.map_err(|e| CliError::io(format!("the directory {} could not be made", path.display()), e))
+}
+
+/// A server's base address, without a slash at its end: http or https, a host, and no password in it.
+pub(crate) fn check_server(url: &str) -> Result<String> {
+    let invalid = || CliError::from(rejoin::Error::InvalidServer(url.to_owned()));
+    let lower = url.to_ascii_lowercase();
+    let scheme = ["http://", "https://"].into_iter().find(|s| lower.starts_with(s)).ok_or_else(invalid)?;
+    let rest = url.get(scheme.len()..).ok_or_else(invalid)?.trim_end_matches('/');
+    let (host, _) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.contains('@') {
+        // The address itself is not repeated: it holds a password.
+        return Err(CliError::usage(
+            "a server's address has no user or password in it",
+            "give the address alone, and the token with `rejoin init --token -`",
+        ));
+    }
+    let port = host.rsplit_once(':').filter(|(_, p)| !p.ends_with(']')).map(|(_, port)| port);
+    let bad_port = port.is_some_and(|p| p.parse::<u16>().is_err());
+    let odd =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '"' | '<' | '>' | '\\');
+    if host.is_empty() || host.starts_with(':') || bad_port || rest.contains(odd) {
+        return Err(invalid());
+    }
+    Ok(format!("{scheme}{rest}"))
+}
+
+/// The heads that a comma-separated list of hashes, or of prefixes of hashes, names.
+pub(crate) async fn resolve_heads(
+    store: &Store,
+    id: DocumentId,
+    names: &[String],
+) -> Result<Vec<ChangeHash>> {
+    let mut heads = Vec::with_capacity(names.len());
+    for name in names {
+        heads.push(store.resolve_hash(id, name).await?);
+    }
+    Ok(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_addresses_are_checked() {
+        for good in ["http://127.0.0.1:4810", "https://sync.example.org", "http://[::1]:80/base", "HTTP://a"]
+        {
+            assert!(check_server(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "localhost:4810",
+            "ftp://a",
+            "http://",
+            "http://:80",
+            "http://a:port",
+            "http://a b",
+            "http://a?x",
+        ] {
+            assert!(check_server(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_server("http://a:1/").unwrap(), "http://a:1");
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        assert!(!check_server("http://ada:secret@a").unwrap_err().to_string().contains("secret"));
+    }
+}

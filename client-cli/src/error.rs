@@ -1,0 +1,247 @@
+//! The one error of the command line: what happened, what to do, and the exit code.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// How a command ended, as its exit code tells (CONTRACT: Exit codes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done,
+    Failed,
+    Usage,
+    Unreachable,
+    Unauthorized,
+    NeedsPerson,
+}
+
+impl Exit {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Unauthorized => 4,
+            Self::NeedsPerson => 5,
+        }
+    }
+
+    /// Where several hold, 4 before 3 before 5 before 1.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::NeedsPerson => 2,
+            Self::Unreachable => 3,
+            Self::Unauthorized => 4,
+            Self::Usage => 5,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    exit: Exit,
+    what: String,
+    hint: String,
+    /// The reader of our output is gone: nobody is there to be told.
+    silent: bool,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// A result of the command line.
+pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
+
+impl CliError {
+    fn new(exit: Exit, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), hint: hint.into(), silent: false, source: None }
+    }
+
+    /// It was asked for wrongly: exit 2.
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what, hint)
+    }
+
+    /// It was asked for rightly and did not work: exit 1.
+    pub(crate) fn failed(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, what, hint)
+    }
+
+    /// A file or stream failed; `what` is a clause without a full stop.
+    pub(crate) fn io(what: impl fmt::Display, source: io::Error) -> Self {
+        let hint = match source.kind() {
+            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::PermissionDenied => "check who may read and write there",
+            io::ErrorKind::StorageFull => "make room on the disk and try again",
+            _ => "check the file and its disk, and try again",
+        };
+        let mut error = Self::failed(format!("{what}: {source}"), hint);
+        error.source = Some(Box::new(source));
+        error
+    }
+
+    /// Standard output could not be written to.
+    pub(crate) fn stdout(source: io::Error) -> Self {
+        let silent = source.kind() == io::ErrorKind::BrokenPipe;
+        Self { silent, ..Self::io("standard output could not be written", source) }
+    }
+
+    /// The same, after something else that is to be told first.
+    pub(crate) fn prefixed(mut self, prefix: impl fmt::Display) -> Self {
+        self.what = format!("{prefix}: {}", self.what);
+        self
+    }
+
+    /// The same, with what became of the rest.
+    pub(crate) fn suffixed(mut self, suffix: impl fmt::Display) -> Self {
+        self.what = format!("{}; {suffix}", self.what);
+        self
+    }
+
+    /// The same, with another way out.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// What happened, as a clause.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The exit code. A reader that had enough (`rejoin log trip | head`) is no failure.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.silent { Exit::Done } else { self.exit }
+    }
+
+    /// One sentence of what happened and one of what to do, on standard error.
+    pub(crate) fn report(&self, colour: bool) {
+        if self.silent {
+            return;
+        }
+        let (red, cyan, plain) = if colour { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        // When standard error is gone too there is nobody left to tell.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "{red}error:{plain} {}\n {cyan}hint:{plain} {}",
+            sentence(&self.what),
+            sentence(&self.hint)
+        );
+        let mut cause = self.source.as_deref().and_then(StdError::source);
+        while let Some(error) = cause {
+            tracing::info!("because: {error}");
+            cause = error.source();
+        }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", sentence(&self.what), sentence(&self.hint))
+    }
+}
+
+impl StdError for CliError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|s| &**s as _)
+    }
+}
+
+/// The clause as one line that ends with a full stop, with nothing in it that moves a terminal.
+fn sentence(clause: &str) -> String {
+    let mut text = crate::format::printable(clause.trim());
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+impl From<rejoin::Error> for CliError {
+    fn from(error: rejoin::Error) -> Self {
+        let mut cli = Self::new(exit_of(&error), error.to_string(), hint_of(&error));
+        cli.source = Some(Box::new(error));
+        cli
+    }
+}
+
+fn exit_of(error: &rejoin::Error) -> Exit {
+    use rejoin::ErrorKind as K;
+    match (error, error.kind()) {
+        (rejoin::Error::Unreachable(_), _) => Exit::Unreachable,
+        (_, K::Usage) => Exit::Usage,
+        (_, K::Unauthorized) => Exit::Unauthorized,
+        _ => Exit::Failed,
+    }
+}
+
+/// What to do about each error of the engine, in one place.
+fn hint_of(error: &rejoin::Error) -> &'static str {
+    use rejoin::Error as E;
+    match error {
+        E::UnknownDocument(_) => {
+            "`rejoin ls` lists the documents here; `rejoin join` takes part in another's"
+        }
+        E::AmbiguousDocument(_) => "type more of the id; `rejoin ls` lists them",
+        E::DocumentExists(_) => "choose another name or id; `rejoin ls` lists those that are taken",
+        E::Deleted(_) => "it cannot come back; `rejoin export` still writes what is here to a file",
+        E::Action(_) => "nothing was changed; `rejoin get` shows what is there",
+        E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
+        E::UnknownQueueRow(_) => {
+            "`rejoin queue` lists what waits: use its number, or the start of its change's hash"
+        }
+        E::AlreadySent(_) => "change the document again instead: the change is everybody's by now",
+        E::Refused(_) => "nothing was changed; split it into smaller actions",
+        E::NotAStore { .. } => "it was left alone; give another file with --store",
+        E::NewerSchema { .. } => {
+            "it was left alone; use the newer release of rejoin, or another file with --store"
+        }
+        E::Corrupt(_) => "`rejoin doctor` tells what can be saved",
+        E::Import(_) => "give an Automerge file or a JSON file",
+        E::DiskFull => "nothing was changed; make room on the disk and try again",
+        E::Storage(_) => "try again, and if it stays so ask `rejoin doctor`",
+        E::Io { .. } => "check the path, who may read and write it, and its disk",
+        E::Closed => "try again",
+        E::NoServer => "name one with --server URL, or save one with `rejoin init --server URL`",
+        E::InvalidServer(_) => "it looks like http://127.0.0.1:4810 or https://sync.example.org",
+        E::Unreachable(_) => "nothing is lost, the queue is kept; `rejoin sync` tries again",
+        E::Unauthorized(_) => {
+            "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"
+        }
+        E::Protocol(_) => "check that the address is a sync server's; the queue is kept",
+        E::Bug(_) => "please report it; `rejoin backup` keeps what is here",
+        _ => "`rejoin doctor` checks the store",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_several_exit_codes_hold_the_order_is_4_3_5_1() {
+        let order = [Exit::Unauthorized, Exit::Unreachable, Exit::NeedsPerson, Exit::Failed, Exit::Done];
+        for (at, first) in order.iter().enumerate() {
+            for second in order.get(at..).unwrap() {
+                assert_eq!(first.and(*second), *first);
+                assert_eq!(second.and(*first), *first);
+            }
+        }
+        assert_eq!(order.map(Exit::code), [4, 3, 5, 1, 0]);
+    }
+
+    #[test]
+    fn an_error_is_two_sentences_and_moves_no_terminal() {
+        let error = CliError::failed("it \x1b[31mbroke", "mend it");
+        assert_eq!(error.to_string(), "it \\u{1b}[31mbroke. mend it.");
+    }
+}

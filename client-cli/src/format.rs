@@ -1,0 +1,169 @@
+//! Small texts: times, durations, hashes, and what must not reach a terminal as it is.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rejoin::{ChangeHash, Millis};
+
+/// How much of a hash or id is shown to people: enough to be typed back as a prefix.
+const SHORT: usize = 12;
+
+/// The first hex digits of a hash.
+pub(crate) fn short_hash(hash: &ChangeHash) -> String {
+    hash.to_string().chars().take(SHORT).collect()
+}
+
+/// Heads for people: the first few, and how many more.
+pub(crate) fn short_heads(heads: &[ChangeHash]) -> String {
+    let shown: Vec<_> = heads.iter().take(2).map(short_hash).collect();
+    match heads.len() {
+        0 => "none".to_owned(),
+        1 | 2 => shown.join(" "),
+        n => format!("{} and {} more", shown.join(" "), n - 2),
+    }
+}
+
+/// The text with everything that could move a terminal's cursor or colour written out.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The text, cut to `limit` characters with an ellipsis.
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(limit.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+/// `1 change`, `2 changes`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// RFC 3339 in UTC with milliseconds, as the store's SQL views have it.
+pub(crate) fn rfc3339(at: Millis) -> String {
+    let (days, ms) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000));
+    let (year, month, day) = civil_from_days(days);
+    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1000)
+}
+
+/// Days since 1970 to a date of the proleptic Gregorian calendar (Hinnant's algorithm: eras of 400 years,
+/// years that begin in March).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
+}
+
+/// `2 min ago`, or `in 3 s` for what is to come.
+pub(crate) fn relative(at: Millis, now: Millis) -> String {
+    let distance = now.saturating_sub(at);
+    let text = coarse(distance.unsigned_abs());
+    match distance {
+        d if d.unsigned_abs() < 1000 => "now".to_owned(),
+        d if d > 0 => format!("{text} ago"),
+        _ => format!("in {text}"),
+    }
+}
+
+fn coarse(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min", s / 60),
+        3600..172_800 => format!("{} h", s / 3600),
+        _ => format!("{} days", s / 86_400),
+    }
+}
+
+/// `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write 500ms, 30s, 2m or 1h");
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit.trim() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * seconds).ok().filter(|d| !d.is_zero()).ok_or_else(wrong)
+}
+
+/// Checks that the text is a JSON Pointer (RFC 6901): empty, or parts that each begin with `/`.
+pub(crate) fn parse_pointer(text: &str) -> Result<String, String> {
+    if !text.is_empty() && !text.starts_with('/') {
+        return Err(format!("a path is empty or begins with '/', as in \"/{text}\""));
+    }
+    let mut rest = text.split('~').skip(1);
+    if rest.any(|after| !after.starts_with(['0', '1'])) {
+        return Err("in a path, '~' is written ~0 and a '/' inside a key ~1".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_rfc3339_in_utc() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(951_782_400_123), "2000-02-29T00:00:00.123Z");
+        assert_eq!(rfc3339(1_795_231_668_007), "2026-11-21T03:27:48.007Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn durations_are_humane() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
+        for wrong in ["", "s", "0", "-1s", "1 fortnight", "1e3", "99999999999999999999h"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn pointers_are_checked() {
+        for good in ["", "/", "/a/0", "/a~0b~1c", "/a//b", "/-"] {
+            assert!(parse_pointer(good).is_ok(), "{good:?}");
+        }
+        for bad in ["a", "a/b", "/~", "/a~2", "~0"] {
+            assert!(parse_pointer(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn relative_times_are_short() {
+        assert_eq!(relative(0, 5_000), "5 s ago");
+        assert_eq!(relative(180_000, 0), "in 3 min");
+        assert_eq!(relative(10, 20), "now");
+    }
+}

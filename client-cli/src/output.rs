@@ -1,0 +1,228 @@
+//! Where words go: results to standard output, everything else to standard error, colour and progress only
+//! to a terminal. `demo` gives the commands an [`Output`] that is kept instead of shown.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::error::{CliError, Result};
+
+/// A line under the header, and nothing else: the same for people and for `awk`.
+const TABLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Whether colour is wanted on a stream that is, or is not, a terminal (<https://no-color.org>).
+pub(crate) fn colour_on(terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+}
+
+/// A kind of emphasis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Paint {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+    Blue,
+    Magenta,
+    Cyan,
+}
+
+impl Paint {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Yellow => "33",
+            Self::Blue => "34",
+            Self::Magenta => "35",
+            Self::Cyan => "36",
+        }
+    }
+}
+
+/// What a command printed, kept for `demo`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// What was printed so far, as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The two streams and how they are to be used.
+pub(crate) struct Output {
+    sink: Box<dyn Write + Send>,
+    json: bool,
+    quiet: bool,
+    /// Standard output is a terminal.
+    terminal: bool,
+    /// Colour on standard output.
+    colour: bool,
+    /// Standard error is a terminal, and progress is wanted on it.
+    progress: bool,
+    width: u16,
+}
+
+impl Output {
+    /// The process's own streams.
+    pub(crate) fn to_stdout(globals: &Globals) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self {
+            sink: Box::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            json: globals.json,
+            quiet: globals.quiet,
+            terminal,
+            colour: colour_on(terminal),
+            progress: io::stderr().is_terminal() && !globals.quiet && !globals.json,
+            width: Table::new().width().unwrap_or(80).max(40),
+        }
+    }
+
+    /// Kept instead of shown; `like` says in which colour and width.
+    pub(crate) fn to_memory(globals: &Globals, like: &Self) -> (Self, Kept) {
+        let kept = Kept::default();
+        let output = Self {
+            sink: Box::new(kept.clone()),
+            json: globals.json,
+            quiet: true,
+            terminal: false,
+            colour: like.colour && !globals.json,
+            progress: false,
+            width: like.width,
+        };
+        (output, kept)
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Standard output is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Colour on standard error.
+    pub(crate) fn stderr_colour(&self) -> bool {
+        colour_on(io::stderr().is_terminal())
+    }
+
+    /// Columns of the terminal, or 80.
+    pub(crate) fn width(&self) -> usize {
+        self.width.into()
+    }
+
+    /// The text with an emphasis, where colour is on.
+    pub(crate) fn paint(&self, paint: Paint, text: impl std::fmt::Display) -> String {
+        if self.colour { format!("\x1b[{}m{text}\x1b[0m", paint.code()) } else { text.to_string() }
+    }
+
+    /// One line of the result.
+    pub(crate) fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        writeln!(self.sink, "{text}").map_err(CliError::stdout)
+    }
+
+    /// Bytes of the result, as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.sink.write_all(bytes).map_err(CliError::stdout)
+    }
+
+    /// One JSON value on a line of its own.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(|e| CliError::stdout(e.into()))?;
+        self.line(text)
+    }
+
+    /// What was printed is on its way to the reader.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.sink.flush().map_err(CliError::stdout)
+    }
+
+    /// A table with a header, as wide as the terminal at most.
+    pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>) -> Result<()> {
+        let mut table = Table::new();
+        table.load_style(TABLE);
+        table.force_no_tty();
+        if self.colour {
+            table.enforce_styling();
+        }
+        if self.terminal || self.colour {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        }
+        table.set_header(header.iter().map(Cell::new));
+        table.add_rows(rows);
+        let text = table.trim_fmt();
+        self.line(text)
+    }
+
+    /// A remark, on standard error.
+    pub(crate) fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            // A remark that nobody can read any more is none.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A progress bar towards `total` bytes, or a spinner; invisible where it would not be a terminal's.
+    pub(crate) fn progress(&self, total: Option<u64>, what: &'static str) -> ProgressBar {
+        if !self.progress {
+            return ProgressBar::hidden();
+        }
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let template = match total {
+            Some(_) => "{msg} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {eta}",
+            None => "{spinner:.cyan} {msg} {elapsed:.dim}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    /// Asks on the terminal. `None` where there is nobody to ask.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<Option<bool>> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        self.flush()?;
+        let mut err = io::stderr().lock();
+        let asked = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+        asked.map_err(|e| CliError::io("the question could not be asked", e))?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(|e| CliError::io("the answer could not be read", e))?;
+        Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("json", &self.json).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The token that `init --token -` keeps: a file beside the store that only its owner can read. It is kept
+//! with the server it was given for, and is never sent to another one: a document may be joined from anywhere.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{CliError, Result};
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    server: String,
+    token: String,
+}
+
+/// The file for the token of this store: the store's name and `.token`.
+fn file_of(store: &Path) -> PathBuf {
+    let mut name = OsString::from(store.as_os_str());
+    name.push(".token");
+    name.into()
+}
+
+/// Whether the text can be a token: visible ASCII without spaces, as an HTTP header takes it.
+pub(crate) fn check(token: &str) -> Result<()> {
+    if !token.is_empty() && token.len() <= 4096 && token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    // The text itself is never repeated: it may be a secret with a slip in it.
+    Err(CliError::usage(
+        "that is no token",
+        "a token is one line of letters, digits and signs, without spaces",
+    ))
+}
+
+/// Keeps the token for this server, readable by the owner alone, in one step.
+pub(crate) fn save(store: &Path, server: &str, token: &str) -> Result<()> {
+    let path = file_of(store);
+    let saved = Saved { server: normal(server).to_owned(), token: token.to_owned() };
+    let text =
+        serde_json::to_vec(&saved).map_err(|e| CliError::io("the token could not be kept", e.into()))?;
+    let mut temporary = OsString::from(path.as_os_str());
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = write_private(&temporary, &text).and_then(|()| fs::rename(&temporary, &path));
+    written.map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        CliError::io(format!("the token could not be kept in {}", path.display()), source)
+    })
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The token kept for this server; none where none was kept, or for another one.
+pub(crate) fn load(store: &Path, server: &str) -> Result<Option<String>> {
+    let path = file_of(store);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(CliError::io(format!("{} could not be read", path.display()), e)),
+    };
+    let saved: Saved = serde_json::from_slice(&bytes).map_err(|_| {
+        CliError::failed(
+            format!("{} holds no token", path.display()),
+            "save it again with `rejoin init --token -`",
+        )
+    })?;
+    Ok((saved.server == normal(server)).then_some(saved.token))
+}
+
+fn normal(server: &str) -> &str {
+    server.trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_by_its_owner_alone_and_for_its_server_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("a.db");
+        assert_eq!(load(&store, "http://a").unwrap(), None);
+        save(&store, "http://a/", "first").unwrap();
+        save(&store, "http://a/", "secret").unwrap();
+        assert_eq!(load(&store, "http://a").unwrap().as_deref(), Some("secret"));
+        assert_eq!(load(&store, "http://b").unwrap(), None);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(file_of(&store)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_token_is_not_repeated() {
+        assert!(!check("my secret").unwrap_err().to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The real binary, in an environment of its own.
+
+mod apply;
+mod bad_input;
+mod environment;
+mod help;
+mod local;

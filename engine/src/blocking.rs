@@ -1,0 +1,72 @@
+//! The same store for callers without an async runtime: each verb waits on the calling thread.
+
+use std::path::Path;
+
+use tokio::sync::broadcast;
+
+use crate::{
+    Action, DocumentId, Error, Receipt, Result,
+    store::{Durability, Event},
+};
+
+/// A store, for blocking callers: the verbs of [`crate::Store`] without `async`. Cheap to clone.
+///
+/// Not to be called from inside an async runtime's threads: use [`crate::Store`] there.
+///
+/// ```
+/// use rejoin::{Action, blocking::Store};
+/// let dir = tempfile::tempdir().unwrap();
+/// let store = Store::open(dir.path().join("notes.db")).unwrap();
+/// let notes = store.create(None, Some("notes")).unwrap();
+/// store.dispatch(notes, Action::Increment { path: "/seen".into(), by: 2 }).unwrap();
+/// assert_eq!(store.state(notes, "/seen").unwrap(), 2);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: crate::Store,
+}
+
+impl Store {
+    /// Opens the store in this file, or makes it, with [`Durability::Full`].
+    ///
+    /// # Errors
+    /// As [`crate::Store::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Durability::Full)
+    }
+
+    /// As [`Store::open`], with a durability.
+    ///
+    /// # Errors
+    /// As [`crate::Store::open`].
+    pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
+        Ok(Self { inner: crate::Store::open_blocking(path.as_ref(), durability)? })
+    }
+
+    /// The same store for async callers.
+    pub fn as_async(&self) -> &crate::Store {
+        &self.inner
+    }
+
+    /// Does an action. When it returns, change and queue row are durable.
+    ///
+    /// # Errors
+    /// As [`crate::Store::dispatch`].
+    pub fn dispatch(&self, id: DocumentId, action: Action) -> Result<Receipt> {
+        self.inner.submit_dispatch(id, action)?.blocking_recv().map_err(|_| Error::Closed)?
+    }
+
+    /// Does these actions in one commit, each succeeding or failing alone.
+    ///
+    /// # Errors
+    /// As [`crate::Store::dispatch_all`].
+    pub fn dispatch_all(&self, id: DocumentId, actions: Vec<Action>) -> Result<Vec<Result<Receipt>>> {
+        let actions: Vec<_> = actions.into_iter().map(|action| (id, action)).collect();
+        self.inner.with_core_blocking(move |core| core.dispatch(&actions))
+    }
+
+    /// Where what happens to documents is heard: `blocking_recv` waits for the next.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.inner.subscribe()
+    }
+}

@@ -1,0 +1,124 @@
+use std::collections::HashSet;
+
+use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, Value};
+
+use super::{ContainerKind, ContainerSpec, actor, is_container_actor};
+
+/// The most container changes in a document. Actors cost time in every commit: 1.6 ms at 10,000 of them.
+/// Above it, makers are ordinary operations of the action's own change.
+pub const MAX_CONTAINERS: usize = 1_000;
+
+/// The container changes that a document holds.
+pub trait Held {
+    /// Whether the change of this container actor is in the document.
+    fn contains(&self, actor: &ActorId) -> bool;
+    /// How many there are.
+    fn count(&self) -> usize;
+}
+
+/// The actors of the container changes that a document holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerSet(HashSet<ActorId>);
+
+impl ContainerSet {
+    /// Reads them from a document: once, when it is opened, for this walks its whole history.
+    pub fn of(doc: &Automerge) -> Self {
+        let mut set = Self::default();
+        for change in doc.get_changes_meta(&[]) {
+            set.note(&change.actor);
+        }
+        set
+    }
+
+    /// Adds the actor of a change that came in; one that is no container's changes nothing.
+    pub fn note(&mut self, actor: &ActorId) {
+        if is_container_actor(actor) {
+            self.0.insert(actor.clone());
+        }
+    }
+}
+
+impl Held for ContainerSet {
+    fn contains(&self, actor: &ActorId) -> bool {
+        self.0.contains(actor)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Which container changes an action needs before a container of this kind is at this path, parents first.
+///
+/// Empty where the container cannot be one of these, and the action makes it in its own change: inside a list
+/// or an ordinary container, above [`MAX_CONTAINERS`], and outside the limits of a [`ContainerSpec`]. Empty
+/// also where nothing is missing.
+pub fn plan(doc: &Automerge, held: &impl Held, path: &[String], kind: ContainerKind) -> Vec<ContainerSpec> {
+    let mut above: Vec<ObjId> = Vec::new();
+    for (key, depth) in path.iter().zip(1..) {
+        let parent = above.last().unwrap_or(&ROOT);
+        match doc.get(parent, key.as_str()) {
+            Ok(Some((Value::Object(ObjType::Map), id))) if is_container(&id) && depth < path.len() => {
+                above.push(id);
+            }
+            Ok(None) => return missing(held, &above, path, kind).unwrap_or_default(),
+            // Something else is there: nothing is missing that could be made in this way.
+            _ => return Vec::new(),
+        }
+    }
+    Vec::new()
+}
+
+fn is_container(id: &ObjId) -> bool {
+    matches!(id, ObjId::Id(_, actor, _) if is_container_actor(actor))
+}
+
+/// The containers from the first missing component on; `None` where they cannot be made in this way.
+fn missing(
+    held: &impl Held,
+    above: &[ObjId],
+    path: &[String],
+    kind: ContainerKind,
+) -> Option<Vec<ContainerSpec>> {
+    if held.count().saturating_add(path.len() - above.len()) > MAX_CONTAINERS {
+        return None;
+    }
+    let mut generations = Vec::with_capacity(path.len());
+    let mut specs = Vec::with_capacity(path.len() - above.len());
+    for (depth, _) in path.iter().enumerate() {
+        let last = depth + 1 == path.len();
+        let kind = if last { kind } else { ContainerKind::Map };
+        let so_far = path.get(..=depth)?;
+        let generation = generation(held, so_far, kind, &generations, above.get(depth))?;
+        generations.push(generation);
+        if depth >= above.len() {
+            specs.push(ContainerSpec::new(so_far.to_vec(), kind, generations.clone()).ok()?);
+        }
+    }
+    Some(specs)
+}
+
+/// The generation of the component that `there` is, or the first that is not held. A document holds a
+/// bounded number of them, so a walk from 0 is bounded too.
+fn generation(
+    held: &impl Held,
+    path: &[String],
+    kind: ContainerKind,
+    above: &[u32],
+    there: Option<&ObjId>,
+) -> Option<u32> {
+    let mut generations = above.to_vec();
+    generations.push(0);
+    for generation in 0..=u32::try_from(held.count()).ok()? {
+        if let Some(last) = generations.last_mut() {
+            *last = generation;
+        }
+        let actor = actor(path, kind, &generations);
+        match there {
+            Some(ObjId::Id(_, maker, _)) if *maker == actor => return Some(generation),
+            None if !held.contains(&actor) => return Some(generation),
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,153 @@
+//! One error for the crate. A caller can tell apart what to try again, what was refused, what is corrupt
+//! and what is a bug: see [`Error::kind`].
+
+use std::path::PathBuf;
+
+use crate::fence::Refusal;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No document has this name, id or prefix.
+    #[error("no document is called {0:?} here")]
+    UnknownDocument(String),
+    /// The prefix fits several documents.
+    #[error("{0:?} could mean several documents")]
+    AmbiguousDocument(String),
+    /// The name or id is taken by another document.
+    #[error("a document with the name or id {0:?} is here already")]
+    DocumentExists(String),
+    /// The document was deleted for everyone.
+    #[error("the document {0} was deleted")]
+    Deleted(crate::DocumentId),
+    /// The action does not fit the document; nothing was changed.
+    #[error("{0}")]
+    Action(#[from] crate::reducer::ActionError),
+    /// A head or hash that this document does not hold.
+    #[error("the document holds no change {0}")]
+    UnknownChange(String),
+    /// No queue row answers to this.
+    #[error("nothing in the queue is called {0:?}")]
+    UnknownQueueRow(String),
+    /// The queue row is at the server already, and cannot be taken back.
+    #[error("the change {0} is at the server already")]
+    AlreadySent(String),
+    /// A change is outside the limits; nothing was changed.
+    #[error("{}", .0.detail)]
+    Refused(Refusal),
+    /// The file is not a store of ours; it was left alone.
+    #[error("{path} is not a rejoin store")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The store was written by a newer release; it was left alone.
+    #[error("{path} has schema {found}, and this release knows up to {known}")]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// The newest schema of this release.
+        known: i32,
+    },
+    /// The file's content contradicts itself: what can be read can be exported, see [`crate::Store::check`].
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The bytes given are no Automerge file, or one outside the limits.
+    #[error("cannot import: {0}")]
+    Import(String),
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+    /// SQLite failed.
+    #[error("the store failed: {0}")]
+    Storage(#[source] rusqlite::Error),
+    /// The file system failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// No server is known for this.
+    #[error("no server is set")]
+    NoServer,
+    /// The server's address cannot be used.
+    #[error("{0:?} is not an http or https address")]
+    InvalidServer(String),
+    /// The server cannot be reached, or what answers is not a sync server. Nothing is lost.
+    #[error("the server could not be reached: {0}")]
+    Unreachable(String),
+    /// The server refused the credentials.
+    #[error("the server refused these credentials ({0})")]
+    Unauthorized(String),
+    /// The server answered something that breaks the protocol. Nothing was taken from it.
+    #[error("the server's answer breaks the protocol: {0}")]
+    Protocol(String),
+    /// This release contradicts itself.
+    #[error("a bug in rejoin: {0}")]
+    Bug(String),
+}
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The call was wrong: change it.
+    Usage,
+    /// What was asked cannot be done on this state: nothing changed.
+    Refused,
+    /// It may work later: try again.
+    TryAgain,
+    /// The server wants other credentials.
+    Unauthorized,
+    /// The file is damaged or foreign.
+    Corrupt,
+    /// A defect of rejoin.
+    Bug,
+}
+
+impl Error {
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AmbiguousDocument(_) | Self::InvalidServer(_) => ErrorKind::Usage,
+            Self::UnknownDocument(_)
+            | Self::DocumentExists(_)
+            | Self::Deleted(_)
+            | Self::Action(_)
+            | Self::UnknownChange(_)
+            | Self::UnknownQueueRow(_)
+            | Self::AlreadySent(_)
+            | Self::Refused(_)
+            | Self::Import(_)
+            | Self::NoServer => ErrorKind::Refused,
+            Self::DiskFull | Self::Storage(_) | Self::Io { .. } | Self::Unreachable(_) | Self::Closed => {
+                ErrorKind::TryAgain
+            }
+            Self::Unauthorized(_) => ErrorKind::Unauthorized,
+            Self::NotAStore { .. } | Self::NewerSchema { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Protocol(_) => ErrorKind::TryAgain,
+            Self::Bug(_) => ErrorKind::Bug,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,142 @@
+//! Where a JSON Pointer leads in a document.
+
+use automerge::{ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc, Value};
+use jsonptr::{Pointer, Token, index::Index};
+
+use super::{ActionError, Kind, kind_of};
+
+/// The most levels that an action may make or name: the parts of its path, and the nesting of its value.
+/// serde_json reads 127 levels: what is written here can be read anywhere, with a few levels around it.
+pub(crate) const MAX_DEPTH: usize = 120;
+
+/// The decoded parts of a JSON Pointer.
+///
+/// # Errors
+/// `BadPointer` and `TooDeep`.
+pub(crate) fn parse_pointer(path: &str) -> Result<Vec<String>, ActionError> {
+    let bad = |reason| ActionError::BadPointer { path: path.to_owned(), reason };
+    let pointer = Pointer::parse(path).map_err(|error| {
+        bad(if error.is_no_leading_slash() {
+            "it is neither empty nor begins with \"/\""
+        } else {
+            "\"~\" must be followed by 0 or 1"
+        })
+    })?;
+    if pointer.tokens().take(MAX_DEPTH + 1).count() > MAX_DEPTH {
+        return Err(ActionError::TooDeep { path: path.to_owned(), limit: MAX_DEPTH });
+    }
+    Ok(pointer.tokens().map(|token| token.decoded().into_owned()).collect())
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) enum Place<'v> {
+    /// The whole document.
+    Root,
+    /// A value that is there.
+    There {
+        /// The map or list that holds it.
+        parent: ObjId,
+        /// Its key or index.
+        prop: Prop,
+        /// What it is.
+        value: Value<'v>,
+        /// The object, or for a scalar the operation that put it.
+        id: ObjId,
+    },
+    /// Nothing, from this depth on.
+    Missing {
+        /// The last map that is there.
+        parent: ObjId,
+        /// How many parts lead to it; the part after them is missing.
+        depth: usize,
+    },
+}
+
+/// Looks a path up: in the current state, or as it was at these heads. It touches nothing but what is on it.
+///
+/// # Errors
+/// `WrongType` when something on the way cannot hold what follows; `NotAnIndex` and `PastEnd` in lists.
+pub(crate) fn find<'d, R: ReadDoc>(
+    doc: &'d R,
+    parts: &[String],
+    at: Option<&[ChangeHash]>,
+) -> Result<Place<'d>, ActionError> {
+    let mut place = Place::Root;
+    let mut object = (ROOT, ObjType::Map);
+    for (depth, part) in parts.iter().enumerate() {
+        let prop = match object.1 {
+            ObjType::Map | ObjType::Table => Prop::Map(part.clone()),
+            ObjType::List => {
+                let length = at.map_or_else(|| doc.length(&object.0), |h| doc.length_at(&object.0, h));
+                Prop::Seq(element(parts, depth, length)?)
+            }
+            ObjType::Text => return Err(no_container(parts, depth, Kind::Text)),
+        };
+        let found = match at {
+            None => doc.get(&object.0, prop.clone()),
+            Some(heads) => doc.get_at(&object.0, prop.clone(), heads),
+        };
+        let Some((value, id)) = found.map_err(ActionError::library(&join(parts)))? else {
+            return Ok(Place::Missing { parent: object.0, depth });
+        };
+        let last = depth + 1 == parts.len();
+        let parent = object.0;
+        object = match value {
+            Value::Object(kind) => (id.clone(), kind),
+            Value::Scalar(_) if last => (ROOT, ObjType::Map),
+            Value::Scalar(_) => return Err(no_container(parts, depth + 1, kind_of(&value))),
+        };
+        place = Place::There { parent, prop, value, id };
+    }
+    Ok(place)
+}
+
+/// What holds no parts is in the middle of a path.
+fn no_container(parts: &[String], depth: usize, found: Kind) -> ActionError {
+    ActionError::WrongType { path: prefix(parts, depth), found, wanted: Kind::MapOrList }
+}
+
+/// The part at `depth` as the index of an element that is there.
+fn element(parts: &[String], depth: usize, length: usize) -> Result<usize, ActionError> {
+    match index(parts, depth)? {
+        Index::Num(at) if at < length => Ok(at),
+        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, length)),
+        Index::Next => Err(not_an_index(parts, depth)),
+    }
+}
+
+/// The part at `depth` as a place to insert before, `-` being the end.
+pub(crate) fn gap(parts: &[String], depth: usize, length: usize) -> Result<usize, ActionError> {
+    match index(parts, depth)? {
+        Index::Num(at) if at <= length => Ok(at),
+        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, length)),
+        Index::Next => Ok(length),
+    }
+}
+
+pub(crate) fn past_end(path: &str, position: u64, length: usize) -> ActionError {
+    ActionError::PastEnd { path: path.to_owned(), position, length: length as u64 }
+}
+
+fn index(parts: &[String], depth: usize) -> Result<Index, ActionError> {
+    parts
+        .get(depth)
+        .and_then(|part| Token::new(part.as_str()).to_index().ok())
+        .ok_or_else(|| not_an_index(parts, depth))
+}
+
+fn not_an_index(parts: &[String], depth: usize) -> ActionError {
+    let part = parts.get(depth).cloned().unwrap_or_default();
+    ActionError::NotAnIndex { path: prefix(parts, depth), part }
+}
+
+/// The pointer to the first `depth` parts.
+pub(crate) fn prefix(parts: &[String], depth: usize) -> String {
+    join(parts.get(..depth).unwrap_or(parts))
+}
+
+/// The pointer that these parts make.
+pub(crate) fn join(parts: &[String]) -> String {
+    jsonptr::PointerBuf::from_tokens(parts.iter().map(String::as_str)).to_string()
+}

@@ -1,0 +1,102 @@
+//! JSON values into a document.
+
+use automerge::{ObjId, ObjType, ScalarValue, transaction::Transactable};
+use serde_json::Value;
+
+use super::{ActionError, place::MAX_DEPTH};
+
+/// Where in a container a value goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot<'a> {
+    /// Under a key of a map.
+    Key(&'a str),
+    /// In the place of a list's element.
+    At(usize),
+    /// Before a list's element, or at its end.
+    Before(usize),
+}
+
+/// Checks that the value can be written at a path of so many parts.
+///
+/// # Errors
+/// `TooDeep`, and `OutOfRange` for a number that is none of `i64`, `u64` and `f64`.
+pub(super) fn check(value: &Value, path: &str, depth: usize) -> Result<(), ActionError> {
+    let deeper = depth + 1;
+    match value {
+        Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => {
+            Err(ActionError::TooDeep { path: path.to_owned(), limit: MAX_DEPTH })
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, path, deeper)),
+        Value::Object(entries) => entries.values().try_for_each(|item| check(item, path, deeper)),
+        _ if scalar(value).is_none() => Err(ActionError::OutOfRange { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value that was checked.
+pub(super) fn write<T: Transactable>(
+    tx: &mut T,
+    parent: &ObjId,
+    slot: Slot<'_>,
+    value: &Value,
+) -> Result<(), automerge::AutomergeError> {
+    match value {
+        Value::Object(entries) => {
+            let map = make(tx, parent, slot, ObjType::Map)?;
+            for (key, item) in entries {
+                write(tx, &map, Slot::Key(key), item)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            let list = make(tx, parent, slot, ObjType::List)?;
+            for (index, item) in items.iter().enumerate() {
+                write(tx, &list, Slot::Before(index), item)?;
+            }
+            Ok(())
+        }
+        _ => put(tx, parent, slot, scalar(value).unwrap_or(ScalarValue::Null)),
+    }
+}
+
+/// Makes a container in the action's own change.
+pub(super) fn make<T: Transactable>(
+    tx: &mut T,
+    parent: &ObjId,
+    slot: Slot<'_>,
+    kind: ObjType,
+) -> Result<ObjId, automerge::AutomergeError> {
+    match slot {
+        Slot::Key(key) => tx.put_object(parent, key, kind),
+        Slot::At(index) => tx.put_object(parent, index, kind),
+        Slot::Before(index) => tx.insert_object(parent, index, kind),
+    }
+}
+
+/// Writes a scalar.
+pub(super) fn put<T: Transactable>(
+    tx: &mut T,
+    parent: &ObjId,
+    slot: Slot<'_>,
+    value: ScalarValue,
+) -> Result<(), automerge::AutomergeError> {
+    match slot {
+        Slot::Key(key) => tx.put(parent, key, value),
+        Slot::At(index) => tx.put(parent, index, value),
+        Slot::Before(index) => tx.insert(parent, index, value),
+    }
+}
+
+fn scalar(value: &Value) -> Option<ScalarValue> {
+    match value {
+        Value::Null => Some(ScalarValue::Null),
+        Value::Bool(value) => Some(ScalarValue::Boolean(*value)),
+        Value::String(text) => Some(ScalarValue::Str(text.as_str().into())),
+        Value::Number(number) => number
+            .as_i64()
+            .map(ScalarValue::Int)
+            .or_else(|| number.as_u64().map(ScalarValue::Uint))
+            .or_else(|| number.as_f64().filter(|f| f.is_finite()).map(ScalarValue::F64)),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}

@@ -1,0 +1,301 @@
+//! The one that does the work: alone with its file, synchronously, a transaction a verb.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{broadcast, watch};
+
+use super::{
+    Durability, Event, Millis, Settings,
+    mark::Mark,
+    open::{self, Opened, get_meta, lock_path, set_meta, unset_meta},
+    replica::Replicas,
+    rows,
+};
+use crate::{Actor, DocumentId, Error, Result, fence::Limits};
+
+/// How many events a slow subscriber may be behind before it loses the oldest.
+const EVENTS_KEPT: usize = 1_024;
+
+/// A store without a thread: [`crate::Store`] gives it one; a simulator calls it as it is.
+///
+/// After an error of the file itself the open documents are thrown away and read again: memory never
+/// knows more than the disk.
+///
+/// ```
+/// use rejoin::{Action, store::Core};
+/// let mut core = Core::open_in_memory().unwrap();
+/// let id = core.create(None, Some("notes")).unwrap();
+/// let set = Action::Set { path: "/title".into(), value: "Hello".into() };
+/// core.dispatch(&[(id, set)]).unwrap()[0].as_ref().unwrap();
+/// assert_eq!(core.state(id, "/title", None).unwrap(), "Hello");
+/// ```
+pub struct Core {
+    pub(super) connection: Connection,
+    pub(super) replicas: Replicas,
+    pub(super) actor: Actor,
+    pub(super) author: Option<String>,
+    pub(super) limits: Limits,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) queued: watch::Sender<u64>,
+    mark: Option<Mark>,
+    path: Option<PathBuf>,
+    clock: Box<dyn Fn() -> Millis + Send>,
+    data_version: i64,
+    /// How far each document was when subscribers last heard of it: (last position, epoch).
+    pub(super) heard: HashMap<DocumentId, (u64, i64)>,
+    #[cfg(feature = "planted-bugs")]
+    pub(super) late_pending: Vec<(i64, i64, Option<String>, Millis)>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("path", &self.path).field("actor", &self.actor).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Opens the store in this file, or makes it (mode 0600).
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] and [`Error::NewerSchema`] leave the file alone; else what the file system says.
+    pub fn open(path: &Path, durability: Durability) -> Result<Self> {
+        Self::from_opened(open::open_file(path, durability)?)
+    }
+
+    /// A store that is gone when it is dropped.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_in_memory() -> Result<Self> {
+        Self::from_opened(open::open_memory()?)
+    }
+
+    /// A store on a connection that the caller opened: a simulator keeps its "disk" this way.
+    ///
+    /// # Errors
+    /// As [`Core::open`].
+    pub fn open_connection(connection: Connection) -> Result<Self> {
+        Self::from_opened(open::open_given(connection)?)
+    }
+
+    fn from_opened(opened: Opened) -> Result<Self> {
+        let Opened { connection, actor, mark, path } = opened;
+        let author = get_meta(&connection, "author")?;
+        Ok(Self {
+            connection,
+            replicas: Replicas::default(),
+            actor,
+            author,
+            limits: Limits::default(),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            queued: watch::Sender::new(0),
+            mark,
+            path,
+            clock: Box::new(wall_clock),
+            data_version: 0,
+            heard: HashMap::new(),
+            #[cfg(feature = "planted-bugs")]
+            late_pending: Vec::new(),
+        })
+    }
+
+    /// Gives back the connection: what a simulator reopens after a "crash".
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// The clock that new rows bear, milliseconds since 1970. No order depends on it.
+    pub fn set_clock(&mut self, clock: Box<dyn Fn() -> Millis + Send>) {
+        self.clock = clock;
+    }
+
+    /// Makes this replica another one, as when positive evidence of a copy is found.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn take_fresh_actor(&mut self, actor: Actor) -> Result<()> {
+        set_meta(&self.connection, "actor", &actor.to_hex_string())?;
+        self.actor = actor;
+        self.replicas = Replicas::default();
+        Ok(())
+    }
+
+    /// The actor that changes made here bear.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
+    /// The store's file; `None` in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The side file, on which the process that syncs takes its lock; `None` in memory.
+    pub fn mark_path(&self) -> Option<PathBuf> {
+        self.path.as_deref().map(lock_path)
+    }
+
+    /// Where events are heard.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Where events are sent, for a handle that hands out subscriptions.
+    pub(crate) fn event_sender(&self) -> broadcast::Sender<Event> {
+        self.events.clone()
+    }
+
+    /// Woken when something becomes waiting in the queue.
+    pub fn queue_signal(&self) -> watch::Receiver<u64> {
+        self.queued.subscribe()
+    }
+
+    /// What is remembered for all documents.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn settings(&mut self) -> Result<Settings> {
+        let server = get_meta(&self.connection, "server")?;
+        Ok(Settings { server, author: get_meta(&self.connection, "author")? })
+    }
+
+    /// Remembers the server's base address, or forgets it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
+    pub fn set_server(&mut self, server: Option<&str>) -> Result<()> {
+        let server = server.map(clean_server).transpose()?;
+        self.set_or_unset("server", server.as_deref())
+    }
+
+    /// Remembers the name that changes made here bear from now on, or forgets it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set_author(&mut self, author: Option<&str>) -> Result<()> {
+        self.set_or_unset("author", author)?;
+        self.author = author.map(str::to_owned);
+        Ok(())
+    }
+
+    fn set_or_unset(&mut self, key: &str, value: Option<&str>) -> Result<()> {
+        match value {
+            Some(value) => set_meta(&self.connection, key, value)?,
+            None => unset_meta(&self.connection, key)?,
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in one write transaction on these documents. On any failure what is in memory of them
+    /// is thrown away: the disk says what is true.
+    pub(super) fn write<T>(
+        &mut self,
+        touched: &[DocumentId],
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let now = self.now();
+        let result = (|| {
+            let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let ordinal = rows::count_commit(&tx)?;
+            // Another process on this store may have taken a fresh actor.
+            if let Some(actor) = open::stored_actor(&tx)?
+                && actor != self.actor
+            {
+                self.actor = actor;
+                self.replicas = Replicas::default();
+            }
+            self.replicas.begin();
+            let mut writing = Writing {
+                tx: &tx,
+                replicas: &mut self.replicas,
+                actor: &self.actor,
+                author: self.author.as_deref(),
+                limits: &self.limits,
+                listening: self.events.receiver_count() > 0,
+                ordinal,
+                now,
+                events: Vec::new(),
+                enqueued: 0,
+            };
+            let value = work(&mut writing)?;
+            let (events, enqueued) = (writing.events, writing.enqueued);
+            tx.commit()?;
+            Ok((value, events, enqueued, ordinal))
+        })();
+        match result {
+            Ok((value, events, enqueued, ordinal)) => {
+                if let Some(mark) = &mut self.mark {
+                    mark.write(ordinal);
+                }
+                for id in touched {
+                    if let Some(replica) = self.replicas.peek(*id) {
+                        self.heard.insert(*id, (replica.row.last, replica.row.epoch));
+                    }
+                }
+                for event in events {
+                    // Nobody listens: nothing is lost.
+                    let _ = self.events.send(event);
+                }
+                if enqueued > 0 {
+                    self.queued.send_modify(|n| *n += enqueued);
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                for id in touched {
+                    self.replicas.forget(*id);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether another process has committed since the last call.
+    pub(super) fn others_wrote(&mut self) -> Result<bool> {
+        let version: i64 = self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?;
+        let changed = self.data_version != version;
+        self.data_version = version;
+        Ok(changed)
+    }
+}
+
+/// What a verb has while its transaction is open.
+pub(super) struct Writing<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) replicas: &'a mut Replicas,
+    pub(super) actor: &'a Actor,
+    pub(super) author: Option<&'a str>,
+    pub(super) limits: &'a Limits,
+    /// Someone is subscribed: patches are wanted.
+    pub(super) listening: bool,
+    pub(super) ordinal: i64,
+    pub(super) now: Millis,
+    pub(super) events: Vec<Event>,
+    pub(super) enqueued: u64,
+}
+
+fn wall_clock() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The base address without a slash at its end.
+fn clean_server(text: &str) -> Result<String> {
+    let trimmed = text.trim().trim_end_matches('/');
+    let rest = trimmed.strip_prefix("http://").or_else(|| trimmed.strip_prefix("https://"));
+    let host = rest.and_then(|r| r.split('/').next()).unwrap_or("");
+    let plain = !host.is_empty() && !host.contains('@') && !trimmed.contains(['?', '#', ' ']);
+    if plain { Ok(trimmed.to_owned()) } else { Err(Error::InvalidServer(text.to_owned())) }
+}
+
+pub(super) fn clean_optional_server(server: Option<&str>) -> Result<Option<String>> {
+    server.map(clean_server).transpose()
+}

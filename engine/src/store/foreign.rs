@@ -1,0 +1,60 @@
+//! What other processes on this store do, told to those who are subscribed here.
+
+use super::{
+    Core, Event, EventChange, Origin,
+    rows::{self, DocumentRow},
+};
+use crate::Result;
+
+impl Core {
+    /// Whether someone is subscribed.
+    pub fn is_heard(&self) -> bool {
+        self.events.receiver_count() > 0
+    }
+
+    /// Tells subscribers what other processes have written since the last call; the first call only notes how
+    /// far the documents are. `Origin::Local` where it was made on this store.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn hear_others(&mut self) -> Result<()> {
+        if !self.is_heard() || !self.others_wrote()? {
+            return Ok(());
+        }
+        let first = self.heard.is_empty();
+        for row in rows::read_documents(&self.connection)? {
+            let now = (row.last, row.epoch);
+            let known = self.heard.insert(row.uuid, now).unwrap_or(if first { now } else { (0, row.epoch) });
+            if known != now {
+                self.tell(&row, known)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, row: &DocumentRow, (known, epoch): (u64, i64)) -> Result<()> {
+        let new = rows::read_changes(&self.connection, row.id, known)?;
+        for (local, origin) in [(true, Origin::Local), (false, Origin::Remote)] {
+            let shown = new.iter().filter(|c| c.local == local && !c.container && c.stands());
+            let changes: Vec<EventChange> = shown
+                .map(|c| EventChange {
+                    hash: c.hash,
+                    action_type: c.action_type.clone(),
+                    author: c.author.clone(),
+                })
+                .collect();
+            if !changes.is_empty() || epoch != row.epoch {
+                // Nobody listens: nothing is lost.
+                let _ = self.events.send(Event {
+                    document: row.uuid,
+                    origin,
+                    changes,
+                    heads: row.heads.clone(),
+                    patches: Vec::new(),
+                    rebuilt: true,
+                });
+            }
+        }
+        Ok(())
+    }
+}

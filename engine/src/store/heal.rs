@@ -1,0 +1,200 @@
+//! A first copy, and healing: "a restored or copied database, on either side, heals by itself and loses
+//! nothing that some replica still holds" (invariant 9).
+
+use std::collections::HashMap;
+
+use automerge::{Automerge, Change, ChangeHash};
+use rusqlite::named_params;
+
+use super::{
+    Core, HealNode,
+    core::Writing,
+    replica::Replica,
+    rows::{self, NewChange},
+};
+use crate::{
+    Cursor, DocumentId, Error, Message, Result, container,
+    fence::{self, DocumentLimits},
+    untrusted::load_untrusted,
+};
+
+impl Core {
+    /// A first copy from a server's snapshot: only into a document that holds nothing. `false`: it holds
+    /// something by now, and nothing was stored.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when the snapshot is no file that this store would take.
+    pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
+        let am =
+            load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
+        let changes = am.get_changes(&[]);
+        self.write(&[id], |w| {
+            let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+            if row.last > 0 || row.tombstone.is_some() {
+                return Ok(false);
+            }
+            let about = Bulk { local: false, acknowledged: true, queued: false };
+            w.store_whole(id, am, &changes, &about)?;
+            w.write_snapshot(id, bytes)?;
+            let replica = w.replicas.get(w.tx, id, w.actor)?;
+            replica.row.cursor = Some(cursor.clone());
+            rows::write_document(w.tx, &replica.row)?;
+            Ok(true)
+        })
+    }
+
+    /// The server does not know the cursor: what it lacks is to be offered. The old cursor stays until there
+    /// is a new one, so that a crash in between heals again; rows that were `sent` wait again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn begin_heal(&mut self, id: DocumentId) -> Result<()> {
+        self.write(&[id], |w| {
+            let row = rows::read_document(w.tx, id)?;
+            let mut row = row.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+            row.healing = true;
+            row.at_end = false;
+            rows::write_document(w.tx, &row)?;
+            let sql =
+                "UPDATE pending SET state = 'waiting' WHERE state = 'sent' AND id BETWEEN :from AND :to";
+            let (from, to) = rows::id_range(row.id);
+            w.tx.execute(sql, named_params! {":from": from, ":to": to})?;
+            Ok(())
+        })
+    }
+
+    /// Every live change, oldest first: what healing asks the server about.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn heal_graph(&mut self, id: DocumentId) -> Result<Vec<HealNode>> {
+        let document = self.document_row(id)?.id;
+        let rows = rows::read_changes(&self.connection, document, 0)?;
+        let mut places: HashMap<u64, u32> = HashMap::new();
+        let mut nodes = Vec::new();
+        for row in rows.into_iter().filter(|r| r.stands() && r.quarantined.is_none()) {
+            let deps = row.deps.iter().filter_map(|position| places.get(position).copied()).collect();
+            places.insert(row.position(), u32::try_from(nodes.len()).unwrap_or(u32::MAX));
+            nodes.push(HealNode { id: row.id, hash: row.hash, deps });
+        }
+        Ok(nodes)
+    }
+
+    /// The server holds every live change. If this store holds every head that the server named, it takes the
+    /// server's cursor; else it has none, and reads the log from the beginning.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn end_heal(&mut self, id: DocumentId, heads: &[ChangeHash], cursor: Option<&Cursor>) -> Result<()> {
+        self.write(&[id], |w| {
+            let replica = w.replicas.get(w.tx, id, w.actor)?;
+            replica.build_index(w.tx)?;
+            let holds = |h: &ChangeHash| replica.index.as_ref().is_some_and(|i| i.positions.contains_key(h));
+            let all = !heads.is_empty() && heads.iter().all(holds);
+            replica.row.cursor = cursor.filter(|_| all).cloned();
+            replica.row.healing = false;
+            replica.row.at_end = false;
+            rows::write_document(w.tx, &replica.row)
+        })
+    }
+
+    /// Reads the log from the beginning next time.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn forget_cursor(&mut self, id: DocumentId) -> Result<()> {
+        self.write(&[id], |w| {
+            let replica = w.replicas.get(w.tx, id, w.actor)?;
+            replica.row.cursor = None;
+            replica.row.at_end = false;
+            rows::write_document(w.tx, &replica.row)
+        })
+    }
+}
+
+/// What the rows of a whole document have in common.
+pub(super) struct Bulk {
+    pub(super) local: bool,
+    pub(super) acknowledged: bool,
+    pub(super) queued: bool,
+}
+
+impl Writing<'_> {
+    /// Fills an empty document with the changes of a loaded one.
+    pub(super) fn store_whole(
+        &mut self,
+        id: DocumentId,
+        mut am: Automerge,
+        changes: &[Change],
+        about: &Bulk,
+    ) -> Result<()> {
+        let mut positions: HashMap<ChangeHash, u64> = HashMap::with_capacity(changes.len());
+        let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
+        let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
+        for (change, position) in changes.iter().zip(1_u64..) {
+            let checked = fence::check_bytes(change.raw_bytes(), self.limits).map_err(|e| {
+                Error::Protocol(format!("the file holds a change that is refused: {}", e.detail))
+            })?;
+            let actor = match actors.get(&checked.actor) {
+                Some(row) => *row,
+                None => {
+                    let row = rows::actor_row(self.tx, &checked.actor)?;
+                    actors.insert(checked.actor.clone(), row);
+                    row
+                }
+            };
+            let row = rows::row_id(document, position);
+            let deps: Vec<u64> = checked.deps.iter().filter_map(|dep| positions.get(dep).copied()).collect();
+            if deps.len() != checked.deps.len() {
+                return Err(Error::Protocol("the file's changes are not in order".to_owned()));
+            }
+            let message = Message::decode(checked.message.as_deref());
+            rows::insert_change(
+                self.tx,
+                &NewChange {
+                    id: row,
+                    actor,
+                    change: &checked,
+                    deps: &deps,
+                    message: &message,
+                    container: container::is_container_actor(&checked.actor),
+                    local: about.local,
+                    made_at: checked.time.saturating_mul(1000),
+                    acknowledged_at: about.acknowledged.then_some(self.now),
+                    quarantined: None,
+                },
+            )?;
+            if about.queued {
+                self.enqueue(row, None)?;
+            }
+            positions.insert(checked.hash, position);
+        }
+        let actor = self.actor.clone();
+        let replica = self.replicas.get(self.tx, id, &actor)?;
+        am.set_actor(actor);
+        adopt(replica, am, changes.len() as u64, &positions)?;
+        rows::write_document(self.tx, &replica.row)
+    }
+}
+
+/// Makes a loaded document the replica's.
+fn adopt(
+    replica: &mut Replica,
+    am: Automerge,
+    count: u64,
+    positions: &HashMap<ChangeHash, u64>,
+) -> Result<()> {
+    replica.am = am;
+    replica.row.last = count;
+    replica.row.changes = count;
+    replica.index = None;
+    replica.head_positions.clear();
+    for hash in replica.am.get_heads() {
+        let position =
+            positions.get(&hash).ok_or_else(|| Error::Protocol("a head is no change".to_owned()))?;
+        replica.head_positions.insert(hash, *position);
+    }
+    replica.containers = container::ContainerSet::of(&replica.am);
+    replica.settle_heads();
+    Ok(())
+}

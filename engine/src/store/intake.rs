@@ -1,0 +1,532 @@
+//! What a sync brings and takes: each verb is one transaction, and none is open across the network
+//! (invariant 3).
+
+use std::collections::{HashMap, HashSet};
+
+use automerge::{ChangeHash, PatchLog};
+use rusqlite::{Connection, named_params};
+
+use super::{
+    Batch, BatchBounds, BatchRow, Core, Event, EventChange, Facts, Failure, Origin, Page, PageOutcome,
+    core::Writing,
+    documents::free_name,
+    fork::{self, Rebuild},
+    replica::{Held, Noted, Replica, quarantine},
+    rows::{self, NewChange},
+};
+use crate::{
+    DocumentId, Error, Message, Result, container,
+    fence::{CheckedChange, Placement, RefusalCode, WalkBudget, place},
+    planted::{self, Bug},
+    untrusted::{apply_untrusted, parse_untrusted},
+};
+
+impl Core {
+    /// What a session needs to know of a document.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn facts(&mut self, id: DocumentId) -> Result<Facts> {
+        let row = self.document_row(id)?;
+        let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'sent'),
+                          count(*) FILTER (WHERE state = 'parked'), coalesce(max(ordinal), 0)
+                     FROM pending WHERE id BETWEEN :from AND :to";
+        let (from, to) = rows::id_range(row.id);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let counts: (i64, i64, i64, i64) = statement
+            .query_row(named_params! {":from": from, ":to": to}, |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+            })?;
+        let (waiting, sent, parked) =
+            (counts.0.max(0) as u64, counts.1.max(0) as u64, counts.2.max(0) as u64);
+        Ok(Facts {
+            cursor: row.cursor,
+            healing: row.healing,
+            waiting,
+            sent,
+            parked,
+            changes: row.changes,
+            unqueued: row.changes.saturating_sub(waiting + sent + parked),
+            at_end: row.at_end,
+            tombstone_owed: row.tombstone.as_deref() == Some("owed"),
+            tombstone_known: row.tombstone.as_deref() == Some("known"),
+            enqueued: counts.3.max(0) as u64,
+        })
+    }
+
+    /// The next changes to push, dependencies first: those that wait, or where none does those that were
+    /// accepted and are not covered (a duplicate costs nothing).
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn take_batch(&mut self, id: DocumentId, bounds: BatchBounds) -> Result<Batch> {
+        #[cfg(feature = "planted-bugs")]
+        self.flush_late_pending()?;
+        let document = self.document_row(id)?.id;
+        let waiting = read_batch(&self.connection, document, "waiting", bounds)?;
+        if waiting.rows.is_empty() {
+            read_batch(&self.connection, document, "sent", bounds)
+        } else {
+            Ok(waiting)
+        }
+    }
+
+    /// These changes, by their place, in the order given.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when a place holds no change.
+    pub fn take_changes(&mut self, _id: DocumentId, ids: &[i64], bounds: BatchBounds) -> Result<Batch> {
+        let mut batch = Batch::default();
+        for id in ids {
+            let bytes = rows::read_bytes(&self.connection, *id)?;
+            let hash = rows::read_hash(&self.connection, *id)?;
+            if !fits(&batch, bytes.len(), bounds) {
+                break;
+            }
+            let hash = hash.ok_or_else(|| Error::Bug("a change went away".to_owned()))?;
+            batch.rows.push(BatchRow { id: *id, hash, bytes: bytes.len() });
+            batch.body.extend_from_slice(&bytes);
+        }
+        Ok(batch)
+    }
+
+    /// Stores what a reply brought: pulled changes, cursor, and the rows it covers, in one transaction.
+    ///
+    /// # Errors
+    /// The file's; then nothing of the page was stored and it may be asked for again.
+    pub fn store_page(&mut self, id: DocumentId, page: Page) -> Result<PageOutcome> {
+        #[cfg(feature = "planted-bugs")]
+        self.flush_late_pending()?;
+        if planted::is_planted(Bug::CursorBeforeCommit) && page.cursor.is_some() {
+            let early = Page { asked: page.asked.clone(), cursor: page.cursor.clone(), ..Page::default() };
+            self.write(&[id], |w| w.store_page(id, &early))?;
+            if planted::interrupts() {
+                return Err(Error::Bug("interrupted".to_owned()));
+            }
+        }
+        let outcome = self.write(&[id], |w| w.store_page(id, &page));
+        #[cfg(feature = "planted-bugs")]
+        self.take_late_pending();
+        outcome
+    }
+
+    /// Notes why an attempt failed, in every row that waits.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn store_failure(&mut self, failure: &Failure) -> Result<()> {
+        let document = self.document_row(failure.document)?.id;
+        self.write(&[], |w| {
+            let sql = "UPDATE pending SET attempts = attempts + 1, last_attempt_at = :now, last_error = :error,
+                       next_attempt_at = :next WHERE id BETWEEN :from AND :to AND state <> 'parked'";
+            let (from, to) = rows::id_range(document);
+            w.tx.prepare_cached(sql)?.execute(named_params! {
+                ":now": w.now, ":error": failure.error, ":next": failure.next_attempt_at, ":from": from, ":to": to,
+            })?;
+            Ok(())
+        })
+    }
+}
+
+fn read_batch(connection: &Connection, document: i64, state: &str, bounds: BatchBounds) -> Result<Batch> {
+    let sql = "SELECT p.id, c.hash, c.bytes FROM pending p JOIN change c ON c.id = p.id
+                WHERE p.id BETWEEN :from AND :to AND p.state = :state ORDER BY p.id";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(named_params! {":from": from, ":to": to, ":state": state})?;
+    let mut batch = Batch::default();
+    while let Some(row) = found.next()? {
+        let bytes = row.get_ref(2)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
+        if !fits(&batch, bytes.len(), bounds) {
+            break;
+        }
+        batch.rows.push(BatchRow { id: row.get(0)?, hash: ChangeHash(row.get(1)?), bytes: bytes.len() });
+        batch.body.extend_from_slice(bytes);
+    }
+    Ok(batch)
+}
+
+fn fits(batch: &Batch, bytes: usize, bounds: BatchBounds) -> bool {
+    batch.rows.is_empty() || (batch.rows.len() < bounds.count && batch.body.len() + bytes <= bounds.bytes)
+}
+
+impl Writing<'_> {
+    fn store_page(&mut self, id: DocumentId, page: &Page) -> Result<PageOutcome> {
+        let mut outcome = PageOutcome::default();
+        if page.deleted {
+            self.mark_deleted(id)?;
+            return Ok(outcome);
+        }
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        replica.build_index(self.tx)?;
+        let mut forks = find_forks(self.tx, replica, page)?;
+        let twins = forks.take_twins();
+        if !forks.is_empty() {
+            outcome.rewritten = fork::rebuild(self, id, Rebuild::Fork(forks))?;
+        }
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        replica.build_index(self.tx)?;
+        let arrived = arrive(self.tx, replica, page, self.now, &mut outcome)?;
+        keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
+        let event = give_to_library(self.tx, replica, arrived, self.listening, &mut outcome)?;
+        self.events.extend(event);
+        if !twins.is_empty() {
+            // Two spellings of one change: the one that came stands, and the other goes.
+            rows::write_document(self.tx, &replica.row)?;
+            outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(twins))?;
+        }
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        // Invariant 4: "A cursor moves in the transaction that stores what it counts."
+        outcome.stale = replica.row.cursor != page.asked;
+        let moves = !outcome.stale && !outcome.hole && page.cursor.is_some();
+        if moves {
+            replica.row.cursor.clone_from(&page.cursor);
+            replica.row.at_end = page.at_end;
+            if page.at_end {
+                replica.row.last_sync_at = Some(self.now);
+            }
+        }
+        rows::write_document(self.tx, &replica.row)?;
+        let document = replica.row.id;
+        self.drain(document, page, moves && page.at_end, &mut outcome)?;
+        self.park(document, page, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn mark_deleted(&mut self, id: DocumentId) -> Result<()> {
+        self.replicas.forget(id);
+        let row = rows::read_document(self.tx, id)?;
+        let mut row = row.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+        row.tombstone = Some("known".to_owned());
+        row.last_sync_at = Some(self.now);
+        rows::write_document(self.tx, &row)?;
+        // The edits stay in the file, to be exported; nothing of them is sent any more.
+        let (from, to) = rows::id_range(row.id);
+        let sql = "DELETE FROM pending WHERE id BETWEEN :from AND :to";
+        self.tx.execute(sql, named_params! {":from": from, ":to": to})?;
+        free_name(self.tx, row.id)
+    }
+
+    /// Invariant 2: "A row leaves the queue only in a transaction whose cursor covers it; accepted and not
+    /// yet covered, it is `sent`." Covered is what the page itself contains, and what the request carried
+    /// when the same reply's cursor is the log's end.
+    fn drain(
+        &mut self,
+        document: i64,
+        page: &Page,
+        reached_end: bool,
+        outcome: &mut PageOutcome,
+    ) -> Result<()> {
+        let reached_end = reached_end || planted::is_planted(Bug::RowGoneEarly);
+        if reached_end {
+            for id in &page.accepted {
+                outcome.drained += self.acknowledge(*id)?;
+            }
+        } else {
+            let sql = "UPDATE pending SET state = 'sent' WHERE id = :id AND state = 'waiting'";
+            for id in &page.accepted {
+                self.tx.prepare_cached(sql)?.execute(named_params! {":id": id})?;
+            }
+        }
+        if page.changes.is_empty() {
+            return Ok(());
+        }
+        let pending = read_pending_hashes(self.tx, document)?;
+        for change in &page.changes {
+            if let Some(id) = pending.get(&change.hash) {
+                outcome.drained += self.acknowledge(*id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many actions left the queue: 1, or 0 for a container change or a row that is gone.
+    fn acknowledge(&mut self, id: i64) -> Result<u64> {
+        let gone = self
+            .tx
+            .prepare_cached("DELETE FROM pending WHERE id = :id")?
+            .execute(named_params! {":id": id})?;
+        if gone == 0 {
+            return Ok(0);
+        }
+        let sql = "UPDATE change SET acknowledged_at = :now WHERE id = :id RETURNING container";
+        let params = named_params! {":now": self.now, ":id": id};
+        let container: bool = self.tx.prepare_cached(sql)?.query_row(params, |r| r.get(0))?;
+        Ok(u64::from(!container))
+    }
+
+    /// What the server refused for good needs a person, and so does what depends on it. Other documents go on
+    /// (invariant 6).
+    fn park(&mut self, document: i64, page: &Page, outcome: &mut PageOutcome) -> Result<()> {
+        let mended = [RefusalCode::ActorFork, RefusalCode::MissingDependency];
+        let refused: HashMap<i64, String> = page
+            .rejected
+            .iter()
+            .filter(|(_, r)| !mended.contains(&r.code))
+            .map(|(id, r)| (*id, r.detail.clone()))
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let mut parked: HashSet<u64> = HashSet::new();
+        for id in read_pending_ids(self.tx, document)? {
+            let waits_for = rows::read_deps(self.tx, id)?.into_iter().find(|dep| parked.contains(dep));
+            let error = match (refused.get(&id), waits_for) {
+                (Some(detail), _) => detail.clone(),
+                (None, Some(dep)) => match rows::read_hash(self.tx, rows::row_id(document, dep))? {
+                    Some(hash) => format!("it depends on {hash}, which is parked"),
+                    None => continue,
+                },
+                (None, None) => continue,
+            };
+            parked.insert(rows::position_of(id));
+            let sql = "UPDATE pending SET state = 'parked', attempts = attempts + 1, last_attempt_at = :now,
+                       last_error = :error, next_attempt_at = NULL WHERE id = :id";
+            let params = named_params! {":now": self.now, ":error": error, ":id": id};
+            outcome.parked += self.tx.prepare_cached(sql)?.execute(params)? as u64;
+        }
+        Ok(())
+    }
+}
+
+fn read_pending_hashes(connection: &Connection, document: i64) -> Result<HashMap<ChangeHash, i64>> {
+    let sql =
+        "SELECT c.hash, p.id FROM pending p JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement
+        .query_map(named_params! {":from": from, ":to": to}, |r| Ok((ChangeHash(r.get(0)?), r.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> {
+    let sql = "SELECT id FROM pending WHERE id BETWEEN :from AND :to ORDER BY id";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(named_params! {":from": from, ":to": to}, |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Which changes held here cannot stand beside what the server holds, and which stand again. "The server's
+/// log decides."
+fn find_forks(connection: &Connection, replica: &Replica, page: &Page) -> Result<fork::Forks> {
+    let mut forks = fork::Forks::default();
+    for (id, rejected) in &page.rejected {
+        if rejected.code == RefusalCode::ActorFork {
+            forks.refused.extend(rows::read_hash(connection, *id)?);
+        }
+    }
+    let Some(index) = &replica.index else { return Ok(forks) };
+    let mut arriving = Vec::new();
+    for change in &page.changes {
+        if index.positions.contains_key(&change.hash) {
+            continue;
+        }
+        if index.replaced.contains_key(&change.hash) {
+            forks.stands.push(change.hash);
+            continue;
+        }
+        if index.lasts.get(&change.actor).is_some_and(|last| change.seq <= last.seq) {
+            forks.refused.extend(rows::find_spelling(connection, replica.row.id, &change.actor, change.seq)?);
+        }
+        arriving.push((change.hash, Message::decode(change.message.as_deref()).was()));
+    }
+    fork::find_twins(connection, (replica.row.id, index), &arriving, &mut forks)?;
+    Ok(forks)
+}
+
+/// A pulled change that was given a place.
+struct Arrived {
+    change: CheckedChange,
+    message: Message,
+}
+
+/// Gives what is new a place. A change whose dependencies are not held is where the page ends: a phantom is
+/// allowed, a hole never (invariant 4).
+fn arrive(
+    connection: &Connection,
+    replica: &mut Replica,
+    page: &Page,
+    now: i64,
+    outcome: &mut PageOutcome,
+) -> Result<Vec<Arrived>> {
+    let mut arrived = Vec::with_capacity(page.changes.len());
+    let mut walk = WalkBudget::default();
+    for change in &page.changes {
+        let Some(index) = &replica.index else { break };
+        let mut held = Held { connection, document: replica.row.id, index };
+        let (deps, reason) = match place(change, &mut held, &mut walk)? {
+            Placement::Duplicate { .. } => continue,
+            Placement::New { deps } => {
+                let blocked = deps.iter().any(|dep| index.quarantined.contains(dep));
+                (deps, blocked.then(|| "it depends on a quarantined change".to_owned()))
+            }
+            Placement::Refused(refusal) if refusal.code == RefusalCode::MissingDependency => {
+                outcome.hole = true;
+                break;
+            }
+            Placement::Refused(refusal) => {
+                let found = change.deps.iter().filter_map(|dep| index.positions.get(dep).copied());
+                (found.collect(), Some(refusal.detail))
+            }
+        };
+        let message = Message::decode(change.message.as_deref());
+        outcome.pulled += u64::from(!container::is_container_actor(&change.actor));
+        keep(
+            connection,
+            replica,
+            &Keep { change, deps: &deps, message: &message, now, reason: reason.as_deref() },
+        )?;
+        match reason {
+            Some(_) => outcome.quarantined += 1,
+            None => arrived.push(Arrived { change: change.clone(), message }),
+        }
+    }
+    Ok(arrived)
+}
+
+struct Keep<'a> {
+    change: &'a CheckedChange,
+    deps: &'a [u64],
+    message: &'a Message,
+    now: i64,
+    reason: Option<&'a str>,
+}
+
+/// Writes a pulled change at the next position.
+fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Result<()> {
+    let change = new.change;
+    let position = replica.row.last + 1;
+    let own = change.actor == *replica.am.get_actor();
+    rows::insert_change(
+        connection,
+        &NewChange {
+            id: rows::row_id(replica.row.id, position),
+            actor: rows::actor_row(connection, &change.actor)?,
+            change,
+            deps: new.deps,
+            message: new.message,
+            container: container::is_container_actor(&change.actor),
+            local: own,
+            made_at: change.time.saturating_mul(1000),
+            acknowledged_at: Some(new.now),
+            quarantined: new.reason,
+        },
+    )?;
+    replica.note(&Noted {
+        position,
+        hash: change.hash,
+        actor: &change.actor,
+        seq: change.seq,
+        deps: &change.deps,
+        quarantined: new.reason.is_some(),
+    });
+    Ok(())
+}
+
+/// What the fence refused itself is kept as far as it can be shown: as a quarantined row.
+fn keep_refused(
+    connection: &Connection,
+    replica: &mut Replica,
+    page: &Page,
+    now: i64,
+    outcome: &mut PageOutcome,
+) -> Result<()> {
+    for (refusal, bytes) in &page.refused {
+        let Some(hash) = refusal.hash else { continue };
+        let known = replica.index.as_ref().is_some_and(|index| index.positions.contains_key(&hash));
+        if known {
+            continue;
+        }
+        let change = CheckedChange {
+            hash,
+            actor: crate::Actor::from(&b"refused"[..]),
+            seq: 0,
+            start_op: 0,
+            operations: 0,
+            deps: Vec::new(),
+            time: now.div_euclid(1000),
+            message: None,
+            bytes: bytes.clone(),
+        };
+        let message = Message::default();
+        keep(
+            connection,
+            replica,
+            &Keep { change: &change, deps: &[], message: &message, now, reason: Some(&refusal.detail) },
+        )?;
+        outcome.quarantined += 1;
+    }
+    Ok(())
+}
+
+/// One batch for the library. What it cannot take is quarantined: "kept as a row, shown, never given to the
+/// library".
+fn give_to_library(
+    connection: &Connection,
+    replica: &mut Replica,
+    arrived: Vec<Arrived>,
+    listening: bool,
+    outcome: &mut PageOutcome,
+) -> Result<Option<Event>> {
+    if arrived.is_empty() {
+        replica.settle_heads();
+        return Ok(None);
+    }
+    let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+    let mut changes = Vec::with_capacity(arrived.len());
+    let mut refused = Vec::new();
+    for one in &arrived {
+        match parse_untrusted(&one.change) {
+            Ok(change) => changes.push(change),
+            Err(reason) => refused.push((one.change.hash, reason)),
+        }
+    }
+    let applied = apply_untrusted(&mut replica.am, changes, listening.then_some(&mut log));
+    refused.extend(applied.quarantined);
+    for (hash, reason) in &refused {
+        quarantine(connection, replica.row.id, *hash, reason)?;
+        replica.row.changes = replica.row.changes.saturating_sub(1);
+        outcome.quarantined += 1;
+        if let Some(index) = &mut replica.index
+            && let Some(position) = index.positions.get(hash)
+        {
+            index.quarantined.insert(*position);
+        }
+    }
+    take_heads(replica)?;
+    let gone: HashSet<ChangeHash> = refused.into_iter().map(|(hash, _)| hash).collect();
+    Ok(listening.then(|| Event {
+        document: replica.row.uuid,
+        origin: Origin::Remote,
+        changes: event_changes(&arrived, &gone),
+        heads: replica.am.get_heads(),
+        patches: replica.am.make_patches(&mut log),
+        rebuilt: false,
+    }))
+}
+
+fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventChange> {
+    let shown = arrived.iter().filter(|a| !gone.contains(&a.change.hash));
+    shown
+        .filter(|a| !container::is_container_actor(&a.change.actor))
+        .map(|a| EventChange {
+            hash: a.change.hash,
+            action_type: a.message.action.clone(),
+            author: a.message.author.clone(),
+        })
+        .collect()
+}
+
+/// Takes the heads from the library: what was quarantined is none.
+fn take_heads(replica: &mut Replica) -> Result<()> {
+    let index = replica.index.as_ref().ok_or_else(|| Error::Bug("the index is gone".to_owned()))?;
+    let mut heads = HashMap::new();
+    for hash in replica.am.get_heads() {
+        let position = index.positions.get(&hash);
+        heads.insert(hash, *position.ok_or_else(|| Error::Bug(format!("the head {hash} has no place")))?);
+    }
+    replica.head_positions = heads;
+    replica.settle_heads();
+    Ok(())
+}

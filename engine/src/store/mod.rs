@@ -1,0 +1,27 @@
+//! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
+//! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
+
+mod core;
+mod dispatch;
+mod documents;
+mod files;
+mod foreign;
+mod fork;
+mod heal;
+mod intake;
+mod mark;
+mod open;
+mod queue;
+mod read;
+mod replica;
+mod rows;
+mod snapshot;
+mod sync_types;
+mod types;
+
+pub use self::core::Core;
+pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
+pub use types::{
+    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
+    Origin, QueueEntry, QueueState, Receipt, Settings,
+};

@@ -1,0 +1,164 @@
+//! The queue: looking into it, trying again, taking back.
+
+use std::collections::HashSet;
+
+use automerge::ChangeHash;
+use rusqlite::{Connection, named_params};
+
+use super::{
+    Core, DropPlan, QueueEntry, QueueState,
+    fork::{self, Rebuild},
+    rows,
+};
+use crate::{DocumentId, Error, Result, rewrite};
+
+/// The shortest prefix of a change's hash that names a queue row, in hex digits.
+const SHORTEST_PREFIX: usize = 4;
+
+/// A row of the view `queue` with the id of its change.
+#[derive(Debug)]
+struct Row {
+    id: i64,
+    entry: QueueEntry,
+}
+
+fn read_queue(connection: &Connection) -> Result<Vec<Row>> {
+    let sql =
+        "SELECT p.id, d.uuid, c.action_type, p.action, c.hash, p.enqueued_at, p.attempts, p.last_attempt_at,
+                      p.last_error, p.next_attempt_at, p.state
+                 FROM pending p JOIN change c ON c.id = p.id JOIN document d ON d.id = p.id >> 40
+                WHERE c.container = 0 ORDER BY p.ordinal, p.id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut queue = Vec::new();
+    while let Some(row) = rows.next()? {
+        let uuid: String = row.get(1)?;
+        let action: Option<String> = row.get(3)?;
+        let state: String = row.get(10)?;
+        queue.push(Row {
+            id: row.get(0)?,
+            entry: QueueEntry {
+                position: queue.len() as u64 + 1,
+                document: uuid.parse().map_err(|_| Error::Corrupt(format!("{uuid:?} is no document id")))?,
+                action_type: row.get(2)?,
+                action: action.and_then(|a| serde_json::from_str(&a).ok()),
+                change_hash: ChangeHash(row.get(4)?),
+                enqueued_at: row.get(5)?,
+                attempts: row.get::<_, i64>(6)?.max(0) as u64,
+                last_attempt_at: row.get(7)?,
+                last_error: row.get(8)?,
+                next_attempt_at: row.get(9)?,
+                state: match state.as_str() {
+                    "sent" => QueueState::Sent,
+                    "parked" => QueueState::Parked,
+                    _ => QueueState::Waiting,
+                },
+            },
+        });
+    }
+    Ok(queue)
+}
+
+impl Core {
+    /// What waits, in order; of one document or of all.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn queue(&mut self, document: Option<DocumentId>) -> Result<Vec<QueueEntry>> {
+        let rows = read_queue(&self.connection)?;
+        let wanted = rows.into_iter().map(|row| row.entry);
+        Ok(wanted.filter(|e| document.is_none_or(|id| e.document == id)).collect())
+    }
+
+    /// One row, by its position or by a prefix of its change's hash (4 hex digits or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`] when none or several answer to it.
+    pub fn find_queued(&mut self, id: &str) -> Result<QueueEntry> {
+        Ok(self.find_row(id)?.entry)
+    }
+
+    fn find_row(&self, id: &str) -> Result<Row> {
+        let unknown = || Error::UnknownQueueRow(id.to_owned());
+        let mut rows = read_queue(&self.connection)?;
+        // A short number is a position; a hash prefix of digits alone would be longer than any queue.
+        if let Ok(position) = id.parse::<u64>()
+            && let Some(at) = rows.iter().position(|r| r.entry.position == position)
+        {
+            return Ok(rows.swap_remove(at));
+        }
+        let prefix = id.to_ascii_lowercase();
+        rows.retain(|r| r.entry.change_hash.to_string().starts_with(&prefix));
+        match (rows.pop(), rows.pop()) {
+            (Some(row), None) if prefix.len() >= SHORTEST_PREFIX => Ok(row),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// The raw change of a queue row: a plain Automerge chunk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`].
+    pub fn queued_bytes(&mut self, id: &str) -> Result<Vec<u8>> {
+        let row = self.find_row(id)?;
+        rows::read_bytes(&self.connection, row.id)
+    }
+
+    /// Has a row tried again at once, with the rows of its document that wait for it. Returns how many rows
+    /// wait now that did not.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`].
+    pub fn retry(&mut self, id: &str) -> Result<u64> {
+        let row = self.find_row(id)?;
+        self.write(&[], |w| {
+            let sql = "UPDATE pending SET state = 'waiting', next_attempt_at = NULL
+                        WHERE id BETWEEN :from AND :to AND (state = 'parked' OR next_attempt_at IS NOT NULL)";
+            let (from, to) = rows::id_range(row.id >> 40);
+            let changed = w.tx.execute(sql, named_params! {":from": from, ":to": to})? as u64;
+            w.enqueued += changed;
+            Ok(changed)
+        })
+    }
+
+    /// What dropping this row would take along. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`]; [`Error::AlreadySent`] when the server holds it.
+    pub fn plan_drop(&mut self, id: &str) -> Result<DropPlan> {
+        Ok(self.drop_plan(id)?.0)
+    }
+
+    /// Removes the row's change from queue and document, with those later ones that touch what it made. The
+    /// other later ones are written again without it.
+    ///
+    /// # Errors
+    /// As [`Core::plan_drop`].
+    pub fn drop_queued(&mut self, id: &str) -> Result<DropPlan> {
+        let (plan, dropped) = self.drop_plan(id)?;
+        let document = plan.dropped.first().map(|e| e.document);
+        let document = document.ok_or_else(|| Error::UnknownQueueRow(id.to_owned()))?;
+        self.write(&[document], |w| fork::rebuild(w, document, Rebuild::Drop(dropped)))?;
+        Ok(plan)
+    }
+
+    fn drop_plan(&mut self, id: &str) -> Result<(DropPlan, rewrite::Dropped)> {
+        let row = self.find_row(id)?;
+        let queue = read_queue(&self.connection)?;
+        let own: HashSet<ChangeHash> =
+            queue.iter().filter(|r| r.entry.state != QueueState::Sent).map(|r| r.entry.change_hash).collect();
+        if !own.contains(&row.entry.change_hash) {
+            return Err(Error::AlreadySent(row.entry.change_hash.to_string()));
+        }
+        let affected = fork::live_descendants(&self.connection, row.id >> 40, row.entry.change_hash)?;
+        if let Some(foreign) = affected.iter().find(|change| !own.contains(&change.hash())) {
+            return Err(Error::AlreadySent(foreign.hash().to_string()));
+        }
+        let hash = row.entry.change_hash;
+        let mut dropped = rewrite::without(&affected, &hash).map_err(|e| Error::Bug(e.to_string()))?;
+        dropped.also.push(hash);
+        let gone: HashSet<ChangeHash> = dropped.also.iter().copied().collect();
+        let entries = queue.into_iter().map(|r| r.entry).filter(|e| gone.contains(&e.change_hash)).collect();
+        Ok((DropPlan { dropped: entries, rewritten: dropped.rewritten.len() as u64 }, dropped))
+    }
+}

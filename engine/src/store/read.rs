@@ -1,0 +1,136 @@
+//! Reading: state, history, differences.
+
+use std::collections::BTreeMap;
+
+use automerge::ChangeHash;
+use serde_json::Value;
+
+use super::{Core, Difference, HistoryEntry, replica::Replica, rows};
+use crate::{DocumentId, Error, Result, state};
+
+/// The shortest prefix of a hash that names a change, in hex digits.
+const SHORTEST_HASH_PREFIX: usize = 4;
+
+impl Core {
+    /// The document, open and up to date.
+    pub(super) fn replica(&mut self, id: DocumentId) -> Result<&mut Replica> {
+        self.replicas.begin();
+        self.replicas.get(&self.connection, id, &self.actor)
+    }
+
+    /// The state at a JSON Pointer as JSON, now or at the given heads. Text reads as a string, a counter as a
+    /// number.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere, [`Error::UnknownChange`] for a head that is not
+    /// held.
+    pub fn state(&mut self, id: DocumentId, pointer: &str, at: Option<&[ChangeHash]>) -> Result<Value> {
+        let replica = self.replica(id)?;
+        // Unknown heads are no errors in the library.
+        check_heads(replica, at.unwrap_or_default())?;
+        Ok(state::to_json(&replica.am, pointer, at)?)
+    }
+
+    /// The history, oldest first: all of it, or the newest so many.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn history(&mut self, id: DocumentId, newest: Option<usize>) -> Result<Vec<HistoryEntry>> {
+        let document = self.document_row(id)?.id;
+        let rows = match newest {
+            Some(count) => rows::read_newest(&self.connection, document, count)?,
+            None => rows::read_changes(&self.connection, document, 0)?,
+        };
+        let shown = rows.into_iter().filter(|row| !row.container);
+        shown.map(|row| self.history_entry(document, row)).collect()
+    }
+
+    fn history_entry(&self, document: i64, row: rows::ChangeRow) -> Result<HistoryEntry> {
+        let mut deps = Vec::with_capacity(row.deps.len());
+        for position in &row.deps {
+            deps.extend(rows::read_hash(&self.connection, rows::row_id(document, *position))?);
+        }
+        Ok(HistoryEntry {
+            position: row.position(),
+            hash: row.hash,
+            deps,
+            actor: row.actor,
+            author: row.author,
+            action_type: row.action_type,
+            made_at: row.made_at,
+            local: row.local,
+            acknowledged_at: row.acknowledged_at,
+            replaced_by: row.replaced_by,
+            quarantined: row.quarantined,
+        })
+    }
+
+    /// What differs between the state at `from` and that at `to` (now, when `None`), as places whose values
+    /// differ: the smallest that say it all.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChange`] for a head that is not held.
+    pub fn diff(
+        &mut self,
+        id: DocumentId,
+        from: &[ChangeHash],
+        to: Option<&[ChangeHash]>,
+    ) -> Result<Vec<Difference>> {
+        let before = self.state(id, "", Some(from))?;
+        let after = self.state(id, "", to)?;
+        let mut found = Vec::new();
+        differences(&mut String::new(), Some(&before), Some(&after), &mut found);
+        Ok(found)
+    }
+
+    /// The change of this document whose hash begins with `prefix` (4 hex digits or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownChange`] when none or several do.
+    pub fn resolve_hash(&mut self, id: DocumentId, prefix: &str) -> Result<ChangeHash> {
+        let unknown = || Error::UnknownChange(prefix.to_owned());
+        let document = self.document_row(id)?.id;
+        let wanted = prefix.to_ascii_lowercase();
+        if wanted.len() < SHORTEST_HASH_PREFIX || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        let hashes = rows::find_hashes(&self.connection, document, &wanted)?;
+        match hashes.as_slice() {
+            [hash] => Ok(*hash),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+pub(super) fn check_heads(replica: &Replica, heads: &[ChangeHash]) -> Result<()> {
+    for head in heads {
+        if replica.am.get_change_meta_by_hash(head).is_none() {
+            return Err(Error::UnknownChange(head.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Maps are compared key by key, everything else as a whole.
+fn differences(
+    path: &mut String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    found: &mut Vec<Difference>,
+) {
+    if before == after {
+        return;
+    }
+    if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) {
+        let keys: BTreeMap<&String, ()> = before.keys().chain(after.keys()).map(|k| (k, ())).collect();
+        for key in keys.into_keys() {
+            let length = path.len();
+            path.push('/');
+            path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            differences(path, before.get(key), after.get(key), found);
+            path.truncate(length);
+        }
+        return;
+    }
+    found.push(Difference { path: path.clone(), before: before.cloned(), after: after.cloned() });
+}

@@ -1,0 +1,127 @@
+//! What the store tells a session, and what a session has the store do. Each verb is one transaction.
+
+use crate::{
+    ChangeHash, Cursor, DocumentId,
+    fence::{CheckedChange, Refusal},
+    wire::Rejected,
+};
+
+/// What a session needs to know of a document to plan its next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Up to where everything of the server's log is here.
+    pub cursor: Option<Cursor>,
+    /// The server did not know the cursor: what it lacks is to be offered.
+    pub healing: bool,
+    /// Rows in the queue that may be sent, container changes included.
+    pub waiting: u64,
+    /// Rows accepted and not yet covered by the cursor.
+    pub sent: u64,
+    /// Rows that need a person.
+    pub parked: u64,
+    /// Live changes held.
+    pub changes: u64,
+    /// Live changes that are not in the queue.
+    pub unqueued: u64,
+    /// The last reply reached the log's end.
+    pub at_end: bool,
+    /// Deleted here, and the server is to be told.
+    pub tombstone_owed: bool,
+    /// Deleted, and the server knows.
+    pub tombstone_known: bool,
+    /// Changes whenever another change becomes waiting: tells an edit during an upload.
+    pub enqueued: u64,
+}
+
+/// What bounds one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchBounds {
+    /// At most so many changes.
+    pub count: usize,
+    /// At most so many bytes, unless one change alone is larger.
+    pub bytes: usize,
+}
+
+/// Changes taken for one push, dependencies first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// The changes, with their place in the store.
+    pub rows: Vec<BatchRow>,
+    /// Their plain chunks, one after another.
+    pub body: Vec<u8>,
+}
+
+/// One change of a [`Batch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRow {
+    /// Its place: opaque, given back to the store.
+    pub id: i64,
+    /// Its hash.
+    pub hash: ChangeHash,
+    /// How many bytes of the body are its.
+    pub bytes: usize,
+}
+
+/// What a reply brought, to be stored in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The cursor that was asked with: the stored one moves only if it is still this.
+    pub asked: Option<Cursor>,
+    /// The reply's cursor; `None` leaves the stored one alone.
+    pub cursor: Option<Cursor>,
+    /// The reply reached the log's end (cursor and end are equal).
+    pub at_end: bool,
+    /// Changes that were pulled, checked by the fence, in the log's order.
+    pub changes: Vec<CheckedChange>,
+    /// Changes that were pulled and that the fence itself refused, with their bytes: they are quarantined, so
+    /// that they stop nothing.
+    pub refused: Vec<(Refusal, Vec<u8>)>,
+    /// Rows that this request carried and the server holds now (accepted or duplicate).
+    pub accepted: Vec<i64>,
+    /// Rows that this request carried and the server refused.
+    pub rejected: Vec<(i64, Rejected)>,
+    /// The document's tombstone is at the server.
+    pub deleted: bool,
+}
+
+/// What storing a [`Page`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageOutcome {
+    /// Changes that were new here.
+    pub pulled: u64,
+    /// Rows that left the queue.
+    pub drained: u64,
+    /// The cursor was no longer the one asked with, and stayed.
+    pub stale: bool,
+    /// Changes that were written again because of forks.
+    pub rewritten: u64,
+    /// Changes that were quarantined.
+    pub quarantined: u64,
+    /// Rows that were parked.
+    pub parked: u64,
+    /// A pulled change lacks a dependency that this store does not hold: the page is not taken past it,
+    /// and the log is to be read from the beginning.
+    pub hole: bool,
+}
+
+/// One change as healing sees it: oldest first, dependencies as indexes into the same list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealNode {
+    /// Its place: opaque, given back to the store.
+    pub id: i64,
+    /// Its hash.
+    pub hash: ChangeHash,
+    /// Indexes of its dependencies.
+    pub deps: Vec<u32>,
+}
+
+/// Why an attempt failed, to be shown in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The document.
+    pub document: DocumentId,
+    /// One sentence.
+    pub error: String,
+    /// When it is tried again.
+    pub next_attempt_at: Option<super::Millis>,
+}

@@ -1,0 +1,206 @@
+//! What goes in and out of a store.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Actor, ChangeHash, Cursor, DocumentId};
+
+/// Milliseconds since 1970, UTC.
+pub type Millis = i64;
+
+/// When a dispatch counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// It survives a power cut: each commit is flushed to the disk (`synchronous=FULL`).
+    #[default]
+    Full,
+    /// It survives the death of the process, and a power cut may take the last moments back
+    /// (`synchronous=NORMAL`). The store stays whole.
+    Normal,
+}
+
+/// What a dispatch made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The change, by which the action is known from now on.
+    pub hash: ChangeHash,
+}
+
+/// What is remembered for all documents of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Settings {
+    /// The server's base address.
+    pub server: Option<String>,
+    /// The name that changes made here bear.
+    pub author: Option<String>,
+}
+
+/// One document, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DocumentInfo {
+    /// Its id.
+    pub id: DocumentId,
+    /// Its local name.
+    pub name: Option<String>,
+    /// Its own server, where it was joined from another than the store's.
+    pub server: Option<String>,
+    /// Its heads, sorted.
+    pub heads: Vec<ChangeHash>,
+    /// How many changes it holds.
+    pub changes: u64,
+    /// How many actions wait, the parked left out.
+    pub queued: u64,
+    /// How many are parked.
+    pub parked: u64,
+    /// How many changes are quarantined.
+    pub quarantined: u64,
+    /// Up to where everything of the server's log is here.
+    pub cursor: Option<Cursor>,
+    /// When the last sync ended well.
+    pub last_sync_at: Option<Millis>,
+    /// The last reply reached the log's end, and nothing waits.
+    pub in_step: bool,
+    /// Deleted for everyone; kept here so that it never comes back.
+    pub deleted: bool,
+}
+
+/// The state of a queue row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueState {
+    /// To be sent.
+    Waiting,
+    /// Accepted by the server, and not yet covered by the cursor.
+    Sent,
+    /// Refused for good: it needs a person.
+    Parked,
+}
+
+/// One line of the queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueueEntry {
+    /// 1 for the first in the whole store.
+    pub position: u64,
+    /// The document.
+    pub document: DocumentId,
+    /// The action's type.
+    pub action_type: Option<String>,
+    /// The action.
+    pub action: Option<Value>,
+    /// Its change.
+    pub change_hash: ChangeHash,
+    /// When it was enqueued.
+    pub enqueued_at: Millis,
+    /// How often sending it failed.
+    pub attempts: u64,
+    /// When it was last tried.
+    pub last_attempt_at: Option<Millis>,
+    /// Why it failed.
+    pub last_error: Option<String>,
+    /// When it is tried again.
+    pub next_attempt_at: Option<Millis>,
+    /// Its state.
+    pub state: QueueState,
+}
+
+/// What dropping a queue row would take along.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DropPlan {
+    /// The row and the later ones that touch what it made: they go.
+    pub dropped: Vec<QueueEntry>,
+    /// The later ones that are written again without it.
+    pub rewritten: u64,
+}
+
+/// One line of a document's history.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HistoryEntry {
+    /// 1 for the first.
+    pub position: u64,
+    /// The change.
+    pub hash: ChangeHash,
+    /// The changes it was made on.
+    pub deps: Vec<ChangeHash>,
+    /// Who made it, as an actor.
+    pub actor: Actor,
+    /// Who made it, by name.
+    pub author: Option<String>,
+    /// The action's type; `None` for a change of another program.
+    pub action_type: Option<String>,
+    /// When, by its author's clock.
+    pub made_at: Millis,
+    /// Made here.
+    pub local: bool,
+    /// When the server was known to hold it.
+    pub acknowledged_at: Option<Millis>,
+    /// Written again after a fork, as this.
+    pub replaced_by: Option<ChangeHash>,
+    /// Why it is kept out of the document.
+    pub quarantined: Option<String>,
+}
+
+/// One difference between two states.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// Where, as a JSON Pointer.
+    pub path: String,
+    /// What was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// What [`crate::Store::check`] found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// Nothing is wrong.
+    pub ok: bool,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+    /// What to do, a sentence each.
+    pub advice: Vec<String>,
+    /// How many documents were read.
+    pub documents: u64,
+    /// How many changes were read and hashed again.
+    pub changes: u64,
+}
+
+/// Where a change came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Made by this replica (also by another process on this store).
+    Local,
+    /// Made by another replica.
+    Remote,
+}
+
+/// One thing that happened to a document, after it is durable.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The document.
+    pub document: DocumentId,
+    /// From where.
+    pub origin: Origin,
+    /// The changes, in order; container changes left out.
+    pub changes: Vec<EventChange>,
+    /// The heads after it.
+    pub heads: Vec<ChangeHash>,
+    /// What changed in the state; empty after a rebuild, when the state is to be read again.
+    pub patches: Vec<automerge::Patch>,
+    /// The document was rebuilt (after a fork or a drop): read the state again.
+    pub rebuilt: bool,
+}
+
+/// One change of an [`Event`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventChange {
+    /// The change.
+    pub hash: ChangeHash,
+    /// The action's type.
+    pub action_type: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+}

@@ -1,0 +1,188 @@
+//! The promises of the store, each on real files.
+
+use rejoin::{
+    Action, ChangeHash, Cursor, DocumentId,
+    fence::{self, Limits},
+    store::{BatchBounds, Core, Durability, Page},
+};
+use serde_json::json;
+
+const ALL: BatchBounds = BatchBounds { count: usize::MAX, bytes: usize::MAX };
+
+fn set(path: &str, value: serde_json::Value) -> Action {
+    Action::Set { path: path.into(), value }
+}
+
+fn act(core: &mut Core, id: DocumentId, action: Action) -> ChangeHash {
+    core.dispatch(&[(id, action)]).unwrap().pop().unwrap().unwrap().hash
+}
+
+/// Hands everything that waits in `from` to `to`, as a server's log would.
+fn hand_over(from: &mut Core, to: &mut Core, id: DocumentId) {
+    let batch = from.take_batch(id, ALL).unwrap();
+    let changes = fence::frame(&batch.body)
+        .unwrap()
+        .iter()
+        .map(|f| fence::check(f, &Limits::default()).unwrap())
+        .collect();
+    let page = Page { changes, ..Page::default() };
+    let outcome = to.store_page(id, page).unwrap();
+    assert!(!outcome.hole);
+}
+
+#[test]
+fn what_was_dispatched_is_read_again_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Full).unwrap();
+    let id = core.create(None, Some("notes")).unwrap();
+    act(&mut core, id, set("/a/b", json!({"c": [1, "two", null]})));
+    act(&mut core, id, Action::Increment { path: "/n".into(), by: 5 });
+    act(&mut core, id, Action::Splice { path: "/t".into(), pos: 0, delete: 0, insert: "héllo".into() });
+    act(&mut core, id, Action::Insert { path: "/l/-".into(), value: json!(1) });
+    let want = json!({"a": {"b": {"c": [1, "two", null]}}, "l": [1], "n": 5, "t": "héllo"});
+    assert_eq!(core.state(id, "", None).unwrap(), want);
+    assert_eq!(core.queue(None).unwrap().len(), 4);
+    drop(core);
+    let mut core = Core::open(&path, Durability::Full).unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), want);
+    assert_eq!(core.queue(None).unwrap().len(), 4);
+    assert_eq!(core.history(id, None).unwrap().len(), 4);
+    assert!(core.check().unwrap().ok, "{:?}", core.check());
+}
+
+#[test]
+fn an_action_that_fails_changes_nothing_and_fails_alone() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    let actions = vec![
+        (id, set("/a", json!(1))),
+        (id, Action::Splice { path: "/new".into(), pos: 5, delete: 0, insert: "x".into() }),
+        (id, set("/b", json!(2))),
+    ];
+    let results = core.dispatch(&actions).unwrap();
+    assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"a": 1, "b": 2}));
+    assert_eq!(core.queue(None).unwrap().len(), 2);
+}
+
+#[test]
+fn containers_made_on_two_devices_merge() {
+    let (mut a, mut b) = (Core::open_in_memory().unwrap(), Core::open_in_memory().unwrap());
+    let id = a.create(None, None).unwrap();
+    b.join(id, None, None).unwrap();
+    act(&mut a, id, Action::Increment { path: "/stats/n".into(), by: 5 });
+    act(&mut b, id, Action::Increment { path: "/stats/n".into(), by: 10 });
+    act(&mut a, id, Action::Insert { path: "/list/-".into(), value: json!("a") });
+    act(&mut b, id, Action::Insert { path: "/list/-".into(), value: json!("b") });
+    hand_over(&mut a, &mut b, id);
+    hand_over(&mut b, &mut a, id);
+    assert_eq!(a.state(id, "/stats/n", None).unwrap(), 15);
+    assert_eq!(a.state(id, "", None).unwrap(), b.state(id, "", None).unwrap());
+    assert_eq!(a.document(id).unwrap().heads, b.document(id).unwrap().heads);
+    assert_eq!(a.state(id, "/list", None).unwrap().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_cloned_store_and_its_twin_both_keep_every_edit() {
+    let mut log = Core::open_in_memory().unwrap();
+    let mut a = Core::open_in_memory().unwrap();
+    let id = a.create(None, None).unwrap();
+    act(&mut a, id, Action::Increment { path: "/n".into(), by: 1 });
+    act(&mut a, id, Action::Splice { path: "/t".into(), pos: 0, delete: 0, insert: "base ".into() });
+    let mut b = Core::open_in_memory().unwrap();
+    b.join(id, None, None).unwrap();
+    hand_over(&mut a, &mut b, id);
+    let mut third = Core::open_in_memory().unwrap();
+    third.join(id, None, None).unwrap();
+    hand_over(&mut a, &mut third, id);
+    b.take_fresh_actor(a.actor().clone()).unwrap();
+    for (core, by, text) in [(&mut a, 10, "from a "), (&mut b, 100, "from b ")] {
+        act(core, id, Action::Increment { path: "/n".into(), by });
+        act(core, id, Action::Splice { path: "/t".into(), pos: 5, delete: 0, insert: text.into() });
+        act(core, id, Action::Insert { path: "/l/-".into(), value: json!(by) });
+    }
+    // A third replica has pulled the side that loses; "log" stands for the server's order.
+    log.join(id, None, None).unwrap();
+    hand_over(&mut a, &mut log, id);
+    hand_over(&mut b, &mut third, id);
+    // b and the third learn of the winner by pulling.
+    hand_over(&mut a, &mut b, id);
+    hand_over(&mut a, &mut third, id);
+    hand_over(&mut b, &mut a, id);
+    assert_eq!(a.state(id, "/n", None).unwrap(), 111);
+    for core in [&mut b, &mut third] {
+        assert_eq!(core.state(id, "", None).unwrap(), a.state(id, "", None).unwrap());
+        assert_eq!(core.document(id).unwrap().heads, a.document(id).unwrap().heads);
+        assert!(core.check().unwrap().ok, "{:?}", core.check());
+    }
+    let text = a.state(id, "/t", None).unwrap();
+    assert!(text.as_str().unwrap().contains("from a ") && text.as_str().unwrap().contains("from b "));
+}
+
+#[test]
+fn a_dropped_row_takes_along_what_touches_it_and_nothing_else() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, set("/keep", json!(1)));
+    let bad = act(&mut core, id, set("/bad", json!({"x": 1})));
+    act(&mut core, id, set("/bad/x", json!(2)));
+    act(&mut core, id, set("/later", json!(3)));
+    let plan = core.plan_drop(&bad.to_string()).unwrap();
+    assert_eq!((plan.dropped.len(), plan.rewritten), (2, 1));
+    core.drop_queued(&bad.to_string()).unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"keep": 1, "later": 3}));
+    assert_eq!(core.queue(None).unwrap().len(), 2);
+    assert!(core.check().unwrap().ok, "{:?}", core.check());
+    act(&mut core, id, set("/after", json!(4)));
+    assert!(core.check().unwrap().ok, "{:?}", core.check());
+}
+
+#[test]
+fn a_document_opens_from_its_snapshot_and_the_rows_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    let id = core.create(None, None).unwrap();
+    for n in 0..50 {
+        act(&mut core, id, set(&format!("/k{n}"), json!(n)));
+    }
+    core.make_snapshot(id).unwrap().unwrap();
+    act(&mut core, id, set("/after", json!(true)));
+    let want = core.state(id, "", None).unwrap();
+    drop(core);
+    // The rows below the snapshot are not read: one of them may even be damaged.
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute("UPDATE change SET bytes = x'00' WHERE id & 1099511627775 = 3", []).unwrap();
+    drop(raw);
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), want);
+    assert!(!core.check().unwrap().ok);
+}
+
+#[test]
+fn an_edit_in_one_process_is_seen_in_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut one = Core::open(&path, Durability::Normal).unwrap();
+    let mut two = Core::open(&path, Durability::Normal).unwrap();
+    let id = one.create(None, None).unwrap();
+    for n in 0..10 {
+        let core = if n % 2 == 0 { &mut one } else { &mut two };
+        act(core, id, Action::Increment { path: "/n".into(), by: 1 });
+    }
+    assert_eq!(one.state(id, "/n", None).unwrap(), 10);
+    assert_eq!(two.state(id, "/n", None).unwrap(), 10);
+    assert!(one.check().unwrap().ok, "{:?}", one.check());
+}
+
+#[test]
+fn a_page_moves_the_cursor_only_if_it_is_still_the_one_asked_with() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    let cursor = Cursor::parse("3.aa").unwrap();
+    let page = Page { asked: None, cursor: Some(cursor.clone()), at_end: true, ..Page::default() };
+    assert!(!core.store_page(id, page.clone()).unwrap().stale);
+    assert!(core.store_page(id, page).unwrap().stale);
+    assert_eq!(core.facts(id).unwrap().cursor, Some(cursor));
+}

@@ -1,0 +1,246 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use rejoin_server::{ServerConfig, ServerLimits};
+
+/// The sync server of rejoin: a log of changes for each document, over HTTP.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  rejoin-server\n  rejoin-server --listen 127.0.0.1:0 --database /var/lib/rejoin/log.db\n\n\
+                  Without tokens only loopback addresses are served.\n\
+                  Sizes are bytes, or numbers with KiB, MiB or GiB; times are like 500ms, 30s or 5m."
+)]
+pub(crate) struct Args {
+    /// What to do; `serve` where nothing is said
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// The loopback address to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:4810"
+    )]
+    pub(crate) listen: String,
+
+    /// The database: a path, or sqlite:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_DATABASE",
+        value_name = "DATABASE",
+        default_value = "rejoin-server.db"
+    )]
+    database: String,
+
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves until SIGTERM or SIGINT
+    Serve,
+}
+
+/// What is taken, and how much of the machine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct Tuning {
+    /// Largest request body as it travels
+    #[arg(long, global = true, env = "REJOIN_BODY_BYTES", value_name = "SIZE", value_parser = size, default_value = "16MiB")]
+    body_bytes: usize,
+    /// Largest request body after content decoding
+    #[arg(long, global = true, env = "REJOIN_INFLATED_BODY_BYTES", value_name = "SIZE", value_parser = size, default_value = "32MiB")]
+    inflated_body_bytes: usize,
+    /// Largest plain change
+    #[arg(long, global = true, env = "REJOIN_CHANGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "1MiB")]
+    change_bytes: usize,
+    /// Most operations in a change
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_CHANGE_OPERATIONS",
+        value_name = "N",
+        default_value_t = 100_000
+    )]
+    change_operations: u64,
+    /// Most dependencies of a change
+    #[arg(long, global = true, env = "REJOIN_CHANGE_DEPENDENCIES", value_name = "N", default_value_t = 256)]
+    change_dependencies: usize,
+    /// Most changes in a push
+    #[arg(long, global = true, env = "REJOIN_PUSH_CHANGES", value_name = "N", default_value_t = 100_000)]
+    push_changes: usize,
+    /// Most changes in a page of a log
+    #[arg(long, global = true, env = "REJOIN_PAGE_CHANGES", value_name = "N", default_value_t = 10_000)]
+    page_changes: usize,
+    /// Largest page of a log
+    #[arg(long, global = true, env = "REJOIN_PAGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "4MiB")]
+    page_bytes: usize,
+    /// Most hashes in a `missing` question
+    #[arg(long, global = true, env = "REJOIN_MISSING_HASHES", value_name = "N", default_value_t = 32_768)]
+    missing_hashes: usize,
+    /// Most documents in a page of their list
+    #[arg(long, global = true, env = "REJOIN_LIST_DOCUMENTS", value_name = "N", default_value_t = 1_000)]
+    list_documents: usize,
+    /// Largest log, in plain bytes, that a merged document or a snapshot is made from
+    #[arg(long, global = true, env = "REJOIN_MERGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "256MiB")]
+    merge_bytes: usize,
+    /// How many documents are merged at once
+    #[arg(long, global = true, env = "REJOIN_MERGES", value_name = "N", default_value_t = 1)]
+    merges: usize,
+    /// Memory for merged documents, as estimated
+    #[arg(long, global = true, env = "REJOIN_CACHE_BYTES", value_name = "SIZE", value_parser = size, default_value = "64MiB")]
+    cache_bytes: usize,
+    /// Memory for request bodies, all together
+    #[arg(long, global = true, env = "REJOIN_BODY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
+    body_memory: usize,
+    /// Most connections at once
+    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 1_024)]
+    connections: usize,
+    /// Most pushes that wait to be committed
+    #[arg(long, global = true, env = "REJOIN_WAITING_PUSHES", value_name = "N", default_value_t = 1_024)]
+    waiting_pushes: usize,
+    /// Connections to the database that read
+    #[arg(long, global = true, env = "REJOIN_READERS", value_name = "N", default_value_t = 4)]
+    readers: usize,
+    /// How long the head of a request may take, and a connection stay idle
+    #[arg(long, global = true, env = "REJOIN_HEADER_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "30s")]
+    header_timeout: Duration,
+    /// How long a body may take, beside the time its bytes get
+    #[arg(long, global = true, env = "REJOIN_BODY_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "20s")]
+    body_timeout: Duration,
+    /// The slowest pace of a body that is waited for, a second
+    #[arg(long, global = true, env = "REJOIN_BODY_RATE", value_name = "SIZE", value_parser = size, default_value = "16KiB")]
+    body_rate: usize,
+    /// How long an answer may take once the body is there
+    #[arg(long, global = true, env = "REJOIN_REQUEST_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "30s")]
+    request_timeout: Duration,
+    /// How long open requests may take after a signal; at most 9s
+    #[arg(long, global = true, env = "REJOIN_DRAIN_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "8s")]
+    drain_timeout: Duration,
+    /// How long a document is left alone before its snapshot is made
+    #[arg(long, global = true, env = "REJOIN_SNAPSHOT_QUIET", value_name = "TIME", value_parser = time, default_value = "500ms")]
+    snapshot_quiet: Duration,
+}
+
+/// The longest drain: the process promises to end within 10 s of a signal.
+const LONGEST_DRAIN: Duration = Duration::from_secs(9);
+
+impl Args {
+    /// The file that `--database` names.
+    ///
+    /// # Errors
+    /// Two sentences for whoever typed it.
+    pub(crate) fn database(&self) -> Result<PathBuf, String> {
+        let text = self.database.as_str();
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err(
+                "PostgreSQL is not supported yet. Name an SQLite file with --database PATH.".to_owned()
+            );
+        }
+        let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
+        if path.is_empty() || (path == text && text.contains("://")) {
+            return Err(format!(
+                "{text:?} names no database that is known here. Give a path, or sqlite:PATH."
+            ));
+        }
+        Ok(PathBuf::from(path))
+    }
+
+    pub(crate) fn config(&self, database: PathBuf) -> ServerConfig {
+        let tuning = &self.tuning;
+        let mut config = ServerConfig::new(database);
+        config.limits = tuning.limits();
+        config.header_timeout = tuning.header_timeout;
+        config.body_timeout = tuning.body_timeout;
+        config.body_rate = tuning.body_rate as u64;
+        config.request_timeout = tuning.request_timeout;
+        config.drain_timeout = tuning.drain_timeout.min(LONGEST_DRAIN);
+        config.connections = tuning.connections;
+        config.body_memory = tuning.body_memory;
+        config.waiting_pushes = tuning.waiting_pushes;
+        config.readers = tuning.readers;
+        config.merges = tuning.merges;
+        config.cache_bytes = tuning.cache_bytes;
+        config.snapshot_quiet = tuning.snapshot_quiet;
+        config
+    }
+}
+
+impl Tuning {
+    fn limits(&self) -> ServerLimits {
+        let mut limits = ServerLimits {
+            body_bytes: self.body_bytes,
+            inflated_body_bytes: self.inflated_body_bytes,
+            push_changes: self.push_changes,
+            page_changes: self.page_changes,
+            page_bytes: self.page_bytes,
+            missing_hashes: self.missing_hashes,
+            list_documents: self.list_documents,
+            merge_bytes: self.merge_bytes as u64,
+            ..ServerLimits::default()
+        };
+        limits.change.change_bytes = self.change_bytes;
+        limits.change.operations = self.change_operations;
+        limits.change.dependencies = self.change_dependencies;
+        limits
+    }
+}
+
+/// Reads `512`, `64KiB`, `16MiB`, `1GiB`.
+fn size(text: &str) -> Result<usize, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let found = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let (number, factor) = found.unwrap_or((text, 1));
+    let number = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "a size is bytes, or a number with KiB, MiB or GiB".to_owned())
+}
+
+/// Reads `500ms`, `30s`, `5m`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000)];
+    let found = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let (number, factor) = found.unwrap_or((text, 1_000));
+    let millis = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    millis.map(Duration::from_millis).ok_or_else(|| "a time is like 500ms, 30s or 5m".to_owned())
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses how much.
+pub(crate) fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Args, size, time};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_of_the_command_line_are_those_of_the_library() {
+        let args = Args::try_parse_from(["rejoin-server"]).unwrap();
+        let path = args.database().unwrap();
+        assert_eq!(args.config(path.clone()), rejoin_server::ServerConfig::new(path));
+    }
+
+    #[test]
+    fn sizes_and_times_take_units() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("512"), Ok(512));
+        assert!(size("x").is_err() && size("-1").is_err());
+        assert_eq!(time("500ms").unwrap().as_millis(), 500);
+        assert_eq!(time("2m").unwrap().as_secs(), 120);
+        assert!(time("soon").is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The one thread that writes: it gathers what waits into one transaction, for a flush to disk costs
+//! milliseconds and a row microseconds.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use rejoin::DocumentId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    LogError, LogStore,
+    log::{Attempt, View},
+    merge::Made,
+    rules::{Code, Fault, Push, Receipt, delete, store_snapshot, take},
+};
+
+/// Most writes that share a commit.
+const GROUP_JOBS: usize = 256;
+/// About how many bytes of changes share a commit, at most; one push alone may be larger.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// What was committed since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) pushes: AtomicU64,
+    pub(crate) changes: AtomicU64,
+}
+
+/// A write, and who waits for it.
+#[derive(Debug)]
+enum Job {
+    Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
+    Delete { document: DocumentId, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+    Snapshot { made: Made, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+}
+
+/// What became of a job inside its group.
+enum Outcome {
+    Pushed(Result<Receipt, Fault>),
+    Done,
+    Failed(Fault),
+}
+
+/// The handle on the committer's thread.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    alive: Arc<AtomicBool>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Committer {
+    /// Starts the thread on a log that nobody else writes to.
+    pub(crate) fn start(log: LogStore, waiting: usize) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(waiting.max(1));
+        let counters = Arc::new(Counters::default());
+        let alive = Arc::new(AtomicBool::new(true));
+        let (counted, still) = (Arc::clone(&counters), Arc::clone(&alive));
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+            work(log, jobs, &counted);
+            still.store(false, Ordering::Release);
+        })?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive, counters })
+    }
+
+    /// Stores a push; the receipt comes after the commit that holds it.
+    pub(crate) async fn push(&self, push: Push, now: i64) -> Result<Receipt, Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Push { push, now, waiting })?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Puts a tombstone on a document.
+    pub(crate) async fn delete(&self, document: DocumentId, now: i64) -> Result<(), Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Delete { document, now, waiting })?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Stores a snapshot.
+    pub(crate) async fn snapshot(&self, made: Made, now: i64) -> Result<(), Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Snapshot { made, now, waiting })?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Stores a snapshot; blocks until it is stored.
+    pub(crate) fn snapshot_blocking(&self, made: Made, now: i64) -> Result<(), Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Snapshot { made, now, waiting })?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Whether it takes writes.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire) && lock(&self.queue).is_some()
+    }
+
+    /// Takes no more, commits what waits, and ends. Blocks until then.
+    pub(crate) fn close(&self) {
+        drop(lock(&self.queue).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<(), Fault> {
+        let queue = lock(&self.queue).clone().ok_or_else(|| Fault::new(Code::Unavailable))?;
+        queue.try_send(job).map_err(|_| Fault::new(Code::Unavailable))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(mut log: LogStore, mut jobs: mpsc::Receiver<Job>, counters: &Counters) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut bytes = first.weight();
+        let mut group = vec![first];
+        while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+            let Ok(next) = jobs.try_recv() else { break };
+            bytes += next.weight();
+            group.push(next);
+        }
+        commit(&mut log, group, counters);
+    }
+}
+
+/// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
+/// take the others with it.
+fn commit(log: &mut LogStore, group: Vec<Job>, counters: &Counters) {
+    match together(log, &group, counters) {
+        // Invariant 2: "Acknowledged means durable at the server." Only here, after the commit, is anybody told.
+        Ok(outcomes) => group.into_iter().zip(outcomes).for_each(|(job, outcome)| job.tell(outcome)),
+        Err(error) if group.len() == 1 => {
+            let fault = Fault::from(error);
+            group.into_iter().for_each(|job| job.tell(Outcome::Failed(fault.clone())));
+        }
+        Err(error) => {
+            tracing::warn!(%error, writes = group.len(), "a group could not be committed: each is tried alone");
+            group.into_iter().for_each(|job| commit(log, vec![job], counters));
+        }
+    }
+}
+
+fn together(log: &mut LogStore, jobs: &[Job], counters: &Counters) -> Result<Vec<Outcome>, LogError> {
+    // Invariant 8: "Whatever a remote side sends, nothing panics past its task." The transaction rolls back.
+    let run = catch_unwind(AssertUnwindSafe(|| in_one_commit(log, jobs, counters)));
+    run.unwrap_or_else(|_| Err(LogError::Damaged("a write panicked".to_owned())))
+}
+
+fn in_one_commit(log: &mut LogStore, jobs: &[Job], counters: &Counters) -> Result<Vec<Outcome>, LogError> {
+    let group = log.begin()?;
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match group.attempt(|view| job.write(view)) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) if group.is_whole() => outcomes.push(Outcome::Failed(error.into())),
+            Err(error) => return Err(error),
+        }
+    }
+    group.commit()?;
+    count(counters, &outcomes);
+    Ok(outcomes)
+}
+
+fn count(counters: &Counters, outcomes: &[Outcome]) {
+    counters.commits.fetch_add(1, Ordering::Relaxed);
+    for outcome in outcomes {
+        if let Outcome::Pushed(Ok(receipt)) = outcome {
+            counters.pushes.fetch_add(1, Ordering::Relaxed);
+            counters.changes.fetch_add(receipt.accepted, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Job {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Push { push, .. } => push.weight(),
+            Self::Delete { .. } => 0,
+            Self::Snapshot { made, .. } => made.bytes.len(),
+        }
+    }
+
+    fn write(&self, view: View<'_>) -> Result<Attempt<Outcome>, LogError> {
+        Ok(match self {
+            Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
+            Self::Delete { document, now, .. } => delete(view, document, *now)?.map(|()| Outcome::Done),
+            Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
+        })
+    }
+
+    /// Who has gone away in the meantime is not told: what was committed stays.
+    fn tell(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Push { waiting, .. }, Outcome::Pushed(result)) => drop(waiting.send(result)),
+            (Self::Push { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
+            (Self::Push { waiting, .. }, Outcome::Done) => drop(waiting),
+            (Self::Delete { waiting, .. } | Self::Snapshot { waiting, .. }, outcome) => {
+                let failed = if let Outcome::Failed(fault) = outcome { Err(fault) } else { Ok(()) };
+                drop(waiting.send(failed));
+            }
+        }
+    }
+}

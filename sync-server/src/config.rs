@@ -1,0 +1,59 @@
+use std::{path::PathBuf, time::Duration};
+
+use crate::ServerLimits;
+
+/// What a server is started with. [`ServerConfig::new`] gives every setting its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The SQLite file of the log; made where it is missing.
+    pub database: PathBuf,
+    /// What one request may ask.
+    pub limits: ServerLimits,
+    /// How long the head of a request may take to arrive, and a connection to stay idle.
+    pub header_timeout: Duration,
+    /// How long a body may take, beside the time that its bytes get from `body_rate`.
+    pub body_timeout: Duration,
+    /// The slowest pace of a body that is waited for, in bytes a second.
+    pub body_rate: u64,
+    /// How long an answer may take once the body is there.
+    pub request_timeout: Duration,
+    /// How long open requests may take after a shutdown was asked for.
+    pub drain_timeout: Duration,
+    /// Most connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// Most bytes of request bodies held at once; what does not fit is told to come later.
+    pub body_memory: usize,
+    /// Most pushes that wait for the committer.
+    pub waiting_pushes: usize,
+    /// Connections to the database that read.
+    pub readers: usize,
+    /// How many documents are merged at once.
+    pub merges: usize,
+    /// Most bytes, as estimated, of merged documents kept for the next question.
+    pub cache_bytes: usize,
+    /// How long a document must be left alone before its snapshot is made behind.
+    pub snapshot_quiet: Duration,
+}
+
+impl ServerConfig {
+    /// The defaults, on this database.
+    pub fn new(database: impl Into<PathBuf>) -> Self {
+        Self {
+            database: database.into(),
+            limits: ServerLimits::default(),
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(20),
+            body_rate: 16 * 1024,
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(8),
+            connections: 1_024,
+            body_memory: 128 * 1024 * 1024,
+            waiting_pushes: 1_024,
+            readers: 4,
+            merges: 1,
+            cache_bytes: 64 * 1024 * 1024,
+            snapshot_quiet: Duration::from_millis(500),
+        }
+    }
+}

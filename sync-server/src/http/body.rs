@@ -1,0 +1,194 @@
+//! Request bodies: read within a pace, a size and a budget of memory that all requests share.
+
+use std::{io::Read, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use flate2::read::MultiGzDecoder;
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::accept::plain;
+use crate::{
+    AppState,
+    rules::{Code, Fault},
+};
+
+/// The largest window a zstd body may ask for: 2^23 bytes (RFC 8878 asks decoders to take as much).
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// What is read from a decoder at once.
+const PIECE: usize = 64 * 1024;
+
+/// A body, and the share of the budget that it holds until it is dropped.
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    pub(super) held: Held,
+}
+
+/// A share of the memory for bodies.
+pub(super) struct Held {
+    all: Arc<Semaphore>,
+    mine: Option<OwnedSemaphorePermit>,
+    room: usize,
+}
+
+impl Held {
+    fn new(all: Arc<Semaphore>) -> Self {
+        Self { all, mine: None, room: 0 }
+    }
+
+    /// Takes as much as `more` bytes need, or says that the server is too busy.
+    fn grow(&mut self, more: usize) -> Result<(), Fault> {
+        if more > self.room {
+            let kib = (more - self.room).div_ceil(PIECE) * (PIECE / 1024);
+            let permits = u32::try_from(kib).unwrap_or(u32::MAX);
+            let permit = Arc::clone(&self.all).try_acquire_many_owned(permits);
+            let permit = permit.map_err(|_| Fault::new(Code::Unavailable))?;
+            self.room += kib * 1024;
+            match &mut self.mine {
+                Some(mine) => mine.merge(permit),
+                None => self.mine = Some(permit),
+            }
+        }
+        self.room -= more;
+        Ok(())
+    }
+}
+
+/// Reads a body whole and decodes it. Nothing is done with one that was cut.
+pub(super) async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Received, Fault> {
+    let config = &state.shared.config;
+    let encoding = Encoding::of(headers)?;
+    let mut received = Received { bytes: Vec::new(), held: Held::new(Arc::clone(&state.shared.body_memory)) };
+    read(body, &mut received, config).await?;
+    let most = config.limits.inflated_body_bytes;
+    let received = match encoding {
+        Encoding::Identity => received,
+        encoding => {
+            let inflated = tokio::task::spawn_blocking(move || inflate(encoding, received, most));
+            inflated.await.map_err(|_| Fault::new(Code::Internal))??
+        }
+    };
+    if received.bytes.len() > most {
+        return Err(too_large(most));
+    }
+    Ok(received)
+}
+
+async fn read(mut body: Body, received: &mut Received, config: &crate::ServerConfig) -> Result<(), Fault> {
+    let most = config.limits.body_bytes;
+    let started = Instant::now();
+    loop {
+        // A body at a byte a second is cut; a large one on a slow line is not.
+        let pace = received.bytes.len() as u64 * 1_000 / config.body_rate.max(1);
+        let deadline = started + config.body_timeout + Duration::from_millis(pace);
+        let frame = timeout_at(deadline, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| Fault::new(Code::TimedOut))? else { return Ok(()) };
+        let frame = frame.map_err(|_| Fault::because(Code::Malformed, "The body was cut short."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if received.bytes.len() + data.len() > most {
+            return Err(too_large(most));
+        }
+        received.held.grow(data.len())?;
+        received.bytes.extend_from_slice(&data);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Zstd,
+    Gzip,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        let several = headers.get_all(header::CONTENT_ENCODING).iter().count() > 1;
+        match plain(headers, header::CONTENT_ENCODING).as_deref() {
+            None | Some("identity") => Ok(Self::Identity),
+            Some("zstd") if !several => Ok(Self::Zstd),
+            Some("gzip" | "x-gzip") if !several => Ok(Self::Gzip),
+            _ => Err(Fault::because(Code::MediaType, "A body is taken plain, as zstd or as gzip.")),
+        }
+    }
+}
+
+/// Decodes a body under a cap: a bomb is cut off there, whatever it claims.
+fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Received, Fault> {
+    let Received { bytes, mut held } = received;
+    let plain = match encoding {
+        Encoding::Identity => bytes,
+        Encoding::Gzip => read_capped(MultiGzDecoder::new(bytes.as_slice()), &mut held, most)?,
+        Encoding::Zstd => {
+            let decoder =
+                zstd::stream::read::Decoder::with_buffer(bytes.as_slice()).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    Ok(decoder)
+                });
+            read_capped(decoder.map_err(|_| undecodable())?, &mut held, most)?
+        }
+    };
+    Ok(Received { bytes: plain, held })
+}
+
+fn read_capped(mut decoder: impl Read, held: &mut Held, most: usize) -> Result<Vec<u8>, Fault> {
+    let mut plain = Vec::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = decoder.read(&mut piece).map_err(|_| undecodable())?;
+        if read == 0 {
+            return Ok(plain);
+        }
+        if plain.len() + read > most {
+            return Err(too_large(most));
+        }
+        held.grow(read)?;
+        plain.extend(piece.iter().take(read));
+    }
+}
+
+fn too_large(most: usize) -> Fault {
+    Fault::because(Code::TooLarge, format!("A body may have at most {most} bytes."))
+}
+
+fn undecodable() -> Fault {
+    Fault::because(Code::Malformed, "The body is not in the encoding that it names.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: Vec<u8>, memory: usize) -> Received {
+        Received { bytes, held: Held::new(Arc::new(Semaphore::new(memory / 1024))) }
+    }
+
+    #[test]
+    fn a_bomb_is_cut_off_at_the_cap() {
+        let bomb = zstd::encode_all(vec![0; 48 << 20].as_slice(), 3).unwrap();
+        assert!(bomb.len() < 8_000);
+        let fault = inflate(Encoding::Zstd, received(bomb, 64 << 20), 1 << 20).err().unwrap();
+        assert_eq!(fault.code, Code::TooLarge);
+    }
+
+    #[test]
+    fn bodies_hold_no_more_memory_than_their_budget() {
+        let body = zstd::encode_all(vec![0; 2 << 20].as_slice(), 3).unwrap();
+        let fault = inflate(Encoding::Zstd, received(body.clone(), 1 << 20), 16 << 20).err().unwrap();
+        assert_eq!(fault.code, Code::Unavailable);
+        let whole = inflate(Encoding::Zstd, received(body, 4 << 20), 16 << 20).ok().unwrap();
+        assert_eq!(whole.bytes.len(), 2 << 20);
+    }
+
+    #[test]
+    fn a_body_cut_in_its_encoding_is_refused() {
+        let body = zstd::encode_all([7; 1_000].as_slice(), 3).unwrap();
+        for cut in 1..body.len() {
+            let cut = inflate(Encoding::Zstd, received(body[..cut].to_vec(), 1 << 20), 1 << 20);
+            assert_eq!(cut.err().map(|fault| fault.code), Some(Code::Malformed));
+        }
+    }
+}

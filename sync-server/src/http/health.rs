@@ -1,0 +1,29 @@
+//! `/healthz` and `/readyz`.
+
+use axum::extract::State;
+use rejoin::wire::{JSON, Response};
+
+use super::reply::{Answer, Reply};
+use crate::{
+    AppState,
+    rules::{Code, Fault},
+};
+
+/// The process answers.
+pub(super) async fn alive() -> Reply {
+    ok()
+}
+
+/// The log can be read, and pushes are taken.
+pub(super) async fn ready(State(state): State<AppState>) -> Answer {
+    if !state.shared.committer.is_alive() {
+        return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
+    }
+    state.in_time(state.shared.readers.read(|view| Ok(view.feed_end()?))).await?;
+    Ok(ok())
+}
+
+fn ok() -> Reply {
+    let body = br#"{"status":"ok"}"#.to_vec();
+    Response { status: 200, media_type: JSON.to_owned(), body, ..Response::default() }.into()
+}

@@ -1,0 +1,10 @@
+//! `/v1/limits`.
+
+use axum::{Json, extract::State};
+use rejoin::wire::LimitsReply;
+
+use crate::AppState;
+
+pub(super) async fn get(State(state): State<AppState>) -> Json<LimitsReply> {
+    Json(state.shared.config.limits.to_reply())
+}

@@ -1,0 +1,47 @@
+//! `/v1/documents/ID/missing`.
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+};
+use http::{HeaderMap, header};
+use rejoin::{
+    ChangeHash,
+    wire::{JSON, MissingRequest},
+};
+
+use super::{accept::plain, body::receive, changes::document_id, reply::Answer, strict_json};
+use crate::{
+    AppState,
+    rules::{Code, Fault, missing},
+};
+
+pub(super) async fn post(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let document = document_id(&id)?;
+    if plain(&headers, header::CONTENT_TYPE).as_deref() != Some(JSON) {
+        return Err(Fault::because(Code::MediaType, format!("The question is {JSON}.")).into());
+    }
+    let received = receive(&state, &headers, body).await?;
+    let limits = state.shared.config.limits;
+    let answer = state.shared.readers.read(move |view| {
+        let hashes = read_hashes(&received.bytes)?;
+        missing(view, &limits, &document, &hashes)
+    });
+    Ok(state.in_time(answer).await?.into())
+}
+
+fn read_hashes(body: &[u8]) -> Result<Vec<ChangeHash>, Fault> {
+    let malformed = |why: String| Fault::because(Code::Malformed, why);
+    let question: MissingRequest = strict_json::read(body).map_err(malformed)?;
+    let hash = |text: &String| {
+        let lower = text.len() == 64 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let hash = if lower { text.parse().ok() } else { None };
+        hash.ok_or_else(|| malformed("A hash has 64 lower-case hex digits.".to_owned()))
+    };
+    question.hashes.iter().map(hash).collect()
+}

@@ -1,0 +1,80 @@
+use std::any::Any;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use rejoin::{
+    Cursor,
+    wire::{self, header as names},
+};
+
+use crate::rules::{Code, Fault};
+
+/// A response of the rules.
+pub(super) struct Reply {
+    response: wire::Response,
+    quarantined: usize,
+}
+
+impl Reply {
+    /// That of a merged document which leaves so many changes out.
+    pub(super) fn without(response: wire::Response, quarantined: usize) -> Self {
+        Self { response, quarantined }
+    }
+}
+
+impl From<wire::Response> for Reply {
+    fn from(response: wire::Response) -> Self {
+        Self { response, quarantined: 0 }
+    }
+}
+
+/// What a handler gives.
+pub(super) type Answer = Result<Reply, Failed>;
+
+/// Why a handler gives nothing else: `application/problem+json`.
+pub(super) struct Failed(pub(super) Fault);
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        Reply::from(self.0.into_response()).into_response()
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let Self { response: reply, quarantined } = self;
+        let mut headers = HeaderMap::new();
+        let mut put = |name: &'static str, value: Option<String>| {
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        let text = |cursor: Option<Cursor>| cursor.map(|cursor| cursor.to_string());
+        put("content-type", (!reply.media_type.is_empty()).then_some(reply.media_type));
+        put(names::CURSOR, text(reply.cursor));
+        put(names::END, text(reply.end));
+        put(names::ACCEPTED, reply.accepted.map(|n| n.to_string()));
+        put(names::DUPLICATE, reply.duplicate.map(|n| n.to_string()));
+        put(names::MORE, reply.more.then(|| "1".to_owned()));
+        put(names::QUARANTINED, (quarantined > 0).then(|| quarantined.to_string()));
+        put("retry-after", reply.retry_after.map(|after| after.as_secs().max(1).to_string()));
+        // A page is of one moment, and what was forbidden may be allowed later.
+        put(header::CACHE_CONTROL.as_str(), Some("no-store".to_owned()));
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, headers, Body::from(reply.body)).into_response()
+    }
+}
+
+/// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.
+pub(super) fn of_panic(_: Box<dyn Any + Send + 'static>) -> Response {
+    Failed(Fault::new(Code::Internal)).into_response()
+}

@@ -1,0 +1,60 @@
+use rejoin::fence;
+use rejoin::wire::LimitsReply;
+
+/// What one request may ask of the server. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// What one change may be.
+    pub change: fence::Limits,
+    /// Largest request body as it travels.
+    pub body_bytes: usize,
+    /// Largest request body after content decoding.
+    pub inflated_body_bytes: usize,
+    /// Most changes in a push.
+    pub push_changes: usize,
+    /// Most changes in a page of a log.
+    pub page_changes: usize,
+    /// Largest page of a log; one change is given out even where it alone is larger.
+    pub page_bytes: usize,
+    /// Most hashes in a `missing` question.
+    pub missing_hashes: usize,
+    /// Most entries in a page of the list of documents.
+    pub list_documents: usize,
+    /// Largest log, in plain bytes, that a merged document or a snapshot is made from.
+    pub merge_bytes: u64,
+    /// Deepest nesting of a merged document that is written as JSON.
+    pub json_depth: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            change: fence::Limits::default(),
+            body_bytes: 16 * 1024 * 1024,
+            inflated_body_bytes: 32 * 1024 * 1024,
+            push_changes: 100_000,
+            page_changes: 10_000,
+            page_bytes: 4 * 1024 * 1024,
+            missing_hashes: 32_768,
+            list_documents: 1_000,
+            merge_bytes: 256 * 1024 * 1024,
+            json_depth: 500,
+        }
+    }
+}
+
+impl ServerLimits {
+    /// As `GET /v1/limits` tells them.
+    pub fn to_reply(&self) -> LimitsReply {
+        LimitsReply {
+            body_bytes: self.body_bytes as u64,
+            inflated_body_bytes: self.inflated_body_bytes as u64,
+            change_bytes: self.change.change_bytes as u64,
+            change_operations: self.change.operations,
+            change_dependencies: self.change.dependencies as u64,
+            push_changes: self.push_changes as u64,
+            page_changes: self.page_changes as u64,
+            missing_hashes: self.missing_hashes as u64,
+        }
+    }
+}

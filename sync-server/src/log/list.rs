@@ -1,0 +1,36 @@
+//! The list of documents: what changed since a token.
+
+use rusqlite::{OptionalExtension, named_params};
+
+use super::{
+    Digest, Document, LogError, Mark, View,
+    append::last_feed,
+    view::{read_document, signed, unsigned},
+};
+
+impl View<'_> {
+    /// The newest entry of the feed.
+    pub(crate) fn feed_end(&self) -> Result<Mark, LogError> {
+        last_feed(*self)
+    }
+
+    /// The digest of the feed at an entry.
+    pub(crate) fn feed_digest_at(&self, entry: u64) -> Result<Option<Digest>, LogError> {
+        let mut statement = self.connection.prepare_cached("SELECT digest FROM feed WHERE id = :id")?;
+        let row = statement.query_row(named_params! { ":id": signed(entry) }, |row| row.get(0).map(Digest));
+        Ok(row.optional()?)
+    }
+
+    /// The documents whose newest entry is after `entry`, oldest first, each with that entry.
+    pub(crate) fn changed_since(&self, entry: u64, limit: usize) -> Result<Vec<(Document, u64)>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
+             FROM document WHERE feed > :entry ORDER BY feed LIMIT :limit",
+        )?;
+        let rows = statement
+            .query_map(named_params! { ":entry": signed(entry), ":limit": signed(limit as u64) }, |row| {
+                Ok((read_document(row)?, unsigned(row, 7)?))
+            })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,17 @@
+//! The log at rest: all of the server's SQL, beside the mapping of its rows.
+
+mod append;
+mod error;
+mod list;
+mod mark;
+mod snapshot;
+mod store;
+mod view;
+
+pub(crate) use append::{Appender, bury, was_of};
+pub use error::LogError;
+pub(crate) use mark::{Claim, Digest, Mark};
+pub(crate) use snapshot::StoredSnapshot;
+pub use store::LogStore;
+pub(crate) use store::{Attempt, LogReader};
+pub(crate) use view::{Document, Page, PageLimit, View};

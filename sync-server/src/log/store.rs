@@ -1,0 +1,255 @@
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rejoin_migrations::{SERVER, migrate};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+
+use super::{LogError, View};
+
+/// How long a statement waits for another process (a backup, a checkpoint) to let go.
+const BUSY: Duration = Duration::from_secs(5);
+/// Statements that a connection keeps prepared.
+const CACHED_STATEMENTS: usize = 64;
+
+/// The log of every document, with the one connection that writes.
+#[derive(Debug)]
+pub struct LogStore {
+    connection: Connection,
+    file: Option<FileIdentity>,
+}
+
+impl LogStore {
+    /// Opens the database at `path`, made with mode 0600 where it is missing, in WAL mode with `synchronous=FULL`.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened; where it is another program's or newer than this release: then it is
+    /// left as it was.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        make_private(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        // First what refuses a foreign or newer file: changing the journal mode would already write to it.
+        migrate(&mut connection, &SERVER)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        set_up(&connection)?;
+        let file = FileIdentity::of(path)?;
+        Ok(Self { connection, file: Some(file) })
+    }
+
+    /// A log in memory, for tests and simulations: gone with the value.
+    ///
+    /// # Errors
+    /// Where SQLite fails.
+    pub fn open_in_memory() -> Result<Self, LogError> {
+        let mut connection = Connection::open_in_memory()?;
+        migrate(&mut connection, &SERVER)?;
+        set_up(&connection)?;
+        Ok(Self { connection, file: None })
+    }
+
+    /// The log as it is now, in memory and apart: what a backup holds. To restore, put it in this one's place.
+    ///
+    /// # Errors
+    /// Where SQLite fails.
+    pub fn copy_in_memory(&self) -> Result<Self, LogError> {
+        let mut connection = Connection::open_in_memory()?;
+        Backup::new(&self.connection, &mut connection)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
+        set_up(&connection)?;
+        Ok(Self { connection, file: None })
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(&self.connection)
+    }
+
+    /// Reads with one state of the log from first to last.
+    pub(crate) fn read<T, E: From<LogError>>(
+        &self,
+        work: impl FnOnce(View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        read(&self.connection, work)
+    }
+
+    /// Begins a group of writes that are committed together.
+    pub(crate) fn begin(&mut self) -> Result<Group<'_>, LogError> {
+        self.unmoved()?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(Group { log: self, open: true })
+    }
+
+    /// An error where the path no longer bears the open file: what is written to it would be lost with it.
+    pub(crate) fn unmoved(&self) -> Result<(), LogError> {
+        self.file.as_ref().map_or(Ok(()), FileIdentity::check)
+    }
+}
+
+/// A transaction that writes; rolled back when dropped before [`Group::commit`].
+pub(crate) struct Group<'l> {
+    log: &'l LogStore,
+    open: bool,
+}
+
+/// What one part of a group came to.
+pub(crate) enum Attempt<T> {
+    /// What it wrote stays.
+    Keep(T),
+    /// What it wrote goes; the rest of the group stays.
+    Undo(T),
+}
+
+impl<T> Attempt<T> {
+    /// The same with another value.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
+        match self {
+            Self::Keep(value) => Attempt::Keep(change(value)),
+            Self::Undo(value) => Attempt::Undo(change(value)),
+        }
+    }
+}
+
+impl Group<'_> {
+    /// Runs one part under a savepoint of its own. An error undoes this part; where it took the whole
+    /// transaction with it (a full disk can), [`Group::is_whole`] says so.
+    pub(crate) fn attempt<T>(
+        &self,
+        work: impl FnOnce(View<'_>) -> Result<Attempt<T>, LogError>,
+    ) -> Result<T, LogError> {
+        let connection = &self.log.connection;
+        connection.prepare_cached("SAVEPOINT part")?.execute([])?;
+        match work(self.log.view()) {
+            Ok(Attempt::Keep(value)) => {
+                connection.prepare_cached("RELEASE part")?.execute([])?;
+                Ok(value)
+            }
+            Ok(Attempt::Undo(value)) => self.undo().map(|()| value),
+            Err(error) => {
+                if self.is_whole() {
+                    self.undo()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn undo(&self) -> Result<(), LogError> {
+        Ok(self.log.connection.execute_batch("ROLLBACK TO part; RELEASE part")?)
+    }
+
+    /// Whether the transaction still stands.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.log.connection.is_autocommit()
+    }
+
+    /// Makes everything durable. Only after this may anybody be told that it is stored.
+    pub(crate) fn commit(mut self) -> Result<(), LogError> {
+        if !self.is_whole() {
+            return Err(LogError::Damaged("a write took its transaction with it".to_owned()));
+        }
+        self.log.connection.execute_batch("COMMIT")?;
+        self.open = false;
+        self.log.unmoved()
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        if self.open && self.is_whole() {
+            if let Err(error) = self.log.connection.execute_batch("ROLLBACK") {
+                tracing::error!(%error, "a transaction could not be rolled back");
+            }
+        }
+    }
+}
+
+/// A connection that only reads, for work beside the committer.
+#[derive(Debug)]
+pub(crate) struct LogReader {
+    connection: Connection,
+}
+
+impl LogReader {
+    /// Opens a database that [`LogStore::open`] has opened before.
+    pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        set_up(&connection)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(Self { connection })
+    }
+
+    /// Reads with one state of the log from first to last.
+    pub(crate) fn read<T, E: From<LogError>>(
+        &self,
+        work: impl FnOnce(View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        read(&self.connection, work)
+    }
+}
+
+fn read<T, E: From<LogError>>(
+    connection: &Connection,
+    work: impl FnOnce(View<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    // Dropping it rolls back: nothing was written.
+    let _transaction = connection.unchecked_transaction().map_err(LogError::from)?;
+    work(View::new(connection))
+}
+
+fn set_up(connection: &Connection) -> Result<(), LogError> {
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.busy_timeout(BUSY)?;
+    // Invariant 2: "Acknowledged means durable at the server."
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
+/// Makes the file where it is missing, readable by its owner alone; SQLite gives its side files the same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// Which file a path bore when it was opened.
+#[derive(Debug)]
+struct FileIdentity {
+    path: PathBuf,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let path = std::fs::canonicalize(path)?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path)?);
+        Ok(Self {
+            path,
+            #[cfg(unix)]
+            inode,
+        })
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        let now = Self::of(&self.path).map_err(|_| LogError::Moved)?;
+        #[cfg(unix)]
+        if now.inode != self.inode {
+            return Err(LogError::Moved);
+        }
+        drop(now);
+        Ok(())
+    }
+}

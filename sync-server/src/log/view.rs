@@ -1,0 +1,310 @@
+//! Reading the log.
+
+use automerge::ActorId;
+use rejoin::{ChangeHash, DocumentId, fence};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlError};
+
+use super::{Digest, LogError, Mark};
+
+/// Bits of a row's key that hold the position; the document's are above them.
+const POSITION_BITS: u32 = 40;
+/// The highest position.
+pub(super) const LAST_POSITION: u64 = (1 << POSITION_BITS) - 1;
+
+/// What is known of a document without its changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) key: i64,
+    pub(crate) uuid: DocumentId,
+    pub(crate) end: Mark,
+    /// How many of its rows bear `was`.
+    pub(crate) rewritten: u64,
+    /// The sum of its plain bytes.
+    pub(crate) bytes: u64,
+    pub(crate) deleted: bool,
+}
+
+/// How much of a log is given out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageLimit {
+    pub(crate) changes: usize,
+    pub(crate) bytes: usize,
+}
+
+/// A piece of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Page {
+    /// Plain chunks in log order.
+    pub(crate) bytes: Vec<u8>,
+    /// Every position up to this one is in the page, or was to be left out.
+    pub(crate) covered: u64,
+}
+
+/// Reading, with one state of the database where the caller holds a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'c> {
+    pub(super) connection: &'c Connection,
+}
+
+impl<'c> View<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection }
+    }
+
+    pub(crate) fn document(&self, id: &DocumentId) -> Result<Option<Document>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL
+             FROM document WHERE uuid = :uuid",
+        )?;
+        let row = statement.query_row(named_params! { ":uuid": id.as_bytes() }, read_document);
+        Ok(row.optional()?)
+    }
+
+    /// The end of a log.
+    pub(crate) fn end_of(&self, document: i64) -> Result<Mark, LogError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT last, digest FROM document WHERE id = :id")?;
+        Ok(statement.query_row(named_params! { ":id": document }, |row| {
+            Ok(Mark { position: unsigned(row, 0)?, digest: Digest(row.get(1)?) })
+        })?)
+    }
+
+    /// The digest of the log at `position`.
+    pub(crate) fn digest_at(&self, document: i64, position: u64) -> Result<Option<Digest>, LogError> {
+        let mut statement = self.connection.prepare_cached("SELECT digest FROM change WHERE id = :id")?;
+        let row = statement
+            .query_row(named_params! { ":id": row_key(document, position) }, |row| row.get(0).map(Digest));
+        Ok(row.optional()?)
+    }
+
+    /// The mark at a position that the log has.
+    pub(crate) fn mark_at(&self, document: i64, end: Mark, position: u64) -> Result<Mark, LogError> {
+        if position == 0 || position == end.position {
+            return Ok(if position == 0 { Mark::default() } else { end });
+        }
+        let digest = self.digest_at(document, position)?.ok_or_else(|| hole(position))?;
+        Ok(Mark { position, digest })
+    }
+
+    /// Where the change with this hash is.
+    pub(crate) fn locate(&self, document: i64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT id, hash FROM change WHERE lookup = :lookup")?;
+        let mut rows = statement.query(named_params! { ":lookup": lookup_key(document, hash) })?;
+        while let Some(row) = rows.next()? {
+            if row.get_ref(1)?.as_blob().map_err(corrupt_type)? == hash.0 {
+                return Ok(Some(position_of(row.get(0)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The change whose `was` is this hash.
+    pub(crate) fn rewritten_as(
+        &self,
+        document: i64,
+        was: &ChangeHash,
+    ) -> Result<Option<ChangeHash>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT hash FROM change WHERE was = :was AND id BETWEEN :first AND :last LIMIT 1",
+        )?;
+        let found = statement.query_row(
+            named_params! {
+                ":was": was.0,
+                ":first": row_key(document, 1),
+                ":last": row_key(document, LAST_POSITION),
+            },
+            |row| row.get(0).map(ChangeHash),
+        );
+        Ok(found.optional()?)
+    }
+
+    /// The positions of the dependencies of the change at `position`.
+    pub(crate) fn dependencies(&self, document: i64, position: u64) -> Result<Vec<u64>, LogError> {
+        let mut statement = self.connection.prepare_cached("SELECT deps FROM change WHERE id = :id")?;
+        let deps = statement.query_row(named_params! { ":id": row_key(document, position) }, |row| {
+            Ok(decode_deps(position, row.get_ref(0)?.as_blob()?))
+        });
+        deps.optional()?.flatten().ok_or_else(|| hole(position))
+    }
+
+    /// The row key of an actor, and what came last of it.
+    pub(crate) fn actor(
+        &self,
+        document: i64,
+        actor: &ActorId,
+    ) -> Result<Option<(i64, fence::Last)>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, seq, position FROM actor WHERE document = :document AND bytes = :bytes",
+        )?;
+        let row =
+            statement.query_row(named_params! { ":document": document, ":bytes": actor.to_bytes() }, |row| {
+                let last = fence::Last { seq: unsigned(row, 1)?, position: unsigned(row, 2)? };
+                Ok((row.get(0)?, last))
+            });
+        Ok(row.optional()?)
+    }
+
+    /// The heads, in the order of their hashes.
+    pub(crate) fn heads(&self, document: i64) -> Result<Vec<ChangeHash>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT change.hash FROM head JOIN change USING (id) WHERE head.id BETWEEN :first AND :last",
+        )?;
+        let heads = statement.query_map(
+            named_params! { ":first": row_key(document, 1), ":last": row_key(document, LAST_POSITION) },
+            |row| row.get(0).map(ChangeHash),
+        )?;
+        let mut heads = heads.collect::<Result<Vec<_>, _>>()?;
+        heads.sort_unstable();
+        Ok(heads)
+    }
+
+    /// The changes after `after` and up to `upto`, without those at the positions `skip` (ascending).
+    pub(crate) fn page(
+        &self,
+        document: i64,
+        (after, upto): (u64, u64),
+        skip: &[u64],
+        limit: PageLimit,
+    ) -> Result<Page, LogError> {
+        let mut skip = skip.iter().copied().peekable();
+        let mut page = Page { bytes: Vec::new(), covered: upto.max(after) };
+        let mut taken = 0;
+        self.for_each(document, (after, upto), |position, bytes| {
+            while skip.next_if(|next| *next < position).is_some() {}
+            if skip.next_if_eq(&position).is_some() {
+                return true;
+            }
+            let full = taken > 0 && page.bytes.len() + bytes.len() > limit.bytes;
+            if full || taken == limit.changes {
+                page.covered = position - 1;
+                return false;
+            }
+            page.bytes.extend_from_slice(bytes);
+            taken += 1;
+            true
+        })?;
+        Ok(page)
+    }
+
+    /// Gives out position and plain bytes of the changes after `after` and up to `upto`, until `take` says `false`.
+    pub(crate) fn for_each(
+        &self,
+        document: i64,
+        (after, upto): (u64, u64),
+        mut take: impl FnMut(u64, &[u8]) -> bool,
+    ) -> Result<(), LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, bytes FROM change WHERE id > :after AND id <= :upto ORDER BY id")?;
+        let mut rows = statement
+            .query(named_params! { ":after": row_key(document, after), ":upto": row_key(document, upto) })?;
+        while let Some(row) = rows.next()? {
+            if !take(position_of(row.get(0)?), row.get_ref(1)?.as_blob().map_err(corrupt_type)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn read_document(row: &Row<'_>) -> rusqlite::Result<Document> {
+    Ok(Document {
+        key: row.get(0)?,
+        uuid: DocumentId::from_bytes(row.get(1)?),
+        end: Mark { position: unsigned(row, 2)?, digest: Digest(row.get(3)?) },
+        rewritten: unsigned(row, 4)?,
+        bytes: unsigned(row, 5)?,
+        deleted: row.get(6)?,
+    })
+}
+
+/// A column that is never negative.
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// A number as SQLite holds it. Ours stay far below 2^63: a larger one is no number that was ever stored.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The key of a row in a document's log.
+pub(super) fn row_key(document: i64, position: u64) -> i64 {
+    (document << POSITION_BITS) | signed(position.min(LAST_POSITION))
+}
+
+/// The position in a row's key.
+pub(super) fn position_of(key: i64) -> u64 {
+    key.cast_unsigned() & LAST_POSITION
+}
+
+/// What a change is looked for by: the document and the first 40 bits of the hash.
+pub(super) fn lookup_key(document: i64, hash: &ChangeHash) -> i64 {
+    let prefix = hash.0.iter().take(5).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+    row_key(document, prefix)
+}
+
+/// Writes dependencies as differences from the own position, LEB128.
+pub(super) fn encode_deps(position: u64, deps: &[u64], out: &mut Vec<u8>) {
+    out.clear();
+    for dep in deps {
+        let mut back = position.saturating_sub(*dep);
+        while back >= 0x80 {
+            out.push((back & 0x7f) as u8 | 0x80);
+            back >>= 7;
+        }
+        out.push(back as u8);
+    }
+}
+
+/// Reads them; `None` where they are no such list.
+pub(super) fn decode_deps(position: u64, bytes: &[u8]) -> Option<Vec<u64>> {
+    let mut deps = Vec::with_capacity(bytes.len());
+    let (mut back, mut shift) = (0_u64, 0_u32);
+    for byte in bytes {
+        if shift > 42 {
+            return None;
+        }
+        back |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            deps.push(position.checked_sub(back).filter(|dep| *dep >= 1 && *dep < position)?);
+            (back, shift) = (0, 0);
+        }
+    }
+    (shift == 0).then_some(deps)
+}
+
+fn hole(position: u64) -> LogError {
+    LogError::Damaged(format!("the row at position {position} of a log is missing or cannot be read"))
+}
+
+fn corrupt_type(error: FromSqlError) -> LogError {
+    LogError::Damaged(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_come_back_as_they_were_written() {
+        let mut bytes = Vec::new();
+        for deps in [vec![], vec![1], vec![999_999, 1, 500_000, 999_872, 999_873]] {
+            encode_deps(1_000_000, &deps, &mut bytes);
+            assert_eq!(decode_deps(1_000_000, &bytes), Some(deps));
+        }
+        assert_eq!(decode_deps(5, &[0x80]), None, "cut");
+        assert_eq!(decode_deps(5, &[0]), None, "its own position");
+        assert_eq!(decode_deps(5, &[5]), None, "before the beginning");
+    }
+
+    #[test]
+    fn a_key_holds_the_document_and_the_position() {
+        assert_eq!(position_of(row_key(8_388_607, LAST_POSITION)), LAST_POSITION);
+        assert!(row_key(8_388_607, LAST_POSITION) > 0);
+        assert!(row_key(1, LAST_POSITION) < row_key(2, 1));
+    }
+}

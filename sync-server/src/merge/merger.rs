@@ -1,0 +1,188 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rejoin::{DocumentId, state::to_json, untrusted::guarded};
+use tokio::sync::Semaphore;
+
+use super::{
+    cache::Cache,
+    merged::Merged,
+    snapshot::{self, Made},
+};
+use crate::{
+    LogError, ServerLimits,
+    log::{Document, Mark, View},
+    readers::Readers,
+    rules::{Code, Fault, readable},
+};
+
+/// The longest work on one question, waited for or not.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Most changes that verification takes out of one document before it gives up.
+const EXPELLED: usize = 16;
+
+/// A merged document, written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) end: Mark,
+    /// How many changes it leaves out.
+    pub(crate) left_out: usize,
+}
+
+/// How a merged document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Json,
+    File,
+}
+
+/// Merges documents on threads of their own, a few at once, and keeps some for the next question.
+#[derive(Debug, Clone)]
+pub(crate) struct Merger {
+    readers: Readers,
+    permits: Arc<Semaphore>,
+    cache: Arc<Mutex<Cache>>,
+    limits: ServerLimits,
+}
+
+impl Merger {
+    pub(crate) fn new(readers: Readers, limits: ServerLimits, merges: usize, cache_bytes: usize) -> Self {
+        let cache = Arc::new(Mutex::new(Cache::new(cache_bytes)));
+        Self { readers, permits: Arc::new(Semaphore::new(merges.max(1))), cache, limits }
+    }
+
+    /// The merged document as of the log's end now.
+    pub(crate) async fn document(&self, id: DocumentId, shape: Shape) -> Result<Written, Fault> {
+        self.work(move |merger| merger.readers.read_here(|view| merger.write(view, &id, shape))).await
+    }
+
+    /// A new snapshot, not stored yet.
+    pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<Made, Fault> {
+        self.work(move |merger| merger.make(&id)).await
+    }
+
+    /// A new snapshot, made on this thread.
+    pub(crate) fn make(&self, id: &DocumentId) -> Result<Made, Fault> {
+        self.readers.read_here(|view| {
+            let document = mergeable(view, &self.limits, id)?;
+            snapshot::make(view, &document, Instant::now() + LONGEST)
+        })
+    }
+
+    /// Whether a new snapshot of this document is due; not where there is nothing to read.
+    pub(crate) fn is_due(&self, id: &DocumentId) -> Result<bool, LogError> {
+        self.readers.read_here(|view| match view.document(id)? {
+            Some(document) if !document.deleted && document.bytes <= self.limits.merge_bytes => {
+                let stored = view.stored_snapshot(document.key)?;
+                let end = document.end.position;
+                Ok(end >= snapshot::GROWN_BY && snapshot::wanted(end, stored))
+            }
+            _ => Ok(false),
+        })
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Fault::new(Code::Unavailable))?;
+        let merger = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // Held until the work ends, also where nobody waits for it any more.
+            let _permit = permit;
+            work(merger)
+        });
+        done.await.map_err(|_| Fault::new(Code::Internal))?
+    }
+
+    fn write(&self, view: View<'_>, id: &DocumentId, shape: Shape) -> Result<Written, Fault> {
+        let document = mergeable(view, &self.limits, id)?;
+        let deadline = Instant::now() + LONGEST;
+        let mut merged = match self.cached(|cache| cache.take(document.key)) {
+            Some(merged) => merged,
+            None => Merged::from_snapshot(view, document.key, document.end.position)?,
+        };
+        let written = self.write_at_end(view, &document, (&mut merged, shape), deadline);
+        let left_out = merged.left_out.len();
+        self.cached(|cache| cache.put(document.key, merged));
+        Ok(Written { bytes: written?, end: document.end, left_out })
+    }
+
+    /// Brings `merged` to the end of the log and writes it. What cannot be written is found and left out.
+    fn write_at_end(
+        &self,
+        view: View<'_>,
+        document: &Document,
+        (merged, shape): (&mut Merged, Shape),
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Fault> {
+        loop {
+            merged.advance(view, document.key, document.end.position, deadline)?;
+            let why = match shape.write(merged)? {
+                Ok(bytes) => return Ok(bytes),
+                Err(why) => why,
+            };
+            tracing::warn!(document = %document.uuid, %why, "a merged document cannot be written");
+            if merged.expelled.len() >= EXPELLED {
+                return Err(Fault::new(Code::Unavailable));
+            }
+            expel(view, document, (merged, shape), deadline)?;
+        }
+    }
+
+    fn cached<T>(&self, work: impl FnOnce(&mut Cache) -> T) -> T {
+        work(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Finds the first change with which the document cannot be written, and begins anew without it.
+fn expel(
+    view: View<'_>,
+    document: &Document,
+    (merged, shape): (&mut Merged, Shape),
+    deadline: Instant,
+) -> Result<(), Fault> {
+    let mut expelled = std::mem::take(&mut merged.expelled);
+    let (mut good, mut bad) = (0, merged.position);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        let mut trial = Merged::empty(expelled.clone());
+        trial.advance(view, document.key, middle, deadline)?;
+        if shape.write(&trial)?.is_ok() { good = middle } else { bad = middle }
+    }
+    expelled.insert(bad);
+    *merged = Merged::empty(expelled);
+    Ok(())
+}
+
+impl Shape {
+    /// The bytes; or why the library cannot give them.
+    fn write(self, merged: &Merged) -> Result<Result<Vec<u8>, String>, Fault> {
+        if self == Self::File {
+            return Ok(merged.to_file());
+        }
+        match guarded(|| to_json(&merged.document, "", None)) {
+            Ok(Ok(state)) => Ok(Ok(crate::rules::to_json(&state))),
+            Ok(Err(too_deep)) => {
+                Err(Fault::because(Code::TooLarge, format!("{too_deep}: ask for the file.")))
+            }
+            Err(why) => Ok(Err(why)),
+        }
+    }
+}
+
+fn mergeable(view: View<'_>, limits: &ServerLimits, id: &DocumentId) -> Result<Document, Fault> {
+    let document = readable(view, id)?;
+    if document.bytes > limits.merge_bytes {
+        let detail = format!(
+            "The log has {} bytes, and one of at most {} is merged here: read its changes.",
+            document.bytes, limits.merge_bytes
+        );
+        return Err(Fault::because(Code::TooLarge, detail));
+    }
+    Ok(document)
+}

@@ -1,0 +1,57 @@
+use rejoin::{
+    DocumentId,
+    wire::{DocumentEntry, DocumentsReply, JSON, Response},
+};
+
+use super::{Code, Fault, fault::to_json};
+use crate::{
+    LogError, ServerLimits,
+    log::{Attempt, Claim, Mark, View, bury},
+};
+
+/// The documents that changed since a token, which proves itself as a cursor does.
+pub(crate) fn list(
+    view: View<'_>,
+    limits: &ServerLimits,
+    since: Option<&str>,
+) -> Result<DocumentsReply, Fault> {
+    let claim = since.map_or(Claim::Beginning, Claim::read);
+    let since = claim
+        .prove(view.feed_end()?, |entry| view.feed_digest_at(entry))?
+        .ok_or_else(|| Fault::because(Code::CursorUnknown, "This token is not one of this server."))?;
+    let mut next = since;
+    let mut documents = Vec::new();
+    for (document, entry) in view.changed_since(since.position, limits.list_documents)? {
+        let digest = view
+            .feed_digest_at(entry)?
+            .ok_or_else(|| LogError::Damaged(format!("entry {entry} of the feed is missing")))?;
+        next = Mark { position: entry, digest };
+        let heads = view.heads(document.key)?;
+        documents.push(DocumentEntry {
+            id: document.uuid.to_string(),
+            cursor: document.end.to_text(),
+            heads: heads.iter().map(ToString::to_string).collect(),
+            deleted: document.deleted,
+        });
+    }
+    Ok(DocumentsReply { documents, next: next.to_text() })
+}
+
+/// A tombstone, also on a document that was never here: a server restored to before its first push must not take
+/// it again.
+pub(crate) fn delete(view: View<'_>, id: &DocumentId, now: i64) -> Result<Attempt<()>, LogError> {
+    Ok(match bury(view, id, now)? {
+        Some(()) => Attempt::Keep(()),
+        None => Attempt::Undo(()),
+    })
+}
+
+/// What a deletion is answered with, the first one and any other.
+pub(crate) fn deleted() -> Response {
+    Response { status: 204, ..Response::default() }
+}
+
+/// The list as a response.
+pub(crate) fn list_reply(reply: &DocumentsReply) -> Response {
+    Response { status: 200, media_type: JSON.to_owned(), body: to_json(reply), ..Response::default() }
+}

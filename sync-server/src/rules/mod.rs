@@ -1,0 +1,79 @@
+//! What the server answers, without HTTP: requests and responses are plain values.
+
+mod cursor;
+mod documents;
+mod fault;
+mod missing;
+mod pull;
+mod push;
+mod snapshot;
+
+use std::time::{Duration, Instant};
+
+use rejoin::{
+    DocumentId,
+    wire::{Request, Response},
+};
+
+use crate::{LogStore, ServerLimits};
+
+pub(crate) use documents::{delete, deleted, list, list_reply};
+pub(crate) use fault::{Code, Fault, to_json};
+pub(crate) use missing::missing;
+pub(crate) use pull::{pull, readable};
+pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};
+pub(crate) use snapshot::{any as any_snapshot, store as store_snapshot, stored as stored_snapshot};
+
+/// How long making a snapshot may take here.
+const LONGEST_MAKING: Duration = Duration::from_secs(60);
+
+/// Answers one request, with the log in the caller's hands: what the HTTP server does, in one thread and without
+/// a network. `now` is in milliseconds since 1970. A push is answered after its commit.
+pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Response {
+    answer(log, limits, request, now).unwrap_or_else(Fault::into_response)
+}
+
+fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
+    match request {
+        Request::Push { document, after, limit, body } => {
+            let changes = check_body(body, limits)?;
+            let push = Push { document: *document, after: after.clone(), changes };
+            let receipt = alone(log, &push, now)?;
+            log.read(|view| reply(view, limits, &receipt, Form::Changes { limit: *limit }))
+        }
+        Request::Pull { document, after, limit } => {
+            log.read(|view| pull(view, limits, document, (after.as_ref(), *limit)))
+        }
+        Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
+        Request::Delete { document } => {
+            let group = log.begin()?;
+            group.attempt(|view| delete(view, document, now))?;
+            group.commit()?;
+            Ok(deleted())
+        }
+        Request::Snapshot { document } => fresh_snapshot(log, document, now),
+        _ => Err(Fault::because(Code::NotFound, "This server has no such resource.")),
+    }
+}
+
+/// The snapshot, made and stored first where that is due.
+fn fresh_snapshot(log: &mut LogStore, document: &DocumentId, now: i64) -> Result<Response, Fault> {
+    if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
+        return Ok(stored);
+    }
+    let deadline = Instant::now() + LONGEST_MAKING;
+    let made = log.read(|view| snapshot::make(view, document, deadline))?;
+    let group = log.begin()?;
+    group.attempt(|view| store_snapshot(view, &made, now))?;
+    group.commit()?;
+    log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
+}
+
+/// One push in a group of its own.
+fn alone(log: &mut LogStore, push: &Push, now: i64) -> Result<Receipt, Fault> {
+    let group = log.begin()?;
+    let receipt = group.attempt(|view| take(view, push, now))??;
+    // Invariant 2: "Acknowledged means durable at the server."
+    group.commit()?;
+    Ok(receipt)
+}

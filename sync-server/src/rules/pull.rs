@@ -1,0 +1,53 @@
+use rejoin::{
+    Cursor, DocumentId,
+    wire::{CHANGES, Response},
+};
+
+use super::{Code, Fault, cursor::prove};
+use crate::{
+    ServerLimits,
+    log::{Document, Mark, Page, PageLimit, View},
+};
+
+/// A page of a log, in its order.
+pub(crate) fn pull(
+    view: View<'_>,
+    limits: &ServerLimits,
+    id: &DocumentId,
+    (after, limit): (Option<&Cursor>, Option<u32>),
+) -> Result<Response, Fault> {
+    let document = readable(view, id)?;
+    let after = prove(view, Some(&document), after)??;
+    let span = (after.position, document.end.position);
+    let page = view.page(document.key, span, &[], page_limit(limits, limit))?;
+    changes_reply(view, document.key, document.end, page)
+}
+
+/// The document, if there is one to read.
+pub(crate) fn readable(view: View<'_>, id: &DocumentId) -> Result<Document, Fault> {
+    let document = view.document(id)?.ok_or_else(Fault::no_document)?;
+    if document.deleted {
+        return Err(Fault::new(Code::Deleted));
+    }
+    Ok(document)
+}
+
+pub(super) fn page_limit(limits: &ServerLimits, asked: Option<u32>) -> PageLimit {
+    let asked = asked.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    PageLimit { changes: asked.min(limits.page_changes), bytes: limits.page_bytes }
+}
+
+/// Invariant 4: "A phantom is allowed, a hole never": the cursor is where the page and what the client has
+/// end, not where the log does.
+pub(super) fn changes_reply(view: View<'_>, document: i64, end: Mark, page: Page) -> Result<Response, Fault> {
+    let cursor = view.mark_at(document, end, page.covered)?;
+    Ok(Response {
+        status: 200,
+        media_type: CHANGES.to_owned(),
+        cursor: cursor.to_cursor(),
+        end: end.to_cursor(),
+        more: cursor.position < end.position,
+        body: page.bytes,
+        ..Response::default()
+    })
+}

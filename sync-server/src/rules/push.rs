@@ -1,0 +1,282 @@
+//! Push: the good part of a batch is stored, the bad part named.
+
+use rejoin::{
+    ChangeHash, Cursor, DocumentId,
+    fence::{self, CheckedChange, Placement, Refusal, RefusalCode, WalkBudget},
+    planted::{self, Bug},
+    wire::{CHANGES, JSON, PushReply, Rejected, Response},
+};
+
+use super::{
+    Code, Fault,
+    cursor::prove,
+    fault::to_json,
+    pull::{changes_reply, page_limit},
+};
+use crate::{
+    LogError, ServerLimits,
+    log::{Appender, Attempt, Document, Mark, View, was_of},
+};
+
+/// What a client sends.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) document: DocumentId,
+    pub(crate) after: Option<Cursor>,
+    pub(crate) changes: Vec<Result<CheckedChange, Refusal>>,
+}
+
+impl Push {
+    /// About how much memory it holds.
+    pub(crate) fn weight(&self) -> usize {
+        self.changes.iter().map(|change| 300 + change.as_ref().map_or(0, |c| c.bytes.len())).sum()
+    }
+}
+
+/// What a push came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// `None`: nothing was ever stored of it.
+    document: Option<Document>,
+    /// Up to where the client had everything.
+    after: Mark,
+    /// The end of the log after this push.
+    end: Mark,
+    /// The positions of what it carried, stored now or before; ascending.
+    carried: Vec<u64>,
+    pub(crate) accepted: u64,
+    duplicate: u64,
+    rejected: Vec<Refusal>,
+}
+
+/// How a push is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Figures only.
+    Json,
+    /// What the client lacks, at most `limit` changes; JSON where something was rejected.
+    Changes { limit: Option<u32> },
+}
+
+/// Frames the body whole, then measures and hashes each change: everything that depends on no order. Slow for
+/// a large body; holds no lock and no transaction.
+pub(crate) fn check_body(
+    body: &[u8],
+    limits: &ServerLimits,
+) -> Result<Vec<Result<CheckedChange, Refusal>>, Fault> {
+    let frames = fence::frame(body)?;
+    if frames.len() > limits.push_changes {
+        return Err(Fault::because(
+            Code::TooLarge,
+            format!("{} changes in a push; at most {} are taken.", frames.len(), limits.push_changes),
+        ));
+    }
+    Ok(frames.iter().map(|frame| fence::check(frame, &limits.change)).collect())
+}
+
+/// Appends what can be stored. Runs inside a transaction with the rest of its group, under a savepoint of its own.
+pub(crate) fn take(
+    view: View<'_>,
+    push: &Push,
+    now: i64,
+) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+    let document = view.document(&push.document)?;
+    if document.as_ref().is_some_and(|document| document.deleted) {
+        return Ok(Attempt::Undo(Err(Fault::new(Code::Deleted))));
+    }
+    let after = match prove(view, document.as_ref(), push.after.as_ref())? {
+        Ok(after) => after,
+        Err(fault) => return Ok(Attempt::Undo(Err(fault))),
+    };
+    let mut appender = match &document {
+        Some(document) => Appender::open(view, document.clone())?,
+        None => Appender::create(view, &push.document, now)?,
+    };
+    let mut receipt = Receipt {
+        document,
+        after,
+        end: after,
+        carried: Vec::with_capacity(push.changes.len()),
+        accepted: 0,
+        duplicate: 0,
+        rejected: Vec::new(),
+    };
+    let mut walk = WalkBudget::default();
+    for change in &push.changes {
+        take_one(&mut appender, change, &mut walk, &mut receipt)?;
+    }
+    // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
+    // change stop the good ones beside it.
+    if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
+        return Ok(Attempt::Undo(Err(Fault::new(Code::Malformed))));
+    }
+    seal(appender, receipt)
+}
+
+fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+    receipt.end = appender.end();
+    receipt.carried.sort_unstable();
+    receipt.carried.dedup();
+    if receipt.accepted == 0 {
+        // A document begins with its first change: one made for nothing goes again.
+        return Ok(Attempt::Undo(Ok(receipt)));
+    }
+    receipt.document = Some(appender.finish()?);
+    Ok(Attempt::Keep(Ok(receipt)))
+}
+
+fn take_one(
+    appender: &mut Appender<'_>,
+    change: &Result<CheckedChange, Refusal>,
+    walk: &mut WalkBudget,
+    receipt: &mut Receipt,
+) -> Result<(), LogError> {
+    let change = match change {
+        Ok(change) => change,
+        Err(refusal) => {
+            receipt.rejected.push(refusal.clone());
+            return Ok(());
+        }
+    };
+    appender.expect(change)?;
+    match fence::place(change, appender, walk)? {
+        Placement::Duplicate { position } => {
+            receipt.duplicate += 1;
+            receipt.carried.push(position);
+        }
+        Placement::Refused(refusal) => receipt.rejected.push(refusal),
+        Placement::New { deps } => match appender.twin(change, was_of(change).as_ref())? {
+            Some(standing) => receipt.rejected.push(twin_refusal(change, &standing)),
+            None => {
+                receipt.accepted += 1;
+                receipt.carried.push(appender.append(change, deps)?);
+            }
+        },
+    }
+    Ok(())
+}
+
+/// One change in two spellings would take effect twice: the log decides which stands.
+fn twin_refusal(change: &CheckedChange, standing: &ChangeHash) -> Refusal {
+    Refusal {
+        hash: Some(change.hash),
+        code: RefusalCode::ActorFork,
+        detail: format!("the same change stands in the log as {standing}, rewritten after a fork or before"),
+        missing: Vec::new(),
+    }
+}
+
+impl Receipt {
+    /// The furthest place to which everything is either before `after` or among what was carried.
+    fn carried_to(&self) -> u64 {
+        extend(self.after.position, &self.carried)
+    }
+}
+
+/// Moves `position` forward over what stands in `carried` (ascending) without a gap.
+fn extend(position: u64, carried: &[u64]) -> u64 {
+    let from = carried.partition_point(|p| *p <= position);
+    let mut reached = position;
+    for next in carried.iter().skip(from) {
+        if *next != reached + 1 {
+            break;
+        }
+        reached = *next;
+    }
+    reached
+}
+
+/// Says what a push came to. After the commit, and with the log as it is then: `end` is its end, and another
+/// push may have landed meanwhile.
+pub(crate) fn reply(
+    view: View<'_>,
+    limits: &ServerLimits,
+    receipt: &Receipt,
+    form: Form,
+) -> Result<Response, Fault> {
+    let limit = match form {
+        Form::Changes { limit } if receipt.rejected.is_empty() => limit,
+        _ => return json_reply(view, receipt),
+    };
+    let mut response = match &receipt.document {
+        Some(document) => {
+            let end = view.end_of(document.key)?;
+            let span = (receipt.after.position, end.position);
+            let mut page = view.page(document.key, span, &receipt.carried, page_limit(limits, limit))?;
+            page.covered = extend(page.covered, &receipt.carried);
+            changes_reply(view, document.key, end, page)?
+        }
+        None => Response { status: 200, media_type: CHANGES.to_owned(), ..Response::default() },
+    };
+    response.accepted = Some(receipt.accepted);
+    response.duplicate = Some(receipt.duplicate);
+    Ok(response)
+}
+
+/// The same without a look at the log, where the client provably has all of it.
+pub(crate) fn reply_at_end(receipt: &Receipt, form: Form) -> Option<Response> {
+    let whole = matches!(form, Form::Changes { .. })
+        && receipt.rejected.is_empty()
+        && receipt.carried_to() == receipt.end.position;
+    whole.then(|| Response {
+        status: 200,
+        media_type: CHANGES.to_owned(),
+        cursor: receipt.end.to_cursor(),
+        end: receipt.end.to_cursor(),
+        accepted: Some(receipt.accepted),
+        duplicate: Some(receipt.duplicate),
+        ..Response::default()
+    })
+}
+
+fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
+    let (cursor, end, heads) = match &receipt.document {
+        Some(document) => {
+            let end = view.end_of(document.key)?;
+            let cursor = view.mark_at(document.key, end, receipt.carried_to())?;
+            (cursor, end, view.heads(document.key)?)
+        }
+        None => Default::default(),
+    };
+    let body = PushReply {
+        cursor: cursor.to_text(),
+        end: end.to_text(),
+        accepted: receipt.accepted,
+        duplicate: receipt.duplicate,
+        heads: heads.iter().map(ToString::to_string).collect(),
+        rejected: receipt.rejected.iter().map(rejected).collect(),
+    };
+    Ok(Response {
+        status: 200,
+        media_type: JSON.to_owned(),
+        cursor: cursor.to_cursor(),
+        end: end.to_cursor(),
+        accepted: Some(receipt.accepted),
+        duplicate: Some(receipt.duplicate),
+        body: to_json(&body),
+        ..Response::default()
+    })
+}
+
+fn rejected(refusal: &Refusal) -> Rejected {
+    Rejected {
+        hash: refusal.hash.map(|hash| hash.to_string()).unwrap_or_default(),
+        code: refusal.code,
+        detail: refusal.detail.clone(),
+        missing: refusal.missing.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extend;
+
+    #[test]
+    fn a_cursor_moves_only_over_what_was_carried_without_a_gap() {
+        assert_eq!(extend(0, &[]), 0);
+        assert_eq!(extend(0, &[1, 2, 4]), 2);
+        assert_eq!(extend(2, &[1, 2, 4]), 2);
+        assert_eq!(extend(3, &[1, 2, 4, 5]), 5);
+        assert_eq!(extend(9, &[1, 2]), 9);
+    }
+}

@@ -1,0 +1,92 @@
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    LogError, LogStore, ServerConfig,
+    committer::Committer,
+    merge::Merger,
+    readers::Readers,
+    rules::{Code, Fault},
+    snapshots::{self, Notes},
+};
+
+/// What all requests of a server share. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ServerConfig,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) readers: Readers,
+    pub(crate) merger: Merger,
+    pub(crate) notes: Notes,
+    /// A permit a KiB of request bodies.
+    pub(crate) body_memory: Arc<Semaphore>,
+}
+
+/// What a server has committed since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Transactions.
+    pub commits: u64,
+    /// Pushes that were answered with success.
+    pub pushes: u64,
+    /// Changes stored.
+    pub changes: u64,
+}
+
+impl AppState {
+    /// Opens the database and starts the thread that writes to it.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open(config: ServerConfig) -> Result<Self, LogError> {
+        let log = LogStore::open(&config.database)?;
+        let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
+        let readers = Readers::new(config.database.clone(), config.readers);
+        let merger = Merger::new(readers.clone(), config.limits, config.merges, config.cache_bytes);
+        let notes = snapshots::start(merger.clone(), Arc::clone(&committer), config.snapshot_quiet)?;
+        let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
+        Ok(Self { shared: Arc::new(Shared { config, committer, readers, merger, notes, body_memory }) })
+    }
+
+    /// What was committed since the start.
+    pub fn figures(&self) -> Figures {
+        let counters = &self.shared.committer.counters;
+        Figures {
+            commits: counters.commits.load(Ordering::Relaxed),
+            pushes: counters.pushes.load(Ordering::Relaxed),
+            changes: counters.changes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Commits what waits and takes no more. For who uses [`crate::router`] alone: [`crate::serve`] does it.
+    pub async fn close(&self) {
+        let shared = Arc::clone(&self.shared);
+        if tokio::task::spawn_blocking(move || shared.committer.close()).await.is_err() {
+            tracing::error!("the log could not be closed");
+        }
+    }
+
+    /// The answer of `work`, or that it took too long.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let answer = tokio::time::timeout(self.shared.config.request_timeout, work).await;
+        answer.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+}
+
+/// Milliseconds since 1970; negative before.
+pub(crate) fn now() -> i64 {
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    }
+}
