@@ -15,9 +15,9 @@ use super::{
 /// each value that it replaces, so more than one only where writes met.
 const PREDECESSORS_AN_OPERATION: u64 = 4;
 
-/// Keys and names of marks stand once for a run of operations, and the library copies them for each. This
-/// many times the largest change is what they may come to: 64 MiB, 670 bytes for each of 100,000 operations.
-const EXPANSION: u64 = 64;
+/// Keys and names of marks stand once for a run of operations, and the library copies them for each. In
+/// bytes, what they may come to: 670 for each of 100,000 operations.
+const WRITTEN_OUT: u64 = 64 * 1024 * 1024;
 
 /// The library counts operations in 32 bits, and panics at the end of them, in local edits too. So the last
 /// million is never given out: who comes near is refused here, and no dispatch can reach the end.
@@ -223,7 +223,7 @@ fn check_column(spec: Spec, bytes: &[u8], operations: u64, limits: &Limits) -> R
             "the predecessors that its operations name",
         ),
         Spec::KEY | Spec::MARK => (
-            (limits.change_bytes as u64).saturating_mul(EXPANSION),
+            WRITTEN_OUT,
             RefusalCode::TooLarge,
             "the bytes of keys, or of names of marks, written out for each operation,",
         ),

@@ -79,7 +79,8 @@ pub fn frame(body: &[u8]) -> Result<Vec<Frame<'_>>, Refusal> {
     Ok(frames)
 }
 
-fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
+/// The next chunk of what is left.
+pub(super) fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
     let start = rest.rest();
     if rest.take(4, "the chunk's magic")? != MAGIC {
         return Err(Refusal::malformed("the magic bytes 85 6f 4a 83 are not there"));
