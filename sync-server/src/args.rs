@@ -69,7 +69,13 @@ struct Tuning {
     )]
     change_operations: u64,
     /// Most dependencies of a change
-    #[arg(long, global = true, env = "REJOIN_CHANGE_DEPENDENCIES", value_name = "N", default_value_t = 256)]
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_CHANGE_DEPENDENCIES",
+        value_name = "N",
+        default_value_t = 4_096
+    )]
     change_dependencies: usize,
     /// Most changes in a push
     #[arg(long, global = true, env = "REJOIN_PUSH_CHANGES", value_name = "N", default_value_t = 100_000)]
