@@ -40,10 +40,17 @@ pub(crate) struct Args {
     tuning: Tuning,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Serves until SIGTERM or SIGINT
     Serve,
+    /// Writes a consistent copy of the database to a new file, also while a server uses it
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Checks the database, changes nothing, and says what to do
+    Doctor,
 }
 
 /// What is taken, and how much of the machine.
