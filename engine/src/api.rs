@@ -233,7 +233,10 @@ impl Store {
     /// do, within a tenth of a second. A subscriber that falls 1,024 events behind loses the oldest and is
     /// told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        let events = self.events.subscribe();
+        // Wakes the thread, which from now on looks around. A closed store has nothing to be heard of.
+        let _ = self.submit(Job::Call(Box::new(|core| drop(core.hear_others()))));
+        events
     }
 
     /// Woken when something becomes waiting in the queue.

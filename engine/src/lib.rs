@@ -6,6 +6,7 @@ pub mod fence;
 pub mod planted;
 pub mod reducer;
 pub mod rewrite;
+pub mod session;
 pub mod state;
 pub mod store;
 pub mod untrusted;

@@ -29,6 +29,7 @@ enum Failure {
 fn main() -> ExitCode {
     let args = Args::parse();
     args::log_to_stderr();
+    rejoin::untrusted::install_panic_hook();
     let (code, text) = match run(args) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),
@@ -102,8 +103,12 @@ fn unknown_address(listen: &str, error: &io::Error) -> String {
     format!("{listen:?} is no address with a port: {error}. Give one like 127.0.0.1:4810.")
 }
 
+/// A file over the size that the system allows: with a handler, the write fails instead of ending the process.
+const SIGXFSZ: i32 = 25;
+
 /// Resolves at the first SIGTERM or SIGINT.
 fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     Ok(async move {

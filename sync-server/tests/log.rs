@@ -136,7 +136,7 @@ fn the_good_part_of_a_batch_is_stored_and_the_bad_part_named() {
     let good = [ada.set("a", 1), ada.set("b", 2)].concat();
     let mut broken = Writer::new(3).set("c", 3);
     broken[4] ^= 0xff;
-    let whole = Writer(ada.0.fork()).0.save();
+    let whole = ada.fork(8).0.save();
     let mut orphan = Writer::new(4);
     orphan.set("x", 1);
     let (missing, of_missing) = (orphan.set("x", 2), orphan.set("x", 3));

@@ -39,8 +39,14 @@ impl Device {
     }
 
     fn act(&mut self, action: serde_json::Value) {
+        assert!(self.try_act(action));
+    }
+
+    /// Whether it could be done.
+    fn try_act(&mut self, action: serde_json::Value) -> bool {
         let action: Action = serde_json::from_value(action).unwrap();
-        for spec in reducer::plan_action(&self.doc, &self.held, &action).unwrap() {
+        let Ok(specs) = reducer::plan_action(&self.doc, &self.held, &action) else { return false };
+        for spec in specs {
             let change = make(&spec);
             self.doc.apply_changes([Change::try_from(&change.bytes[..]).unwrap()]).unwrap();
             self.held.note(&change.actor);
@@ -48,6 +54,7 @@ impl Device {
         let mut tx = self.doc.transaction();
         reducer::reduce(&mut tx, &action).unwrap();
         tx.commit();
+        true
     }
 
     fn pull(&mut self, other: &Self) {
@@ -278,4 +285,85 @@ fn the_bytes_are_fixed() {
     let lines: Vec<String> = all.iter().map(|spec| hex(&make(spec).bytes)).collect();
     let golden: Vec<&str> = include_str!("golden.txt").lines().collect();
     assert_eq!(lines, golden);
+}
+
+/// A random action. What is under `c`, `l`, `t` and `m` only grows, so that it can be counted exactly; under `z`
+/// anything happens. `n` is unique.
+fn random_action(n: usize, kind: u8, place: u8) -> serde_json::Value {
+    let small = place % 3;
+    let token = format!("<{n}>");
+    let empty = [json!({}), json!([]), json!(1)][n % 3].clone();
+    match kind % 12 {
+        0 | 1 => json!({"type":"increment","path":format!("/c/{small}/n"),"by":i64::from(place) - 100}),
+        2 => json!({"type":"insert","path":format!("/l/{small}/-"),"value":token}),
+        3 => json!({"type":"splice","path":format!("/t/{small}"),"pos":0,"insert":token}),
+        4 => json!({"type":"set","path":format!("/m/{small}/u{n}"),"value":token}),
+        5 => {
+            json!({"type":"set","path":format!("/z/{small}"),"value":empty})
+        }
+        6 => json!({"type":"delete","path":format!("/z/{small}")}),
+        7 => json!({"type":"set","path":format!("/z/{small}/x/y"),"value":n}),
+        8 => json!({"type":"increment","path":format!("/z/{small}/x/c")}),
+        9 => json!({"type":"delete","path":format!("/z/{small}/x")}),
+        10 => json!({"type":"insert","path":format!("/z/{small}/-"),"value":{"a":[n]}}),
+        _ => json!({"type":"splice","path":format!("/z/{small}/t"),"pos":0,"insert":"x"}),
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 200, failure_persistence: None, ..Default::default()
+    })]
+
+    /// Three devices act and exchange at random, then exchange until all have everything: then all are equal,
+    /// and what only grows is all there, once.
+    #[test]
+    fn devices_converge_and_lose_nothing(
+        script in proptest::collection::vec(proptest::prelude::any::<(u8, u8, u8)>(), 1..60)
+    ) {
+        let mut devices = [Device::new("one"), Device::new("two"), Device::new("three")];
+        let mut done = Vec::new();
+        for (n, (who, kind, place)) in script.into_iter().enumerate() {
+            let who = usize::from(who) % 3;
+            if kind % 16 >= 12 {
+                let [a, b] = devices.get_disjoint_mut([who, (who + 1) % 3]).unwrap();
+                a.pull(b);
+                continue;
+            }
+            let action = random_action(n, kind % 16, place);
+            // Under `z` an action may be refused; what only grows never is.
+            if devices[who].try_act(action.clone()) {
+                done.push(action);
+            } else {
+                proptest::prop_assert!(action["path"].as_str().unwrap().starts_with("/z/"));
+            }
+        }
+        for (a, b) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)] {
+            let [a, b] = devices.get_disjoint_mut([a, b]).unwrap();
+            a.pull(b);
+            b.pull(a);
+        }
+        let state = devices[0].state();
+        for device in &devices {
+            proptest::prop_assert_eq!(device.state(), state.clone());
+            proptest::prop_assert_eq!(device.doc.get_heads(), devices[0].doc.get_heads());
+            proptest::prop_assert_eq!(&ContainerSet::of(&device.doc), &device.held);
+        }
+        let text = json!([state["l"], state["t"], state["m"]]).to_string();
+        let mut sums = std::collections::HashMap::<String, i64>::new();
+        for action in &done {
+            let path = action["path"].as_str().unwrap().to_owned();
+            let token = action["value"].as_str().or(action["insert"].as_str());
+            match (action["by"].as_i64(), token) {
+                (Some(by), _) => *sums.entry(path).or_default() += by,
+                (None, Some(token)) if !path.starts_with("/z/") => {
+                    proptest::prop_assert_eq!(text.matches(token).count(), 1, "{} in {}", token, text);
+                }
+                _ => {}
+            }
+        }
+        for (path, sum) in sums {
+            proptest::prop_assert_eq!(state.pointer(&path), Some(&json!(sum)), "{}", path);
+        }
+    }
 }

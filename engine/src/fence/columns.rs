@@ -1,5 +1,9 @@
 //! Columns, counted and not decoded: what a few bytes of run lengths would become is known before it is made.
 
+use std::io::{BufRead, BufReader};
+
+use flate2::bufread::DeflateDecoder;
+
 use super::{Refusal, read::Reader};
 
 /// What a column's bytes come from: a slice, or an inflater that keeps nothing.
@@ -21,6 +25,73 @@ impl Source for Reader<'_> {
     }
 }
 
+/// The bytes of a column in a document, inflated a few kilobytes at a time where they are deflated.
+pub(super) enum Bytes<'a> {
+    Plain(Reader<'a>),
+    Deflated(BufReader<DeflateDecoder<&'a [u8]>>),
+}
+
+impl<'a> Bytes<'a> {
+    pub(super) fn of(spec: Spec, data: &'a [u8]) -> Self {
+        if spec.deflated() {
+            Self::Deflated(BufReader::new(DeflateDecoder::new(data)))
+        } else {
+            Self::Plain(Reader::new(data))
+        }
+    }
+
+    /// How many they are. `None` as soon as they are more than `most`.
+    pub(super) fn count(self, most: u64) -> Result<Option<u64>, Refusal> {
+        let mut inflating = match self {
+            Self::Plain(reader) => return Ok(Some(reader.len() as u64).filter(|count| *count <= most)),
+            Self::Deflated(inflating) => inflating,
+        };
+        let mut total = 0_u64;
+        while total <= most {
+            let count = fill(&mut inflating)?.len();
+            if count == 0 {
+                return Ok(Some(total));
+            }
+            inflating.consume(count);
+            total = total.saturating_add(count as u64);
+        }
+        Ok(None)
+    }
+}
+
+fn fill(inflating: &mut impl BufRead) -> Result<&[u8], Refusal> {
+    inflating.fill_buf().map_err(|error| Refusal::malformed(format!("a column cannot be inflated: {error}")))
+}
+
+impl Source for Bytes<'_> {
+    fn next(&mut self) -> Result<Option<u8>, Refusal> {
+        let inflating = match self {
+            Self::Plain(reader) => return reader.next(),
+            Self::Deflated(inflating) => inflating,
+        };
+        let byte = fill(inflating)?.first().copied();
+        inflating.consume(usize::from(byte.is_some()));
+        Ok(byte)
+    }
+
+    fn skip(&mut self, mut count: u64) -> Result<(), Refusal> {
+        let inflating = match self {
+            Self::Plain(reader) => return reader.skip(count),
+            Self::Deflated(inflating) => inflating,
+        };
+        while count > 0 {
+            let there = fill(inflating)?.len();
+            if there == 0 {
+                return Err(cut());
+            }
+            let taken = usize::try_from(count).unwrap_or(there).min(there);
+            inflating.consume(taken);
+            count = count.saturating_sub(taken as u64);
+        }
+        Ok(())
+    }
+}
+
 /// A column's entry in the metadata before the column data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spec(u32);
@@ -37,6 +108,10 @@ impl Spec {
     pub(super) const MARK: Self = Self(0xa5);
     /// Operations in a change: how many predecessors each has.
     pub(super) const PREDECESSORS: Self = Self(0x70);
+    /// Operations in a document: who made each, and the counter that each has.
+    pub(super) const ID: [Self; 2] = [Self(0x21), Self(0x23)];
+    /// Operations in a document: who made the object that each is in, and the counter of that. Null is the root.
+    pub(super) const OBJECT: [Self; 2] = [Self(0x01), Self(0x02)];
     /// Operations in a document: how many operations follow each.
     pub(super) const SUCCESSORS: Self = Self(0x80);
     /// Changes in a document: who made each, a number. One row a change.
@@ -65,6 +140,7 @@ impl Spec {
     pub(super) const fn shape(self) -> Shape {
         match self.0 & Self::TYPE {
             0 => Shape::Group,
+            3 => Shape::Deltas,
             4 => Shape::Booleans,
             5 => Shape::Texts,
             7 => Shape::Raw,
@@ -80,6 +156,8 @@ pub(super) enum Shape {
     Group,
     /// Runs of numbers.
     Numbers,
+    /// Runs of signed numbers, each to be added to those before it.
+    Deltas,
     /// Lengths of runs, false and true by turns.
     Booleans,
     /// Runs of texts.
@@ -124,7 +202,7 @@ pub(super) fn data<'a>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) rows: u64,
-    /// The number, or the length of the text in bytes.
+    /// The number, or the length of the text in bytes; of a delta, the bits.
     pub(super) value: Option<u64>,
 }
 
@@ -172,7 +250,7 @@ impl<S: Source> Runs<S> {
                 self.source.skip(length)?;
                 Ok(length)
             }
-            // Deltas are signed: only the bits matter here, and a signed number is as long as an unsigned one.
+            Shape::Deltas => Ok(self.signed()?.ok_or_else(cut)?.cast_unsigned()),
             _ => self.number()?.ok_or_else(cut),
         }
     }
@@ -200,6 +278,44 @@ impl<S: Source> Runs<S> {
             byte = self.source.next()?.ok_or_else(cut)?;
         }
         Err(Refusal::malformed("a number in a column is above 64 bits"))
+    }
+}
+
+/// A column read a row at a time, with rows passed over by the run.
+pub(super) struct Rows<S> {
+    runs: Runs<S>,
+    run: Run,
+    /// Of deltas: what those before add up to.
+    total: u64,
+}
+
+impl<S: Source> Rows<S> {
+    pub(super) fn new(shape: Shape, source: S) -> Self {
+        Self { runs: Runs::new(shape, source), run: Run { rows: 0, value: None }, total: 0 }
+    }
+
+    /// The value of the next row. Where the column has ended there are only nulls.
+    pub(super) fn next(&mut self) -> Result<Option<u64>, Refusal> {
+        self.pass(1)?;
+        Ok(self.run.value.map(|value| if self.runs.shape == Shape::Deltas { self.total } else { value }))
+    }
+
+    /// Passes over so many rows.
+    pub(super) fn pass(&mut self, mut count: u64) -> Result<(), Refusal> {
+        while count > 0 {
+            if self.run.rows == 0 {
+                match self.runs.next()? {
+                    Some(run) => self.run = run,
+                    None => self.run = Run { rows: u64::MAX, value: None },
+                }
+            }
+            let taken = self.run.rows.min(count);
+            self.run.rows -= taken;
+            count -= taken;
+            let added = self.run.value.unwrap_or(0).wrapping_mul(taken);
+            self.total = self.total.wrapping_add(added);
+        }
+        Ok(())
     }
 }
 
@@ -238,6 +354,16 @@ mod tests {
         let texts = [0x02, 0x03, b'a', b'b', b'c', 0x7f, 0x01, b'd'];
         assert_eq!(runs(Shape::Texts, &texts), [(2, Some(3)), (1, Some(1))]);
         assert_eq!(runs(Shape::Booleans, &[0x02, 0x81, 0x01]), [(2, Some(0)), (129, Some(0))]);
+    }
+
+    #[test]
+    fn rows_of_deltas_add_up_also_when_they_are_passed_over() {
+        let bytes = [0x05, 0x02, 0x00, 0x01, 0x7e, 0x7f, 0x01];
+        let mut rows = Rows::new(Shape::Deltas, Reader::new(&bytes));
+        assert_eq!(rows.next().unwrap(), Some(2));
+        rows.pass(3).unwrap();
+        let rest: Vec<_> = (0..5).map(|_| rows.next().unwrap()).collect();
+        assert_eq!(rest, [Some(10), None, Some(9), Some(10), None]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! A compact Automerge file, measured before the library sees it.
 
-use std::io::BufRead;
-
-use flate2::bufread::DeflateDecoder;
-
 use super::{
     ChunkKind, Frame, Limits, Refusal, RefusalCode, check, chunk,
-    columns::{self, Entry, Runs, Shape, Source, Spec},
+    columns::{self, Bytes, Entry, Runs, Shape, Spec},
+    nesting,
     read::Reader,
 };
+
+/// How deep objects may lie in each other; one in the root is at 1. The library reads a document by
+/// recursion, and at some 280 runs out of the 2 MiB of stack that a thread has by default, which ends the
+/// process. Most JSON parsers stop at 128 too.
+pub const DEPTH: usize = 128;
 
 /// Rows that a column within a group may have for each row of the limit: the changes that a change depends
 /// on, the operations that follow an operation. More than one only where writes met.
@@ -52,7 +54,8 @@ impl Default for DocumentLimits {
 
 /// Measures a compact Automerge file: chunks of documents and of changes, as `save` writes them. Checksums,
 /// columns inflated without keeping them, rows summed from run lengths: afterwards the library can load it
-/// in time and memory that the limits bound, if it loads at all.
+/// in time and memory that the limits bound, if it loads at all, and read what is in its documents without
+/// running out of stack (see [`DEPTH`]; what chunks of changes add to that is not known before it is loaded).
 ///
 /// # Errors
 /// [`RefusalCode::TooLarge`] or [`RefusalCode::TooManyOperations`], with the limit; [`RefusalCode::Checksum`];
@@ -133,8 +136,7 @@ impl Left {
     ) -> Result<(), Refusal> {
         let mut changes = 0;
         for (spec, data) in columns::data(entries, reader)? {
-            let known = CHANGE_COLUMNS.contains(&spec.plain().bits());
-            let total = self.measure(spec, data, known, limits)?;
+            let total = self.measure((spec, data), &CHANGE_COLUMNS, limits)?;
             let in_group = spec.id() == Spec::DEPENDENCIES.id();
             check_rows(total.rows, self.changes, in_group, "changes", limits.changes)?;
             if spec.plain() == Spec::DEPENDENCIES {
@@ -154,9 +156,9 @@ impl Left {
         limits: &DocumentLimits,
     ) -> Result<(), Refusal> {
         let mut operations = 0;
-        for (spec, data) in columns::data(entries, reader)? {
-            let known = OPERATION_COLUMNS.contains(&spec.plain().bits());
-            let total = self.measure(spec, data, known, limits)?;
+        let columns = columns::data(entries, reader)?;
+        for (spec, data) in columns.iter().copied() {
+            let total = self.measure((spec, data), &OPERATION_COLUMNS, limits)?;
             let in_group = spec.id() == Spec::SUCCESSORS.id();
             check_rows(total.rows, self.operations, in_group, "operations", limits.operations)?;
             if spec.plain() == Spec::SUCCESSORS {
@@ -167,7 +169,7 @@ impl Left {
             }
         }
         self.operations = self.operations.saturating_sub(operations);
-        Ok(())
+        nesting::check(&columns)
     }
 
     fn take_inflated(&mut self, bytes: u64, limits: &DocumentLimits) -> Result<(), Refusal> {
@@ -190,20 +192,17 @@ impl Left {
     /// over, and of raw bytes, only how many there are matters.
     fn measure(
         &mut self,
-        spec: Spec,
-        data: &[u8],
-        known: bool,
+        (spec, data): (Spec, &[u8]),
+        known: &[u32],
         limits: &DocumentLimits,
     ) -> Result<Total, Refusal> {
-        if !spec.deflated() {
-            self.take_inflated(data.len() as u64, limits)?;
-            return if known { total(spec.shape(), Reader::new(data), limits) } else { Ok(Total::default()) };
+        let count = Bytes::of(spec, data).count(self.inflated)?;
+        self.take_inflated(count.unwrap_or(u64::MAX), limits)?;
+        if known.contains(&spec.plain().bits()) {
+            total(Runs::new(spec.shape(), Bytes::of(spec, data)), spec.shape(), limits)
+        } else {
+            Ok(Total::default())
         }
-        let decoder = std::io::BufReader::new(DeflateDecoder::new(data));
-        let mut inflating = Inflating { decoder, left: self, limits };
-        let total = if known { total(spec.shape(), &mut inflating, limits)? } else { Total::default() };
-        inflating.drain()?;
-        Ok(total)
     }
 }
 
@@ -225,8 +224,7 @@ struct Total {
     sum: u64,
 }
 
-fn total<S: Source>(shape: Shape, source: S, limits: &DocumentLimits) -> Result<Total, Refusal> {
-    let mut runs = Runs::new(shape, source);
+fn total(mut runs: Runs<Bytes<'_>>, shape: Shape, limits: &DocumentLimits) -> Result<Total, Refusal> {
     let mut total = Total::default();
     while let Some(run) = runs.next()? {
         total.rows = total.rows.saturating_add(run.rows);
@@ -240,56 +238,4 @@ fn total<S: Source>(shape: Shape, source: S, limits: &DocumentLimits) -> Result<
         ));
     }
     Ok(total)
-}
-
-/// A deflated column, of which a few kilobytes are there at a time.
-struct Inflating<'a, R> {
-    decoder: R,
-    left: &'a mut Left,
-    limits: &'a DocumentLimits,
-}
-
-impl<R: BufRead> Inflating<'_, R> {
-    fn buffer(&mut self) -> Result<&[u8], Refusal> {
-        self.decoder
-            .fill_buf()
-            .map_err(|error| Refusal::malformed(format!("a column cannot be inflated: {error}")))
-    }
-
-    fn consume(&mut self, count: usize) -> Result<(), Refusal> {
-        self.decoder.consume(count);
-        self.left.take_inflated(count as u64, self.limits)
-    }
-
-    /// Inflates what is left, to count it.
-    fn drain(&mut self) -> Result<(), Refusal> {
-        loop {
-            let count = self.buffer()?.len();
-            if count == 0 {
-                return Ok(());
-            }
-            self.consume(count)?;
-        }
-    }
-}
-
-impl<R: BufRead> Source for &mut Inflating<'_, R> {
-    fn next(&mut self) -> Result<Option<u8>, Refusal> {
-        let Some(byte) = self.buffer()?.first().copied() else { return Ok(None) };
-        self.consume(1)?;
-        Ok(Some(byte))
-    }
-
-    fn skip(&mut self, mut count: u64) -> Result<(), Refusal> {
-        while count > 0 {
-            let there = self.buffer()?.len();
-            if there == 0 {
-                return Err(Refusal::malformed("a column ends in the middle of a text"));
-            }
-            let taken = usize::try_from(count).unwrap_or(there).min(there);
-            self.consume(taken)?;
-            count = count.saturating_sub(taken as u64);
-        }
-        Ok(())
-    }
 }

@@ -8,13 +8,14 @@ mod check;
 mod chunk;
 mod columns;
 mod document;
+mod nesting;
 mod place;
 mod read;
 mod refusal;
 
 pub use check::{check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame};
-pub use document::{DocumentLimits, check_document};
+pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};
 pub use refusal::{Refusal, RefusalCode};
 

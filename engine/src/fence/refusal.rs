@@ -22,6 +22,9 @@ pub enum RefusalCode {
     MissingDependency,
     /// The same actor and sequence number as another change.
     ActorFork,
+    /// A word that this release does not know: the change is refused all the same.
+    #[serde(other)]
+    Unknown,
 }
 
 impl RefusalCode {
@@ -35,6 +38,7 @@ impl RefusalCode {
             Self::TooManyOperations => "too-many-operations",
             Self::MissingDependency => "missing-dependency",
             Self::ActorFork => "actor-fork",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -146,7 +146,7 @@ pub enum ActionError {
         /// The path.
         path: String,
         /// Why.
-        source: AutomergeError,
+        source: Box<AutomergeError>,
     },
 }
 
@@ -154,6 +154,6 @@ impl ActionError {
     /// Turns the library's error into one that names the path.
     pub(crate) fn library(path: &str) -> impl FnOnce(AutomergeError) -> Self {
         let path = path.to_owned();
-        move |source| Self::Library { path, source }
+        move |source| Self::Library { path, source: Box::new(source) }
     }
 }

@@ -3,16 +3,15 @@
 //! An action is first planned: what can go wrong is found before anything is changed, and the containers that
 //! it needs are named. When these are in the document, it is reduced on a transaction.
 
-use automerge::{
-    Automerge, ObjId, ObjType, Prop, ReadDoc, ScalarValue,
-    transaction::{Transactable, Transaction},
-};
+use automerge::{Automerge, ObjId, Prop, ReadDoc, ScalarValue, transaction::Transaction};
 use serde_json::{Map, Value};
 
 use super::{
-    ActionError, Kind, kind_of,
+    ActionError, Kind,
+    apply::apply,
+    kind_of,
     place::{self, Place, find, parse_pointer, past_end, prefix},
-    value::{self, Slot},
+    value,
 };
 use crate::{
     Action,
@@ -20,7 +19,7 @@ use crate::{
 };
 
 /// What an action will do, where. Everything that can go wrong was found before there is one.
-enum Step<'a> {
+pub(super) enum Step<'a> {
     /// Nothing: what is to be made is there.
     Nothing,
     /// Makes the document's keys exactly these.
@@ -48,46 +47,91 @@ struct Plan<'a> {
     step: Step<'a>,
 }
 
+/// An action that was checked against a document, and what it needs there.
+pub struct Prepared<'a> {
+    containers: Vec<ContainerSpec>,
+    action: &'a Action,
+    plan: Plan<'a>,
+}
+
 /// Checks an action against the document, and says which container changes it needs. The caller puts those
-/// into the document (parents first, as they come) and then calls [`reduce`].
+/// into the document (parents first, as they come) and then calls [`Prepared::reduce`] on a transaction.
 ///
 /// # Errors
-/// Whatever [`reduce`] would find: an action that fails changes nothing, and no container is made for it.
+/// Whatever reducing would find: an action that fails changes nothing, and no container is made for it.
+pub fn prepare<'a>(
+    doc: &Automerge,
+    held: &impl Held,
+    action: &'a Action,
+) -> Result<Prepared<'a>, ActionError> {
+    let plan = plan(doc, action)?;
+    let containers = match plan.step {
+        Step::Make(..) => containers(doc, held, action, &plan.parts),
+        _ => Vec::new(),
+    };
+    Ok(Prepared { containers, action, plan })
+}
+
+impl Prepared<'_> {
+    /// The container changes that must be in the document first.
+    pub fn containers(&self) -> &[ContainerSpec] {
+        &self.containers
+    }
+
+    /// Does the action. The document must be the one it was prepared on, with nothing new but the containers.
+    ///
+    /// It may leave the transaction without operations (setting what is already so, inserting nothing, a
+    /// container that its own change has made): the caller then makes an empty change, for every dispatched
+    /// action makes exactly one.
+    ///
+    /// # Errors
+    /// Only what the library refuses all the same; the transaction must then be rolled back.
+    pub fn reduce(self, tx: &mut Transaction<'_>) -> Result<(), ActionError> {
+        if !self.containers.is_empty() {
+            return reduce(tx, self.action);
+        }
+        let Plan { parts, step } = self.plan;
+        apply(tx, self.action, &parts, step).map_err(ActionError::library(self.action.path()))
+    }
+}
+
+/// [`prepare`], where only the containers are wanted.
+///
+/// # Errors
+/// As [`prepare`].
 pub fn plan_action(
     doc: &Automerge,
     held: &impl Held,
     action: &Action,
 ) -> Result<Vec<ContainerSpec>, ActionError> {
-    let plan = plan(doc, action)?;
-    let Step::Make(..) = plan.step else { return Ok(Vec::new()) };
-    let parts = plan.parts;
-    Ok(match action {
-        Action::Set { value: Value::Object(entries), .. } if entries.is_empty() => {
-            container::plan(doc, held, &parts, ContainerKind::Map)
-        }
-        Action::Set { value: Value::Array(items), .. } if items.is_empty() => {
-            container::plan(doc, held, &parts, ContainerKind::List)
-        }
-        Action::Set { .. } => match parts.split_last() {
-            Some((_, parents)) => container::plan(doc, held, parents, ContainerKind::Map),
-            None => Vec::new(),
-        },
-        Action::Increment { .. } => container::plan(doc, held, &parts, ContainerKind::Counter),
-        Action::Insert { .. } => container::plan(doc, held, &parts, ContainerKind::List),
-        Action::Splice { .. } => container::plan(doc, held, &parts, ContainerKind::Text),
-        Action::Delete { .. } => Vec::new(),
-    })
+    prepare(doc, held, action).map(|prepared| prepared.containers)
 }
 
-/// Does the action on a transaction. It may leave the transaction without operations (setting what is already
-/// so, inserting nothing, a container that its own change has made): the caller then makes an empty change,
-/// for every dispatched action makes exactly one.
+/// Does the action on a transaction, as [`Prepared::reduce`] does, and looks its path up for itself.
 ///
 /// # Errors
-/// As [`plan_action`]; the transaction must then be rolled back.
+/// As [`prepare`]; the transaction must then be rolled back.
 pub fn reduce(tx: &mut Transaction<'_>, action: &Action) -> Result<(), ActionError> {
     let Plan { parts, step } = plan(tx, action)?;
     apply(tx, action, &parts, step).map_err(ActionError::library(action.path()))
+}
+
+/// What an action makes by changes of their own, where nothing is yet.
+fn containers(doc: &Automerge, held: &impl Held, action: &Action, parts: &[String]) -> Vec<ContainerSpec> {
+    let at = |parts: &[String], kind| container::plan(doc, held, parts, kind);
+    match action {
+        Action::Set { value: Value::Object(entries), .. } if entries.is_empty() => {
+            at(parts, ContainerKind::Map)
+        }
+        Action::Set { value: Value::Array(items), .. } if items.is_empty() => at(parts, ContainerKind::List),
+        Action::Set { .. } => {
+            parts.split_last().map_or(Vec::new(), |(_, above)| at(above, ContainerKind::Map))
+        }
+        Action::Increment { .. } => at(parts, ContainerKind::Counter),
+        Action::Insert { .. } => at(parts, ContainerKind::List),
+        Action::Splice { .. } => at(parts, ContainerKind::Text),
+        Action::Delete { .. } => Vec::new(),
+    }
 }
 
 fn plan<'a, R: ReadDoc>(doc: &R, action: &'a Action) -> Result<Plan<'a>, ActionError> {
@@ -209,110 +253,4 @@ fn plan_splice<'a, R: ReadDoc>(
         Ok(text) => Step::Splice(text, from as usize, (to - from) as usize, insert),
         Err((parent, depth)) => Step::Make(parent, depth),
     })
-}
-
-fn apply(
-    tx: &mut Transaction<'_>,
-    action: &Action,
-    parts: &[String],
-    step: Step<'_>,
-) -> Result<(), automerge::AutomergeError> {
-    match step {
-        Step::Nothing => Ok(()),
-        Step::SetRoot(entries) => set_root(tx, entries),
-        Step::Replace(parent, prop, new) => replace(tx, &parent, &prop, new),
-        Step::ReplaceByCounter(parent, prop, n) => replace_by_counter(tx, &parent, &prop, n),
-        Step::Delete(parent, prop) => tx.delete(&parent, prop),
-        Step::Add(parent, prop, by) => tx.increment(&parent, prop, by),
-        Step::Insert(list, index, new) => value::write(tx, &list, Slot::Before(index), new),
-        // A deletion fits in the length of a text.
-        Step::Splice(text, at, delete, insert) => tx.splice_text(&text, at, delete as isize, insert),
-        Step::Make(parent, depth) => make(tx, action, parent, parts.get(depth..).unwrap_or_default()),
-    }
-}
-
-/// Makes what is missing from `parent` on, in the action's own change: below ordinary containers, in lists,
-/// and above the number of deterministic ones.
-fn make(
-    tx: &mut Transaction<'_>,
-    action: &Action,
-    mut parent: ObjId,
-    rest: &[String],
-) -> Result<(), automerge::AutomergeError> {
-    let Some((last, parents)) = rest.split_last() else { return Ok(()) };
-    for key in parents {
-        parent = tx.put_object(&parent, key.as_str(), ObjType::Map)?;
-    }
-    let key = last.as_str();
-    match action {
-        Action::Set { value, .. } => value::write(tx, &parent, Slot::Key(key), value),
-        Action::Increment { by, .. } => tx.put(&parent, key, ScalarValue::counter(*by)),
-        Action::Insert { value, .. } => {
-            let list = tx.put_object(&parent, key, ObjType::List)?;
-            value::write(tx, &list, Slot::Before(0), value)
-        }
-        Action::Splice { insert, .. } => {
-            let text = tx.put_object(&parent, key, ObjType::Text)?;
-            tx.splice_text(&text, 0, 0, insert)
-        }
-        Action::Delete { .. } => Ok(()),
-    }
-}
-
-fn slot(prop: &Prop) -> Slot<'_> {
-    match prop {
-        Prop::Map(key) => Slot::Key(key),
-        Prop::Seq(index) => Slot::At(*index),
-    }
-}
-
-/// Puts a value in the place of another. An empty container in the place of one of its kind that is empty
-/// changes nothing: so one that was just made by its own change stays.
-fn replace(
-    tx: &mut Transaction<'_>,
-    parent: &ObjId,
-    prop: &Prop,
-    new: &Value,
-) -> Result<(), automerge::AutomergeError> {
-    let empty = match new {
-        Value::Object(entries) if entries.is_empty() => Some(ObjType::Map),
-        Value::Array(items) if items.is_empty() => Some(ObjType::List),
-        _ => None,
-    };
-    if let Some((automerge::Value::Object(kind), id)) = tx.get(parent, prop.clone())?
-        && Some(kind) == empty
-        && tx.length(&id) == 0
-    {
-        return Ok(());
-    }
-    value::write(tx, parent, slot(prop), new)
-}
-
-/// Puts a new counter. Where one is there that began with the same value, the library writes nothing, whatever
-/// was added to that one since: then `null` is put between them.
-fn replace_by_counter(
-    tx: &mut Transaction<'_>,
-    parent: &ObjId,
-    prop: &Prop,
-    n: i64,
-) -> Result<(), automerge::AutomergeError> {
-    let winner = |tx: &Transaction<'_>| tx.get(parent, prop.clone()).map(|found| found.map(|(_, id)| id));
-    let before = winner(tx)?;
-    value::put(tx, parent, slot(prop), ScalarValue::counter(n))?;
-    if winner(tx)? == before {
-        value::put(tx, parent, slot(prop), ScalarValue::Null)?;
-        value::put(tx, parent, slot(prop), ScalarValue::counter(n))?;
-    }
-    Ok(())
-}
-
-fn set_root(tx: &mut Transaction<'_>, entries: &Map<String, Value>) -> Result<(), automerge::AutomergeError> {
-    let gone: Vec<String> = tx.keys(automerge::ROOT).filter(|key| !entries.contains_key(key)).collect();
-    for key in gone {
-        tx.delete(automerge::ROOT, key)?;
-    }
-    for (key, new) in entries {
-        replace(tx, &automerge::ROOT, &Prop::Map(key.clone()), new)?;
-    }
-    Ok(())
 }

@@ -1,12 +1,13 @@
 //! Reducers: what an action does to a document. Here is the one of the built-in JSON slice.
 
+mod apply;
 mod error;
 mod json;
 mod place;
 mod value;
 
 pub use error::{ActionError, Kind};
-pub use json::{plan_action, reduce};
+pub use json::{Prepared, plan_action, prepare, reduce};
 
 pub(crate) use error::kind_of;
 pub(crate) use place::{Place, find, parse_pointer, prefix};

@@ -175,7 +175,7 @@ fn fork(script: &Script, mode: Mode) -> Fork {
     for (n, (who, kind, place)) in script.iter().enumerate() {
         match who % 9 {
             0 | 1 => edit(&mut winner, mode, n, *kind, *place),
-            2 | 3 | 4 => edit(&mut loser, mode, n, *kind, *place),
+            2..=4 => edit(&mut loser, mode, n, *kind, *place),
             5 => edit(&mut friends[0], mode, n, *kind, *place),
             6 => edit(&mut friends[1], mode, n, *kind, *place),
             7 => drop(friends[usize::from(*place) % 2].merge(&mut loser).unwrap()),
@@ -586,7 +586,7 @@ fn an_edit_on_another_spelling_is_written_onto_the_one_that_stays() {
     assert_eq!(json_of(&build(&all)), json_of(&friend));
     // Two that are not the same edit are refused.
     let wrong = Alias { gone: &spelled[0], stands_for: &edit };
-    let error = rewrite_with_aliases(&[edit.clone()], &none, &[wrong]).unwrap_err();
+    let error = rewrite_with_aliases(std::slice::from_ref(&edit), &none, &[wrong]).unwrap_err();
     assert_eq!(error, RewriteError::Alias { gone: spelled[0].hash(), stands_for: edit.hash() });
 }
 
@@ -648,7 +648,7 @@ fn hostile_numbers_do_not_panic() {
     change.seq = u64::MAX;
     let change = Change::from(change);
     let hash = change.hash();
-    assert_eq!(rewrite(&[change.clone()], &[hash].into()).unwrap().len(), 1);
+    assert_eq!(rewrite(std::slice::from_ref(&change), &[hash].into()).unwrap().len(), 1);
     assert_eq!(without(&[change], &hash).unwrap().also, []);
 }
 

@@ -1,6 +1,9 @@
 //! The one that does the work: alone with its file, synchronously, a transaction a verb.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{broadcast, watch};
@@ -42,6 +45,8 @@ pub struct Core {
     path: Option<PathBuf>,
     clock: Box<dyn Fn() -> Millis + Send>,
     data_version: i64,
+    /// How far each document was when subscribers last heard of it: (last position, epoch).
+    pub(super) heard: HashMap<DocumentId, (u64, i64)>,
     #[cfg(feature = "planted-bugs")]
     pub(super) late_pending: Vec<(i64, i64, Option<String>, Millis)>,
 }
@@ -92,6 +97,7 @@ impl Core {
             path,
             clock: Box::new(wall_clock),
             data_version: 0,
+            heard: HashMap::new(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
         })
@@ -229,7 +235,13 @@ impl Core {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
+                for id in touched {
+                    if let Some(replica) = self.replicas.peek(*id) {
+                        self.heard.insert(*id, (replica.row.last, replica.row.epoch));
+                    }
+                }
                 for event in events {
+                    // Nobody listens: nothing is lost.
                     let _ = self.events.send(event);
                 }
                 if enqueued > 0 {
@@ -249,7 +261,7 @@ impl Core {
     /// Whether another process has committed since the last call.
     pub(super) fn others_wrote(&mut self) -> Result<bool> {
         let version: i64 = self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?;
-        let changed = self.data_version != 0 && self.data_version != version;
+        let changed = self.data_version != version;
         self.data_version = version;
         Ok(changed)
     }

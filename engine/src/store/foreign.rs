@@ -1,8 +1,9 @@
 //! What other processes on this store do, told to those who are subscribed here.
 
-use std::collections::HashSet;
-
-use super::{Core, Event, EventChange, Origin, rows};
+use super::{
+    Core, Event, EventChange, Origin,
+    rows::{self, DocumentRow},
+};
 use crate::Result;
 
 impl Core {
@@ -11,8 +12,8 @@ impl Core {
         self.events.receiver_count() > 0
     }
 
-    /// Tells subscribers what other processes have written since the last call. `Origin::Local` where it was
-    /// made on this store.
+    /// Tells subscribers what other processes have written since the last call; the first call only notes how
+    /// far the documents are. `Origin::Local` where it was made on this store.
     ///
     /// # Errors
     /// The file's.
@@ -20,28 +21,35 @@ impl Core {
         if !self.is_heard() || !self.others_wrote()? {
             return Ok(());
         }
+        let first = self.heard.is_empty();
         for row in rows::read_documents(&self.connection)? {
-            let Some(replica) = self.replicas.peek(row.uuid) else { continue };
-            let (known, epoch) = (replica.row.last, replica.row.epoch);
-            if row.last == known && row.epoch == epoch {
-                continue;
+            let now = (row.last, row.epoch);
+            let known = self.heard.insert(row.uuid, now).unwrap_or(if first { now } else { (0, row.epoch) });
+            if known != now {
+                self.tell(&row, known)?;
             }
-            let new: Vec<_> = rows::read_changes(&self.connection, row.id, known)?;
-            let origins: HashSet<bool> = new.iter().map(|c| c.local).collect();
-            let heads = row.heads.clone();
-            self.replica(row.uuid)?;
-            for local in origins {
-                let shown = new.iter().filter(|c| c.local == local && !c.container && c.stands());
-                let changes = shown.map(|c| EventChange {
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, row: &DocumentRow, (known, epoch): (u64, i64)) -> Result<()> {
+        let new = rows::read_changes(&self.connection, row.id, known)?;
+        for (local, origin) in [(true, Origin::Local), (false, Origin::Remote)] {
+            let shown = new.iter().filter(|c| c.local == local && !c.container && c.stands());
+            let changes: Vec<EventChange> = shown
+                .map(|c| EventChange {
                     hash: c.hash,
                     action_type: c.action_type.clone(),
                     author: c.author.clone(),
-                });
+                })
+                .collect();
+            if !changes.is_empty() || epoch != row.epoch {
+                // Nobody listens: nothing is lost.
                 let _ = self.events.send(Event {
                     document: row.uuid,
-                    origin: if local { Origin::Local } else { Origin::Remote },
-                    changes: changes.collect(),
-                    heads: heads.clone(),
+                    origin,
+                    changes,
+                    heads: row.heads.clone(),
                     patches: Vec::new(),
                     rebuilt: true,
                 });

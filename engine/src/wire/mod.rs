@@ -3,8 +3,10 @@
 
 mod json;
 mod request;
+mod transport;
 
 pub use json::{
     DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem, PushReply, Rejected,
 };
 pub use request::{CHANGES, JSON, OCTETS, PROBLEM, Request, Response, header};
+pub use transport::TransportError;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use automerge::{ActorId, Automerge, ROOT, transaction::Transactable};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rejoin::{
-    fence::{DocumentLimits, RefusalCode, check_document},
+    fence::{DEPTH, DocumentLimits, RefusalCode, check_document},
     untrusted::{LoadRefused, load_untrusted},
 };
 
-use crate::support::{Parts, chunk, compressed, deflate, honest, leb128, quiet, state};
+use crate::support::{Parts, chunk, compressed, deflate, honest, leb128, nested, quiet, state};
 
 fn of(seed: u64) -> Automerge {
     let mut document = Automerge::new();
@@ -160,4 +160,30 @@ fn no_mutated_file_panics_through() {
     }
     eprintln!("mutated files: {loaded} loaded, {refused} refused by the fence, {failed} by the library");
     assert!(failed > 100);
+}
+
+#[test]
+fn a_file_whose_objects_lie_too_deep_is_refused_in_every_form() {
+    quiet();
+    let limits = DocumentLimits::default();
+    for (depth, fits) in [(DEPTH, true), (DEPTH + 1, false), (5_000, false)] {
+        let document = nested(depth, true);
+        let raw: Vec<u8> =
+            document.get_changes(&[]).iter().flat_map(|change| change.raw_bytes().to_vec()).collect();
+        for bytes in [document.save(), document.save_nocompress(), raw] {
+            match load_untrusted(&bytes, &limits) {
+                Ok(loaded) => assert!(fits && state(&loaded) == state(&document), "{depth}"),
+                Err(refused) => assert!(!fits, "{depth}: {refused}"),
+            }
+        }
+    }
+    for (depth, fits) in [(DEPTH, true), (DEPTH + 1, false)] {
+        let changes = nested(depth, false).get_changes(&[]);
+        let mut bytes = Automerge::new();
+        bytes.apply_changes(changes[..DEPTH / 2].to_vec()).unwrap();
+        let mut bytes = bytes.save();
+        changes[DEPTH / 2..].iter().for_each(|change| bytes.extend(change.raw_bytes()));
+        let loaded = load_untrusted(&bytes, &limits).map(|_| ());
+        assert_eq!(loaded.is_ok(), fits, "a document and changes, {depth} deep: {loaded:?}");
+    }
 }

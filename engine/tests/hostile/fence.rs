@@ -132,11 +132,14 @@ fn a_change_of_one_byte_over_the_limit_is_too_large_compressed_or_not() {
     }
 }
 
+/// A limit: its name, what has so many of it, the most, and the code for one more.
+type Edge = (&'static str, fn(usize) -> Parts, usize, RefusalCode);
+
 #[test]
 fn each_limit_holds_at_its_edge_and_is_named() {
     let limits = Limits::default();
     let actor = |length: usize| vec![7; length];
-    let edges: [(&str, fn(usize) -> Parts, usize, RefusalCode); 5] = [
+    let edges: [Edge; 5] = [
         ("operations", |n| Parts::operations(n as i64), 100_000, RefusalCode::TooManyOperations),
         (
             "dependencies",
@@ -315,6 +318,27 @@ fn the_walk_to_an_actors_last_change_never_goes_below_it_and_ends_with_its_budge
         Placement::Refused(refusal) => assert_eq!(refusal.code, RefusalCode::TooLarge),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_walk_that_finds_nothing_stops_at_the_actors_last_change() {
+    // A thousand changes of actor 2, then one of actor 1, then ten more of actor 2 beside it.
+    let mut log = log_of(&[(2, 1, &[])]);
+    for seq in 2..=1_000 {
+        let change = made(&log, &(2, seq, &[seq as usize - 1]));
+        log.append(change);
+    }
+    let own = made(&log, &(1, 1, &[1_000]));
+    log.append(own);
+    for seq in 1_001..=1_010 {
+        let last = if seq == 1_001 { 1_000 } else { log.changes.len() };
+        let change = made(&log, &(2, seq, &[last]));
+        log.append(change);
+    }
+    let beside = made(&log, &(1, 2, &[1_011]));
+    log.steps = 0;
+    assert_eq!(refused(&mut log, &beside), RefusalCode::Malformed);
+    assert_eq!(log.steps, 10);
 }
 
 /// No assertion: the machine is shared. DESIGN says about 2 µs a change.

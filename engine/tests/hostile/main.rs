@@ -1,6 +1,8 @@
 //! "Whatever a remote side sends, nothing panics past its task, and time and memory stay inside stated
 //! limits": a corpus of hostile changes, changes mutated here, and honest ones that have to get through.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "helpers of tests too")]
+
 mod documents;
 mod fence;
 mod mutated;
@@ -76,15 +78,44 @@ fn a_poison_that_is_accepted_is_found_by_verification_and_its_raw_bytes_replay()
     eprintln!("poison: {counts:#?}");
 }
 
+/// "Refused in under 50 ms and 64 MiB."
 #[test]
-fn a_bomb_is_refused_in_fifty_milliseconds() {
+fn a_bomb_is_refused_in_fifty_milliseconds_and_little_memory() {
     for case in corpus("bombs") {
         let started = Instant::now();
         let mut replica = Replica::default();
         let Fate::Refused(refusal) = replica.push(&case.bad) else { panic!("{} was taken", case.name) };
         let took = started.elapsed();
-        eprintln!("{}: {} in {took:?}: {}", case.name, refusal.code, refusal.detail);
+        let peak = peak_in_a_process_of_its_own(&case.bad);
+        eprintln!("{}: {refusal} ({took:?}; the process peaks at {peak:?} KiB)", case.name);
         assert!(took < Duration::from_millis(50), "{} took {took:?}", case.name);
+        assert!(peak.is_none_or(|peak| peak < 64 * 1024), "{}: {peak:?} KiB", case.name);
         assert!(refusal.hash.is_some());
+    }
+}
+
+/// The most memory, in KiB, that a process takes to refuse this; `None` where the system does not say.
+fn peak_in_a_process_of_its_own(bomb: &[u8]) -> Option<u64> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, bomb).unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_a_process_of_its_own_a_bomb_is_refused", "--nocapture"])
+        .env("REJOIN_TEST_BOMB", file.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.split("VmHWM:").nth(1))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The other half of the test above; without a bomb it does nothing.
+#[test]
+fn in_a_process_of_its_own_a_bomb_is_refused() {
+    let Some(path) = std::env::var_os("REJOIN_TEST_BOMB") else { return };
+    let fate = Replica::default().push(&std::fs::read(path).unwrap());
+    assert!(matches!(fate, Fate::Refused(_)), "{fate:?}");
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        println!("{status}");
     }
 }

@@ -11,11 +11,13 @@ use automerge::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rejoin::{
-    fence::{Limits, check_bytes},
-    untrusted::{TRIALS, apply_untrusted, guarded, parse_untrusted, verify_snapshot},
+    fence::{DEPTH, Limits, check_bytes},
+    untrusted::{HELD, TRIALS, apply_untrusted, guarded, parse_untrusted, verify_snapshot},
 };
 
-use crate::support::{Fate, Parts, Replica, body, chunk, honest, panicking, quiet, state, stays_editable};
+use crate::support::{
+    Fate, Parts, Replica, body, chunk, honest, nested, panicking, quiet, state, stays_editable,
+};
 
 /// One to three bytes changed, put in, taken out or moved about.
 fn mutate(bytes: &[u8], rng: &mut StdRng) -> Vec<u8> {
@@ -163,14 +165,16 @@ fn a_document_keeps_its_actor_and_its_author() {
 #[test]
 fn what_sixty_four_trials_do_not_settle_is_held_and_goes_in_later() {
     quiet();
-    let mut good = vec![];
-    let mut batch = vec![];
+    let (mut batch, mut later) = (vec![], vec![]);
     for number in 0..100 {
-        let one = chain(number, 1).remove(0);
+        let [first, second] = chain(number, 2).try_into().unwrap();
         batch.push(parse(&panicking(100 + number, vec![])));
-        good.push(one.clone());
-        batch.push(one);
+        batch.push(first);
+        later.push(second);
     }
+    batch.extend(later);
+    let good: Vec<Change> =
+        batch.iter().filter(|change| change.actor_id().to_bytes()[0] < 100).cloned().collect();
     let mut document = Automerge::new();
     let mut rounds = 0;
     let mut condemned = std::collections::HashSet::new();
@@ -178,13 +182,13 @@ fn what_sixty_four_trials_do_not_settle_is_held_and_goes_in_later() {
         let outcome = apply_untrusted(&mut document, batch.clone(), None);
         rounds += 1;
         if rounds == 1 {
-            let held = outcome.quarantined.iter().filter(|(_, reason)| reason.contains("held")).count();
+            let held = outcome.quarantined.iter().filter(|(_, reason)| reason.starts_with(HELD)).count();
             assert!(held > 0, "{TRIALS} trials cannot settle a hundred culprits");
         }
         let held: std::collections::HashSet<ChangeHash> = outcome
             .quarantined
             .iter()
-            .filter(|(_, reason)| reason.contains("held"))
+            .filter(|(_, reason)| reason.starts_with(HELD))
             .map(|(hash, _)| *hash)
             .collect();
         let settled = outcome.quarantined.iter().map(|(hash, _)| *hash).filter(|hash| !held.contains(hash));
@@ -242,4 +246,61 @@ fn a_snapshot_is_verified_by_loading_it_again() {
     assert!(verify_snapshot(&document, &[]).is_err());
     assert!(verify_snapshot(&applied(&chain(1, 9)), &bytes).is_err());
     assert!(verify_snapshot(&applied(&chain(2, 11)), &bytes).is_err());
+    document.empty_commit(automerge::transaction::CommitOptions::default());
+    assert!(verify_snapshot(&document, &bytes).is_err(), "the same state by other changes");
+}
+
+/// The library reads by recursion: at some 280 a thread's stack is full, and the process ends.
+#[test]
+fn objects_that_lie_too_deep_are_left_out_and_those_at_the_limit_can_be_read() {
+    quiet();
+    for at_once in [true, false] {
+        let mut document = Automerge::new();
+        let outcome = apply_untrusted(&mut document, nested(DEPTH, at_once).get_changes(&[]), None);
+        assert_eq!(outcome.quarantined, []);
+        verify_snapshot(&document, &document.save()).unwrap();
+        assert_eq!(state(&document), state(&nested(DEPTH, at_once)));
+
+        for depth in [DEPTH + 1, DEPTH + 100, 10_000] {
+            let changes = nested(depth, at_once).get_changes(&[]);
+            let mut document = Automerge::new();
+            let outcome = apply_untrusted(&mut document, changes.clone(), None);
+            let kept = if at_once { 0 } else { DEPTH };
+            assert_eq!(outcome.quarantined.len(), changes.len() - kept, "{depth}, {at_once}");
+            assert!(outcome.quarantined[0].1.contains("deeper"), "{:?}", outcome.quarantined[0]);
+            let _ = state(&document);
+        }
+    }
+}
+
+#[test]
+fn an_object_that_lies_in_itself_is_left_out() {
+    quiet();
+    let parts = Parts::operations(2).column(0x42, vec![0x7e, 0x00, 0x01]);
+    let parts = parts.column(0x01, vec![0x02, 0x00]).column(0x02, vec![0x02, 0x01]);
+    let mut document = Automerge::new();
+    let outcome = apply_untrusted(&mut document, vec![parse(&parts.chunk())], None);
+    assert_eq!(outcome.quarantined.len(), 1);
+    stays_editable(&mut document);
+}
+
+/// No assertion: the machine is shared. DESIGN says 0.14 s for the batch, without parsing.
+#[test]
+fn the_cost_of_a_batch_and_of_a_single_change_is_printed() {
+    let changes = chain(1, 20_000);
+    let mut document = applied(&changes[..10_000]);
+    let batch: Vec<Vec<u8>> = changes[10_000..].iter().map(|change| change.raw_bytes().to_vec()).collect();
+    let started = Instant::now();
+    let parsed: Vec<Change> = batch.iter().map(|bytes| parse(bytes)).collect();
+    let parsing = started.elapsed();
+    let started = Instant::now();
+    assert_eq!(apply_untrusted(&mut document, parsed, None).quarantined, []);
+    let applying = started.elapsed();
+    let more = chain(2, 1);
+    let started = Instant::now();
+    assert_eq!(apply_untrusted(&mut document, more, None).quarantined, []);
+    eprintln!(
+        "10,000 changes onto 10,000: parsed in {parsing:?}, applied in {applying:?}; one more in {:?}",
+        started.elapsed()
+    );
 }

@@ -299,6 +299,26 @@ pub(crate) fn panicking(actor: u8, deps: Vec<ChangeHash>) -> Vec<u8> {
     parts.column(0x01, vec![0x7f, 0x00]).column(0x02, vec![0x7f, 0x63]).chunk()
 }
 
+/// Maps and lists by turns, each in the one before, `depth` in all: in one change, or in one each.
+pub(crate) fn nested(depth: usize, at_once: bool) -> Automerge {
+    let mut document = Automerge::new().with_actor(ActorId::from(vec![77; 16]));
+    let mut place = ROOT;
+    let mut number = 0;
+    while number < depth {
+        let mut tx = document.transaction();
+        for _ in 0..if at_once { depth } else { 1 } {
+            place = match number % 2 {
+                0 if number == 0 => tx.put_object(&place, "a", ObjType::Map).unwrap(),
+                0 => tx.insert_object(&place, 0, ObjType::Map).unwrap(),
+                _ => tx.put_object(&place, "a", ObjType::List).unwrap(),
+            };
+            number += 1;
+        }
+        tx.commit();
+    }
+    document
+}
+
 /// Replicas that edit everything there is, and merge now and then: all their changes, dependencies first.
 pub(crate) fn honest(rng: &mut StdRng, replicas: usize, edits: usize) -> Vec<Change> {
     let mut documents: Vec<Automerge> = (0..replicas)

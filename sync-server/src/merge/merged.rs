@@ -35,7 +35,7 @@ pub(super) struct Merged {
     /// Those among them that verification has found: never given to the library.
     pub(super) expelled: BTreeSet<u64>,
     /// The plain bytes that went in.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Merged {

@@ -1,5 +1,11 @@
 //! What the tests of the server share: changes to push, and servers to push them to.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
+
+mod process;
+mod running;
+
+pub use process::{BINARY, Process};
+pub use running::{Answer, Running, get, post, send};
 
 use automerge::{ActorId, AutoCommit, Change, ROOT, transaction::Transactable};
 use rejoin::{
@@ -8,16 +14,16 @@ use rejoin::{
 };
 
 /// A client in the simplest form: one Automerge document.
-pub struct Writer(pub AutoCommit);
+pub struct Writer(pub AutoCommit, i64);
 
 impl Writer {
     pub fn new(actor: u8) -> Self {
-        Self(AutoCommit::new().with_actor(ActorId::from([actor; 16])))
+        Self(AutoCommit::new().with_actor(ActorId::from([actor; 16])), 0)
     }
 
     /// Another that has the same changes.
     pub fn fork(&mut self, actor: u8) -> Self {
-        Self(self.0.fork().with_actor(ActorId::from([actor; 16])))
+        Self(self.0.fork().with_actor(ActorId::from([actor; 16])), self.1)
     }
 
     /// One change: its bytes.
@@ -45,8 +51,18 @@ impl Writer {
 
     /// `n` changes, one after another.
     pub fn many(&mut self, n: i64) -> Vec<u8> {
-        (0..n).flat_map(|i| self.set(&format!("k{}", i % 50), i)).collect()
+        // Each value is a new one: setting what is there already makes no change.
+        let first = self.1;
+        self.1 += n;
+        (first..self.1).flat_map(|i| self.set(&format!("k{}", i % 50), i)).collect()
     }
+}
+
+/// The changes of a writer that starts from these.
+pub fn writer_on(actor: u8, body: &[u8]) -> Writer {
+    let mut writer = Writer::new(actor);
+    writer.0.apply_changes(changes(body)).unwrap();
+    writer
 }
 
 pub fn push(document: DocumentId, after: Option<&Cursor>, body: &[u8]) -> Request {

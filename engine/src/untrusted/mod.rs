@@ -7,6 +7,8 @@
 //! The unwinding needs panics that unwind: a build with `panic = "abort"` is refused, unless the feature
 //! `allow-panic-abort` says that a hostile change may end the process.
 
+mod nesting;
+
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
@@ -16,7 +18,8 @@ use std::{
 
 use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc, ScalarValue, hydrate};
 
-use crate::fence::{CheckedChange, DocumentLimits, Refusal, check_document};
+use crate::fence::{CheckedChange, ChunkKind, DocumentLimits, Refusal, check_document, frame};
+use crate::planted::{Bug, is_planted};
 
 #[cfg(all(panic = "abort", not(feature = "allow-panic-abort")))]
 compile_error!(
@@ -24,8 +27,12 @@ compile_error!(
      set panic = \"unwind\", or enable the feature `allow-panic-abort` and let such a change end the process"
 );
 
-/// Most trials on a copy for one batch. What is not settled by then is held.
+/// Most trials on a copy that one batch may take to find what fails. What is not settled by then is held.
 pub const TRIALS: usize = 64;
+
+/// What the reason in an [`Outcome`] begins with where a change was held: nothing is known against it, and
+/// it is to be given in again.
+pub const HELD: &str = "held, to be tried later";
 
 /// Most operations that are tried in one go, unless one change alone has more: the library needs some
 /// 400 bytes for each while it works.
@@ -91,13 +98,14 @@ pub fn install_panic_hook() {
 /// Applies changes that passed the fence, in the order in which they come: dependencies first. What makes
 /// the library fail or panic is found by bisection and left out, and what depends on it is never given to
 /// the library. The document takes in all the rest, and keeps its actor and author; after a failure it is
-/// as it was. The library never gets a change whose dependencies it does not hold.
+/// as it was. The library never gets a change whose dependencies it does not hold. Objects that lie deeper
+/// in each other than [`crate::fence::DEPTH`] are left out in the same way: reading them would end the process.
 ///
 /// `patches` is a new log for this batch; it tells of what was applied.
 ///
-/// At most [`TRIALS`] copies are made; what is not settled by then is held, and is in the outcome with a
-/// reason that says so. It can be tried in a later batch. Everything else in the outcome can be tried again
-/// with another release of the library.
+/// To find what fails, at most [`TRIALS`] more copies are made; what is not settled by then is held, and is in
+/// the outcome with a reason that begins with [`HELD`]. Given in again, it gets on. Everything else in the
+/// outcome can be tried again with another release of the library.
 pub fn apply_untrusted(
     document: &mut Automerge,
     changes: Vec<Change>,
@@ -112,6 +120,8 @@ pub fn apply_untrusted(
         changes,
     };
     for range in batch.portions() {
+        // The first try of a portion is free: so honest changes all go in, however many they are.
+        batch.trials = batch.trials.saturating_add(1);
         batch.settle(range, false);
     }
     let mut left_out: Vec<_> = batch.left_out.into_iter().collect();
@@ -156,6 +166,10 @@ impl Batch<'_> {
                 Ok(()) => return,
                 Err(why) => reason = why,
             }
+        }
+        if is_planted(Bug::BadChangeFailsBatch) {
+            range.for_each(|at| self.leave_out(at, reason.clone()));
+            return;
         }
         if range.len() == 1 && !reason.is_empty() {
             return self.leave_out(range.start, reason);
@@ -205,14 +219,22 @@ impl Batch<'_> {
                     lacked.remove(&hash);
                     admitted.push(change.clone());
                 }
-                Some(dependency) => {
-                    let fate =
-                        if self.left_out.contains_key(&dependency) { "was left out" } else { "is not held" };
-                    self.leave_out(at, format!("it depends on {dependency}, which {fate}"));
-                }
+                Some(dependency) => self.leave_out_after(at, dependency),
             }
         }
         admitted
+    }
+
+    /// What depends on a change that is held is held too: nothing is known against either.
+    fn leave_out_after(&mut self, at: usize, dependency: ChangeHash) {
+        let reason = match self.left_out.get(&dependency) {
+            Some((_, reason)) if reason.starts_with(HELD) => {
+                format!("{HELD}: it depends on {dependency}, which is held")
+            }
+            Some(_) => format!("it depends on {dependency}, which was left out"),
+            None => format!("it depends on {dependency}, which is not in the document"),
+        };
+        self.leave_out(at, reason);
     }
 
     fn leave_out(&mut self, at: usize, reason: String) {
@@ -222,7 +244,7 @@ impl Batch<'_> {
 
     fn hold(&mut self, range: Range<usize>) {
         for at in range {
-            self.leave_out(at, format!("held, to be tried later: {TRIALS} trials did not settle its batch"));
+            self.leave_out(at, format!("{HELD}: {TRIALS} trials did not settle its batch"));
         }
     }
 }
@@ -236,11 +258,13 @@ fn trial(
     guarded(|| {
         // A clone keeps actor and author, where `fork` would take a new actor.
         let (mut copy, mut log) = (document.clone(), patches.clone());
+        let made = nesting::made(&changes);
         let expected = copy.stats().num_changes.saturating_add(changes.len() as u64);
         copy.apply_changes_log_patches(changes, &mut log).map_err(|error| error.to_string())?;
         if copy.stats().num_changes != expected {
             return Err("Automerge took it without applying it".to_owned());
         }
+        nesting::check(&copy, made)?;
         Ok((copy, log))
     })?
 }
@@ -252,12 +276,16 @@ fn trial(
 pub fn load_untrusted(bytes: &[u8], limits: &DocumentLimits) -> Result<Automerge, LoadRefused> {
     check_document(bytes, limits)?;
     let document = load(bytes).map_err(LoadRefused::Library)?;
-    match document.get_missing_deps(&[]).first() {
-        None => Ok(document),
-        Some(missing) => {
-            Err(LoadRefused::Library(format!("a change in it depends on {missing}, which is not in it")))
-        }
+    if let Some(missing) = document.get_missing_deps(&[]).first() {
+        let detail = format!("a change in it depends on {missing}, which is not in it");
+        return Err(LoadRefused::Library(detail));
     }
+    // The fence saw how deep the objects of a document chunk lie, and what changes add only shows here.
+    if !matches!(frame(bytes)?.as_slice(), [only] if only.kind == ChunkKind::Document) {
+        let check = || nesting::check(&document, nesting::made(&document.get_changes(&[])));
+        guarded(check).and_then(|checked| checked).map_err(LoadRefused::Library)?;
+    }
+    Ok(document)
 }
 
 fn load(bytes: &[u8]) -> Result<Automerge, String> {

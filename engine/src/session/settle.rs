@@ -1,0 +1,360 @@
+//! A reply and what it changes: the verdict is pure, and what follows from it is one small transaction.
+
+use std::collections::HashSet;
+
+use rand::Rng;
+
+use crate::{
+    ChangeHash, Cursor, Error, Result,
+    fence::RefusalCode,
+    store::{BatchRow, Core, Failure, Page, PageOutcome},
+    wire::{Rejected, Response, TransportError},
+};
+
+use super::{
+    state::Session,
+    types::{Now, Outcome, Progress, Sent, Ticket, Trouble, TroubleKind},
+    verdict::{Meaning, Pushed, Verdict, judge},
+};
+
+/// So many replies in a row may bring nothing before it is called a failure.
+const IDLE_REPLIES: u32 = 16;
+/// So many pushes of a run may be answered with forks: each one writes changes again.
+const FORK_REPLIES: u32 = 64;
+/// So many healings a run: the second is there for a server that is replaced while it heals.
+const HEALINGS: u32 = 3;
+
+/// Takes a reply, or the news that none came: [`judge`] and [`settle`] in one.
+///
+/// # Errors
+/// Those of the store. Nothing of the reply was taken: ask [`super::next`], which asks the server again.
+pub fn handle(
+    core: &mut Core,
+    session: &mut Session,
+    ticket: Ticket,
+    result: Result<Response, TransportError>,
+    (now, rng): (Now, &mut impl Rng),
+) -> Result<Progress> {
+    let verdict = judge(&ticket, result, &session.limits);
+    settle(core, session, ticket, verdict, (now, rng))
+}
+
+/// Carries out a verdict. A ticket that is not the one waited for (a late or repeated reply) changes nothing.
+///
+/// # Errors
+/// Those of the store, as for [`handle`].
+pub fn settle(
+    core: &mut Core,
+    session: &mut Session,
+    ticket: Ticket,
+    verdict: Verdict,
+    (now, rng): (Now, &mut impl Rng),
+) -> Result<Progress> {
+    if session.open != Some(ticket.number) {
+        return Ok(Progress::default());
+    }
+    session.open = None;
+    let document = session.document;
+    let mut turn = Turn { core, session, now };
+    if !matches!(verdict.0, Meaning::Failed { .. } | Meaning::Split(..) | Meaning::SmallerPages(_)) {
+        turn.session.trouble = None;
+    }
+    tracing::debug!(%document, ticket = ticket.number, "reply");
+    match verdict.0 {
+        Meaning::Pushed(pushed) => turn.pushed(ticket.sent, pushed, rng),
+        Meaning::Pulled(page) => turn.page(page, rng),
+        Meaning::Snapshot { bytes, cursor } => turn.snapshot(&bytes, &cursor),
+        Meaning::NoSnapshot(detail) => {
+            tracing::debug!(%document, %detail, "the snapshot is not taken");
+            turn.no_snapshot()
+        }
+        Meaning::Lacks { missing, heads, cursor } => turn.lacks(&ticket.sent, &missing, (heads, cursor), rng),
+        Meaning::NotThere => turn.not_there(ticket.sent, rng),
+        Meaning::CursorUnknown => turn.begin_heal(rng),
+        Meaning::Deleted => turn.deleted(),
+        Meaning::Split(code, detail) => turn.split(ticket.sent, code, detail, rng),
+        Meaning::SmallerPages(detail) => turn.smaller_pages(detail, rng),
+        Meaning::Unauthorized(detail) => Ok(turn.stop(Outcome::Unauthorized(detail))),
+        Meaning::Forbidden(detail) => Ok(turn.forbidden(&ticket.sent, detail)),
+        Meaning::UpgradeRequired(detail) => Ok(turn.stop(Outcome::UpgradeRequired(detail))),
+        Meaning::Failed { kind, detail, retry_after } => {
+            let least = retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+            turn.failed(kind, detail, least, rng)
+        }
+    }
+}
+
+const ANSWERED: Progress =
+    Progress { answered: true, pulled: 0, pushed: 0, parked: 0, quarantined: 0, rewritten: 0 };
+
+struct Turn<'a> {
+    core: &'a mut Core,
+    session: &'a mut Session,
+    now: Now,
+}
+
+impl Turn<'_> {
+    fn pushed(&mut self, sent: Sent, pushed: Pushed, rng: &mut impl Rng) -> Result<Progress> {
+        let Sent::Push { rows, healing, .. } = sent else { return Ok(ANSWERED) };
+        self.session.grow_batch();
+        if healing { self.healed(rows, pushed, rng) } else { self.drained(pushed, rng) }
+    }
+
+    /// An ordinary push: "A row leaves the queue only in a transaction whose cursor covers it; accepted and not
+    /// yet covered, it is `sent`." The store decides, for the page says all it needs: the rows that this request
+    /// carried and that were not refused, the cursor, and whether it is the log's end.
+    fn drained(&mut self, pushed: Pushed, rng: &mut impl Rng) -> Result<Progress> {
+        let settled = pushed.page.accepted.len() + pushed.page.rejected.len() - pushed.forked_roots();
+        let (forked, lost) = (pushed.forked, pushed.lost.len());
+        let progress = self.page(pushed.page, rng)?;
+        self.session.learn().offered += settled as u64;
+        if crate::planted::is_planted(crate::planted::Bug::LostWakeUp) {
+            let facts = self.core.facts(self.session.document)?;
+            self.session.forget_wake_up(&facts);
+        }
+        if forked > 0 {
+            self.session.guards.forks += 1;
+            if self.session.guards.forks > FORK_REPLIES {
+                let detail = "the server calls each change that is written again a fork".to_owned();
+                return self.failed(TroubleKind::Protocol, detail, 0, rng);
+            }
+        }
+        if lost > 0 {
+            // It lacks what it acknowledged: it lost something, and is offered it again.
+            self.begin_heal(rng)?;
+        }
+        Ok(progress)
+    }
+
+    /// A push of healing: what is refused for good is remembered, and what is lost begins the walk again.
+    fn healed(&mut self, rows: Vec<BatchRow>, pushed: Pushed, rng: &mut impl Rng) -> Result<Progress> {
+        let Some(healing) = self.session.healing.as_mut() else { return Ok(ANSWERED) };
+        let hash_of = |id: i64| rows.iter().find(|r| r.id == id).map(|r| r.hash);
+        let mut refused: HashSet<ChangeHash> =
+            pushed.page.rejected.iter().filter_map(|(id, _)| hash_of(*id)).collect();
+        let mut page = pushed.page;
+        let mut lost = false;
+        for (row, rejected, gone) in pushed.lost {
+            // What depends on something refused for good in an earlier batch is refused with it.
+            let known = |h: &ChangeHash| refused.contains(h) || healing.was_refused(h);
+            if !gone.is_empty() && gone.iter().all(known) {
+                refused.insert(row.hash);
+                page.rejected.push((row.id, rejected));
+            } else {
+                lost = true;
+            }
+        }
+        let carried: Vec<_> = rows.iter().map(|r| r.hash).collect();
+        healing.offered(&carried, refused);
+        let outcome = if page.rejected.is_empty() { PageOutcome::default() } else { self.store(page)? };
+        let mut progress = Progress { pushed: pushed.new_there, ..counted(&outcome) };
+        if pushed.forked > 0 || outcome.rewritten > 0 {
+            // Changes have other names now: what the server lacks is found out again.
+            self.session.healing = None;
+            progress.add(&self.begin_heal(rng)?);
+        } else if lost {
+            progress.add(&self.begin_heal(rng)?);
+        }
+        Ok(progress)
+    }
+
+    fn store(&mut self, page: Page) -> Result<PageOutcome> {
+        self.core.store_page(self.session.document, page)
+    }
+
+    /// Stores a page: "A cursor moves in the transaction that stores what it counts."
+    fn page(&mut self, page: Page, rng: &mut impl Rng) -> Result<Progress> {
+        let at_end = page.at_end;
+        let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
+        let moved = page.cursor.is_some() && page.cursor != page.asked;
+        let outcome = self.store(page)?;
+        self.session.learn().end_reached = at_end && !outcome.stale && !outcome.hole;
+        let progress = counted(&outcome);
+        if outcome.hole {
+            return self.hole(progress, rng);
+        }
+        if at_end || (brought && moved) || outcome.drained > 0 || outcome.parked > 0 || outcome.rewritten > 0
+        {
+            self.session.guards.idle = 0;
+            return Ok(progress);
+        }
+        self.session.guards.idle += 1;
+        if self.session.guards.idle > IDLE_REPLIES {
+            let detail = "the server's answers bring nothing, and its log does not end".to_owned();
+            self.failed(TroubleKind::Protocol, detail, 0, rng)?;
+        }
+        Ok(progress)
+    }
+
+    /// A pulled change lacks a dependency that is not here: the log is read from its beginning.
+    fn hole(&mut self, progress: Progress, rng: &mut impl Rng) -> Result<Progress> {
+        self.core.forget_cursor(self.session.document)?;
+        self.session.guards.holes += 1;
+        let run = self.session.learn();
+        run.from_the_beginning = true;
+        run.end_reached = false;
+        if self.session.guards.holes > 1 {
+            let detail = "the server's log lacks what its changes were made on".to_owned();
+            self.failed(TroubleKind::Protocol, detail, 0, rng)?;
+        }
+        Ok(progress)
+    }
+
+    fn snapshot(&mut self, bytes: &[u8], cursor: &Cursor) -> Result<Progress> {
+        match self.core.store_snapshot(self.session.document, bytes, cursor) {
+            Ok(true) => {
+                let facts = self.core.facts(self.session.document)?;
+                Ok(Progress { pulled: facts.changes, ..ANSWERED })
+            }
+            // It holds something by now.
+            Ok(false) => self.no_snapshot(),
+            Err(Error::Import(_) | Error::Refused(_) | Error::Protocol(_) | Error::Action(_)) => {
+                self.no_snapshot()
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn no_snapshot(&mut self) -> Result<Progress> {
+        self.session.learn().no_snapshot = true;
+        Ok(ANSWERED)
+    }
+
+    fn lacks(
+        &mut self,
+        sent: &Sent,
+        missing: &HashSet<ChangeHash>,
+        end: (Vec<ChangeHash>, Option<Cursor>),
+        rng: &mut impl Rng,
+    ) -> Result<Progress> {
+        let (Some(healing), Sent::Missing { hashes }) = (self.session.healing.as_mut(), sent) else {
+            return Ok(ANSWERED);
+        };
+        match healing.answered(hashes, missing, end) {
+            Some(window) => self.session.wait_within(window, self.now.steady, rng),
+            None => return self.begin_heal(rng),
+        }
+        Ok(ANSWERED)
+    }
+
+    fn not_there(&mut self, sent: Sent, rng: &mut impl Rng) -> Result<Progress> {
+        match sent {
+            // A server without snapshots looks the same: only a pull is proof.
+            Sent::Snapshot => self.no_snapshot(),
+            Sent::Pull { after: None } => {
+                self.session.learn().nothing_there = true;
+                Ok(ANSWERED)
+            }
+            Sent::Pull { after: Some(_) } | Sent::Push { after: Some(_), .. } => self.begin_heal(rng),
+            Sent::Missing { hashes } => {
+                let all = hashes.iter().copied().collect();
+                self.lacks(&Sent::Missing { hashes }, &all, (Vec::new(), None), rng)
+            }
+            Sent::Push { after: None, .. } | Sent::Delete => {
+                let detail = "the server does not know this address (404): is its path right?".to_owned();
+                self.failed(TroubleKind::NotASyncServer, detail, 0, rng)
+            }
+        }
+    }
+
+    /// The server does not know the cursor, or the document, or what it acknowledged.
+    fn begin_heal(&mut self, rng: &mut impl Rng) -> Result<Progress> {
+        self.session.healing = None;
+        self.session.learn().end_reached = false;
+        self.core.begin_heal(self.session.document)?;
+        self.session.guards.heals += 1;
+        if self.session.guards.heals > HEALINGS {
+            let detail = "the server lacks again and again what it was given".to_owned();
+            return self.failed(TroubleKind::Protocol, detail, 0, rng);
+        }
+        Ok(ANSWERED)
+    }
+
+    fn deleted(&mut self) -> Result<Progress> {
+        let outcome = self.store(Page { deleted: true, ..Page::default() })?;
+        self.session.learn().tombstone_told = true;
+        Ok(counted(&outcome))
+    }
+
+    /// Fewer at once; a change that cannot be taken alone is parked, and the rest goes on.
+    fn split(
+        &mut self,
+        sent: Sent,
+        code: RefusalCode,
+        detail: String,
+        rng: &mut impl Rng,
+    ) -> Result<Progress> {
+        let Sent::Push { rows, after, healing } = sent else {
+            return self.failed(TroubleKind::Protocol, detail, 0, rng);
+        };
+        let [row] = rows.as_slice() else {
+            self.session.shrink_batch(rows.len(), rows.iter().map(|r| r.bytes).sum());
+            return Ok(ANSWERED);
+        };
+        let rejected = Rejected { hash: row.hash.to_string(), code, detail, missing: Vec::new() };
+        let page = Page { asked: after, rejected: vec![(row.id, rejected)], ..Page::default() };
+        let pushed = Pushed { page, new_there: 0, lost: Vec::new(), forked: 0 };
+        self.session.trouble = None;
+        self.pushed(Sent::Push { rows, after: None, healing }, pushed, rng)
+    }
+
+    fn smaller_pages(&mut self, detail: String, rng: &mut impl Rng) -> Result<Progress> {
+        if self.session.shrink_page() {
+            return Ok(ANSWERED);
+        }
+        self.failed(TroubleKind::Protocol, detail, 0, rng)
+    }
+
+    fn forbidden(&mut self, sent: &Sent, detail: String) -> Progress {
+        // "pushes what is missing, if it may write": a reader heals without offering.
+        if let (Sent::Push { healing: true, .. }, Some(healing)) = (sent, self.session.healing.as_mut()) {
+            healing.only_read();
+            return ANSWERED;
+        }
+        self.stop(Outcome::Unauthorized(detail))
+    }
+
+    /// Ends the run. No attempt is counted, and the queue is kept.
+    fn stop(&mut self, outcome: Outcome) -> Progress {
+        self.session.ended = Some(outcome);
+        ANSWERED
+    }
+
+    /// Waits: a random time of a window that grows, and no less than the server asked for.
+    fn failed(
+        &mut self,
+        kind: TroubleKind,
+        detail: String,
+        least: i64,
+        rng: &mut impl Rng,
+    ) -> Result<Progress> {
+        let attempts = self.session.trouble.as_ref().map_or(0, |t| t.attempts).saturating_add(1);
+        let wait = self.session.limits.backoff.wait(attempts, rng).saturating_add(least);
+        self.session.wait_until = Some(self.now.steady.saturating_add(wait));
+        if self.session.queued {
+            let next_attempt_at = Some(self.now.wall.saturating_add(wait));
+            let failure = Failure { document: self.session.document, error: detail.clone(), next_attempt_at };
+            self.core.store_failure(&failure)?;
+        }
+        self.session.trouble = Some(Trouble { kind, detail, attempts });
+        Ok(Progress::default())
+    }
+}
+
+impl Pushed {
+    /// Refused as forks: they are written again, and offered again under another name.
+    fn forked_roots(&self) -> usize {
+        self.page.rejected.iter().filter(|(_, r)| r.code == RefusalCode::ActorFork).count()
+    }
+}
+
+fn counted(outcome: &PageOutcome) -> Progress {
+    Progress {
+        pulled: outcome.pulled,
+        pushed: outcome.drained,
+        parked: outcome.parked,
+        quarantined: outcome.quarantined,
+        rewritten: outcome.rewritten,
+        answered: true,
+    }
+}

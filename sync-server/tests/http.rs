@@ -1,0 +1,423 @@
+//! The server over real sockets, in this process.
+
+mod support;
+
+use std::{io::Write, time::Duration};
+
+use automerge::Automerge;
+use rejoin::{
+    DocumentId,
+    wire::{CHANGES, DocumentsReply, JSON, LimitsReply, MissingReply, OCTETS, PushReply},
+};
+use support::{Running, Writer, get, hashes, post, send};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+fn changes_url(server: &Running, document: DocumentId) -> String {
+    server.url(document, "/changes")
+}
+
+#[tokio::test]
+async fn a_push_is_answered_as_json_or_as_what_the_client_lacks() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    let body = ada.many(3);
+    let answer = send(post(changes_url(&server, document), body.clone())).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some(JSON)));
+    let reply: PushReply = answer.json();
+    assert_eq!((reply.accepted, reply.duplicate, reply.rejected.len()), (3, 0, 0));
+    assert_eq!(reply.cursor, reply.end);
+    assert_eq!(reply.heads, [ada.hash().to_string()]);
+    let theirs = Writer::new(2).many(2);
+    let request = post(changes_url(&server, document), theirs.clone()).header("accept", CHANGES);
+    let answer = send(request).await;
+    assert_eq!(answer.header("content-type"), Some(CHANGES));
+    assert_eq!(answer.body, body);
+    assert_eq!(answer.header("rejoin-accepted"), Some("2"));
+    assert_eq!(answer.header("rejoin-duplicate"), Some("0"));
+    assert_eq!(answer.header("rejoin-cursor"), answer.header("rejoin-end"));
+    assert_eq!(answer.header("rejoin-more"), None);
+    let after = answer.header("rejoin-cursor").unwrap().to_owned();
+    let page = send(get(format!("{}?limit=2", changes_url(&server, document)))).await;
+    assert_eq!((page.header("rejoin-more"), hashes(&page.body).len()), (Some("1"), 2));
+    let rest = format!("{}?after={}", changes_url(&server, document), page.header("rejoin-cursor").unwrap());
+    assert_eq!(send(get(rest)).await.header("rejoin-cursor"), Some(after.as_str()));
+}
+
+#[tokio::test]
+async fn ten_pushes_of_the_same_at_once_are_stored_once() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(20);
+    let pushes = (0..10).map(|_| send(post(changes_url(&server, document), body.clone())));
+    let replies: Vec<PushReply> =
+        futures_util::future::join_all(pushes).await.iter().map(support::Answer::json).collect();
+    assert_eq!(replies.iter().map(|r| r.accepted).sum::<u64>(), 20);
+    assert_eq!(replies.iter().map(|r| r.duplicate).sum::<u64>(), 180);
+    assert!(replies.iter().all(|r| r.cursor == r.end && r.cursor == replies[0].cursor));
+    assert_eq!(send(get(changes_url(&server, document))).await.body, body);
+}
+
+#[tokio::test]
+async fn concurrent_pushes_share_commits() {
+    let server = Running::start().await;
+    // One that holds the committer while the others gather.
+    let large = Writer::new(1).many(20_000);
+    let mut pushes = vec![post(changes_url(&server, DocumentId::random()), large)];
+    for _ in 0..100 {
+        let body = Writer::new(2).many(1);
+        pushes.push(post(changes_url(&server, DocumentId::random()), body));
+    }
+    let answers = futures_util::future::join_all(pushes.into_iter().map(send)).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let figures = server.state.figures();
+    assert_eq!((figures.pushes, figures.changes), (101, 20_100));
+    assert!(figures.commits < figures.pushes, "{figures:?}");
+}
+
+#[tokio::test]
+async fn one_bad_push_does_not_stop_the_others_of_its_group() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let gone = DocumentId::random();
+    send(reqwest::Client::new().delete(server.url(gone, ""))).await;
+    let body = Writer::new(1).many(5);
+    let pushes = (0..20).map(|i| {
+        let to = if i % 2 == 0 { document } else { gone };
+        send(post(changes_url(&server, to), body.clone()))
+    });
+    let answers = futures_util::future::join_all(pushes).await;
+    for (i, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.status, if i % 2 == 0 { 200 } else { 410 });
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_compressed_both_ways() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(100);
+    let zstd = zstd::encode_all(body.as_slice(), 3).unwrap();
+    let url = changes_url(&server, document);
+    let reply: PushReply = send(post(url.clone(), zstd).header("content-encoding", "zstd")).await.json();
+    assert_eq!(reply.accepted, 100);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&body).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let reply: PushReply = send(post(url.clone(), gzip).header("content-encoding", "gzip")).await.json();
+    assert_eq!(reply.duplicate, 100);
+    let raw = reqwest::Client::builder().no_gzip().no_zstd().build().unwrap();
+    for encoding in ["zstd", "gzip"] {
+        let answer = send(raw.get(url.clone()).header("accept-encoding", encoding)).await;
+        assert_eq!(answer.header("content-encoding"), Some(encoding));
+        assert!(answer.body.len() < body.len());
+    }
+    assert_eq!(send(raw.get(url.clone())).await.body, body);
+    for (encoding, body) in [("br", body.clone()), ("zstd, gzip", body.clone())] {
+        let answer = send(post(url.clone(), body).header("content-encoding", encoding)).await;
+        assert_eq!(answer.code(), (415, "malformed".to_owned()));
+    }
+    let not_zstd = send(post(url, body).header("content-encoding", "zstd")).await;
+    assert_eq!(not_zstd.code(), (422, "malformed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_body_over_a_limit_is_413_plain_and_inflated() {
+    let server = Running::start_with(|config| {
+        config.limits.body_bytes = 10_000;
+        config.limits.inflated_body_bytes = 20_000;
+    })
+    .await;
+    let url = changes_url(&server, DocumentId::random());
+    let too_large = (413, "too-large".to_owned());
+    assert_eq!(send(post(url.clone(), vec![0; 10_001])).await.code(), too_large);
+    for encoding in ["zstd", "gzip"] {
+        let bomb = match encoding {
+            "zstd" => zstd::encode_all([0; 1 << 20].as_slice(), 3).unwrap(),
+            _ => {
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+                gzip.write_all(&[0; 1 << 20]).unwrap();
+                gzip.finish().unwrap()
+            }
+        };
+        assert!(bomb.len() < 10_000);
+        let answer = send(post(url.clone(), bomb).header("content-encoding", encoding)).await;
+        assert_eq!(answer.code(), too_large, "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn every_mistake_gets_a_4xx_with_a_code() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let client = reqwest::Client::new();
+    let missing = server.url(document, "/missing");
+    let ask = |body: &str| client.post(&missing).header("content-type", JSON).body(body.to_owned());
+    let deep = format!(r#"{{"hashes":[],"x":{}}}"#, "[".repeat(50_000));
+    let changes = changes_url(&server, document);
+    let root = format!("http://{}", server.address);
+    let cases = [
+        (ask(r#"{"hashes":[],"hashes":[]}"#), 422, "malformed"),
+        (ask(r#"{"hashes":["zz"]}"#), 422, "malformed"),
+        (ask(r#"{"hashes":"#), 422, "malformed"),
+        (ask("{}"), 422, "malformed"),
+        (ask(&deep), 422, "malformed"),
+        (client.post(&missing).body("{}"), 415, "malformed"),
+        (client.post(&changes).header("content-type", JSON).body("{}"), 415, "malformed"),
+        (client.post(&changes).header("content-type", "text/html").body("x"), 415, "malformed"),
+        (post(changes.clone(), "not a change"), 422, "malformed"),
+        (post(format!("{changes}?limit=x"), ""), 422, "malformed"),
+        (post(format!("{changes}?limit=-1"), ""), 422, "malformed"),
+        (post(format!("{changes}?after=1&after=1"), ""), 422, "malformed"),
+        (post(format!("{changes}?after=7.ab"), ""), 409, "cursor-unknown"),
+        (post(format!("{changes}?after=%20"), ""), 409, "cursor-unknown"),
+        (get(changes.clone()), 404, "not-found"),
+        (get(server.url(document, "")), 404, "not-found"),
+        (get(server.url(document, "/snapshot")), 404, "not-found"),
+        (get(format!("{root}/v1/documents/not-a-uuid/changes")), 404, "not-found"),
+        (get(format!("{root}/v1/nothing")), 404, "not-found"),
+        (get(root.clone()), 404, "not-found"),
+        (get(format!("{root}/v1/documents?since=9.ab")), 409, "cursor-unknown"),
+        (client.put(&changes).body(""), 405, "method-not-allowed"),
+        (client.delete(&changes), 405, "method-not-allowed"),
+    ];
+    for (request, status, code) in cases {
+        let text = format!("{request:?}");
+        assert_eq!(send(request).await.code(), (status, code.to_owned()), "{text}");
+    }
+    let unknown_field = send(ask(r#"{"hashes":[],"more":1}"#)).await;
+    assert_eq!((unknown_field.status, unknown_field.json::<MissingReply>().hashes.len()), (200, 0));
+    let octets = client.post(&changes).header("content-type", format!("{OCTETS}; x=y")).body("");
+    assert_eq!(send(octets).await.status, 200);
+}
+
+#[tokio::test]
+async fn health_and_limits_are_told() {
+    let mut server = Running::start_with(|config| config.limits.push_changes = 77).await;
+    let root = format!("http://{}", server.address);
+    assert_eq!(send(get(format!("{root}/healthz"))).await.status, 200);
+    assert_eq!(send(get(format!("{root}/readyz"))).await.status, 200);
+    let limits: LimitsReply = send(get(format!("{root}/v1/limits"))).await.json();
+    assert_eq!((limits.push_changes, limits.change_bytes), (77, 1 << 20));
+    server.stop().await;
+    assert!(reqwest::get(format!("{root}/healthz")).await.is_err());
+}
+
+#[tokio::test]
+async fn the_list_tells_what_changed_since_a_token() {
+    let server = Running::start_with(|config| config.limits.list_documents = 2).await;
+    let list = format!("http://{}/v1/documents", server.address);
+    let empty: DocumentsReply = send(get(list.clone())).await.json();
+    assert_eq!((empty.documents.len(), empty.next), (0, None));
+    let documents = [DocumentId::random(), DocumentId::random(), DocumentId::random()];
+    let mut ada = Writer::new(1);
+    let body = ada.many(2);
+    for document in documents {
+        send(post(changes_url(&server, document), body.clone())).await;
+    }
+    let first: DocumentsReply = send(get(list.clone())).await.json();
+    let ids = |reply: &DocumentsReply| reply.documents.iter().map(|d| d.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&first), [documents[0].to_string(), documents[1].to_string()]);
+    assert_eq!(first.documents[0].heads, [ada.hash().to_string()]);
+    let since = |token: Option<String>| format!("{list}?since={}", token.unwrap());
+    let second: DocumentsReply = send(get(since(first.next))).await.json();
+    assert_eq!(ids(&second), [documents[2].to_string()]);
+    send(reqwest::Client::new().delete(server.url(documents[0], ""))).await;
+    let third: DocumentsReply = send(get(since(second.next))).await.json();
+    assert_eq!(ids(&third), [documents[0].to_string()]);
+    assert!(third.documents[0].deleted);
+    let nothing: DocumentsReply = send(get(since(third.next.clone()))).await.json();
+    assert_eq!((nothing.documents.len(), nothing.next), (0, third.next.clone()));
+    let other = Running::start().await;
+    let foreign = format!("http://{}/v1/documents?since={}", other.address, third.next.unwrap());
+    assert_eq!(send(get(foreign)).await.code(), (409, "cursor-unknown".to_owned()));
+}
+
+#[tokio::test]
+async fn the_merged_document_is_never_older_than_the_log() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    for value in 0..5 {
+        send(post(changes_url(&server, document), ada.set("n", value))).await;
+        let json = send(get(server.url(document, ""))).await;
+        assert_eq!(json.header("content-type"), Some(JSON));
+        assert_eq!(json.json::<serde_json::Value>(), serde_json::json!({ "n": value }));
+        assert_eq!(json.header("rejoin-cursor"), json.header("rejoin-end"));
+        let file = send(get(server.url(document, "")).header("accept", CHANGES)).await;
+        let loaded = Automerge::load(&file.body).unwrap();
+        assert_eq!(loaded.get_heads(), [ada.hash()]);
+        assert_eq!(file.header("rejoin-quarantined"), None);
+    }
+}
+
+#[tokio::test]
+async fn text_reads_as_a_string_and_a_counter_as_a_number() {
+    use automerge::{ObjType, ROOT, ScalarValue, transaction::Transactable};
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    let text = ada.0.put_object(ROOT, "text", ObjType::Text).unwrap();
+    ada.0.splice_text(&text, 0, 0, "héllo").unwrap();
+    ada.0.put(ROOT, "count", ScalarValue::counter(5)).unwrap();
+    let body = ada.set("n", 1);
+    send(post(changes_url(&server, document), body)).await;
+    let state: serde_json::Value = send(get(server.url(document, ""))).await.json();
+    assert_eq!(state, serde_json::json!({ "count": 5, "n": 1, "text": "héllo" }));
+}
+
+#[tokio::test]
+async fn a_snapshot_covers_a_prefix_and_its_cursor_goes_on() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    send(post(changes_url(&server, document), ada.many(30))).await;
+    let snapshot = send(get(server.url(document, "/snapshot"))).await;
+    assert_eq!((snapshot.status, snapshot.header("content-type")), (200, Some(CHANGES)));
+    let mut loaded = Automerge::load(&snapshot.body).unwrap();
+    assert_eq!(loaded.get_heads(), [ada.hash()]);
+    send(post(changes_url(&server, document), ada.many(5))).await;
+    let snapshot = send(get(server.url(document, "/snapshot"))).await;
+    let cursor = snapshot.header("rejoin-cursor").unwrap();
+    let rest = send(get(format!("{}?after={cursor}", changes_url(&server, document)))).await;
+    assert_eq!(hashes(&rest.body).len(), 5);
+    loaded.apply_changes(support::changes(&rest.body)).unwrap();
+    assert_eq!(loaded.get_heads(), [ada.hash()]);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_made_behind_when_a_log_has_grown() {
+    let server = Running::start_with(|config| config.snapshot_quiet = Duration::ZERO).await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    send(post(changes_url(&server, document), ada.many(1_500))).await;
+    let path = server.directory.path().join("log.db");
+    let made = tokio::task::spawn_blocking(move || {
+        let database = rusqlite::Connection::open(path).unwrap();
+        let stored = || database.query_row("SELECT position FROM snapshot", [], |row| row.get::<_, i64>(0));
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            if let Ok(position) = stored() {
+                return Some(position);
+            }
+            std::thread::yield_now();
+        }
+        None
+    });
+    assert_eq!(made.await.unwrap(), Some(1_500));
+}
+
+#[tokio::test]
+async fn only_a_loopback_host_and_its_own_origin_are_answered() {
+    let server = Running::start().await;
+    let url = format!("http://{}/healthz", server.address);
+    let forbidden = (403, "forbidden".to_owned());
+    for (name, value) in [("host", "example.org"), ("origin", "http://example.org"), ("origin", "null")] {
+        assert_eq!(send(get(url.clone()).header(name, value)).await.code(), forbidden, "{name} {value}");
+    }
+    for host in ["localhost", "127.0.0.1:1", "[::1]:4810"] {
+        assert_eq!(send(get(url.clone()).header("host", host)).await.status, 200, "{host}");
+    }
+    let own = format!("http://{}", server.address);
+    assert_eq!(send(get(url).header("origin", own)).await.status, 200);
+}
+
+#[tokio::test]
+async fn only_loopback_listeners_are_served() {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let server = Running::start().await;
+    let served = rejoin_server::serve(listener, server.state.clone(), std::future::pending()).await;
+    assert_eq!(served.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// Everything that the server still says on this connection until it closes it.
+async fn rest_of(mut stream: TcpStream) -> String {
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the connection is not freed");
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+fn head_of_push(document: DocumentId, length: usize) -> String {
+    format!(
+        "POST /v1/documents/{document}/changes HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: {CHANGES}\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn an_upload_cut_anywhere_stores_nothing() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(3);
+    let whole = [head_of_push(document, body.len()).into_bytes(), body.clone()].concat();
+    for cut in (0..whole.len()).step_by(3).chain([whole.len() - 1]) {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&whole[..cut]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let said = rest_of(stream).await;
+        assert!(!said.starts_with("HTTP/1.1 200"), "cut at {cut}: {said}");
+    }
+    assert_eq!(send(get(changes_url(&server, document))).await.status, 404);
+    assert_eq!(send(post(changes_url(&server, document), body)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_cut() {
+    let server = Running::start_with(|config| config.body_timeout = Duration::from_millis(300)).await;
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(3);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head_of_push(document, body.len()).as_bytes()).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        for byte in body {
+            tick.tick().await;
+            if writer.write_all(&[byte]).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut said = Vec::new();
+    let mut reader = reader;
+    let read = tokio::time::timeout(Duration::from_secs(20), reader.read_to_end(&mut said)).await;
+    trickle.abort();
+    assert!(read.is_ok(), "the connection is not freed");
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(send(get(changes_url(&server, document))).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_cut() {
+    let server = Running::start_with(|config| config.header_timeout = Duration::from_millis(200)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHo").await.unwrap();
+    rest_of(stream).await;
+}
+
+#[tokio::test]
+async fn a_database_deleted_underneath_acknowledges_nothing() {
+    let server = Running::start().await;
+    let document = DocumentId::random();
+    let mut ada = Writer::new(1);
+    assert_eq!(send(post(changes_url(&server, document), ada.set("a", 1))).await.status, 200);
+    std::fs::rename(server.directory.path().join("log.db"), server.directory.path().join("moved")).unwrap();
+    let answer = send(post(changes_url(&server, document), ada.set("b", 1))).await;
+    assert_eq!(answer.code(), (503, "unavailable".to_owned()));
+    assert!(answer.header("retry-after").is_some());
+    std::fs::rename(server.directory.path().join("moved"), server.directory.path().join("log.db")).unwrap();
+    assert_eq!(send(post(changes_url(&server, document), ada.set("c", 1))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_push_that_finds_no_memory_is_told_to_come_later() {
+    let server = Running::start_with(|config| config.body_memory = 64 * 1024).await;
+    let url = changes_url(&server, DocumentId::random());
+    let answer = send(post(url.clone(), vec![0; 200_000])).await;
+    assert_eq!(answer.code(), (503, "unavailable".to_owned()));
+    assert_eq!(send(post(url, Writer::new(1).many(10))).await.status, 200, "what was held was given back");
+}

@@ -1,0 +1,200 @@
+//! The server as a program: real processes, real signals, a real limit on the disk.
+
+mod support;
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use rejoin::{DocumentId, wire::PushReply};
+use support::{BINARY, Process, Writer, get, hashes, post, send};
+
+fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output: Output = Command::new(BINARY).current_dir(directory).args(arguments).output().unwrap();
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9() {
+    let directory = tempfile::tempdir().unwrap();
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let mut acknowledged = Vec::new();
+    for _ in 0..5 {
+        let server = Process::start(directory.path(), &[]);
+        for _ in 0..3 {
+            let body = ada.many(1);
+            let reply: PushReply = send(post(server.changes(document), body.clone())).await.json();
+            assert_eq!(reply.accepted, 1);
+            acknowledged.extend(body);
+        }
+        server.signal("-KILL");
+    }
+    let server = Process::start(directory.path(), &[]);
+    assert_eq!(send(get(server.changes(document))).await.body, acknowledged);
+}
+
+#[tokio::test]
+async fn sigterm_under_load_drains_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let documents: Vec<DocumentId> = (0..8).map(|_| DocumentId::random()).collect();
+    let (told, mut first) = tokio::sync::mpsc::channel(64);
+    let writers = documents.iter().map(|document| {
+        let (url, told) = (server.changes(*document), told.clone());
+        tokio::spawn(async move {
+            let (client, mut writer, mut acknowledged) = (reqwest::Client::new(), Writer::new(1), 0);
+            loop {
+                let request =
+                    client.post(&url).header("content-type", rejoin::wire::CHANGES).body(writer.many(1));
+                match request.send().await {
+                    Ok(response) if response.status() == 200 => acknowledged += 1,
+                    _ => return acknowledged,
+                }
+                let _ = told.try_send(());
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    for _ in 0..40 {
+        first.recv().await.unwrap();
+    }
+    server.signal("-TERM");
+    let (code, rest, took) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!((code, rest.as_str()), (Some(0), ""));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let server = Process::start(directory.path(), &[]);
+    for (writer, document) in writers.into_iter().zip(documents) {
+        let acknowledged = writer.await.unwrap();
+        let stored = hashes(&send(get(server.changes(document))).await.body).len();
+        assert!(stored >= acknowledged, "{stored} of {acknowledged}");
+        assert!(acknowledged > 0);
+    }
+}
+
+#[tokio::test]
+async fn an_open_connection_does_not_hold_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &["--drain-timeout", "500ms"]);
+    let address = server.root.strip_prefix("http://").unwrap();
+    let idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = b"POST /v1/documents/x/changes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut half, head).await.unwrap();
+    server.signal("-INT");
+    let (code, _, took) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    drop((idle, half));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_acknowledged_and_it_goes_on_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("bash");
+    let script = r#"ulimit -S -f 600; exec "$0" --database "$1""#;
+    shell.args(["-c", script, BINARY]).arg(directory.path().join("log.db"));
+    let server = Process::of(shell);
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let mut stored = Vec::new();
+    let refused = loop {
+        let body = ada.many(200);
+        let answer = send(post(server.changes(document), body.clone())).await;
+        if answer.status != 200 {
+            assert_eq!(answer.code(), (503, "unavailable".to_owned()));
+            assert!(answer.header("retry-after").is_some());
+            break body;
+        }
+        stored.extend(body);
+        assert!(stored.len() < 4 << 20, "the disk is never full");
+    };
+    assert!(!stored.is_empty());
+    // What is there can be read, and the next one is refused too.
+    assert_eq!(send(get(server.changes(document))).await.body, stored);
+    assert_eq!(send(post(server.changes(document), refused.clone())).await.status, 503);
+    let pid = server.child.id().to_string();
+    let raised = Command::new("prlimit").args(["--fsize=unlimited:", "--pid", &pid]).status();
+    assert!(raised.unwrap().success());
+    assert_eq!(send(post(server.changes(document), refused.clone())).await.status, 200);
+    stored.extend(refused);
+    assert_eq!(send(get(server.changes(document))).await.body, stored);
+}
+
+#[test]
+fn wrong_usage_is_exit_2_and_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (vec!["--listen", "0.0.0.0:0"], "loopback"),
+        (vec!["--listen", "[::]:0"], "loopback"),
+        (vec!["--listen", "nonsense"], "127.0.0.1:4810"),
+        (vec!["--database", "postgres://localhost/x"], "PostgreSQL"),
+        (vec!["--database", "mysql://x"], "sqlite:PATH"),
+        (vec!["--database", ""], "sqlite:PATH"),
+        (vec!["--page-bytes", "lots"], "KiB"),
+        (vec!["dance"], "dance"),
+    ] {
+        let (code, text) = run(directory.path(), &arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(says), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is made");
+}
+
+#[test]
+fn a_database_of_another_kind_or_newer_is_refused_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    let listen = ["--listen", "127.0.0.1:0", "--database", "log.db"];
+    drop(rejoin_server::LogStore::open(&path).unwrap());
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let newer = std::fs::read(&path).unwrap();
+    let other = directory.path().join("other.db");
+    let database = rusqlite::Connection::open(&other).unwrap();
+    database.execute_batch("CREATE TABLE mine (x)").unwrap();
+    drop(database);
+    let foreign = std::fs::read(&other).unwrap();
+    for (bytes, says) in [
+        (newer, "schema 99"),
+        (foreign, "not a database of this kind"),
+        (vec![b'x'; 5_000], "not a database"),
+    ] {
+        std::fs::write(&path, &bytes).unwrap();
+        let (code, text) = run(directory.path(), &listen);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(says), "{text}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_database_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &["serve"]);
+    send(post(server.changes(DocumentId::random()), Writer::new(1).many(1))).await;
+    for name in ["log.db", "log.db-wal"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn every_option_has_an_environment_variable_in_the_help() {
+    let output = Command::new(BINARY).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let options: Vec<&str> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--") && word.len() > 2)
+        .filter(|word| !["--help", "--version", "--listen", "--database"].contains(word))
+        .collect();
+    assert!(options.len() > 10, "{help}");
+    for option in options {
+        let variable = format!("REJOIN_{}", option.trim_start_matches('-').replace('-', "_").to_uppercase());
+        assert!(help.contains(&variable), "{variable} is not in the help");
+    }
+}
