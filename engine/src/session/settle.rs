@@ -78,6 +78,10 @@ pub fn settle(
         Meaning::Forbidden(detail) => Ok(turn.forbidden(&ticket.sent, detail)),
         Meaning::UpgradeRequired(detail) => Ok(turn.stop(Outcome::UpgradeRequired(detail))),
         Meaning::Failed { kind, detail, retry_after } => {
+            // A line too slow for this much before the deadline: less at once.
+            if let (TroubleKind::Broken, Sent::Push { rows, .. }) = (kind, &ticket.sent) {
+                turn.session.shrink_batch(rows.len(), rows.iter().map(|r| r.bytes).sum());
+            }
             let least = retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
             turn.failed(kind, detail, least, rng)
         }
