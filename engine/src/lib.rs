@@ -23,7 +23,7 @@ mod message;
 pub use action::Action;
 pub use api::Store;
 #[cfg(feature = "sync")]
-pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions};
+pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;

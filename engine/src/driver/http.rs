@@ -86,6 +86,19 @@ impl HttpTransport {
         self.attempt(&outgoing, false).await
     }
 
+    /// A resource that is no document's.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        receive(request.send().await.map_err(|e| sort(&e))?).await
+    }
+
     async fn attempt(&self, outgoing: &Outgoing, compress: bool) -> Result<Response, TransportError> {
         let mut url = self.base.clone();
         let document = outgoing.document.as_str();
