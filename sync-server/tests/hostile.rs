@@ -63,8 +63,15 @@ impl Case<'_> {
         let loaded = Automerge::load(&file.body).unwrap();
         let left_out = left_out(&file);
         assert_eq!(loaded.get_changes(&[]).len() + left_out, log.len(), "{}", self.name);
-        self.check_snapshot(&log).await;
+        if !self.is_first_left_out(&loaded, &log) {
+            self.check_snapshot(&log).await;
+        }
         left_out
+    }
+
+    /// Without its first change no prefix of a log can be held.
+    fn is_first_left_out(&self, merged: &Automerge, log: &[ChangeHash]) -> bool {
+        !merged.get_changes(&[]).iter().any(|change| Some(&change.hash()) == log.first())
     }
 
     /// Invariant 10: a snapshot covers a prefix of the log.
