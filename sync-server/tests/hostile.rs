@@ -1,5 +1,13 @@
 //! Hostile input against a real server process: it stays up, small and quick, and serves everybody else.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{
