@@ -23,7 +23,7 @@ const COMMANDS: &[&str] = &[
     "import",
     "backup",
     "doctor",
-    "completions",
+    "completions", "demo",
 ];
 
 #[test]
