@@ -219,14 +219,22 @@ impl Batch<'_> {
                     lacked.remove(&hash);
                     admitted.push(change.clone());
                 }
-                Some(dependency) => {
-                    let fate =
-                        if self.left_out.contains_key(&dependency) { "was left out" } else { "is not held" };
-                    self.leave_out(at, format!("it depends on {dependency}, which {fate}"));
-                }
+                Some(dependency) => self.leave_out_after(at, dependency),
             }
         }
         admitted
+    }
+
+    /// What depends on a change that is held is held too: nothing is known against either.
+    fn leave_out_after(&mut self, at: usize, dependency: ChangeHash) {
+        let reason = match self.left_out.get(&dependency) {
+            Some((_, reason)) if reason.starts_with(HELD) => {
+                format!("{HELD}: it depends on {dependency}, which is held")
+            }
+            Some(_) => format!("it depends on {dependency}, which was left out"),
+            None => format!("it depends on {dependency}, which is not in the document"),
+        };
+        self.leave_out(at, reason);
     }
 
     fn leave_out(&mut self, at: usize, reason: String) {

@@ -320,6 +320,27 @@ fn the_walk_to_an_actors_last_change_never_goes_below_it_and_ends_with_its_budge
     }
 }
 
+#[test]
+fn a_walk_that_finds_nothing_stops_at_the_actors_last_change() {
+    // A thousand changes of actor 2, then one of actor 1, then ten more of actor 2 beside it.
+    let mut log = log_of(&[(2, 1, &[])]);
+    for seq in 2..=1_000 {
+        let change = made(&log, &(2, seq, &[seq as usize - 1]));
+        log.append(change);
+    }
+    let own = made(&log, &(1, 1, &[1_000]));
+    log.append(own);
+    for seq in 1_001..=1_010 {
+        let last = if seq == 1_001 { 1_000 } else { log.changes.len() };
+        let change = made(&log, &(2, seq, &[last]));
+        log.append(change);
+    }
+    let beside = made(&log, &(1, 2, &[1_011]));
+    log.steps = 0;
+    assert_eq!(refused(&mut log, &beside), RefusalCode::Malformed);
+    assert_eq!(log.steps, 10);
+}
+
 /// No assertion: the machine is shared. DESIGN says about 2 µs a change.
 #[test]
 fn the_cost_of_a_small_change_is_printed() {
