@@ -106,6 +106,35 @@ impl Client {
         rows.unwrap().map(Result::unwrap).collect()
     }
 
+    /// A document's rows in words, for whoever looks into a seed that failed.
+    pub(super) fn describe(&self, document: DocumentId) -> Vec<String> {
+        let sql = "SELECT c.id & 1099511627775, substr(lower(hex(c.hash)), 1, 6), substr(lower(hex(a.bytes)), 1, 14), c.seq,
+                          lower(hex(c.deps)), coalesce('was ' || substr(lower(hex(c.was)), 1, 6), ''),
+                          coalesce('now ' || substr(lower(hex(c.replaced_by)), 1, 6), ''), CASE c.loser WHEN 1 THEN 'loser' ELSE '' END,
+                          coalesce('out: ' || c.quarantined, ''), coalesce(p.state, ''), c.acknowledged_at IS NOT NULL
+                     FROM document d JOIN change c ON c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1
+                     JOIN actor a ON a.id = c.actor LEFT JOIN pending p ON p.id = c.id WHERE d.uuid = :uuid ORDER BY c.id";
+        let mut statement = self.disk.raw.prepare_cached(sql).unwrap();
+        let rows = statement.query_map(named_params! {":uuid": document.to_string()}, |r| {
+            let text = |at| r.get::<_, String>(at);
+            let (position, seq): (i64, i64) = (r.get(0)?, r.get(3)?);
+            let known: bool = r.get(10)?;
+            Ok(format!(
+                "{position:>4} {} {:<14} {seq:>3} back {:<8} {} {} {} {} {} {}",
+                text(1)?,
+                text(2)?,
+                text(4)?,
+                text(5)?,
+                text(6)?,
+                text(7)?,
+                text(8)?,
+                text(9)?,
+                if known { "known" } else { "" }
+            ))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
     /// The document's row and queue as they are on the disk; `None` where it is not there.
     pub(super) fn look(&self, document: DocumentId) -> Option<Seen> {
         let uuid = document.to_string();

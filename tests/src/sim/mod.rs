@@ -83,6 +83,9 @@ pub fn run(seed: u64, options: Options) -> Report {
             at: world.now,
         }),
     };
+    if violation.is_some() && options.keep_trace {
+        world.describe();
+    }
     let (trace_hash, trace) = world.trace.finish();
     Report { seed, violation, strikes: world.strikes, actions: world.model.count(), trace_hash, trace }
 }

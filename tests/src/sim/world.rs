@@ -152,6 +152,22 @@ impl World {
         Ok(())
     }
 
+    /// What lies on every disk and in every log, for whoever looks into a seed that failed.
+    pub(super) fn describe(&mut self) {
+        for (number, id) in self.documents.clone().into_iter().enumerate() {
+            let entries = &self.ledger.log(id).entries;
+            let short: Vec<String> = entries.iter().map(|hash| hash.to_string()[..6].to_owned()).collect();
+            self.log(format!("the log of d{number}: {}", short.join(" ")));
+            for client in 0..self.clients.len() {
+                let cursor = self.clients[client].look(id).and_then(|seen| seen.cursor);
+                self.log(format!("c{client} d{number}, cursor {cursor:?}:"));
+                for line in self.clients[client].describe(id) {
+                    self.log(line);
+                }
+            }
+        }
+    }
+
     fn storm(&mut self, actions: u32) -> Checked {
         self.calm = false;
         self.to_do = actions;
