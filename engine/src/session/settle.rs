@@ -136,10 +136,12 @@ impl Turn<'_> {
             pushed.page.rejected.iter().filter_map(|(id, _)| hash_of(*id)).collect();
         let mut page = pushed.page;
         let mut lost = false;
-        for (row, rejected, gone) in pushed.lost {
-            // What depends on something refused for good in an earlier batch is refused with it.
+        // Where the log holds the same change in another spelling, it comes when the log is read.
+        refused.extend(&pushed.forked);
+        for (row, rejected, missing) in pushed.lost {
+            // What depends on something refused for good, in this batch or an earlier one, is refused with it.
             let known = |h: &ChangeHash| refused.contains(h) || healing.was_refused(h);
-            if !gone.is_empty() && gone.iter().all(known) {
+            if !missing.is_empty() && missing.iter().all(known) {
                 refused.insert(row.hash);
                 page.rejected.push((row.id, rejected));
             } else {
@@ -147,8 +149,6 @@ impl Turn<'_> {
             }
         }
         let carried: Vec<_> = rows.iter().map(|r| r.hash).collect();
-        // Where the log holds the same change in another spelling, it comes when the log is read.
-        refused.extend(&pushed.forked);
         healing.offered(&carried, refused);
         let outcome = if page.rejected.is_empty() { PageOutcome::default() } else { self.store(page)? };
         let mut progress = Progress { pushed: pushed.new_there, ..counted(&outcome) };

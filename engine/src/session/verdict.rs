@@ -222,13 +222,13 @@ fn sort_out(rows: &[BatchRow], refused: &HashMap<ChangeHash, Rejected>, pushed: 
             continue;
         }
         let missing = rejected.missing.iter().map(|h| read_hash(h)).collect::<Judged<Vec<_>>>()?;
-        let gone: Vec<_> = missing.iter().filter(|h| !refused.contains_key(*h)).copied().collect();
+        let gone = missing.iter().any(|h| !refused.contains_key(h));
         if missing.iter().any(|h| forked.contains(h)) {
             forked.insert(row.hash);
             pushed.forked.push(row.hash);
-        } else if !gone.is_empty() || missing.is_empty() || missing.iter().any(|h| lost.contains(h)) {
+        } else if gone || missing.is_empty() || missing.iter().any(|h| lost.contains(h)) {
             lost.insert(row.hash);
-            pushed.lost.push((row.clone(), rejected.clone(), gone));
+            pushed.lost.push((row.clone(), rejected.clone(), missing));
         } else {
             pushed.page.rejected.push((row.id, rejected.clone()));
         }

@@ -21,6 +21,10 @@ use crate::{
     untrusted::{apply_untrusted, parse_untrusted},
 };
 
+/// How often what was written again for a page may be looked at anew: each time some of it met something else
+/// that arrives.
+const FORK_ROUNDS: u32 = 16;
+
 impl Core {
     /// What a session needs to know of a document.
     ///
@@ -157,13 +161,7 @@ impl Writing<'_> {
             self.mark_deleted(id)?;
             return Ok(outcome);
         }
-        let replica = self.replicas.get(self.tx, id, self.actor)?;
-        replica.build_index(self.tx)?;
-        let mut forks = find_forks(self.tx, replica, page)?;
-        let twins = forks.take_twins();
-        if !forks.is_empty() {
-            outcome.rewritten = fork::rebuild(self, id, Rebuild::Fork(forks))?;
-        }
+        let twins = self.settle_forks(id, page, &mut outcome)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
@@ -194,6 +192,27 @@ impl Writing<'_> {
         self.drain((document, page), moves, &mut outcome)?;
         self.park(document, page, &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// Makes room for what arrives. What is written again for it may meet something else that arrives: then once
+    /// more. Gives what arrives in another spelling than is held.
+    fn settle_forks(
+        &mut self,
+        id: DocumentId,
+        page: &Page,
+        outcome: &mut PageOutcome,
+    ) -> Result<fork::Forks> {
+        for round in 1.. {
+            let replica = self.replicas.get(self.tx, id, self.actor)?;
+            replica.build_index(self.tx)?;
+            let mut forks = find_forks(self.tx, replica, page)?;
+            let twins = forks.take_twins();
+            if forks.is_empty() || round > FORK_ROUNDS {
+                return Ok(twins);
+            }
+            outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(forks))?;
+        }
+        Ok(fork::Forks::default())
     }
 
     fn mark_deleted(&mut self, id: DocumentId) -> Result<()> {
@@ -314,13 +333,15 @@ fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> 
 fn find_forks(connection: &Connection, replica: &Replica, page: &Page) -> Result<fork::Forks> {
     let mut forks = fork::Forks::default();
     let Some(index) = &replica.index else { return Ok(forks) };
-    let holds = |hash: &ChangeHash| index.positions.contains_key(hash) || index.replaced.contains_key(hash);
     for (id, rejected) in page.rejected.iter().filter(|(_, r)| r.code == RefusalCode::ActorFork) {
         match rejected.stands.as_ref().and_then(|text| text.parse::<ChangeHash>().ok()) {
-            Some(stands) if holds(&stands) => forks.stands.push(stands),
-            // It comes with the log: until then this change waits.
+            Some(stands) if index.replaced.contains_key(&stands) => forks.stands.push(stands),
+            // It stands already, or comes with the log: until then this change waits.
             Some(_) => {}
-            None => forks.refused.extend(rows::read_hash(connection, *id)?),
+            None => {
+                let refused = rows::read_hash(connection, *id)?;
+                forks.refused.extend(refused.filter(|hash| index.positions.contains_key(hash)));
+            }
         }
     }
     let new: Vec<&CheckedChange> =

@@ -191,6 +191,10 @@ impl World {
     fn draw_calm(&mut self) -> Checked {
         self.calm = true;
         self.to_do = 0;
+        self.climate.armed.fill(false);
+        for client in &self.clients {
+            client.disk.failing.store(false, std::sync::atomic::Ordering::Relaxed);
+        }
         self.log("calm".to_owned());
         self.server_up = true;
         for client in 0..self.clients.len() {
