@@ -72,6 +72,7 @@ impl Globals {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::DemoArgs),
     Init(init::InitArgs),
     New(new::NewArgs),
     Share(share::ShareArgs),

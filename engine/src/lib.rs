@@ -2,6 +2,8 @@
 
 pub mod blocking;
 pub mod container;
+#[cfg(feature = "sync")]
+pub mod driver;
 pub mod fence;
 pub mod planted;
 pub mod reducer;
@@ -20,6 +22,8 @@ mod message;
 
 pub use action::Action;
 pub use api::Store;
+#[cfg(feature = "sync")]
+pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod edit;
@@ -32,6 +33,7 @@ use crate::format::rfc3339;
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
     match command {
+        Command::Demo(args) => demo::run(context, args).await,
         Command::Init(args) => init::run(context, args).await,
         Command::New(args) => new::run(context, args).await,
         Command::Share(args) => share::run(context, args).await,

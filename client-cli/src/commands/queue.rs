@@ -90,7 +90,7 @@ async fn list(context: &mut Context, doc: Option<String>) -> Result<Exit> {
     } else {
         let documents = store.documents().await?;
         // What is left for the action beside the other columns.
-        let room = context.out.width().saturating_sub(46).clamp(20, 100);
+        let room = usize::from(context.out.width()).saturating_sub(48).clamp(20, 100);
         let rows = entries.iter().map(|entry| row(entry, &documents, room)).collect();
         context.out.table(&["#", "document", "action", "change", "state", "tries"], rows)?;
         explain(context, &entries);

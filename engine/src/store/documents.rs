@@ -172,7 +172,7 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
         name: row.name,
         server: row.server,
         heads: row.heads,
-        changes: row.changes,
+        changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
         queued: queued.max(0) as u64,
         parked: parked.max(0) as u64,
         quarantined: quarantined.max(0) as u64,

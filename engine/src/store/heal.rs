@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Cursor, DocumentId, Error, Message, Result, container,
     fence::{self, DocumentLimits},
-    untrusted::load_untrusted,
+    untrusted::{guarded, load_untrusted},
 };
 
 impl Core {
@@ -27,7 +27,7 @@ impl Core {
     pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
-        let changes = am.get_changes(&[]);
+        let changes = guarded(|| am.get_changes(&[])).map_err(Error::Protocol)?;
         self.write(&[id], |w| {
             let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
             if row.last > 0 || row.tombstone.is_some() {

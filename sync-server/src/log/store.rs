@@ -3,13 +3,13 @@ use std::{
     time::Duration,
 };
 
-use rejoin_migrations::{SERVER, migrate};
+use rejoin_migrations::{MigrateError, SERVER, migrate};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use super::{LogError, View};
 
 /// How long a statement waits for another process (a backup, a checkpoint) to let go.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const CACHED_STATEMENTS: usize = 64;
 
@@ -177,6 +177,7 @@ impl LogReader {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
+        be_ours(&connection)?;
         set_up(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection })
@@ -211,8 +212,22 @@ fn set_up(connection: &Connection) -> Result<(), LogError> {
     Ok(())
 }
 
+/// An error where the database is not a log of the schema that this release writes. A reader migrates nothing.
+pub(super) fn be_ours(connection: &Connection) -> Result<(), LogError> {
+    let found = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if found != SERVER.application_id {
+        return Err(MigrateError::Foreign { found }.into());
+    }
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = SERVER.migrations.last().map_or(0, |migration| migration.version);
+    if found > known {
+        return Err(MigrateError::Newer { found, known }.into());
+    }
+    Ok(())
+}
+
 /// Makes the file where it is missing, readable by its owner alone; SQLite gives its side files the same mode.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create_new(true).write(true);
     #[cfg(unix)]

@@ -67,7 +67,10 @@ impl Merger {
     /// A new snapshot, made on this thread.
     pub(crate) fn make(&self, id: &DocumentId) -> Result<Made, Fault> {
         self.readers.read_here(|view| {
-            let document = mergeable(view, &self.limits, id)?;
+            let document = mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
+                Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
+                _ => fault,
+            })?;
             snapshot::make(view, &document, Instant::now() + LONGEST)
         })
     }

@@ -6,5 +6,6 @@ mod merged;
 mod merger;
 mod snapshot;
 
+pub(crate) use merged::stored_limits;
 pub(crate) use merger::{Merger, Shape};
-pub(crate) use snapshot::{Made, make, wanted};
+pub(crate) use snapshot::{Made, make, no_snapshot, wanted};
