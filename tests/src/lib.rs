@@ -1,1 +1,3 @@
 //! The harness, the simulator and the benchmarks of rejoin.
+
+pub mod sim;

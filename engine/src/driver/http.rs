@@ -77,7 +77,14 @@ impl HttpTransport {
 
     async fn exchange(&self, request: &Request) -> Result<Response, TransportError> {
         let outgoing = Outgoing::of(request);
-        let response = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?;
+        let first = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await;
+        let response = match first {
+            // A kept connection that the server closed meanwhile breaks when it is used: once, at once, again.
+            Err(TransportError::Broken(_)) => {
+                self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?
+            }
+            first => first?,
+        };
         let compressed = outgoing.body.len() > COMPRESS_ABOVE && !self.only_plain.load(Ordering::Relaxed);
         if response.status != 415 || !compressed {
             return Ok(response);

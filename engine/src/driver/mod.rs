@@ -16,6 +16,9 @@ mod sync;
 mod transport;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::REPLY_BYTES;
 pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE};
 pub use options::{SyncOptions, Token, WatchOptions};

@@ -4,6 +4,7 @@ use rejoin::{
     ChangeHash, Cursor, DocumentId,
     fence::{self, CheckedChange, Placement, Refusal, RefusalCode, WalkBudget},
     planted::{self, Bug},
+    untrusted::parse_untrusted,
     wire::{CHANGES, JSON, PushReply, Rejected, Response},
 };
 
@@ -46,7 +47,8 @@ pub(crate) struct Receipt {
     carried: Vec<u64>,
     pub(crate) accepted: u64,
     duplicate: u64,
-    rejected: Vec<Refusal>,
+    /// What is not stored; with the spelling that the log holds of the same change, where it holds one.
+    rejected: Vec<(Refusal, Option<ChangeHash>)>,
 }
 
 /// How a push is answered.
@@ -71,7 +73,22 @@ pub(crate) fn check_body(
             format!("{} changes in a push; at most {} are taken.", frames.len(), limits.push_changes),
         ));
     }
-    Ok(frames.iter().map(|frame| fence::check(frame, &limits.change)).collect())
+    Ok(frames.iter().map(|frame| check_change(frame, limits)).collect())
+}
+
+/// The fence, and then whether the library can read it at all: who pushes it is told, instead of everybody who
+/// pulls it. No document is built for that.
+fn check_change(frame: &fence::Frame<'_>, limits: &ServerLimits) -> Result<CheckedChange, Refusal> {
+    let change = fence::check(frame, &limits.change)?;
+    match parse_untrusted(&change) {
+        Ok(_) => Ok(change),
+        Err(why) => Err(Refusal {
+            hash: Some(change.hash),
+            code: RefusalCode::Malformed,
+            detail: format!("Automerge cannot read it: {why}"),
+            missing: Vec::new(),
+        }),
+    }
 }
 
 /// Appends what can be stored. Runs inside a transaction with the rest of its group, under a savepoint of its own.
@@ -134,24 +151,31 @@ fn take_one(
     let change = match change {
         Ok(change) => change,
         Err(refusal) => {
-            receipt.rejected.push(refusal.clone());
+            receipt.rejected.push((refusal.clone(), None));
             return Ok(());
         }
     };
     appender.expect(change)?;
-    match fence::place(change, appender, walk)? {
+    let deps = match fence::place(change, appender, walk)? {
         Placement::Duplicate { position } => {
             receipt.duplicate += 1;
             receipt.carried.push(position);
+            return Ok(());
         }
-        Placement::Refused(refusal) => receipt.rejected.push(refusal),
-        Placement::New { deps } => match appender.twin(change, was_of(change).as_ref())? {
-            Some(standing) => receipt.rejected.push(twin_refusal(change, &standing)),
-            None => {
-                receipt.accepted += 1;
-                receipt.carried.push(appender.append(change, deps)?);
-            }
-        },
+        Placement::New { deps } => Ok(deps),
+        Placement::Refused(refusal) => Err(refusal),
+    };
+    // Also where it is refused anyway: who pushes it learns under which name it is held.
+    let twin = appender.twin(change, was_of(change).as_ref())?;
+    match (twin, deps) {
+        (Some(standing), _) => {
+            receipt.rejected.push((twin_refusal(change, &standing), Some(standing)));
+        }
+        (None, Err(refusal)) => receipt.rejected.push((refusal, None)),
+        (None, Ok(deps)) => {
+            receipt.accepted += 1;
+            receipt.carried.push(appender.append(change, deps)?);
+        }
     }
     Ok(())
 }
@@ -258,12 +282,13 @@ fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
     })
 }
 
-fn rejected(refusal: &Refusal) -> Rejected {
+fn rejected((refusal, stands): &(Refusal, Option<ChangeHash>)) -> Rejected {
     Rejected {
         hash: refusal.hash.map(|hash| hash.to_string()).unwrap_or_default(),
         code: refusal.code,
         detail: refusal.detail.clone(),
         missing: refusal.missing.iter().map(ToString::to_string).collect(),
+        stands: stands.map(|hash| hash.to_string()),
     }
 }
 
