@@ -10,7 +10,9 @@ fn the_demo_ends_well_in_less_than_ten_seconds_and_leaves_nothing() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
-    for said in ["splice /note at 12 -4 +\"ten\"", "exit code 3", "4 + 3 + 5 = 12", "both read now", "One truth"] {
+    for said in
+        ["splice /note at 12 -4 +\"ten\"", "exit code 3", "4 + 3 + 5 = 12", "both read now", "One truth"]
+    {
         assert!(text.contains(said), "no {said:?} in\n{text}");
     }
     assert!(!text.contains('\u{1b}') && !text.contains(" NO "), "{text}");

@@ -23,7 +23,8 @@ const COMMANDS: &[&str] = &[
     "import",
     "backup",
     "doctor",
-    "completions", "demo",
+    "completions",
+    "demo",
 ];
 
 #[test]
