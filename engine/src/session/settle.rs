@@ -221,8 +221,8 @@ impl Turn<'_> {
     fn snapshot(&mut self, bytes: &[u8], cursor: &Cursor) -> Result<Progress> {
         match self.core.store_snapshot(self.session.document, bytes, cursor) {
             Ok(true) => {
-                let facts = self.core.facts(self.session.document)?;
-                Ok(Progress { pulled: facts.changes, ..ANSWERED })
+                let pulled = self.core.document(self.session.document)?.changes;
+                Ok(Progress { pulled, ..ANSWERED })
             }
             // It holds something by now.
             Ok(false) => self.no_snapshot(),
