@@ -17,7 +17,7 @@ use super::{
     rows::{self, ChangeRow},
 };
 use crate::{
-    Error, Result,
+    Actor, Error, Result,
     rewrite::{self, Alias, Rewritten},
 };
 
@@ -127,9 +127,15 @@ impl Classes {
         pinned
     }
 
+    /// What was refused lost, and what has the actor and number of something that the log is known to hold.
     fn note_losers(&mut self, refused: &[ChangeHash], pinned: &HashSet<ChangeHash>) {
+        let taken: HashSet<(Actor, u64)> =
+            pinned.iter().filter_map(|hash| self.row(hash)).map(|row| (row.actor.clone(), row.seq)).collect();
         for row in self.list.iter_mut().flat_map(|class| &mut class.spellings) {
-            row.loser = (row.loser || refused.contains(&row.hash)) && !pinned.contains(&row.hash);
+            let lost = row.loser
+                || refused.contains(&row.hash)
+                || (!taken.is_empty() && taken.contains(&(row.actor.clone(), row.seq)));
+            row.loser = lost && !pinned.contains(&row.hash);
         }
     }
 
