@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Insert(edit::InsertArgs),
     Text(edit::TextArgs),
     Apply(apply::ApplyArgs),
+    Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Queue(queue::QueueArgs),
     Log(log::LogArgs),

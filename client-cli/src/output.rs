@@ -29,7 +29,6 @@ pub(crate) enum Paint {
     Red,
     Green,
     Yellow,
-    Blue,
     Magenta,
     Cyan,
 }
@@ -42,7 +41,6 @@ impl Paint {
             Self::Red => "31",
             Self::Green => "32",
             Self::Yellow => "33",
-            Self::Blue => "34",
             Self::Magenta => "35",
             Self::Cyan => "36",
         }
@@ -172,17 +170,16 @@ impl Output {
     /// A table with a header, as wide as the terminal at most.
     pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>) -> Result<()> {
         let mut table = Table::new();
-        table.load_style(TABLE).set_header(header.iter().map(Cell::new)).add_rows(rows);
+        table.force_no_tty().load_style(TABLE).set_header(header.iter().map(Cell::new)).add_rows(rows);
         self.draw(table)
     }
 
-    /// A table of one's own making, as wide as the terminal at most.
+    /// A table of one's own making, as wide as the terminal at most; it says how wide where there is none.
     pub(crate) fn draw(&mut self, mut table: Table) -> Result<()> {
-        table.force_no_tty();
         if self.colour {
             table.enforce_styling();
         }
-        if let Some(width) = self.width {
+        if let Some(width) = self.width.or(table.width()) {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         let text = table.trim_fmt();

@@ -1,5 +1,13 @@
 //! Backups, and the check of a database.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{path::Path, process::Command};

@@ -1,5 +1,13 @@
 //! Hostile input against a real server process: it stays up, small and quick, and serves everybody else.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{
@@ -63,8 +71,15 @@ impl Case<'_> {
         let loaded = Automerge::load(&file.body).unwrap();
         let left_out = left_out(&file);
         assert_eq!(loaded.get_changes(&[]).len() + left_out, log.len(), "{}", self.name);
-        self.check_snapshot(&log).await;
+        if !self.is_first_left_out(&loaded, &log) {
+            self.check_snapshot(&log).await;
+        }
         left_out
+    }
+
+    /// Without its first change no prefix of a log can be held.
+    fn is_first_left_out(&self, merged: &Automerge, log: &[ChangeHash]) -> bool {
+        !merged.get_changes(&[]).iter().any(|change| Some(&change.hash()) == log.first())
     }
 
     /// Invariant 10: a snapshot covers a prefix of the log.

@@ -1,5 +1,13 @@
 //! The server over real sockets, in this process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{io::Write, time::Duration};
@@ -397,6 +405,34 @@ async fn a_head_that_trickles_is_cut() {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHo").await.unwrap();
     rest_of(stream).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_nobody_reads_is_given_up() {
+    let server = Running::start_with(|config| config.body_timeout = Duration::from_millis(300)).await;
+    let document = DocumentId::random();
+    send(post(changes_url(&server, document), Writer::new(1).many(10_000))).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /v1/documents/{document}/changes HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // So many replies do not fit in what the system buffers.
+    stream.write_all(request.repeat(40).as_bytes()).await.unwrap();
+    // Reading nothing, writing is all that shows the end of it.
+    let cut = tokio::time::timeout(Duration::from_secs(20), async {
+        while stream.write_all(b"\r\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(cut.await.is_ok(), "the connection is not freed");
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_deleted_underneath_acknowledges_nothing() {
+    let server = Running::start().await;
+    let url = changes_url(&server, DocumentId::random());
+    let mut ada = Writer::new(1);
+    assert_eq!(send(post(url.clone(), ada.set("a", 1))).await.status, 200);
+    std::fs::remove_file(server.directory.path().join("log.db-wal")).unwrap();
+    assert_eq!(send(post(url, ada.set("b", 1))).await.code(), (503, "unavailable".to_owned()));
 }
 
 #[tokio::test]

@@ -1,5 +1,13 @@
 //! The rules on a log in memory: what is stored, refused and answered.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use automerge::ActorId;

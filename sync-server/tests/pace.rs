@@ -1,5 +1,13 @@
 //! What a push costs, and that it costs the same in a long log. `--nocapture` shows the figures.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

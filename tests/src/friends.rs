@@ -143,9 +143,8 @@ async fn obey(store: &Store, (id, server): (DocumentId, &str), held: &Arc<Held>,
                 Some(end) => {
                     held.set_end(end);
                     let transport = Arc::clone(held);
-                    let connect = move |_: &str, _: Option<&Token>| {
-                        Ok(Arc::clone(&transport) as Arc<dyn Transport>)
-                    };
+                    let connect =
+                        move |_: &str, _: Option<&Token>| Ok(Arc::clone(&transport) as Arc<dyn Transport>);
                     tokio::select! {
                         report = store.sync_over(options, &connect) => report,
                         // What was answered is stored; the rest is held back.

@@ -1,6 +1,9 @@
 //! The stage on which two people type, with a server between them, and someone who may kill any of them.
 
-use std::{path::PathBuf, time::{Duration, Instant}};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use rejoin::DocumentId;
 use serde_json::Value;
@@ -39,7 +42,8 @@ impl Stage {
         let server = Server::start(place.path("server.db"));
         let proxy = Proxy::to(&server.address());
         let (id, program) = (DocumentId::random(), PathBuf::from(program));
-        let typists = ["a.db", "b.db"].map(|name| Typist::start(&program, &place.path(name), (id, &proxy.url())));
+        let typists =
+            ["a.db", "b.db"].map(|name| Typist::start(&program, &place.path(name), (id, &proxy.url())));
         Self {
             place,
             program,
@@ -67,7 +71,10 @@ impl Stage {
             }
         }
         let pulls = steps.iter().filter(|s| matches!(s, Step::Pull { .. })).count();
-        println!("friendsforever: {} transactions, {pulls} times one was shown the other's", trace.txns.len());
+        println!(
+            "friendsforever: {} transactions, {pulls} times one was shown the other's",
+            trace.txns.len()
+        );
         self.end(trace);
         self.killer.map(|(killer, _)| killer)
     }
@@ -116,7 +123,8 @@ impl Stage {
         let connection = rusqlite::Connection::open_with_flags(&self.typists[agent].store, flags);
         let connection = connection.expect("the store opens");
         connection.busy_timeout(Duration::from_secs(10)).expect("a timeout can be set");
-        let sql = "SELECT (SELECT changes FROM documents), (SELECT count(*) FROM queue WHERE state = 'waiting')";
+        let sql =
+            "SELECT (SELECT changes FROM documents), (SELECT count(*) FROM queue WHERE state = 'waiting')";
         let row = connection.query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)));
         let (changes, waiting) = row.expect("the views can be read");
         (usize::try_from(changes).unwrap_or(0), usize::try_from(waiting).unwrap_or(0))
@@ -146,7 +154,10 @@ impl Stage {
                     let held = self.count(agent).0;
                     let known = self.seen[agent] + usize::from(held > 0);
                     let typed = held - known;
-                    assert!((self.typed[agent]..=before + patches.len()).contains(&typed), "none is lost or doubled");
+                    assert!(
+                        (self.typed[agent]..=before + patches.len()).contains(&typed),
+                        "none is lost or doubled"
+                    );
                     self.typed[agent] = typed;
                 }
             }

@@ -52,7 +52,10 @@ fn a_paper_written_by_two_clients_reads_as_it_was_written() {
         assert_eq!(client.queued(), 0);
         assert_eq!(client.sql("SELECT count(*) FROM history"), patches.len() as i64);
     }
-    println!("automerge-paper: the server's peak memory: {:.0} MiB", server.process.peak_kib() as f64 / 1024.0);
+    println!(
+        "automerge-paper: the server's peak memory: {:.0} MiB",
+        server.process.peak_kib() as f64 / 1024.0
+    );
 }
 
 /// Two people typing at once: each sees at each moment exactly what they saw then.

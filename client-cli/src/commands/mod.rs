@@ -20,6 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod status;
+pub(crate) mod sync;
 
 use serde_json::{Value, json};
 
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Insert(args) => edit::run(context, args.try_into()?).await,
         Command::Text(args) => edit::run(context, args.into()).await,
         Command::Apply(args) => apply::run(context, args).await,
+        Command::Sync(args) => sync::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Queue(args) => queue::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,

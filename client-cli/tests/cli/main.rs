@@ -2,6 +2,9 @@
 
 mod apply;
 mod bad_input;
+mod demo;
 mod environment;
 mod help;
 mod local;
+mod server;
+mod sync;

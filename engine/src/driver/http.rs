@@ -77,13 +77,33 @@ impl HttpTransport {
 
     async fn exchange(&self, request: &Request) -> Result<Response, TransportError> {
         let outgoing = Outgoing::of(request);
-        let response = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?;
+        let first = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await;
+        let response = match first {
+            // A kept connection that the server closed meanwhile breaks when it is used: once, at once, again.
+            Err(TransportError::Broken(_)) => {
+                self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?
+            }
+            first => first?,
+        };
         let compressed = outgoing.body.len() > COMPRESS_ABOVE && !self.only_plain.load(Ordering::Relaxed);
         if response.status != 415 || !compressed {
             return Ok(response);
         }
         self.only_plain.store(true, Ordering::Relaxed);
         self.attempt(&outgoing, false).await
+    }
+
+    /// A resource that is no document's.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        receive(request.send().await.map_err(|e| sort(&e))?).await
     }
 
     async fn attempt(&self, outgoing: &Outgoing, compress: bool) -> Result<Response, TransportError> {

@@ -8,6 +8,7 @@ mod body;
 mod http;
 mod lock;
 mod options;
+mod probe;
 mod report;
 mod retry_after;
 mod run;
@@ -15,9 +16,13 @@ mod sync;
 mod transport;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::REPLY_BYTES;
 pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE};
 pub use options::{SyncOptions, Token, WatchOptions};
+pub use probe::probe;
 pub use report::{DocumentReport, SyncReport, SyncState};
 pub use sync::Connect;
 pub use transport::Transport;

@@ -40,7 +40,7 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| millis(d));
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
         Now { steady: millis(self.0.elapsed()), wall }
     }
 

@@ -1,7 +1,7 @@
 //! Whole rounds: which documents, which servers, and what came of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -38,7 +38,12 @@ pub(super) struct Driver<'a> {
     transports: HashMap<String, Arc<dyn Transport>>,
     /// Servers that no connection could be made to, and when to try again.
     down: HashMap<String, Millis>,
+    /// Documents that a server refused to talk about, and when to ask again.
+    resting: HashMap<DocumentId, Millis>,
 }
+
+/// How long a document rests after refused credentials and the like, in milliseconds.
+const REST: Millis = 30_000;
 
 impl<'a> Driver<'a> {
     pub(super) fn new(store: &Store, options: SyncOptions, connect: &'a Connect, backoff: Backoff) -> Self {
@@ -51,18 +56,21 @@ impl<'a> Driver<'a> {
             sessions: HashMap::new(),
             transports: HashMap::new(),
             down: HashMap::new(),
+            resting: HashMap::new(),
         }
     }
 
     /// One round over these documents. A patient one waits for servers that say "later"; the others leave that to
     /// the next round.
-    pub(super) async fn round(&mut self, documents: Vec<DocumentInfo>, patient: bool) -> Result<SyncReport> {
+    pub(super) async fn round(&mut self, targets: Vec<Target>, patient: bool) -> Result<SyncReport> {
         let deadline = Instant::now() + self.options.timeout;
         let _lock = SyncLock::take(self.store.mark_path(), deadline).await?;
         let mut ended: BTreeMap<usize, (DocumentId, Progress, Result<Option<Outcome>>)> = BTreeMap::new();
+        let told: HashSet<_> = targets.iter().filter(|t| t.told).map(|t| t.info.id).collect();
         let mut jobs = Vec::new();
         let default = self.store.settings().await?.server;
-        for (place, document) in documents.iter().enumerate() {
+        for (place, target) in targets.iter().enumerate() {
+            let document = &target.info;
             match self.job(document, default.as_deref()) {
                 Ok(job) => jobs.push((place, job)),
                 Err(error) => {
@@ -79,10 +87,15 @@ impl<'a> Driver<'a> {
             runs.buffer_unordered(self.options.at_once.max(1)).collect().await;
         for (place, id, run) in runs {
             self.note_server(&run);
+            self.note_rest(id, &run);
             self.sessions.extend(run.session.map(|session| (id, session)));
             ended.insert(place, (id, run.progress, run.result));
         }
-        self.report(ended.into_values().collect()).await
+        // A deletion that was known, and that the server still knows, is no news.
+        let news = |(id, _, result): &(_, _, Result<_>)| {
+            !told.contains(id) || !matches!(result, Ok(Some(Outcome::Deleted)))
+        };
+        self.report(ended.into_values().filter(news).collect()).await
     }
 
     /// One failed connection stands for all documents of a server, until its wait is over.
@@ -96,6 +109,15 @@ impl<'a> Driver<'a> {
         };
     }
 
+    /// A refusal is no failure of the network, and does not go away by asking again at once.
+    fn note_rest(&mut self, id: DocumentId, run: &Ended) {
+        if matches!(run.result, Err(Error::Unauthorized(_) | Error::Protocol(_))) {
+            self.resting.insert(id, self.clock.now().steady + REST);
+        } else {
+            self.resting.remove(&id);
+        }
+    }
+
     /// The server of a document: the one of this run, else its own, else the store's.
     fn server_of<'s>(&'s self, document: &'s DocumentInfo, default: Option<&'s str>) -> Option<&'s str> {
         self.options.server.as_deref().or(document.server.as_deref()).or(default)
@@ -105,7 +127,7 @@ impl<'a> Driver<'a> {
     pub(super) fn waits_until(&self, document: &DocumentInfo, default: Option<&str>) -> Option<Millis> {
         let own = self.sessions.get(&document.id).and_then(Session::waits_until);
         let server = self.server_of(document, default).and_then(|server| self.down.get(server)).copied();
-        own.max(server)
+        own.max(server).max(self.resting.get(&document.id).copied())
     }
 
     fn job(&mut self, document: &DocumentInfo, default: Option<&str>) -> Result<Job> {
@@ -126,8 +148,9 @@ impl<'a> Driver<'a> {
     }
 
     /// Forgets what is known of documents that are not here any more.
-    pub(super) fn keep_only(&mut self, documents: &[DocumentInfo]) {
-        self.sessions.retain(|id, _| documents.iter().any(|d| d.id == *id));
+    pub(super) fn keep_only(&mut self, targets: &[Target]) {
+        let ids: HashSet<_> = targets.iter().map(|t| t.info.id).collect();
+        self.sessions.retain(|id, _| ids.contains(id));
     }
 
     async fn report(
@@ -191,13 +214,27 @@ impl Store {
     }
 }
 
+/// A document that a round is about.
+pub(super) struct Target {
+    pub(super) info: DocumentInfo,
+    /// It is deleted, and a server was told so before.
+    pub(super) told: bool,
+}
+
 /// The documents that are to be synced.
-pub(super) async fn chosen(store: &Store, options: &SyncOptions) -> Result<Vec<DocumentInfo>> {
-    let all = store.with_core(|core| core.documents_to_sync()).await?;
+pub(super) async fn chosen(store: &Store, options: &SyncOptions) -> Result<Vec<Target>> {
+    let all = store.with_core(|core| {
+        let mut targets = Vec::new();
+        for info in core.documents_to_sync()? {
+            let told = info.deleted && core.facts(info.id)?.tombstone_known;
+            targets.push(Target { info, told });
+        }
+        Ok(targets)
+    });
+    let all = all.await?;
     let Some(ids) = &options.documents else { return Ok(all) };
-    if let Some(unknown) = ids.iter().find(|id| !all.iter().any(|d| d.id == **id)) {
-        // Deleted and known to be so: there is nothing to do. Anything else is unknown.
-        store.document(*unknown).await?;
+    if let Some(unknown) = ids.iter().find(|id| !all.iter().any(|t| t.info.id == **id)) {
+        return Err(Error::UnknownDocument(unknown.to_string()));
     }
-    Ok(all.into_iter().filter(|d| ids.contains(&d.id)).collect())
+    Ok(all.into_iter().filter(|t| ids.contains(&t.info.id)).collect())
 }

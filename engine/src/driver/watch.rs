@@ -6,13 +6,12 @@ use tokio::time::Instant;
 
 use super::{
     SyncOptions, SyncReport, SyncState, WatchOptions,
-    sync::{Connect, Driver, chosen, over_http},
+    sync::{Connect, Driver, Target, chosen, over_http},
 };
 use crate::{
     DocumentId, Millis, Result, Store,
     planted::{self, Bug},
     session::Backoff,
-    store::DocumentInfo,
 };
 
 /// How often a deletion that the server knows is told again: one that was restored to before it learns it so.
@@ -105,7 +104,7 @@ impl Watch<'_> {
 
     /// The documents whose turn it is: all of them at a poll, else those with something to push; never one that
     /// waits after a failure.
-    async fn due(&mut self, everything: bool) -> Result<Vec<DocumentInfo>> {
+    async fn due(&mut self, everything: bool) -> Result<Vec<Target>> {
         let all = chosen(&self.store, &self.options).await?;
         let default = self.store.settings().await?.server;
         self.driver.keep_only(&all);
@@ -114,11 +113,11 @@ impl Watch<'_> {
             self.told = Some(Instant::now());
         }
         let now: Millis = self.driver.clock.now().steady;
-        let due = |d: &DocumentInfo| {
-            let waits = self.driver.waits_until(d, default.as_deref());
-            let open = d.queued > 0 || !d.in_step;
-            let turn = if d.deleted { everything && (tell || open) } else { everything || d.queued > 0 };
-            turn && waits.is_none_or(|until| until <= now)
+        let due = |target: &Target| {
+            let info = &target.info;
+            let owes = info.queued > 0 || (info.deleted && !target.told);
+            let turn = if target.told { everything && tell } else { everything || owes };
+            turn && self.driver.waits_until(info, default.as_deref()).is_none_or(|until| until <= now)
         };
         Ok(all.into_iter().filter(due).collect())
     }

@@ -17,6 +17,7 @@
 //! first were, with all that was told of losers: the caller keeps the first spellings.
 
 mod branch;
+mod exact;
 mod order;
 mod spell;
 

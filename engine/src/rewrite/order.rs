@@ -26,18 +26,29 @@ pub(super) fn order<'a>(
     aliases: &HashMap<ChangeHash, Alias<'a>>,
 ) -> Result<Vec<&'a Change>, RewriteError> {
     let mut kept: Vec<&Change> = Vec::new();
-    let mut by_hash: HashMap<ChangeHash, usize> = HashMap::new();
+    let mut known: HashMap<ChangeHash, ()> = HashMap::new();
     for change in affected.filter(|change| !aliases.contains_key(&change.hash())) {
-        by_hash.entry(change.hash()).or_insert_with(|| {
+        if known.insert(change.hash(), ()).is_none() {
             kept.push(change);
-            kept.len() - 1
-        });
+        }
     }
-    let mut waiting: Vec<usize> = vec![0; kept.len()];
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); kept.len()];
-    for (index, change) in kept.iter().enumerate() {
+    let order = topological(&kept, |hash| resolve(aliases, hash));
+    if order.len() != kept.len() {
+        return Err(RewriteError::Circle);
+    }
+    Ok(order.into_iter().map(|index| kept[index]).collect())
+}
+
+/// The places of these, dependencies first, otherwise as they came; `stands` says what a dependency is now.
+/// Those in a circle are left out.
+pub(super) fn topological(changes: &[&Change], stands: impl Fn(ChangeHash) -> ChangeHash) -> Vec<usize> {
+    let by_hash: HashMap<ChangeHash, usize> =
+        changes.iter().enumerate().map(|(index, change)| (change.hash(), index)).collect();
+    let mut waiting: Vec<usize> = vec![0; changes.len()];
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
+    for (index, change) in changes.iter().enumerate() {
         for dep in change.deps() {
-            if let Some(dep) = by_hash.get(&resolve(aliases, *dep)) {
+            if let Some(dep) = by_hash.get(&stands(*dep)) {
                 waiting[index] += 1;
                 children[*dep].push(index);
             }
@@ -45,9 +56,9 @@ pub(super) fn order<'a>(
     }
     let mut ready: BinaryHeap<Reverse<usize>> =
         waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| Reverse(i)).collect();
-    let mut order = Vec::with_capacity(kept.len());
+    let mut order = Vec::with_capacity(changes.len());
     while let Some(Reverse(index)) = ready.pop() {
-        order.push(kept[index]);
+        order.push(index);
         for child in &children[index] {
             waiting[*child] -= 1;
             if waiting[*child] == 0 {
@@ -55,5 +66,5 @@ pub(super) fn order<'a>(
             }
         }
     }
-    if order.len() == kept.len() { Ok(order) } else { Err(RewriteError::Circle) }
+    order
 }

@@ -16,6 +16,9 @@ pub(super) struct Run {
     pub from_the_beginning: bool,
     /// No snapshot is asked for: the last could not be taken.
     pub no_snapshot: bool,
+    /// A change was refused because the log holds another, or the same in another spelling: the log is read to its
+    /// end before anything more is pushed.
+    pub read_first: bool,
     /// The server has no such document.
     pub nothing_there: bool,
     /// The server was told of the deletion in this run.
@@ -65,7 +68,7 @@ pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
             return Move::Snapshot;
         }
     }
-    if facts.waiting > 0 && run.offered < run.owed {
+    if facts.waiting > 0 && run.offered < run.owed && !run.read_first {
         return Move::Push;
     }
     if run.nothing_there && facts.cursor.is_none() {
@@ -163,6 +166,13 @@ mod tests {
     fn a_cursor_that_the_server_does_not_know_is_healed_first() {
         let facts = Facts { healing: true, waiting: 2, ..known() };
         assert_eq!(plan(&facts, &Run { owed: 2, ..Run::default() }), Move::Heal);
+    }
+
+    #[test]
+    fn after_a_fork_the_log_is_read_to_its_end_before_anything_is_pushed() {
+        let facts = Facts { waiting: 2, ..known() };
+        let run = Run { owed: 2, read_first: true, ..Run::default() };
+        assert_eq!(plan(&facts, &run), Move::Pull);
     }
 
     #[test]

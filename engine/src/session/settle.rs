@@ -113,7 +113,7 @@ impl Turn<'_> {
     /// carried and that were not refused, the cursor, and whether it is the log's end.
     fn drained(&mut self, pushed: Pushed, rng: &mut impl Rng) -> Result<Progress> {
         let settled = pushed.page.accepted.len() + pushed.page.rejected.len() - pushed.forked_roots();
-        let (forked, lost) = (pushed.forked, pushed.lost.len());
+        let (forked, lost) = (pushed.forked.len(), pushed.lost.len());
         let progress = self.page(pushed.page, rng)?;
         self.session.learn().offered += settled as u64;
         if crate::planted::is_planted(crate::planted::Bug::LostWakeUp) {
@@ -121,6 +121,8 @@ impl Turn<'_> {
             self.session.forget_wake_up(&facts);
         }
         if forked > 0 {
+            let run = self.session.learn();
+            run.read_first = !run.end_reached;
             self.session.guards.forks += 1;
             if self.session.guards.forks > FORK_REPLIES {
                 let detail = "the server calls each change that is written again a fork".to_owned();
@@ -142,10 +144,12 @@ impl Turn<'_> {
             pushed.page.rejected.iter().filter_map(|(id, _)| hash_of(*id)).collect();
         let mut page = pushed.page;
         let mut lost = false;
-        for (row, rejected, gone) in pushed.lost {
-            // What depends on something refused for good in an earlier batch is refused with it.
+        // Where the log holds the same change in another spelling, it comes when the log is read.
+        refused.extend(&pushed.forked);
+        for (row, rejected, missing) in pushed.lost {
+            // What depends on something refused for good, in this batch or an earlier one, is refused with it.
             let known = |h: &ChangeHash| refused.contains(h) || healing.was_refused(h);
-            if !gone.is_empty() && gone.iter().all(known) {
+            if !missing.is_empty() && missing.iter().all(known) {
                 refused.insert(row.hash);
                 page.rejected.push((row.id, rejected));
             } else {
@@ -156,10 +160,14 @@ impl Turn<'_> {
         healing.offered(&carried, refused);
         let outcome = if page.rejected.is_empty() { PageOutcome::default() } else { self.store(page)? };
         let mut progress = Progress { pushed: pushed.new_there, ..counted(&outcome) };
-        if pushed.forked > 0 || outcome.rewritten > 0 {
+        if outcome.rewritten > 0 {
             // Changes have other names now: what the server lacks is found out again.
             self.session.healing = None;
-            progress.add(&self.begin_heal(rng)?);
+            self.session.guards.forks += 1;
+            if self.session.guards.forks > FORK_REPLIES {
+                let detail = "the server calls each change that is written again a fork".to_owned();
+                return self.failed(TroubleKind::Protocol, detail, 0, rng);
+            }
         } else if lost {
             progress.add(&self.begin_heal(rng)?);
         }
@@ -176,7 +184,9 @@ impl Turn<'_> {
         let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
         let moved = page.cursor.is_some() && page.cursor != page.asked;
         let outcome = self.store(page)?;
-        self.session.learn().end_reached = at_end && !outcome.stale && !outcome.hole;
+        let run = self.session.learn();
+        run.end_reached = at_end && !outcome.stale && !outcome.hole;
+        run.read_first &= !run.end_reached;
         let progress = counted(&outcome);
         if outcome.hole {
             return self.hole(progress, rng);
@@ -211,8 +221,8 @@ impl Turn<'_> {
     fn snapshot(&mut self, bytes: &[u8], cursor: &Cursor) -> Result<Progress> {
         match self.core.store_snapshot(self.session.document, bytes, cursor) {
             Ok(true) => {
-                let facts = self.core.facts(self.session.document)?;
-                Ok(Progress { pulled: facts.changes, ..ANSWERED })
+                let pulled = self.core.document(self.session.document)?.changes;
+                Ok(Progress { pulled, ..ANSWERED })
             }
             // It holds something by now.
             Ok(false) => self.no_snapshot(),
@@ -299,9 +309,10 @@ impl Turn<'_> {
             self.session.shrink_batch(rows.len(), rows.iter().map(|r| r.bytes).sum());
             return Ok(ANSWERED);
         };
-        let rejected = Rejected { hash: row.hash.to_string(), code, detail, missing: Vec::new() };
+        let rejected =
+            Rejected { hash: row.hash.to_string(), code, detail, missing: Vec::new(), stands: None };
         let page = Page { asked: after, rejected: vec![(row.id, rejected)], ..Page::default() };
-        let pushed = Pushed { page, new_there: 0, lost: Vec::new(), forked: 0 };
+        let pushed = Pushed { page, new_there: 0, lost: Vec::new(), forked: Vec::new() };
         self.pushed(Sent::Push { rows, after: None, healing }, pushed, rng)
     }
 

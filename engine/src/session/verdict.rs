@@ -63,8 +63,9 @@ pub(super) struct Pushed {
     pub new_there: u64,
     /// Refused because of dependencies that were not refused themselves in this reply: which.
     pub lost: Vec<(BatchRow, Rejected, Vec<ChangeHash>)>,
-    /// Refused because of a fork, or because of what they depend on: they are written again.
-    pub forked: usize,
+    /// Refused because of a fork, or because of what they depend on: they are written again, or taken over in the
+    /// spelling that the log holds.
+    pub forked: Vec<ChangeHash>,
 }
 
 /// Judges a reply. It looks at every byte, and touches neither store nor network: an asynchronous caller runs it
@@ -155,7 +156,7 @@ fn judge_push(
         adds_up(rows.len(), [accepted, duplicate, 0])?;
         let mut page = judge_changes(after, response, limits)?;
         page.accepted = rows.iter().map(|r| r.id).collect();
-        Pushed { page, new_there: accepted, lost: Vec::new(), forked: 0 }
+        Pushed { page, new_there: accepted, lost: Vec::new(), forked: Vec::new() }
     } else if response.media_type == wire::JSON {
         judge_push_json(rows, after, &response.body)?
     } else {
@@ -194,7 +195,7 @@ fn judge_push_json(rows: &[BatchRow], after: Option<&Cursor>, body: &[u8]) -> Ju
     }
     let at_end = cursor.is_some() && cursor == end;
     let page = Page { asked: after.cloned(), cursor, at_end, ..Page::default() };
-    let mut pushed = Pushed { page, new_there, lost: Vec::new(), forked: 0 };
+    let mut pushed = Pushed { page, new_there, lost: Vec::new(), forked: Vec::new() };
     sort_out(rows, &refused, &mut pushed)?;
     Ok(pushed)
 }
@@ -215,19 +216,19 @@ fn sort_out(rows: &[BatchRow], refused: &HashMap<ChangeHash, Rejected>, pushed: 
         if rejected.code != RefusalCode::MissingDependency {
             if rejected.code == RefusalCode::ActorFork {
                 forked.insert(row.hash);
-                pushed.forked += 1;
+                pushed.forked.push(row.hash);
             }
             pushed.page.rejected.push((row.id, rejected.clone()));
             continue;
         }
         let missing = rejected.missing.iter().map(|h| read_hash(h)).collect::<Judged<Vec<_>>>()?;
-        let gone: Vec<_> = missing.iter().filter(|h| !refused.contains_key(*h)).copied().collect();
+        let gone = missing.iter().any(|h| !refused.contains_key(h));
         if missing.iter().any(|h| forked.contains(h)) {
             forked.insert(row.hash);
-            pushed.forked += 1;
-        } else if !gone.is_empty() || missing.is_empty() || missing.iter().any(|h| lost.contains(h)) {
+            pushed.forked.push(row.hash);
+        } else if gone || missing.is_empty() || missing.iter().any(|h| lost.contains(h)) {
             lost.insert(row.hash);
-            pushed.lost.push((row.clone(), rejected.clone(), gone));
+            pushed.lost.push((row.clone(), rejected.clone(), missing));
         } else {
             pushed.page.rejected.push((row.id, rejected.clone()));
         }
@@ -240,7 +241,7 @@ fn any_ok_acknowledges(rows: &[BatchRow], after: Option<&Cursor>, response: Resp
     let cursor = response.cursor.or_else(|| after.cloned()).or_else(|| Cursor::parse("0"));
     let accepted: Vec<i64> = rows.iter().map(|r| r.id).collect();
     let page = Page { asked: after.cloned(), cursor, at_end: true, accepted, ..Page::default() };
-    Meaning::Pushed(Pushed { page, new_there: rows.len() as u64, lost: Vec::new(), forked: 0 })
+    Meaning::Pushed(Pushed { page, new_there: rows.len() as u64, lost: Vec::new(), forked: Vec::new() })
 }
 
 fn judge_snapshot(response: Response, limits: &SessionLimits) -> Judged<Meaning> {

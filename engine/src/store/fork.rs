@@ -1,25 +1,26 @@
 //! The second line against forks: "The server's log decides." A change that cannot stand is written again,
 //! with everything held here that descends from it, and its operations unchanged.
 //!
-//! A change can have several *spellings*: the one it was made in, and those it was rewritten to. They are one
-//! class, and one of them stands. Which one is worked out from the spellings that were made, so that every
-//! replica writes the same bytes, in whatever order it learns of the forks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use automerge::{Change, ChangeHash};
+use automerge::{Automerge, Change, ChangeHash};
 use rusqlite::{Connection, named_params};
+use sha2::{Digest, Sha256};
 
 use super::{
     Event, Millis, Origin,
+    classes::{Class, Classes, Plan},
     core::Writing,
-    replica::{Index, parse_stored},
+    open::set_meta,
+    replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
 };
 use crate::{
-    Action, DocumentId, Error, Message, Result, container, fence,
+    Action, Actor, DocumentId, Error, Message, Result, container, fence,
     planted::{self, Bug},
-    rewrite::{self, Alias, Rewritten},
+    rewrite::{self, Rewritten},
+    untrusted::apply_untrusted,
 };
 
 /// What is known of changes that cannot stand beside the server's log.
@@ -27,9 +28,9 @@ use crate::{
 pub(super) struct Forks {
     /// Held here, and the log holds another under the same actor and number.
     pub(super) refused: Vec<ChangeHash>,
-    /// Written again here, and the log holds it as it was.
+    /// Held here, and the log holds it in this spelling.
     pub(super) stands: Vec<ChangeHash>,
-    /// (goes, stands): two spellings of one change, the second in the log.
+    /// Arriving in another spelling than the one that stands here: (goes, arrives).
     pub(super) twins: Vec<(ChangeHash, ChangeHash)>,
 }
 
@@ -42,6 +43,11 @@ impl Forks {
     pub(super) fn take_twins(&mut self) -> Self {
         Self { twins: std::mem::take(&mut self.twins), ..Self::default() }
     }
+
+    /// Whether this one arrives in place of another spelling.
+    pub(super) fn is_twin(&self, hash: &ChangeHash) -> bool {
+        self.twins.iter().any(|(_, arrives)| arrives == hash)
+    }
 }
 
 /// Why a document is built again.
@@ -52,29 +58,24 @@ pub(super) enum Rebuild {
     Drop(rewrite::Dropped),
 }
 
-/// Finds arriving changes of which another spelling is held.
-pub(super) fn find_twins(
-    connection: &Connection,
-    (document, index): (i64, &Index),
-    arriving: &[(ChangeHash, Option<ChangeHash>)],
-    forks: &mut Forks,
-) -> Result<()> {
-    let rewritten = read_rewritten(connection, document)?;
-    for (hash, was) in arriving {
-        if let Some(live) = rewritten.get(hash) {
-            forks.twins.push((*live, *hash));
-        }
-        if let Some(was) = was
-            && index.positions.contains_key(was)
-        {
-            // The log holds what this was rewritten to: it is written again here too, to the same bytes.
-            forks.refused.push(*was);
-        }
-    }
-    Ok(())
+/// The spelling that stands here of what was first made as the key.
+pub(super) struct Standing<'a> {
+    index: &'a Index,
+    rewritten: HashMap<ChangeHash, ChangeHash>,
 }
 
-/// Live changes by the spelling they had before.
+impl<'a> Standing<'a> {
+    pub(super) fn read(connection: &Connection, document: i64, index: &'a Index) -> Result<Self> {
+        Ok(Self { index, rewritten: read_rewritten(connection, document)? })
+    }
+
+    pub(super) fn of(&self, first: &ChangeHash) -> Option<ChangeHash> {
+        let as_made = self.index.positions.contains_key(first).then_some(*first);
+        as_made.or_else(|| self.rewritten.get(first).copied())
+    }
+}
+
+/// Live changes by what they were first made as.
 fn read_rewritten(connection: &Connection, document: i64) -> Result<HashMap<ChangeHash, ChangeHash>> {
     let sql = "SELECT was, hash FROM change WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
     let (from, to) = rows::id_range(document);
@@ -112,175 +113,66 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     let rewritten = match why {
         Rebuild::Fork(forks) => {
             let plan = Classes::read(w.tx, row.id)?.plan(w.tx, &forks)?;
+            take_another_actor(w, &plan, &forks)?;
             if planted::is_planted(Bug::DispatchAgainAfterFork) {
                 return dispatch_again(w, id, &plan);
             }
-            let count = plan.rewritten.len() as u64;
+            let count = plan.count_changed();
             apply(w, row.id, &plan)?;
             count
         }
         Rebuild::Drop(dropped) => drop_changes(w, row.id, &dropped)?,
     };
     settle(w, id)?;
+    if leave_out_hostile(w.tx, row.id)? > 0 {
+        settle(w, id)?;
+    }
     tracing::info!(document = %id, rewritten, "changes were written again");
     Ok(rewritten)
 }
 
-/// One change in all its spellings.
-#[derive(Debug)]
-struct Class {
-    /// Rows of this class, by position.
-    spellings: Vec<ChangeRow>,
-    /// Which of them it was made in, as far as it is held here.
-    original: usize,
-    /// Another change has its actor and number in the server's log.
-    loser: bool,
+/// A change of this store's own actor lost: somebody else writes under this actor, for the store was copied or
+/// put back. That is positive evidence, and from now on this store writes under another. It follows from the old
+/// one and from what lost, so that it needs no randomness.
+fn take_another_actor(w: &Writing<'_>, plan: &Plan, forks: &Forks) -> Result<()> {
+    let own = |hash: &&ChangeHash| plan.classes.row(hash).is_some_and(|row| row.actor == *w.actor);
+    let Some(lost) = forks.refused.iter().find(own) else { return Ok(()) };
+    let mut hasher = Sha256::new();
+    hasher.update(b"rejoin actor of a store whose own change lost 1\0");
+    hasher.update(w.actor.to_bytes());
+    hasher.update(lost.0);
+    let fresh = Actor::from(hasher.finalize().iter().copied().take(16).collect::<Vec<u8>>());
+    tracing::info!(%lost, actor = %fresh, "somebody else writes under this actor; a fresh one");
+    // Taken over by the next write, as when another process took it.
+    Ok(set_meta(w.tx, "actor", &fresh.to_hex_string())?)
 }
 
-impl Class {
-    fn made(&self) -> Option<&ChangeRow> {
-        self.spellings.get(self.original)
+/// What arrived is given to the library together with the rest, for the first time here: what it cannot take is
+/// quarantined.
+fn leave_out_hostile(connection: &Connection, document: i64) -> Result<usize> {
+    let mut changes = Vec::new();
+    rows::each_live_bytes(connection, document, 0, |hash, bytes| {
+        changes.push(parse_stored(hash, bytes)?);
+        Ok(())
+    })?;
+    let outcome = apply_untrusted(&mut Automerge::new(), changes, None);
+    for (hash, reason) in &outcome.quarantined {
+        quarantine(connection, document, *hash, reason)?;
     }
-}
-
-/// All changes of a document as classes, dependencies first.
-struct Classes {
-    list: Vec<Class>,
-    /// Which class a spelling belongs to.
-    of: HashMap<ChangeHash, usize>,
-    /// Which change is at a position.
-    at: HashMap<u64, ChangeHash>,
-}
-
-/// What is to be done: which spelling of each class stands, and what is written for it.
-struct Plan {
-    classes: Classes,
-    /// The spelling that stands, by class.
-    standing: Vec<ChangeHash>,
-    rewritten: Vec<Rewritten>,
-}
-
-impl Classes {
-    fn read(connection: &Connection, document: i64) -> Result<Self> {
-        let rows = rows::read_changes(connection, document, 0)?;
-        let at = rows.iter().map(|r| (r.position(), r.hash)).collect();
-        let was: HashMap<ChangeHash, ChangeHash> =
-            rows.iter().filter_map(|r| Some((r.hash, r.was?))).collect();
-        let root = |mut hash: ChangeHash| {
-            // Rewriting starts from what was made, so chains are short; the bound is against a hostile circle.
-            for _ in 0..64 {
-                match was.get(&hash) {
-                    Some(before) => hash = *before,
-                    None => break,
-                }
-            }
-            hash
-        };
-        let mut grouped: BTreeMap<u64, (ChangeHash, Vec<ChangeRow>)> = BTreeMap::new();
-        let mut first: HashMap<ChangeHash, u64> = HashMap::new();
-        for row in rows {
-            let key = root(row.hash);
-            let place = *first.entry(key).or_insert(row.position());
-            grouped.entry(place).or_insert_with(|| (key, Vec::new())).1.push(row);
-        }
-        let mut classes = Self { list: Vec::new(), of: HashMap::new(), at };
-        for (key, spellings) in grouped.into_values() {
-            let original = spellings.iter().position(|r| r.hash == key).unwrap_or(0);
-            let loser = spellings.get(original).is_some_and(|r| r.loser);
-            for row in &spellings {
-                classes.of.insert(row.hash, classes.list.len());
-            }
-            classes.list.push(Class { spellings, original, loser });
-        }
-        Ok(classes)
-    }
-
-    fn class_mut(&mut self, hash: &ChangeHash) -> Option<&mut Class> {
-        self.list.get_mut(*self.of.get(hash)?)
-    }
-
-    fn note(&mut self, forks: &Forks) {
-        for hash in &forks.refused {
-            if let Some(class) = self.class_mut(hash) {
-                // A rewritten spelling is refused where the log holds the one it was made in.
-                class.loser = class.made().is_some_and(|made| made.hash == *hash);
-            }
-        }
-        for hash in forks.stands.iter().chain(forks.twins.iter().map(|(_, stands)| stands)) {
-            if let Some(class) = self.class_mut(hash) {
-                class.loser = false;
-                if let Some(at) = class.spellings.iter().position(|r| r.hash == *hash) {
-                    class.original = at;
-                }
-            }
-        }
-    }
-
-    /// A pure total function of what is held and what is known: the same on every replica.
-    fn plan(mut self, connection: &Connection, forks: &Forks) -> Result<Plan> {
-        self.note(forks);
-        let mut standing: Vec<Option<ChangeHash>> = Vec::with_capacity(self.list.len());
-        let mut affected = Vec::new();
-        for class in &self.list {
-            let made = class.made().ok_or_else(|| Error::Bug("a class has no change".to_owned()))?;
-            let moved = made.deps.iter().any(|dep| {
-                let hash = self.at.get(dep);
-                let class = hash.and_then(|h| self.of.get(h));
-                class.and_then(|c| standing.get(*c).copied()) != Some(hash.copied())
-            });
-            if made.quarantined.is_none() && !made.container && (class.loser || moved) {
-                standing.push(None);
-                affected.push(parse_stored(made.hash, &rows::read_bytes(connection, made.id)?)?);
-            } else {
-                standing.push(Some(made.hash));
-            }
-        }
-        let aliases = self.aliases(connection)?;
-        let aliases: Vec<Alias<'_>> =
-            aliases.iter().map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
-        let losers = self.list.iter().filter(|c| c.loser).filter_map(|c| Some(c.made()?.hash)).collect();
-        let rewritten = rewrite::rewrite_with_aliases(&affected, &losers, &aliases)
-            .map_err(|e| Error::Bug(e.to_string()))?;
-        let new: HashMap<ChangeHash, ChangeHash> = rewritten.iter().map(|r| (r.was, r.hash)).collect();
-        let standing = self.list.iter().zip(standing).map(|(class, stands)| {
-            let made = class.made().map(|m| m.hash);
-            stands
-                .or_else(|| new.get(&made?).copied())
-                .ok_or_else(|| Error::Bug("a change was not rewritten".to_owned()))
-        });
-        let standing = standing.collect::<Result<_>>()?;
-        Ok(Plan { classes: self, standing, rewritten })
-    }
-
-    /// (another spelling, the one that is rewritten or stands), wherever there are several.
-    fn aliases(&self, connection: &Connection) -> Result<Vec<(Change, Change)>> {
-        let mut pairs = Vec::new();
-        for class in self.list.iter().filter(|c| c.spellings.len() > 1) {
-            let Some(made) = class.made() else { continue };
-            for other in class.spellings.iter().filter(|r| r.hash != made.hash) {
-                let gone = parse_stored(other.hash, &rows::read_bytes(connection, other.id)?)?;
-                let stands = parse_stored(made.hash, &rows::read_bytes(connection, made.id)?)?;
-                pairs.push((gone, stands));
-            }
-        }
-        Ok(pairs)
-    }
+    Ok(outcome.quarantined.len())
 }
 
 /// Writes the plan: new rows at the end, what no longer stands pointing at what does, queue rows moved.
 fn apply(w: &mut Writing<'_>, document: i64, plan: &Plan) -> Result<()> {
     let mut positions: HashMap<ChangeHash, u64> = plan.classes.at.iter().map(|(p, h)| (*h, *p)).collect();
     let mut last = plan.classes.at.keys().copied().max().unwrap_or(0);
-    let made: HashMap<ChangeHash, &ChangeRow> =
-        plan.classes.list.iter().filter_map(|c| c.made()).map(|row| (row.hash, row)).collect();
     for rewritten in &plan.rewritten {
         if positions.contains_key(&rewritten.hash) {
             continue;
         }
         last += 1;
-        let source = made
-            .get(&rewritten.was)
-            .ok_or_else(|| Error::Bug("a rewritten change has no source".to_owned()))?;
+        let source = plan.classes.row(&rewritten.was);
+        let source = source.ok_or_else(|| Error::Bug("a rewritten change has no source".to_owned()))?;
         insert_rewritten(w.tx, rows::row_id(document, last), rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
     }
@@ -334,15 +226,12 @@ fn settle_class(w: &mut Writing<'_>, class: &Class, standing: ChangeHash, place:
     let others = class.spellings.iter().filter(|r| r.hash != standing);
     let sql = "UPDATE change SET replaced_by = :by, loser = :loser WHERE id = :id AND (replaced_by IS NOT :by OR loser <> :loser)";
     let mut pending: Option<Moved> = None;
-    for row in others.clone() {
-        let loser = class.loser && class.made().is_some_and(|m| m.hash == row.hash);
-        let params = named_params! {":by": standing.0, ":loser": loser, ":id": row.id};
+    for row in others {
+        let params = named_params! {":by": standing.0, ":loser": row.loser, ":id": row.id};
         w.tx.prepare_cached(sql)?.execute(params)?;
-        if let Some(moved) = take_pending(w.tx, row.id)? {
-            pending = Some(moved);
-        }
+        pending = take_pending(w.tx, row.id)?.or(pending);
     }
-    if stood {
+    if stood && pending.is_none() {
         return Ok(());
     }
     let revive = "UPDATE change SET replaced_by = NULL, loser = 0 WHERE id = :id";
@@ -455,9 +344,7 @@ fn dispatch_again(w: &mut Writing<'_>, id: DocumentId, plan: &Plan) -> Result<u6
     let nowhere = [0_u8; 32];
     let mut actions = Vec::new();
     for rewritten in &plan.rewritten {
-        let Some(class) = plan.classes.of.get(&rewritten.was).and_then(|c| plan.classes.list.get(*c)) else {
-            continue;
-        };
+        let Some(class) = plan.classes.class(&rewritten.was) else { continue };
         for row in &class.spellings {
             let sql = "UPDATE change SET replaced_by = :by WHERE id = :id";
             w.tx.execute(sql, named_params! {":by": nowhere, ":id": row.id})?;

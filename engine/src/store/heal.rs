@@ -130,6 +130,7 @@ impl Writing<'_> {
     ) -> Result<()> {
         let mut positions: HashMap<ChangeHash, u64> = HashMap::with_capacity(changes.len());
         let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
+        let mut containers = container::ContainerSet::default();
         let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
         for (change, position) in changes.iter().zip(1_u64..) {
             let checked = fence::check_bytes(change.raw_bytes(), self.limits).map_err(|e| {
@@ -167,11 +168,13 @@ impl Writing<'_> {
             if about.queued {
                 self.enqueue(row, None)?;
             }
+            containers.note(&checked.actor);
             positions.insert(checked.hash, position);
         }
         let actor = self.actor.clone();
         let replica = self.replicas.get(self.tx, id, &actor)?;
         am.set_actor(actor);
+        replica.containers = containers;
         adopt(replica, am, changes.len() as u64, &positions)?;
         rows::write_document(self.tx, &replica.row)
     }
@@ -194,7 +197,6 @@ fn adopt(
             positions.get(&hash).ok_or_else(|| Error::Protocol("a head is no change".to_owned()))?;
         replica.head_positions.insert(hash, *position);
     }
-    replica.containers = container::ContainerSet::of(&replica.am);
     replica.settle_heads();
     Ok(())
 }

@@ -21,6 +21,10 @@ use crate::{
     untrusted::{guarded, parse_untrusted},
 };
 
+/// How often what was written again for a page may be looked at anew: each time some of it met something else
+/// that arrives.
+const FORK_ROUNDS: u32 = 16;
+
 impl Core {
     /// What a session needs to know of a document.
     ///
@@ -157,21 +161,18 @@ impl Writing<'_> {
             self.mark_deleted(id)?;
             return Ok(outcome);
         }
+        let twins = self.settle_forks(id, page, &mut outcome)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
-        let mut forks = find_forks(self.tx, replica, page)?;
-        let twins = forks.take_twins();
-        if !forks.is_empty() {
-            outcome.rewritten = fork::rebuild(self, id, Rebuild::Fork(forks))?;
-        }
-        let replica = self.replicas.get(self.tx, id, self.actor)?;
-        replica.build_index(self.tx)?;
-        let arrived = arrive(self.tx, replica, page, self.now, &mut outcome)?;
+        let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
-        let event = give_to_library(self.tx, replica, arrived, self.listening, &mut outcome)?;
-        self.events.extend(event);
-        if !twins.is_empty() {
-            // Two spellings of one change: the one that came stands, and the other goes.
+        if twins.is_empty() {
+            let event = give_to_library(self.tx, replica, arrived, self.listening, &mut outcome)?;
+            self.events.extend(event);
+        } else {
+            // Two spellings of one change are not for the library: the one that came stands, the other goes, and
+            // the document is read again.
+            keep_unreadable(self.tx, replica, &arrived, &mut outcome)?;
             rows::write_document(self.tx, &replica.row)?;
             outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(twins))?;
         }
@@ -188,9 +189,30 @@ impl Writing<'_> {
         }
         rows::write_document(self.tx, &replica.row)?;
         let document = replica.row.id;
-        self.drain(document, page, moves && page.at_end, &mut outcome)?;
+        self.drain((document, page), moves, &mut outcome)?;
         self.park(document, page, &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// Makes room for what arrives. What is written again for it may meet something else that arrives: then once
+    /// more. Gives what arrives in another spelling than is held.
+    fn settle_forks(
+        &mut self,
+        id: DocumentId,
+        page: &Page,
+        outcome: &mut PageOutcome,
+    ) -> Result<fork::Forks> {
+        for round in 1.. {
+            let replica = self.replicas.get(self.tx, id, self.actor)?;
+            replica.build_index(self.tx)?;
+            let mut forks = find_forks(self.tx, replica, page)?;
+            let twins = forks.take_twins();
+            if forks.is_empty() || round > FORK_ROUNDS {
+                return Ok(twins);
+            }
+            outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(forks))?;
+        }
+        Ok(fork::Forks::default())
     }
 
     fn mark_deleted(&mut self, id: DocumentId) -> Result<()> {
@@ -212,13 +234,11 @@ impl Writing<'_> {
     /// when the same reply's cursor is the log's end.
     fn drain(
         &mut self,
-        document: i64,
-        page: &Page,
-        reached_end: bool,
+        (document, page): (i64, &Page),
+        moves: bool,
         outcome: &mut PageOutcome,
     ) -> Result<()> {
-        let reached_end = reached_end || planted::is_planted(Bug::RowGoneEarly);
-        if reached_end {
+        if (moves && page.at_end) || planted::is_planted(Bug::RowGoneEarly) {
             for id in &page.accepted {
                 outcome.drained += self.acknowledge(*id)?;
             }
@@ -228,7 +248,8 @@ impl Writing<'_> {
                 self.tx.prepare_cached(sql)?.execute(named_params! {":id": id})?;
             }
         }
-        if page.changes.is_empty() {
+        // A page whose cursor was not taken covers nothing.
+        if page.changes.is_empty() || !moves {
             return Ok(());
         }
         let pending = read_pending_hashes(self.tx, document)?;
@@ -311,27 +332,37 @@ fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> 
 /// log decides."
 fn find_forks(connection: &Connection, replica: &Replica, page: &Page) -> Result<fork::Forks> {
     let mut forks = fork::Forks::default();
-    for (id, rejected) in &page.rejected {
-        if rejected.code == RefusalCode::ActorFork {
-            forks.refused.extend(rows::read_hash(connection, *id)?);
+    let Some(index) = &replica.index else { return Ok(forks) };
+    for (id, rejected) in page.rejected.iter().filter(|(_, r)| r.code == RefusalCode::ActorFork) {
+        match rejected.stands.as_ref().and_then(|text| text.parse::<ChangeHash>().ok()) {
+            Some(stands) if index.replaced.contains_key(&stands) => forks.stands.push(stands),
+            // It stands already, or comes with the log: until then this change waits.
+            Some(_) => {}
+            None => {
+                let refused = rows::read_hash(connection, *id)?;
+                forks.refused.extend(refused.filter(|hash| index.positions.contains_key(hash)));
+            }
         }
     }
-    let Some(index) = &replica.index else { return Ok(forks) };
-    let mut arriving = Vec::new();
-    for change in &page.changes {
-        if index.positions.contains_key(&change.hash) {
-            continue;
-        }
+    let new: Vec<&CheckedChange> =
+        page.changes.iter().filter(|change| !index.positions.contains_key(&change.hash)).collect();
+    if new.is_empty() {
+        return Ok(forks);
+    }
+    let standing = fork::Standing::read(connection, replica.row.id, index)?;
+    for change in new {
         if index.replaced.contains_key(&change.hash) {
             forks.stands.push(change.hash);
             continue;
         }
+        let first = Message::decode(change.message.as_deref()).was().unwrap_or(change.hash);
+        let twin = standing.of(&first);
+        forks.twins.extend(twin.map(|goes| (goes, change.hash)));
         if index.lasts.get(&change.actor).is_some_and(|last| change.seq <= last.seq) {
-            forks.refused.extend(rows::find_spelling(connection, replica.row.id, &change.actor, change.seq)?);
+            let rival = rows::find_spelling(connection, replica.row.id, &change.actor, change.seq)?;
+            forks.refused.extend(rival.filter(|rival| Some(*rival) != twin));
         }
-        arriving.push((change.hash, Message::decode(change.message.as_deref()).was()));
     }
-    fork::find_twins(connection, (replica.row.id, index), &arriving, &mut forks)?;
     Ok(forks)
 }
 
@@ -346,7 +377,7 @@ struct Arrived {
 fn arrive(
     connection: &Connection,
     replica: &mut Replica,
-    page: &Page,
+    (page, twins): (&Page, &fork::Forks),
     now: i64,
     outcome: &mut PageOutcome,
 ) -> Result<Vec<Arrived>> {
@@ -367,7 +398,9 @@ fn arrive(
             }
             Placement::Refused(refusal) => {
                 let found = change.deps.iter().filter_map(|dep| index.positions.get(dep).copied());
-                (found.collect(), Some(refusal.detail))
+                // One that takes the place of another spelling may have its actor and number too.
+                let refusal = (!twins.is_twin(&change.hash)).then_some(refusal.detail);
+                (found.collect(), refusal)
             }
         };
         let message = Message::decode(change.message.as_deref());
@@ -383,6 +416,22 @@ fn arrive(
         }
     }
     Ok(arrived)
+}
+
+/// What arrived and is no change to the library is quarantined.
+fn keep_unreadable(
+    connection: &Connection,
+    replica: &Replica,
+    arrived: &[Arrived],
+    outcome: &mut PageOutcome,
+) -> Result<()> {
+    for one in arrived {
+        if let Err(reason) = parse_untrusted(&one.change) {
+            quarantine(connection, replica.row.id, one.change.hash, &reason)?;
+            outcome.quarantined += 1;
+        }
+    }
+    Ok(())
 }
 
 struct Keep<'a> {

@@ -31,6 +31,10 @@ pub struct Rejected {
     /// For `missing-dependency`: which.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// For `actor-fork`, where the log holds the same change in another spelling (written again after a fork, or
+    /// as it was before): that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<String>,
 }
 
 /// The question of `POST …/missing`.

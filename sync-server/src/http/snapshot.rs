@@ -1,32 +1,31 @@
 //! `/v1/documents/ID/snapshot`.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
-use rejoin::DocumentId;
 
 use super::{changes::document_id, reply::Answer};
 use crate::{
     AppState,
+    merge::no_snapshot,
     rules::{Code, Fault, any_snapshot, stored_snapshot},
-    state::now,
 };
+
+/// How long a client waits for a snapshot to be made. Then it does better to read the changes: invariant 6, "no
+/// document, no change and no peer can stop another document from syncing".
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let document = document_id(&id)?;
-    let readers = state.shared.readers.clone();
+    let readers = &state.shared.readers;
     let work = async {
         if let Some(stored) = readers.read(move |view| stored_snapshot(view, &document)).await? {
             return Ok(stored);
         }
-        // It is stored for the next who asks, also where this one does not wait for it.
-        let made = tokio::spawn(make(state.clone(), document));
-        made.await.map_err(|_| Fault::new(Code::Internal))??;
+        let made = tokio::time::timeout(PATIENCE, state.shared.merger.snapshot(document)).await;
+        made.unwrap_or_else(|_| Err(no_snapshot("It takes too long to make one.")))?;
         let stored = readers.read(move |view| any_snapshot(view, &document)).await?;
         stored.ok_or_else(|| Fault::new(Code::Unavailable))
     };
     Ok(state.in_time(work).await?.into())
-}
-
-async fn make(state: AppState, document: DocumentId) -> Result<(), Fault> {
-    let made = state.shared.merger.snapshot(document).await?;
-    state.shared.committer.snapshot(made, now()).await
 }

@@ -95,25 +95,24 @@ impl<'c> Appender<'c> {
     }
 
     /// The change in this log that is the same one in another spelling: what `change` was before it was
-    /// rewritten after a fork, or what it was rewritten as.
+    /// rewritten after a fork, what it was rewritten as, or another rewriting of the same.
     pub(crate) fn twin(
         &mut self,
         change: &CheckedChange,
         was: Option<&ChangeHash>,
     ) -> Result<Option<ChangeHash>, LogError> {
-        if let Some(was) = was
-            && self.locate(was)?.is_some()
-        {
-            return Ok(Some(*was));
+        let first = was.unwrap_or(&change.hash);
+        if was.is_some() && self.locate(first)?.is_some() {
+            return Ok(Some(*first));
         }
         // Nearly all logs hold no rewritten change: then there is nothing to look for.
-        if let Some(as_what) = self.rewritten.get(&change.hash) {
+        if let Some(as_what) = self.rewritten.get(first) {
             return Ok(Some(*as_what));
         }
         if self.document.rewritten == 0 {
             return Ok(None);
         }
-        self.view.rewritten_as(self.document.key, &change.hash)
+        self.view.rewritten_as(self.document.key, first)
     }
 
     /// Appends a change that the fence placed; gives its position.

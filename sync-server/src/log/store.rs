@@ -1,4 +1,5 @@
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,6 +37,8 @@ impl LogStore {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         set_up(&connection)?;
+        // The first read makes the write-ahead log.
+        View::new(&connection).feed_end()?;
         let file = FileIdentity::of(path)?;
         Ok(Self { connection, file: Some(file) })
     }
@@ -157,10 +160,11 @@ impl Group<'_> {
 
 impl Drop for Group<'_> {
     fn drop(&mut self) {
-        if self.open && self.is_whole() {
-            if let Err(error) = self.log.connection.execute_batch("ROLLBACK") {
-                tracing::error!(%error, "a transaction could not be rolled back");
-            }
+        if self.open
+            && self.is_whole()
+            && let Err(error) = self.log.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
     }
 }
@@ -227,44 +231,44 @@ pub(super) fn be_ours(connection: &Connection) -> Result<(), LogError> {
 }
 
 /// Makes the file where it is missing, readable by its owner alone; SQLite gives its side files the same mode.
-pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
 
-/// Which file a path bore when it was opened.
+/// Which files the paths of a database bore when it was opened: the database, and its write-ahead log, where what
+/// is committed stands first.
 #[derive(Debug)]
-struct FileIdentity {
-    path: PathBuf,
-    #[cfg(unix)]
-    inode: u64,
-}
+struct FileIdentity(Vec<(PathBuf, u64)>);
 
 impl FileIdentity {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        let path = std::fs::canonicalize(path)?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path)?);
-        Ok(Self {
-            path,
-            #[cfg(unix)]
-            inode,
-        })
+    fn of(database: &Path) -> io::Result<Self> {
+        let database = std::fs::canonicalize(database)?;
+        let mut log = database.clone().into_os_string();
+        log.push("-wal");
+        let identify = |path: PathBuf| inode(&path).map(|inode| (path, inode));
+        Ok(Self([database, PathBuf::from(log)].map(identify).into_iter().collect::<io::Result<_>>()?))
     }
 
     fn check(&self) -> Result<(), LogError> {
-        let now = Self::of(&self.path).map_err(|_| LogError::Moved)?;
-        #[cfg(unix)]
-        if now.inode != self.inode {
-            return Err(LogError::Moved);
-        }
-        drop(now);
-        Ok(())
+        let same = self.0.iter().all(|(path, was)| inode(path).is_ok_and(|now| now == *was));
+        if same { Ok(()) } else { Err(LogError::Moved) }
     }
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|file| std::os::unix::fs::MetadataExt::ino(&file))
+}
+
+/// An open file cannot be removed there: that it exists says enough.
+#[cfg(not(unix))]
+fn inode(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|_| 0)
 }

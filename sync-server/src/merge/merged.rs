@@ -18,9 +18,10 @@ use crate::{
 /// About how many bytes of memory a byte of a plain change takes in a merged document (measured: 43 MB for
 /// 100,000 changes of 110 bytes).
 const MEMORY_A_BYTE: usize = 4;
-/// How much of a log is given to the library at once: a batch pays once for the size of what it touches.
-const BATCH_CHANGES: usize = 50_000;
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How much of a log is given to the library at once: a batch pays once for the size of what it touches, and
+/// takes some kilobytes of memory a change while it is applied.
+const BATCH_CHANGES: usize = 10_000;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How often what was held is tried again.
 const ROUNDS: usize = 4;
 

@@ -5,6 +5,7 @@ mod cache;
 mod merged;
 mod merger;
 mod snapshot;
+mod workers;
 
 pub(crate) use merged::stored_limits;
 pub(crate) use merger::{Merger, Shape};

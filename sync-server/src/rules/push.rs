@@ -47,7 +47,8 @@ pub(crate) struct Receipt {
     carried: Vec<u64>,
     pub(crate) accepted: u64,
     duplicate: u64,
-    rejected: Vec<Refusal>,
+    /// What is not stored; with the spelling that the log holds of the same change, where it holds one.
+    rejected: Vec<(Refusal, Option<ChangeHash>)>,
 }
 
 /// How a push is answered.
@@ -150,24 +151,31 @@ fn take_one(
     let change = match change {
         Ok(change) => change,
         Err(refusal) => {
-            receipt.rejected.push(refusal.clone());
+            receipt.rejected.push((refusal.clone(), None));
             return Ok(());
         }
     };
     appender.expect(change)?;
-    match fence::place(change, appender, walk)? {
+    let deps = match fence::place(change, appender, walk)? {
         Placement::Duplicate { position } => {
             receipt.duplicate += 1;
             receipt.carried.push(position);
+            return Ok(());
         }
-        Placement::Refused(refusal) => receipt.rejected.push(refusal),
-        Placement::New { deps } => match appender.twin(change, was_of(change).as_ref())? {
-            Some(standing) => receipt.rejected.push(twin_refusal(change, &standing)),
-            None => {
-                receipt.accepted += 1;
-                receipt.carried.push(appender.append(change, deps)?);
-            }
-        },
+        Placement::New { deps } => Ok(deps),
+        Placement::Refused(refusal) => Err(refusal),
+    };
+    // Also where it is refused anyway: who pushes it learns under which name it is held.
+    let twin = appender.twin(change, was_of(change).as_ref())?;
+    match (twin, deps) {
+        (Some(standing), _) => {
+            receipt.rejected.push((twin_refusal(change, &standing), Some(standing)));
+        }
+        (None, Err(refusal)) => receipt.rejected.push((refusal, None)),
+        (None, Ok(deps)) => {
+            receipt.accepted += 1;
+            receipt.carried.push(appender.append(change, deps)?);
+        }
     }
     Ok(())
 }
@@ -274,12 +282,13 @@ fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
     })
 }
 
-fn rejected(refusal: &Refusal) -> Rejected {
+fn rejected((refusal, stands): &(Refusal, Option<ChangeHash>)) -> Rejected {
     Rejected {
         hash: refusal.hash.map(|hash| hash.to_string()).unwrap_or_default(),
         code: refusal.code,
         detail: refusal.detail.clone(),
         missing: refusal.missing.iter().map(ToString::to_string).collect(),
+        stands: stands.map(|hash| hash.to_string()),
     }
 }
 

@@ -12,7 +12,11 @@ pub(super) fn run(options: &Options, table: &mut Table) {
     let (commits, rows) = (bare["commits"].as_f64().unwrap_or(0.0), bare["rows"].as_f64().unwrap_or(0.0));
     let floor = commits + rows;
     table.add("bare Automerge commit", (commits, "µs/action"), "with message, and its bytes");
-    table.add("bare SQLite rows, 1,000 actions a transaction", (rows, "µs/action"), "change and queue row, FULL");
+    table.add(
+        "bare SQLite rows, 1,000 actions a transaction",
+        (rows, "µs/action"),
+        "change and queue row, FULL",
+    );
     let mut worker = Worker::on(place.path("groups.db"));
     let id = worker.create();
     let groups = worker.time(&Order::Set { id, from: 0, n, group: 1000 }) * 1e3 / n as f64;

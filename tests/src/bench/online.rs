@@ -63,7 +63,11 @@ pub(super) fn w1(options: &Options, table: &mut Table) {
     }
     let spread = times.iter().map(|t| format!("{t:.0}")).collect::<Vec<_>>().join(" ");
     let note = format!("median of {spread}; {W1_GOAL}");
-    table.add(format!("W1: 2 clients, {edits} offline edits each, until both have all"), (median(times), "ms"), note);
+    table.add(
+        format!("W1: 2 clients, {edits} offline edits each, until both have all"),
+        (median(times), "ms"),
+        note,
+    );
     table.add("W1: server's peak memory", (peak as f64 / 1024.0, "MiB"), "others 9–138 MiB");
     let mut pair = Pair::apart(edits);
     let proxy = Proxy::to(&pair.server.address());
@@ -81,7 +85,11 @@ pub(super) fn w3(options: &Options, table: &mut Table) {
     let id = writer.create();
     writer.ask(&Order::Type { id, typist: 1, length: 0, n });
     let push = writer.time(&Order::Sync { server: server.url.clone() });
-    table.add(format!("W3: first push of {n} edits"), (push, "ms"), format!("{:.1} µs/change", push * 1e3 / n as f64));
+    table.add(
+        format!("W3: first push of {n} edits"),
+        (push, "ms"),
+        format!("{:.1} µs/change", push * 1e3 / n as f64),
+    );
     let file = place.path("document.automerge");
     writer.ask(&Order::Export { id, to: file.clone() });
     let load = median((0..3).map(|_| Worker::start().time(&Order::Load { from: file.clone() })).collect());
@@ -107,6 +115,7 @@ pub(super) fn w3(options: &Options, table: &mut Table) {
     let proxy = Proxy::to(&server.address());
     copy("counted.db", &proxy.url());
     let counts = proxy.counts();
-    let note = format!("{:.2} a change; {} requests", (counts.up + counts.down) as f64 / n as f64, counts.requests);
+    let note =
+        format!("{:.2} a change; {} requests", (counts.up + counts.down) as f64 / n as f64, counts.requests);
     table.add("W3: bytes on the wire", ((counts.up + counts.down) as f64, "bytes"), note);
 }

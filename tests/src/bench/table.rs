@@ -23,7 +23,12 @@ impl Table {
         Self { json, rows: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, what: impl Into<String>, (value, unit): (f64, &'static str), note: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        what: impl Into<String>,
+        (value, unit): (f64, &'static str),
+        note: impl Into<String>,
+    ) {
         let row = Row { what: what.into(), value, unit, note: note.into() };
         eprintln!("bench:   {:<58} {:>12} {:<10} {}", row.what, shown(row.value), row.unit, row.note);
         self.rows.push(row);

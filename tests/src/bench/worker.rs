@@ -89,7 +89,9 @@ impl Client {
                 json!({})
             }
             Order::Create => json!({"id": self.store().create(None, None).await.expect("it is made")}),
-            Order::Join { id } => json!({"id": self.store().join(id, None, None).await.expect("it is joined")}),
+            Order::Join { id } => {
+                json!({"id": self.store().join(id, None, None).await.expect("it is joined")})
+            }
             Order::Set { id, from, n, group } => self.set(id, from..from + n, group).await,
             Order::SetAlone { id, n, at_once } => self.set_alone(id, n, at_once).await,
             Order::Type { id, typist, length, n } => self.type_text(id, Typist::new(typist, length), n).await,

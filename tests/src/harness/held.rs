@@ -60,8 +60,10 @@ impl Held {
                     return std::future::pending().await;
                 }
                 let limit = u32::try_from(end - at).ok();
-                let mut response =
-                    self.inner.send(&Request::Pull { document: *document, after: after.clone(), limit }).await?;
+                let mut response = self
+                    .inner
+                    .send(&Request::Pull { document: *document, after: after.clone(), limit })
+                    .await?;
                 if response.status == 200 && place(response.cursor.as_ref()) >= end {
                     response.end.clone_from(&response.cursor);
                     response.more = false;
@@ -69,9 +71,11 @@ impl Held {
                 Ok(response)
             }
             // A snapshot would hold everything.
-            Request::Snapshot { .. } => {
-                Ok(Response { status: 404, media_type: "application/problem+json".to_owned(), ..Response::default() })
-            }
+            Request::Snapshot { .. } => Ok(Response {
+                status: 404,
+                media_type: "application/problem+json".to_owned(),
+                ..Response::default()
+            }),
             other => self.inner.send(other).await,
         }
     }

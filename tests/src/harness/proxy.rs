@@ -79,7 +79,12 @@ impl Proxy {
     pub fn counts(&self) -> Counts {
         let get = |n: &AtomicU64| n.load(Ordering::SeqCst);
         let s = &self.shared;
-        Counts { up: get(&s.up), down: get(&s.down), connections: get(&s.connections), requests: get(&s.requests) }
+        Counts {
+            up: get(&s.up),
+            down: get(&s.down),
+            connections: get(&s.connections),
+            requests: get(&s.requests),
+        }
     }
 
     /// Begins to count anew.

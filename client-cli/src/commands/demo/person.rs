@@ -32,8 +32,8 @@ impl Person {
     pub(super) fn new(name: &'static str, paint: Paint, dir: &Path, out: &Output) -> Self {
         let store = dir.join(format!("{name}.db"));
         let globals = Globals { store: Some(store), quiet: true, ..Globals::default() };
-        // Results stand two columns in.
-        Self { name, paint, globals, colour: out.colour(), width: out.width().min(100).saturating_sub(4) }
+        // Results stand some columns in.
+        Self { name, paint, globals, colour: out.colour(), width: out.width().min(100).saturating_sub(5) }
     }
 
     /// What the person types, through the code that a shell would reach.

@@ -12,6 +12,9 @@ use crate::output::{Output, Paint};
 /// What all pauses may take together: the story is to be over within ten seconds, whatever the machine.
 const PAUSES: Duration = Duration::from_millis(6_500);
 
+/// Columns, where the terminal does not say.
+const WIDTH: u16 = 80;
+
 const MERGE: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .row_separator(LineStyle::none().fill('╌').junction('╌'));
@@ -77,6 +80,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Columns beside what stands before every line.
+    fn room(&self, behind: &str) -> usize {
+        usize::from(self.out.width()).saturating_sub(6 + behind.len())
+    }
+
     /// What a person types.
     pub(super) async fn typed(&mut self, person: &Person, words: &[&str]) -> Result<()> {
         if !self.shown {
@@ -84,7 +92,14 @@ impl<'a> Stage<'a> {
         }
         let name = self.out.paint(person.paint, format_args!("{:>3} $", person.name));
         let words: Vec<_> = words.iter().map(|w| quote(w)).collect();
-        self.out.line(format_args!("   {name} rejoin {}", words.join(" ")))?;
+        let line = format!("rejoin {}", words.join(" "));
+        let mut lines = wrap(&line, self.room("ada \\")).into_iter().peekable();
+        let mut before = name;
+        while let Some(part) = lines.next() {
+            let more = if lines.peek().is_some() { " \\" } else { "" };
+            self.out.line(format_args!("   {before} {part}{more}"))?;
+            before = " ".to_owned();
+        }
         self.pause(90).await
     }
 
@@ -93,16 +108,24 @@ impl<'a> Stage<'a> {
         if !self.shown {
             return Ok(());
         }
-        for line in ran.stdout.lines() {
-            self.out.line(format_args!("    {line}"))?;
+        let room = self.room("");
+        for line in ran
+            .stdout
+            .lines()
+            .flat_map(|line| if line.starts_with(' ') { vec![line] } else { wrap(line, room) })
+        {
+            self.out.line(format_args!("     {line}"))?;
         }
         if let Some(error) = &ran.error {
-            let what = self.out.paint(Paint::Red, format_args!("error: {}", printable(error.what())));
-            self.out.line(format_args!("         {what}"))?;
+            let text = format!("error: {}", printable(error.what()));
+            for line in wrap(&text, room) {
+                let line = self.out.paint(Paint::Red, line);
+                self.out.line(format_args!("     {line}"))?;
+            }
         }
         if ran.exit != Exit::Done {
             let code = self.out.paint(Paint::Dim, format_args!("exit code {}", ran.exit.code()));
-            self.out.line(format_args!("         {code}"))?;
+            self.out.line(format_args!("     {code}"))?;
         }
         Ok(())
     }
@@ -130,7 +153,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let mut table = Table::new();
-        table.load_style(MERGE).set_header(header.map(Cell::new));
+        table.force_no_tty().load_style(MERGE).set_width(WIDTH).set_header(header.map(Cell::new));
         for [what, before, ada, ben, both] in rows {
             table.add_row([
                 Cell::new(what).add_attribute(Attribute::Bold),
@@ -156,6 +179,21 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// The line in parts of so many characters, cut at spaces; a word that is longer stands alone.
+fn wrap(line: &str, room: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = line;
+    while rest.chars().count() > room {
+        let fits = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+        let cut = rest.get(..fits).and_then(|head| head.rfind(' ')).or_else(|| rest.find(' '));
+        let Some((part, after)) = cut.and_then(|at| rest.split_at_checked(at)) else { break };
+        parts.push(part);
+        rest = after.trim_start();
+    }
+    parts.push(rest);
+    parts
+}
+
 /// The word as a shell takes it.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.:,=".contains(c);
@@ -163,5 +201,25 @@ fn quote(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_spaces_and_words_are_whole() {
+        assert_eq!(wrap("rejoin join http://a --name trip", 12), ["rejoin join", "http://a", "--name trip"]);
+        assert_eq!(wrap("rejoin http://a/very/long", 8), ["rejoin", "http://a/very/long"]);
+        assert_eq!(wrap("short", 8), ["short"]);
+        assert_eq!(wrap("", 8), [""]);
+    }
+
+    #[test]
+    fn words_are_shown_as_a_shell_takes_them() {
+        assert_eq!(quote("by train"), "'by train'");
+        assert_eq!(quote("it's"), "'it'\\''s'");
+        assert_eq!(quote("/bring/-"), "/bring/-");
     }
 }

@@ -6,6 +6,7 @@ use super::person::Person;
 use super::server::Server;
 use super::stage::Stage;
 use crate::error::{CliError, Exit, Result};
+use crate::format::count;
 
 const ONLINE: &[&[&str]] = &[
     &["text", "trip", "/note", "0", "0", "We leave at nine and take the old path."],
@@ -157,10 +158,12 @@ impl<'s, 'o> Story<'s, 'o> {
             self.stage.pause(200).await?;
         }
         let figures = server.figures();
-        let stored = format!(
-            "(The server has stored {} changes in {} commits since.)",
-            figures.changes, figures.commits
-        );
+        let edits = (ADA_OFFLINE.len() + BEN_OFFLINE.len()) as u64;
+        let what = match figures.changes.checked_sub(edits) {
+            Some(1) => format!("{edits} edits, and /people once,\nwhich both of them made"),
+            _ => count(figures.changes, "change"),
+        };
+        let stored = format!("The server has stored {what}, in {} since.", count(figures.commits, "commit"));
         self.stage.say(&stored)
     }
 
@@ -216,7 +219,7 @@ impl<'s, 'o> Story<'s, 'o> {
             (
                 "every edit once",
                 now.ada == expected() && logs.iter().all(|n| *n == typed),
-                format!("{typed} typed, {logs:?} in the logs"),
+                format!("{typed} typed, {} in each log", both(&logs)),
             ),
             (
                 "the counter is exact",
@@ -225,6 +228,14 @@ impl<'s, 'o> Story<'s, 'o> {
             ),
             ("both queues empty", queued == 0, format!("{queued} waiting")),
         ])
+    }
+}
+
+/// A figure of both, or of each where they differ.
+fn both(of: &[usize]) -> String {
+    match of {
+        [ada, ben] if ada != ben => format!("{ada} and {ben}"),
+        _ => of.first().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -1,0 +1,210 @@
+//! Which spelling of each change stands.
+//!
+//! A change can have several *spellings*: the one it was made in, and those it was rewritten to. They are one
+//! class, and one of them stands. "The server's log decides": a spelling that it is known to hold stands, with
+//! everything it was made on. What else stands goes on standing where it can: where the log holds no other change
+//! under its actor and number, and what it was made on stands as it is. Everything else is written again, from
+//! the spelling it was made in, so that replicas that know the same make the same bytes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use automerge::{Change, ChangeHash};
+use rusqlite::Connection;
+
+use super::{
+    fork::Forks,
+    replica::parse_stored,
+    rows::{self, ChangeRow},
+};
+use crate::{
+    Error, Result,
+    rewrite::{self, Alias, Rewritten},
+};
+
+/// One change in all its spellings.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// Rows of this class, by position. `loser`: another change has its actor and number in the server's log.
+    pub(super) spellings: Vec<ChangeRow>,
+    /// The spelling it was made in, as far as it is held here.
+    source: usize,
+}
+
+impl Class {
+    fn source(&self) -> Result<&ChangeRow> {
+        self.spellings.get(self.source).ok_or_else(|| Error::Bug("a class has no change".to_owned()))
+    }
+}
+
+/// All changes of a document as classes, dependencies first.
+pub(super) struct Classes {
+    pub(super) list: Vec<Class>,
+    /// Which class a spelling belongs to, and which of its rows it is.
+    of: HashMap<ChangeHash, (usize, usize)>,
+    /// Which change is at a position.
+    pub(super) at: HashMap<u64, ChangeHash>,
+}
+
+/// What is to be done: which spelling of each class stands, and what is written for it.
+pub(super) struct Plan {
+    pub(super) classes: Classes,
+    /// The spelling that stands, by class.
+    pub(super) standing: Vec<ChangeHash>,
+    pub(super) rewritten: Vec<Rewritten>,
+}
+
+impl Plan {
+    /// How many changes stand in another spelling than before.
+    pub(super) fn count_changed(&self) -> u64 {
+        let changed = |(class, standing): &(&Class, &ChangeHash)| {
+            class.spellings.iter().any(|row| row.stands() != (row.hash == **standing))
+                || class.spellings.iter().all(|row| row.hash != **standing)
+        };
+        self.classes.list.iter().zip(&self.standing).filter(changed).count() as u64
+    }
+}
+
+impl Classes {
+    pub(super) fn read(connection: &Connection, document: i64) -> Result<Self> {
+        let rows = rows::read_changes(connection, document, 0)?;
+        let at = rows.iter().map(|r| (r.position(), r.hash)).collect();
+        let was: HashMap<ChangeHash, ChangeHash> =
+            rows.iter().filter_map(|r| Some((r.hash, r.was?))).collect();
+        let root = |mut hash: ChangeHash| {
+            // Rewriting starts from what was made, so chains are short; the bound is against a hostile circle.
+            for _ in 0..64 {
+                match was.get(&hash) {
+                    Some(before) => hash = *before,
+                    None => break,
+                }
+            }
+            hash
+        };
+        // A change comes after what it was made on, in whatever spelling that came first: so do the classes.
+        let mut grouped: BTreeMap<u64, (ChangeHash, Vec<ChangeRow>)> = BTreeMap::new();
+        let mut first: HashMap<ChangeHash, u64> = HashMap::new();
+        for row in rows {
+            let key = root(row.hash);
+            let place = *first.entry(key).or_insert(row.position());
+            grouped.entry(place).or_insert_with(|| (key, Vec::new())).1.push(row);
+        }
+        let mut classes = Self { list: Vec::new(), of: HashMap::new(), at };
+        for (key, spellings) in grouped.into_values() {
+            let source = spellings.iter().position(|r| r.hash == key).unwrap_or(0);
+            for (nth, row) in spellings.iter().enumerate() {
+                classes.of.insert(row.hash, (classes.list.len(), nth));
+            }
+            classes.list.push(Class { spellings, source });
+        }
+        Ok(classes)
+    }
+
+    pub(super) fn class(&self, hash: &ChangeHash) -> Option<&Class> {
+        self.list.get(self.of.get(hash)?.0)
+    }
+
+    pub(super) fn row(&self, hash: &ChangeHash) -> Option<&ChangeRow> {
+        let (class, nth) = self.of.get(hash)?;
+        self.list.get(*class)?.spellings.get(*nth)
+    }
+
+    fn deps<'a>(&'a self, row: &'a ChangeRow) -> impl Iterator<Item = ChangeHash> + 'a {
+        row.deps.iter().filter_map(|position| self.at.get(position).copied())
+    }
+
+    /// What the log is known to hold: these, and everything they were made on, as they are spelled.
+    fn pinned(&self, forks: &Forks) -> HashSet<ChangeHash> {
+        let told = forks.stands.iter().chain(forks.twins.iter().map(|(_, arrives)| arrives));
+        let mut stack: Vec<ChangeHash> = told.copied().collect();
+        let mut pinned = HashSet::new();
+        while let Some(hash) = stack.pop() {
+            if pinned.insert(hash)
+                && let Some(row) = self.row(&hash)
+            {
+                stack.extend(self.deps(row));
+            }
+        }
+        pinned
+    }
+
+    fn note_losers(&mut self, refused: &[ChangeHash], pinned: &HashSet<ChangeHash>) {
+        for row in self.list.iter_mut().flat_map(|class| &mut class.spellings) {
+            row.loser = (row.loser || refused.contains(&row.hash)) && !pinned.contains(&row.hash);
+        }
+    }
+
+    /// The spelling that stands if it can.
+    fn candidate<'a>(&self, class: &'a Class, pinned: &HashSet<ChangeHash>) -> Option<&'a ChangeRow> {
+        let held_by_log = class.spellings.iter().find(|row| pinned.contains(&row.hash));
+        held_by_log.or_else(|| class.spellings.iter().find(|row| row.stands()))
+    }
+
+    /// A pure total function of what is held and what is known.
+    pub(super) fn plan(mut self, connection: &Connection, forks: &Forks) -> Result<Plan> {
+        let pinned = self.pinned(forks);
+        self.note_losers(&forks.refused, &pinned);
+        let mut standing: Vec<Option<ChangeHash>> = Vec::with_capacity(self.list.len());
+        let mut affected = Vec::new();
+        for class in &self.list {
+            let candidate = self.candidate(class, &pinned);
+            let stands = |dep: ChangeHash| {
+                let class = self.of.get(&dep).map(|(class, _)| *class);
+                class.and_then(|class| standing.get(class).copied().flatten()) == Some(dep)
+            };
+            let can = |row: &&ChangeRow| {
+                row.container || row.quarantined.is_some() || (!row.loser && self.deps(row).all(stands))
+            };
+            match candidate.filter(can) {
+                Some(row) => standing.push(Some(row.hash)),
+                None => {
+                    let source = class.source()?;
+                    affected.push(parse_stored(source.hash, &rows::read_bytes(connection, source.id)?)?);
+                    standing.push(None);
+                }
+            }
+        }
+        let rewritten = self.rewrite(connection, &affected, &standing)?;
+        let new: HashMap<ChangeHash, ChangeHash> = rewritten.iter().map(|r| (r.was, r.hash)).collect();
+        let standing = self.list.iter().zip(standing).map(|(class, stands)| {
+            let source = class.source()?.hash;
+            stands
+                .or_else(|| new.get(&source).copied())
+                .ok_or_else(|| Error::Bug("a change was not rewritten".to_owned()))
+        });
+        let standing = standing.collect::<Result<_>>()?;
+        Ok(Plan { classes: self, standing, rewritten })
+    }
+
+    fn rewrite(
+        &self,
+        connection: &Connection,
+        affected: &[Change],
+        standing: &[Option<ChangeHash>],
+    ) -> Result<Vec<Rewritten>> {
+        let aliases = self.aliases(connection, standing)?;
+        let aliases: Vec<Alias<'_>> =
+            aliases.iter().map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
+        let rows = self.list.iter().flat_map(|class| &class.spellings);
+        let losers = rows.filter(|row| row.loser).map(|row| row.hash).collect();
+        rewrite::rewrite_with_aliases(affected, &losers, &aliases).map_err(|e| Error::Bug(e.to_string()))
+    }
+
+    /// (another spelling, the one that stands or is written again), wherever there are several.
+    fn aliases(
+        &self,
+        connection: &Connection,
+        standing: &[Option<ChangeHash>],
+    ) -> Result<Vec<(Change, Change)>> {
+        let mut pairs = Vec::new();
+        for (class, stands) in self.list.iter().zip(standing).filter(|(c, _)| c.spellings.len() > 1) {
+            let target = stands.unwrap_or(class.source()?.hash);
+            let Some(target) = class.spellings.iter().find(|row| row.hash == target) else { continue };
+            for other in class.spellings.iter().filter(|row| row.hash != target.hash) {
+                let gone = parse_stored(other.hash, &rows::read_bytes(connection, other.id)?)?;
+                let stands = parse_stored(target.hash, &rows::read_bytes(connection, target.id)?)?;
+                pairs.push((gone, stands));
+            }
+        }
+        Ok(pairs)
+    }
+}

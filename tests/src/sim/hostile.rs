@@ -1,0 +1,69 @@
+//! Changes put together by hand.
+
+use rejoin::ChangeHash;
+use sha2::{Digest, Sha256};
+
+fn leb128(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+/// A chunk with the checksum that fits.
+fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
+    let head = [vec![kind], leb128(body.len() as u64)].concat();
+    let digest = Sha256::new().chain_update(&head).chain_update(body).finalize();
+    [&[0x85, 0x6f, 0x4a, 0x83], &digest[..4], &head, body].concat()
+}
+
+/// One `put` of null, with these columns in place of the ordinary ones.
+fn change(actor: &[u8], seq: u64, deps: &[ChangeHash], columns: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let text = |bytes: &[u8]| [leb128(bytes.len() as u64), bytes.to_vec()].concat();
+    let mut out = leb128(deps.len() as u64);
+    deps.iter().for_each(|hash| out.extend(hash.0));
+    out.extend(text(actor));
+    out.extend(leb128(seq));
+    out.extend(leb128(1));
+    out.push(0);
+    out.extend(text(b""));
+    out.extend(leb128(0));
+    out.extend(leb128(columns.len() as u64));
+    for (spec, data) in columns {
+        out.extend(leb128(*spec));
+        out.extend(leb128(data.len() as u64));
+    }
+    columns.iter().for_each(|(_, data)| out.extend(data));
+    chunk(1, &out)
+}
+
+fn put_null() -> Vec<(u64, Vec<u8>)> {
+    vec![
+        (0x15, vec![0x7f, 0x01, b'a']),
+        (0x34, vec![0x01]),
+        (0x42, vec![0x7f, 0x01]),
+        (0x56, vec![0x7f, 0x00]),
+        (0x70, vec![0x7f, 0x00]),
+    ]
+}
+
+/// A change that the fence cannot tell from a good one, and on which the library panics: it writes into an
+/// object that is nowhere.
+pub(super) fn panicking(actor: &[u8], deps: &[ChangeHash]) -> Vec<u8> {
+    let mut columns = vec![(0x01, vec![0x7f, 0x00]), (0x02, vec![0x7f, 0x63])];
+    columns.extend(put_null());
+    change(actor, 1, deps, &columns)
+}
+
+/// A change that every fence refuses: its number is not the first of its actor.
+pub(super) fn out_of_turn(actor: &[u8]) -> Vec<u8> {
+    change(actor, 5, &[], &put_null())
+}
+
+/// A change that depends on one that nobody has.
+pub(super) fn orphan(actor: &[u8]) -> Vec<u8> {
+    change(actor, 1, &[ChangeHash([7; 32])], &put_null())
+}
