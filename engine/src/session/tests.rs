@@ -108,6 +108,7 @@ impl Log {
                         code,
                         detail: "no".into(),
                         missing,
+                        stands: None,
                     });
                 }
                 None => {

@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, OptionalExtension, named_params};
 
 use super::{
     Digest, Document, LogError, Mark, View,
+    ancestors::Ancestors,
     view::{encode_deps, row_key, signed},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Appender<'c> {
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
     actors: HashMap<ActorId, Option<ActorRow>>,
+    ancestors: Ancestors,
     /// A hash that cannot be in the log, known without a look.
     absent: Option<ChangeHash>,
     encoded: Vec<u8>,
@@ -58,6 +60,7 @@ impl<'c> Appender<'c> {
             deps: Vec::new(),
             rewritten: HashMap::new(),
             actors: HashMap::new(),
+            ancestors: Ancestors::default(),
             absent: None,
             encoded: Vec::new(),
         })
@@ -95,24 +98,30 @@ impl<'c> Appender<'c> {
     }
 
     /// The change in this log that is the same one in another spelling: what `change` was before it was
-    /// rewritten after a fork, what it was rewritten as, or another rewriting of the same.
+    /// rewritten after a fork, what it was rewritten as, or what it was at first rewritten as elsewhere.
     pub(crate) fn twin(
         &mut self,
         change: &CheckedChange,
         was: Option<&ChangeHash>,
     ) -> Result<Option<ChangeHash>, LogError> {
-        let first = was.unwrap_or(&change.hash);
-        if was.is_some() && self.locate(first)?.is_some() {
-            return Ok(Some(*first));
+        if let Some(was) = was {
+            if self.locate(was)?.is_some() {
+                return Ok(Some(*was));
+            }
+            if let Some(other) = self.rewritten_as(was)? {
+                return Ok(Some(other));
+            }
         }
-        // Nearly all logs hold no rewritten change: then there is nothing to look for.
-        if let Some(as_what) = self.rewritten.get(first) {
-            return Ok(Some(*as_what));
+        self.rewritten_as(&change.hash)
+    }
+
+    fn rewritten_as(&self, was: &ChangeHash) -> Result<Option<ChangeHash>, LogError> {
+        match self.rewritten.get(was) {
+            Some(hash) => Ok(Some(*hash)),
+            // Nearly all logs hold no rewritten change: then there is nothing to look for.
+            None if self.document.rewritten == 0 => Ok(None),
+            None => self.view.rewritten_as(self.document.key, was),
         }
-        if self.document.rewritten == 0 {
-            return Ok(None);
-        }
-        self.view.rewritten_as(self.document.key, first)
     }
 
     /// Appends a change that the fence placed; gives its position.
@@ -224,7 +233,7 @@ impl Ancestry for Appender<'_> {
 
     fn dependencies(&mut self, position: u64) -> Result<Vec<u64>, LogError> {
         if position <= self.start {
-            return self.view.dependencies(self.document.key, position);
+            return self.ancestors.dependencies(self.view, self.document.key, position);
         }
         let index = usize::try_from(position - self.start - 1).unwrap_or(usize::MAX);
         let deps = self.deps.get(index).cloned();
