@@ -72,6 +72,7 @@ impl Globals {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::DemoArgs),
     Init(init::InitArgs),
     New(new::NewArgs),
     Share(share::ShareArgs),
@@ -86,6 +87,7 @@ pub(crate) enum Command {
     Insert(edit::InsertArgs),
     Text(edit::TextArgs),
     Apply(apply::ApplyArgs),
+    Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Queue(queue::QueueArgs),
     Log(log::LogArgs),

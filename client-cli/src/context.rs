@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rejoin::{ChangeHash, DocumentId, DocumentInfo, Store};
+use rejoin::{ChangeHash, DocumentId, DocumentInfo, Store, Token};
 
 use crate::cli::Globals;
 use crate::error::{CliError, Result};
@@ -63,15 +63,34 @@ impl Context {
         Ok(store.settings().await?.server)
     }
 
+    /// The tokens that a sync may show, each with the server it is for. One that was typed is for the server of
+    /// this run; one that was saved is for the server it was saved for, and for no other.
+    pub(crate) async fn tokens(&self, store: &Store) -> Result<Vec<(String, Token)>> {
+        let mut servers: Vec<String> = self.server_of(store, None).await?.into_iter().collect();
+        if servers.is_empty() {
+            // Joined by an address, and nothing saved: there can be one server only that is meant.
+            servers.extend(store.documents().await?.into_iter().filter_map(|d| d.server));
+            servers.dedup();
+            servers.truncate(if servers.len() == 1 { 1 } else { 0 });
+        }
+        let mut tokens = Vec::new();
+        for server in servers {
+            if let Some(token) = self.token_for(&server)? {
+                tokens.push((server, token));
+            }
+        }
+        Ok(tokens)
+    }
+
     /// The token to show this server, if any.
-    pub(crate) fn token_for(&self, server: &str) -> Result<Option<String>> {
+    pub(crate) fn token_for(&self, server: &str) -> Result<Option<Token>> {
         match self.globals.token() {
             Some("-") => Err(CliError::usage(
                 "only `rejoin init` reads a token from standard input",
                 "save it with `rejoin init --token -`, or set REJOIN_TOKEN",
             )),
-            Some(token) => token::check(token).map(|()| Some(token.to_owned())),
-            None => token::load(&self.store_path()?, server),
+            Some(token) => token::parse(token).map(Some),
+            None => token::load(&self.store_path()?, server)?.as_deref().map(token::parse).transpose(),
         }
     }
 

@@ -67,6 +67,11 @@ impl CliError {
         Self { exit, what: what.into(), hint: hint.into(), silent: false, source: None }
     }
 
+    /// What the engine says, and what to do about it.
+    pub(crate) fn of(error: &rejoin::Error) -> Self {
+        Self::new(exit_of(error), error.to_string(), hint_of(error))
+    }
+
     /// It was asked for wrongly: exit 2.
     pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::Usage, what, hint)
@@ -102,9 +107,9 @@ impl CliError {
         self
     }
 
-    /// The same, with what became of the rest.
-    pub(crate) fn suffixed(mut self, suffix: impl fmt::Display) -> Self {
-        self.what = format!("{}; {suffix}", self.what);
+    /// The same, with an exit code that goes before its own.
+    pub(crate) fn at_least(mut self, exit: Exit) -> Self {
+        self.exit = self.exit.and(exit);
         self
     }
 
@@ -168,7 +173,7 @@ fn sentence(clause: &str) -> String {
 
 impl From<rejoin::Error> for CliError {
     fn from(error: rejoin::Error) -> Self {
-        let mut cli = Self::new(exit_of(&error), error.to_string(), hint_of(&error));
+        let mut cli = Self::of(&error);
         cli.source = Some(Box::new(error));
         cli
     }

@@ -29,7 +29,6 @@ pub(crate) enum Paint {
     Red,
     Green,
     Yellow,
-    Blue,
     Magenta,
     Cyan,
 }
@@ -42,7 +41,6 @@ impl Paint {
             Self::Red => "31",
             Self::Green => "32",
             Self::Yellow => "33",
-            Self::Blue => "34",
             Self::Magenta => "35",
             Self::Cyan => "36",
         }
@@ -81,7 +79,8 @@ pub(crate) struct Output {
     colour: bool,
     /// Standard error is a terminal, and progress is wanted on it.
     progress: bool,
-    width: u16,
+    /// How wide a table may be; `None`: as wide as it comes, for other programs.
+    width: Option<u16>,
 }
 
 impl Output {
@@ -95,21 +94,21 @@ impl Output {
             terminal,
             colour: colour_on(terminal),
             progress: io::stderr().is_terminal() && !globals.quiet && !globals.json,
-            width: Table::new().width().unwrap_or(80).max(40),
+            width: terminal.then(|| Table::new().width().unwrap_or(80).max(40)),
         }
     }
 
-    /// Kept instead of shown; `like` says in which colour and width.
-    pub(crate) fn to_memory(globals: &Globals, like: &Self) -> (Self, Kept) {
+    /// Kept instead of shown, in so many columns.
+    pub(crate) fn to_memory(json: bool, colour: bool, width: u16) -> (Self, Kept) {
         let kept = Kept::default();
         let output = Self {
             sink: Box::new(kept.clone()),
-            json: globals.json,
+            json,
             quiet: true,
             terminal: false,
-            colour: like.colour && !globals.json,
+            colour: colour && !json,
             progress: false,
-            width: like.width,
+            width: Some(width),
         };
         (output, kept)
     }
@@ -132,9 +131,14 @@ impl Output {
         colour_on(io::stderr().is_terminal())
     }
 
+    /// Colour on standard output.
+    pub(crate) fn colour(&self) -> bool {
+        self.colour
+    }
+
     /// Columns of the terminal, or 80.
-    pub(crate) fn width(&self) -> usize {
-        self.width.into()
+    pub(crate) fn width(&self) -> u16 {
+        self.width.unwrap_or(80)
     }
 
     /// The text with an emphasis, where colour is on.
@@ -166,16 +170,18 @@ impl Output {
     /// A table with a header, as wide as the terminal at most.
     pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>) -> Result<()> {
         let mut table = Table::new();
-        table.load_style(TABLE);
-        table.force_no_tty();
+        table.force_no_tty().load_style(TABLE).set_header(header.iter().map(Cell::new)).add_rows(rows);
+        self.draw(table)
+    }
+
+    /// A table of one's own making, as wide as the terminal at most; it says how wide where there is none.
+    pub(crate) fn draw(&mut self, mut table: Table) -> Result<()> {
         if self.colour {
             table.enforce_styling();
         }
-        if self.terminal || self.colour {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        if let Some(width) = self.width.or(table.width()) {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
-        table.set_header(header.iter().map(Cell::new));
-        table.add_rows(rows);
         let text = table.trim_fmt();
         self.line(text)
     }

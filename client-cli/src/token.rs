@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use rejoin::Token;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
@@ -23,16 +24,15 @@ fn file_of(store: &Path) -> PathBuf {
     name.into()
 }
 
-/// Whether the text can be a token: visible ASCII without spaces, as an HTTP header takes it.
-pub(crate) fn check(token: &str) -> Result<()> {
-    if !token.is_empty() && token.len() <= 4096 && token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(());
-    }
+/// The token that the text is.
+pub(crate) fn parse(text: &str) -> Result<Token> {
     // The text itself is never repeated: it may be a secret with a slip in it.
-    Err(CliError::usage(
-        "that is no token",
-        "a token is one line of letters, digits and signs, without spaces",
-    ))
+    Token::new(text).ok_or_else(|| {
+        CliError::usage(
+            "that is no token",
+            "a token is one line of letters, digits and signs, without spaces",
+        )
+    })
 }
 
 /// Keeps the token for this server, readable by the owner alone, in one step.
@@ -105,6 +105,6 @@ mod tests {
 
     #[test]
     fn a_wrong_token_is_not_repeated() {
-        assert!(!check("my secret").unwrap_err().to_string().contains("secret"));
+        assert!(!parse("my secret").unwrap_err().to_string().contains("secret"));
     }
 }

@@ -113,7 +113,8 @@ CREATE VIEW documents AS
 SELECT d.uuid AS id,
        d.name AS name,
        d.heads AS heads,
-       d.changes AS changes,
+       d.changes - (SELECT count(*) FROM change c
+         WHERE c.container = 1 AND c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1) AS changes,
        (SELECT count(*) FROM pending p JOIN change c ON c.id = p.id
          WHERE p.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 AND c.container = 0 AND p.state <> 'parked') AS queued,
        d.cursor AS cursor,
@@ -124,7 +125,7 @@ SELECT d.uuid AS id,
 
 CREATE VIEW history AS
 SELECT d.uuid AS document,
-       c.id & 1099511627775 AS position,
+       row_number() OVER (PARTITION BY d.id ORDER BY c.id) AS position,
        lower(hex(c.hash)) AS change_hash,
        lower(hex(c.replaced_by)) AS replaced_by,
        lower(hex(a.bytes)) AS actor,

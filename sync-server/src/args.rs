@@ -40,10 +40,17 @@ pub(crate) struct Args {
     tuning: Tuning,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Serves until SIGTERM or SIGINT
     Serve,
+    /// Writes a consistent copy of the database to a new file, also while a server uses it
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Checks the database, changes nothing, and says what to do
+    Doctor,
 }
 
 /// What is taken, and how much of the machine.
@@ -69,7 +76,13 @@ struct Tuning {
     )]
     change_operations: u64,
     /// Most dependencies of a change
-    #[arg(long, global = true, env = "REJOIN_CHANGE_DEPENDENCIES", value_name = "N", default_value_t = 256)]
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_CHANGE_DEPENDENCIES",
+        value_name = "N",
+        default_value_t = 4_096
+    )]
     change_dependencies: usize,
     /// Most changes in a push
     #[arg(long, global = true, env = "REJOIN_PUSH_CHANGES", value_name = "N", default_value_t = 100_000)]

@@ -85,15 +85,8 @@ impl Committer {
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
-    /// Stores a snapshot.
-    pub(crate) async fn snapshot(&self, made: Made, now: i64) -> Result<(), Fault> {
-        let (waiting, answer) = oneshot::channel();
-        self.send(Job::Snapshot { made, now, waiting })?;
-        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
-    }
-
     /// Stores a snapshot; blocks until it is stored.
-    pub(crate) fn snapshot_blocking(&self, made: Made, now: i64) -> Result<(), Fault> {
+    pub(crate) fn snapshot(&self, made: Made, now: i64) -> Result<(), Fault> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Snapshot { made, now, waiting })?;
         answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))

@@ -12,7 +12,8 @@ pub struct ServerConfig {
     pub limits: ServerLimits,
     /// How long the head of a request may take to arrive, and a connection to stay idle.
     pub header_timeout: Duration,
-    /// How long a body may take, beside the time that its bytes get from `body_rate`.
+    /// How long a body may take, beside the time that its bytes get from `body_rate`; and how long a client may
+    /// take none of its reply.
     pub body_timeout: Duration,
     /// The slowest pace of a body that is waited for, in bytes a second.
     pub body_rate: u64,

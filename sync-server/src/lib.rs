@@ -17,6 +17,6 @@ mod state;
 pub use config::ServerConfig;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
-pub use log::{LogError, LogStore};
+pub use log::{Diagnosis, LogError, LogStore, backup, doctor};
 pub use rules::respond;
 pub use state::{AppState, Figures};

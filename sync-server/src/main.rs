@@ -5,12 +5,12 @@ mod args;
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Parser;
-use rejoin_server::{AppState, serve};
+use rejoin_server::{AppState, backup, doctor, serve};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -42,7 +42,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     let database = args.database().map_err(Failure::Usage)?;
-    match args.command {
+    match args.command.clone() {
+        Some(Command::Backup { file }) => back_up(&database, &file),
+        Some(Command::Doctor) => examine(&database),
         None | Some(Command::Serve) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
@@ -86,6 +88,38 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
     })?;
     announce(&listener)?;
     serve(listener, state, shutdown).await.map_err(stopped)
+}
+
+fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
+    backup(database, file).map_err(|error| {
+        Failure::Failed(format!(
+            "The database {} could not be copied to {}: {error}. Name a database with --database and a new file \
+             on a disk with room.",
+            database.display(),
+            file.display()
+        ))
+    })
+}
+
+fn examine(database: &Path) -> Result<(), Failure> {
+    let diagnosis = doctor(database).map_err(|error| {
+        Failure::Failed(format!(
+            "The database {} could not be opened: {error}. Name another with --database.",
+            database.display()
+        ))
+    })?;
+    let mut out = io::stdout().lock();
+    let mut say = |line: &str| writeln!(out, "{line}").map_err(stopped);
+    diagnosis.findings.iter().try_for_each(|finding| say(finding))?;
+    say(&format!("Checked {} documents and {} changes.", diagnosis.documents, diagnosis.changes))?;
+    if diagnosis.findings.is_empty() {
+        return say("All is well.");
+    }
+    Err(Failure::Failed(
+        "The database is damaged. Stop the server, keep the file, and put a backup in its place: clients offer \
+         what the backup lacks."
+            .to_owned(),
+    ))
 }
 
 /// The first line on standard output, and the only one: programs wait for it.

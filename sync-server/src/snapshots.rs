@@ -2,16 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     time::{Duration, Instant},
 };
 
 use rejoin::DocumentId;
 
-use crate::{committer::Committer, merge::Merger, state::now};
+use crate::merge::Merger;
 
 /// Most notes that wait; one that finds no room is left out, for a snapshot is also made when it is asked for.
 const WAITING: usize = 4_096;
@@ -31,18 +28,16 @@ impl Notes {
 }
 
 /// Starts the thread; it ends when the notes are dropped.
-pub(crate) fn start(merger: Merger, committer: Arc<Committer>, quiet: Duration) -> std::io::Result<Notes> {
+pub(crate) fn start(merger: Merger, quiet: Duration) -> std::io::Result<Notes> {
     let (sender, notes) = sync_channel(WAITING);
-    std::thread::Builder::new()
-        .name("snapshots".to_owned())
-        .spawn(move || work(&notes, &merger, &committer, quiet))?;
+    std::thread::Builder::new().name("snapshots".to_owned()).spawn(move || work(&notes, &merger, quiet))?;
     Ok(Notes(sender))
 }
 
 /// When a document was pushed to: first since its last snapshot was looked at, and last.
 type Pushed = HashMap<DocumentId, (Instant, Instant)>;
 
-fn work(notes: &Receiver<DocumentId>, merger: &Merger, committer: &Committer, quiet: Duration) {
+fn work(notes: &Receiver<DocumentId>, merger: &Merger, quiet: Duration) {
     let mut pushed = Pushed::new();
     loop {
         let note = match next_due(&pushed, quiet) {
@@ -56,7 +51,7 @@ fn work(notes: &Receiver<DocumentId>, merger: &Merger, committer: &Committer, qu
             }
             Err(RecvTimeoutError::Timeout) => {
                 for document in take_due(&mut pushed, quiet, Instant::now()) {
-                    make(&document, merger, committer);
+                    make(document, merger);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -76,14 +71,8 @@ fn take_due(pushed: &mut Pushed, quiet: Duration, at: Instant) -> Vec<DocumentId
     pushed.extract_if(|_, pushed| due(*pushed, quiet) <= at).map(|(document, _)| document).collect()
 }
 
-fn make(document: &DocumentId, merger: &Merger, committer: &Committer) {
-    match merger.is_due(document) {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(error) => return tracing::warn!(%document, %error, "a snapshot was not made"),
-    }
-    let made = merger.make(document).and_then(|made| committer.snapshot_blocking(made, now()));
-    if let Err(fault) = made {
+fn make(document: DocumentId, merger: &Merger) {
+    if let Err(fault) = merger.snapshot_if_due(document) {
         tracing::warn!(%document, ?fault, "a snapshot was not made");
     }
 }

@@ -51,8 +51,8 @@ impl AppState {
         let log = LogStore::open(&config.database)?;
         let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
-        let merger = Merger::new(readers.clone(), config.limits, config.merges, config.cache_bytes);
-        let notes = snapshots::start(merger.clone(), Arc::clone(&committer), config.snapshot_quiet)?;
+        let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
+        let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
         Ok(Self { shared: Arc::new(Shared { config, committer, readers, merger, notes, body_memory }) })
     }

@@ -1,5 +1,13 @@
 //! Hostile input against a real server process: it stays up, small and quick, and serves everybody else.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{
@@ -63,8 +71,15 @@ impl Case<'_> {
         let loaded = Automerge::load(&file.body).unwrap();
         let left_out = left_out(&file);
         assert_eq!(loaded.get_changes(&[]).len() + left_out, log.len(), "{}", self.name);
-        self.check_snapshot(&log).await;
+        if !self.is_first_left_out(&loaded, &log) {
+            self.check_snapshot(&log).await;
+        }
         left_out
+    }
+
+    /// Without its first change no prefix of a log can be held.
+    fn is_first_left_out(&self, merged: &Automerge, log: &[ChangeHash]) -> bool {
+        !merged.get_changes(&[]).iter().any(|change| Some(&change.hash()) == log.first())
     }
 
     /// Invariant 10: a snapshot covers a prefix of the log.
@@ -151,14 +166,16 @@ async fn orphans_by_the_thousand_leave_no_memory_behind() {
     let server = Process::start(directory.path(), &[]);
     let mut ada = support::Writer::new(1);
     ada.set("lost", 1);
-    let body = ada.many(20_000);
+    let count = std::env::var("REJOIN_ORPHANS").map_or(20_000, |count| count.parse().unwrap());
+    let body = ada.many(count as i64);
     let case = Case { server: &server, document: DocumentId::random(), name: "orphans".to_owned() };
     let push = async || {
         let reply = case.push(body.clone()).await;
-        assert_eq!((reply.accepted, reply.rejected.len()), (0, 20_000));
+        assert_eq!((reply.accepted, reply.rejected.len()), (0, count));
     };
     push().await;
     let first = server.peak_memory();
+    println!("{count} orphans in {} bytes: a peak of {first} bytes", body.len());
     for _ in 0..5 {
         push().await;
     }

@@ -1,5 +1,13 @@
 //! The server over real sockets, in this process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
 mod support;
 
 use std::{io::Write, time::Duration};
@@ -400,6 +408,34 @@ async fn a_head_that_trickles_is_cut() {
 }
 
 #[tokio::test]
+async fn a_reply_that_nobody_reads_is_given_up() {
+    let server = Running::start_with(|config| config.body_timeout = Duration::from_millis(300)).await;
+    let document = DocumentId::random();
+    send(post(changes_url(&server, document), Writer::new(1).many(10_000))).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /v1/documents/{document}/changes HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // So many replies do not fit in what the system buffers.
+    stream.write_all(request.repeat(40).as_bytes()).await.unwrap();
+    // Reading nothing, writing is all that shows the end of it.
+    let cut = tokio::time::timeout(Duration::from_secs(20), async {
+        while stream.write_all(b"\r\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(cut.await.is_ok(), "the connection is not freed");
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_deleted_underneath_acknowledges_nothing() {
+    let server = Running::start().await;
+    let url = changes_url(&server, DocumentId::random());
+    let mut ada = Writer::new(1);
+    assert_eq!(send(post(url.clone(), ada.set("a", 1))).await.status, 200);
+    std::fs::remove_file(server.directory.path().join("log.db-wal")).unwrap();
+    assert_eq!(send(post(url, ada.set("b", 1))).await.code(), (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
 async fn a_database_deleted_underneath_acknowledges_nothing() {
     let server = Running::start().await;
     let document = DocumentId::random();
@@ -411,6 +447,26 @@ async fn a_database_deleted_underneath_acknowledges_nothing() {
     assert!(answer.header("retry-after").is_some());
     std::fs::rename(server.directory.path().join("moved"), server.directory.path().join("log.db")).unwrap();
     assert_eq!(send(post(changes_url(&server, document), ada.set("c", 1))).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_told_to_come_later() {
+    let server = Running::start_with(|config| config.request_timeout = Duration::from_millis(200)).await;
+    let url = changes_url(&server, DocumentId::random());
+    let body = Writer::new(1).many(1);
+    // Another program holds the database.
+    let other = rusqlite::Connection::open(server.directory.path().join("log.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = send(post(url.clone(), body.clone())).await;
+    assert_eq!(answer.code(), (503, "unavailable".to_owned()));
+    assert!(answer.header("retry-after").is_some());
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let start = std::time::Instant::now();
+    while send(post(url.clone(), body.clone())).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not go on");
+    }
+    assert_eq!(send(get(url)).await.body, body);
 }
 
 #[tokio::test]

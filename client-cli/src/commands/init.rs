@@ -64,6 +64,6 @@ fn read_token() -> Result<String> {
         .read_line(&mut line)
         .map_err(|e| CliError::io("the token could not be read from standard input", e))?;
     let token = line.trim();
-    token::check(token)?;
+    token::parse(token)?;
     Ok(token.to_owned())
 }

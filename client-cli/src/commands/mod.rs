@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod edit;
@@ -19,6 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod status;
+pub(crate) mod sync;
 
 use serde_json::{Value, json};
 
@@ -32,6 +34,7 @@ use crate::format::rfc3339;
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
     match command {
+        Command::Demo(args) => demo::run(context, args).await,
         Command::Init(args) => init::run(context, args).await,
         Command::New(args) => new::run(context, args).await,
         Command::Share(args) => share::run(context, args).await,
@@ -46,6 +49,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Insert(args) => edit::run(context, args.try_into()?).await,
         Command::Text(args) => edit::run(context, args.into()).await,
         Command::Apply(args) => apply::run(context, args).await,
+        Command::Sync(args) => sync::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Queue(args) => queue::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,

@@ -90,7 +90,7 @@ async fn list(context: &mut Context, doc: Option<String>) -> Result<Exit> {
     } else {
         let documents = store.documents().await?;
         // What is left for the action beside the other columns.
-        let room = context.out.width().saturating_sub(46).clamp(20, 100);
+        let room = usize::from(context.out.width()).saturating_sub(44).clamp(20, 100);
         let rows = entries.iter().map(|entry| row(entry, &documents, room)).collect();
         context.out.table(&["#", "document", "action", "change", "state", "tries"], rows)?;
         explain(context, &entries);
@@ -106,7 +106,7 @@ fn row(entry: &QueueEntry, documents: &[DocumentInfo], room: usize) -> Vec<Cell>
         Cell::new(entry.position),
         Cell::new(shorten(&name, 12)),
         Cell::new(shorten(&describe(entry), room)),
-        Cell::new(short_hash(&entry.change_hash)),
+        Cell::new(short_hash(&entry.change_hash).get(..8).unwrap_or_default()),
         state(entry.state),
         Cell::new(entry.attempts),
     ]

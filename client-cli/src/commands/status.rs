@@ -1,12 +1,15 @@
+use std::time::Duration;
+
 use clap::Args;
 use comfy_table::{Cell, Color};
 use rejoin::DocumentInfo;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{json_document, title};
 use crate::context::Context;
-use crate::error::{Exit, Result};
+use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, short_heads, shorten};
+use crate::output::Paint;
 
 /// Show, for each document, whether it is in step or why not; and whether the server answers
 ///
@@ -18,44 +21,105 @@ Examples:
   rejoin status --json")]
 pub(crate) struct StatusArgs {}
 
+/// How long a server may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit> {
     let store = context.open().await?;
-    let path = context.store_path()?;
-    let settings = store.settings().await?;
     let documents = store.documents().await?;
-    let server = context.server_of(&store, None).await?;
+    let main = context.server_of(&store, None).await?;
+    let servers = ask(context, main.as_deref(), &documents).await?;
     if context.out.is_json() {
-        let shown: Vec<_> = documents
-            .iter()
-            .map(|d| {
-                let mut value = json_document(d);
-                value["reason"] = reason(d).into();
-                value
-            })
-            .collect();
+        let path = context.store_path()?;
+        let author = store.settings().await?.author;
+        let (own, others): (Vec<_>, Vec<_>) = servers.iter().partition(|s| Some(&s.url) == main.as_ref());
         context.out.json(&json!({
             "store": path,
-            "author": settings.author,
-            "server": server,
-            "documents": shown,
+            "author": author,
+            "server": own.first().map(|s| s.json()),
+            "other_servers": others.iter().map(|s| s.json()).collect::<Vec<_>>(),
+            "documents": documents.iter().map(json_with_reason).collect::<Vec<_>>(),
         }))?;
     } else {
-        let out = &mut context.out;
-        out.line(format_args!("store   {}", printable(&path.display().to_string())))?;
-        out.line(format_args!(
-            "server  {}",
-            server.as_deref().map_or_else(|| "none set".to_owned(), printable)
-        ))?;
-        if !documents.is_empty() {
-            out.line("")?;
-            out.table(
-                &["document", "heads", "queued", "parked", "last sync", "in step"],
-                documents.iter().map(row).collect(),
-            )?;
-        }
+        print(context, &servers, &documents)?;
     }
     let person = documents.iter().any(|d| d.parked > 0 || d.quarantined > 0);
-    Ok(if person { Exit::NeedsPerson } else { Exit::Done })
+    let refused = servers.iter().any(|s| matches!(s.problem, Some(rejoin::Error::Unauthorized(_))));
+    let exit = if person { Exit::NeedsPerson } else { Exit::Done };
+    Ok(if refused { exit.and(Exit::Unauthorized) } else { exit })
+}
+
+/// A server, and what came of asking it.
+struct Server {
+    url: String,
+    problem: Option<rejoin::Error>,
+}
+
+impl Server {
+    fn json(&self) -> Value {
+        let error = self.problem.as_ref().map(ToString::to_string);
+        json!({ "url": self.url, "answers": error.is_none(), "error": error })
+    }
+}
+
+/// Asks the server of this run, and those that documents have of their own, all at once.
+async fn ask(context: &Context, main: Option<&str>, documents: &[DocumentInfo]) -> Result<Vec<Server>> {
+    let own = documents.iter().filter_map(|d| d.server.as_deref());
+    let own = own.filter(|_| context.globals.server().is_none());
+    let mut urls: Vec<String> = Vec::new();
+    for url in main.into_iter().chain(own) {
+        if !urls.iter().any(|u| u == url) {
+            urls.push(url.to_owned());
+        }
+    }
+    let mut asked = Vec::new();
+    for url in urls {
+        // A token that was typed is for the server of this run alone.
+        let token = match main == Some(url.as_str()) {
+            true => context.token_for(&url)?,
+            false => None,
+        };
+        asked.push(tokio::spawn(async move {
+            let problem = rejoin::probe(&url, token.as_ref(), PATIENCE).await.err();
+            Server { url, problem }
+        }));
+    }
+    let mut servers = Vec::new();
+    for one in asked {
+        servers.push(one.await.map_err(|e| CliError::io("a server could not be asked", e.into()))?);
+    }
+    Ok(servers)
+}
+
+fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) -> Result<()> {
+    let path = context.store_path()?;
+    let out = &mut context.out;
+    out.line(format_args!("store   {}", printable(&path.display().to_string())))?;
+    if servers.is_empty() {
+        out.line("server  none set; `rejoin init --server URL` saves one")?;
+    }
+    for server in servers {
+        let state = match &server.problem {
+            None => out.paint(Paint::Green, "it answers"),
+            Some(error) => out.paint(Paint::Yellow, printable(&error.to_string())),
+        };
+        out.line(format_args!("server  {}: {state}", printable(&server.url)))?;
+        if let Some(rejoin::Error::Unauthorized(_)) = server.problem {
+            out.note("Save a valid token with `rejoin init --token -`; the queue is kept until then.");
+        }
+    }
+    if documents.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let header = ["document", "heads", "queued", "parked", "last sync", "in step"];
+    out.table(&header, documents.iter().map(row).collect())
+}
+
+fn json_with_reason(document: &DocumentInfo) -> Value {
+    let mut value = json_document(document);
+    value["reason"] = reason(document).into();
+    value
 }
 
 fn row(document: &DocumentInfo) -> Vec<Cell> {

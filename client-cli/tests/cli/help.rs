@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "backup",
     "doctor",
     "completions",
+    "demo",
 ];
 
 #[test]

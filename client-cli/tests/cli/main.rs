@@ -1,7 +1,11 @@
 //! The real binary, in an environment of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apply;
 mod bad_input;
+mod demo;
 mod environment;
 mod help;
 mod local;
+mod server;
+mod sync;

@@ -5,6 +5,8 @@ use std::io::Read;
 use automerge::{ActorId, ChangeHash};
 use flate2::bufread::DeflateDecoder;
 
+use crate::container;
+
 use super::{
     CheckedChange, ChunkKind, Frame, Limits, Refusal, RefusalCode, chunk,
     columns::{self, Runs, Shape, Spec},
@@ -91,7 +93,8 @@ fn check_body(body: &[u8], checksum: &[u8], limits: &Limits) -> Result<CheckedCh
         return Err(Refusal::new(RefusalCode::Checksum, "the checksum does not fit the bytes").of(hash));
     }
     let change = read_change(body, hash, limits).map_err(|refusal| refusal.of(hash))?;
-    // Here the lead adds `container::verify(&change)`: no other bytes under a container's actor.
+    // No other bytes may stand under a container's actor than the ones everybody makes.
+    container::verify(&change).map_err(|why| Refusal::new(RefusalCode::Malformed, why).of(hash))?;
     Ok(change)
 }
 

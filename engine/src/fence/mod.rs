@@ -44,7 +44,7 @@ impl Default for Limits {
         Self {
             change_bytes: 1024 * 1024,
             operations: 100_000,
-            dependencies: 256,
+            dependencies: 4_096,
             actor_bytes: 64,
             actors: 4_096,
             message_bytes: 64 * 1024,

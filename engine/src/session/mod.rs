@@ -26,6 +26,9 @@ mod types;
 mod verdict;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use backoff::Backoff;
 pub use next::next;
 pub use settle::{handle, settle};

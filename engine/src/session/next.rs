@@ -78,6 +78,7 @@ fn finish_run(session: &mut Session, finish: Finish) -> Step {
         Finish::Deleted => Outcome::Deleted,
     };
     session.ended = Some(outcome.clone());
+    session.trouble = None;
     Step::Done(outcome)
 }
 

@@ -56,7 +56,11 @@ pub fn settle(
     session.open = None;
     let document = session.document;
     let mut turn = Turn { core, session, now };
-    if !matches!(verdict.0, Meaning::Failed { .. } | Meaning::Split(..) | Meaning::SmallerPages(_)) {
+    // A server that contradicts itself also gives answers that can be used in between: that trouble stays until
+    // a run ends well, so that its waits grow.
+    let contradicts = turn.session.trouble.as_ref().is_some_and(|t| t.kind == TroubleKind::Protocol);
+    let usable = !matches!(verdict.0, Meaning::Failed { .. } | Meaning::Split(..) | Meaning::SmallerPages(_));
+    if usable && !contradicts {
         turn.session.trouble = None;
     }
     tracing::debug!(%document, ticket = ticket.number, "reply");
@@ -78,6 +82,10 @@ pub fn settle(
         Meaning::Forbidden(detail) => Ok(turn.forbidden(&ticket.sent, detail)),
         Meaning::UpgradeRequired(detail) => Ok(turn.stop(Outcome::UpgradeRequired(detail))),
         Meaning::Failed { kind, detail, retry_after } => {
+            // A line too slow for this much before the deadline: less at once.
+            if let (TroubleKind::Broken, Sent::Push { rows, .. }) = (kind, &ticket.sent) {
+                turn.session.shrink_batch(rows.len(), rows.iter().map(|r| r.bytes).sum());
+            }
             let least = retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
             turn.failed(kind, detail, least, rng)
         }
@@ -213,8 +221,8 @@ impl Turn<'_> {
     fn snapshot(&mut self, bytes: &[u8], cursor: &Cursor) -> Result<Progress> {
         match self.core.store_snapshot(self.session.document, bytes, cursor) {
             Ok(true) => {
-                let facts = self.core.facts(self.session.document)?;
-                Ok(Progress { pulled: facts.changes, ..ANSWERED })
+                let pulled = self.core.document(self.session.document)?.changes;
+                Ok(Progress { pulled, ..ANSWERED })
             }
             // It holds something by now.
             Ok(false) => self.no_snapshot(),
@@ -305,7 +313,6 @@ impl Turn<'_> {
             Rejected { hash: row.hash.to_string(), code, detail, missing: Vec::new(), stands: None };
         let page = Page { asked: after, rejected: vec![(row.id, rejected)], ..Page::default() };
         let pushed = Pushed { page, new_there: 0, lost: Vec::new(), forked: Vec::new() };
-        self.session.trouble = None;
         self.pushed(Sent::Push { rows, after: None, healing }, pushed, rng)
     }
 

@@ -81,6 +81,11 @@ impl Session {
         self.document
     }
 
+    /// What bounds it.
+    pub fn limits(&self) -> &SessionLimits {
+        &self.limits
+    }
+
     /// Why the last attempt failed; `None` after a reply that could be used.
     pub fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()

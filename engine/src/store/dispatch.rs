@@ -71,7 +71,7 @@ impl Core {
 
 /// A change that an action made, with what stands beside it.
 struct Made {
-    containers: Vec<(container::ContainerSpec, ContainerChange)>,
+    containers: Vec<ContainerChange>,
     change: Change,
     patches: Vec<Patch>,
 }
@@ -136,7 +136,7 @@ impl Writing<'_> {
         action: &str,
     ) -> Result<()> {
         let empty = Message::default();
-        for (_, container) in &made.containers {
+        for container in &made.containers {
             let replica =
                 self.replicas.peek(id).ok_or_else(|| Error::Bug("the document is closed".to_owned()))?;
             let bytes = fence::check_bytes(&container.bytes, self.limits).map_err(Error::Refused)?;
@@ -187,25 +187,19 @@ impl Writing<'_> {
 /// The containers and the change, in memory only. A failing action leaves the document as it was: containers
 /// are made on a fork.
 fn make(replica: &mut Replica, action: &Action, options: CommitOptions, listening: bool) -> Result<Made> {
-    let specs = reducer::plan_action(&replica.am, &replica.containers, action)?;
-    if specs.is_empty() {
-        let (change, patches) = commit(&mut replica.am, action, options, listening)?;
+    let prepared = reducer::prepare(&replica.am, &replica.containers, action)?;
+    if prepared.containers().is_empty() {
+        let (change, patches) = commit(&mut replica.am, prepared, options, listening)?;
         return Ok(Made { containers: Vec::new(), change, patches });
     }
+    let containers: Vec<ContainerChange> = prepared.containers().iter().map(container::make).collect();
     let actor = replica.am.get_actor().clone();
     let mut fork = replica.am.fork().with_actor(actor);
-    let containers: Vec<_> = specs
-        .into_iter()
-        .map(|spec| {
-            let c = container::make(&spec);
-            (spec, c)
-        })
-        .collect();
     let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
-    let changes: Vec<Change> = containers.iter().map(|(_, c)| parse_container(c)).collect::<Result<_>>()?;
+    let changes: Vec<Change> = containers.iter().map(parse_container).collect::<Result<_>>()?;
     fork.apply_changes_log_patches(changes, &mut log).map_err(|e| Error::Bug(e.to_string()))?;
     let mut patches = if listening { fork.make_patches(&mut log) } else { Vec::new() };
-    let (change, more) = commit(&mut fork, action, options, listening)?;
+    let (change, more) = commit(&mut fork, prepared, options, listening)?;
     patches.extend(more);
     replica.am = fork;
     Ok(Made { containers, change, patches })
@@ -217,14 +211,14 @@ fn parse_container(container: &ContainerChange) -> Result<Change> {
 
 fn commit(
     am: &mut Automerge,
-    action: &Action,
+    prepared: reducer::Prepared<'_>,
     options: CommitOptions,
     listening: bool,
 ) -> Result<(Change, Vec<Patch>)> {
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let empty = CommitOptions { message: options.message.clone(), time: options.time };
     let mut tx = am.transaction_log_patches(log).map_err(|e| Error::Bug(e.to_string()))?;
-    reducer::reduce(&mut tx, action)?;
+    prepared.reduce(&mut tx)?;
     let (hash, mut log) = tx.commit_with(options);
     if hash.is_none() {
         am.empty_commit(empty);

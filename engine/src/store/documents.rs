@@ -88,14 +88,14 @@ impl Core {
         rows.into_iter().filter(|r| r.tombstone.is_none()).map(|r| info(&self.connection, r)).collect()
     }
 
-    /// Every document that a sync has to look at: also those whose deletion the server is to be told of.
+    /// Every document that a sync has to look at: also the deleted ones. A server that was restored to before a
+    /// deletion offers the document again, and those who know of the tombstone send it again.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn documents_to_sync(&mut self) -> Result<Vec<DocumentInfo>> {
         let rows = rows::read_documents(&self.connection)?;
-        let wanted = rows.into_iter().filter(|r| r.tombstone.as_deref() != Some("known"));
-        wanted.map(|r| info(&self.connection, r)).collect()
+        rows.into_iter().map(|r| info(&self.connection, r)).collect()
     }
 
     /// One document.
@@ -172,7 +172,7 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
         name: row.name,
         server: row.server,
         heads: row.heads,
-        changes: row.changes,
+        changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
         queued: queued.max(0) as u64,
         parked: parked.max(0) as u64,
         quarantined: quarantined.max(0) as u64,

@@ -6,7 +6,11 @@ use automerge::ChangeHash;
 use rusqlite::named_params;
 
 use super::{CheckReport, Core, heal::Bulk, rows};
-use crate::{DocumentId, Error, Result, fence, fence::DocumentLimits, untrusted::load_untrusted};
+use crate::{
+    DocumentId, Error, Result, fence,
+    fence::DocumentLimits,
+    untrusted::{guarded, load_untrusted},
+};
 
 impl Core {
     /// The document as a compact Automerge file, readable by any Automerge.
@@ -14,7 +18,8 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownDocument`].
     pub fn export(&mut self, id: DocumentId) -> Result<Vec<u8>> {
-        Ok(self.replica(id)?.am.save())
+        let replica = self.replica(id)?;
+        guarded(|| replica.am.save()).map_err(Error::Corrupt)
     }
 
     /// A new document from an Automerge file. Its changes are offered to the server at the next sync; what
@@ -25,7 +30,7 @@ impl Core {
     pub fn import(&mut self, bytes: &[u8], id: Option<DocumentId>, name: Option<&str>) -> Result<DocumentId> {
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
-        let changes = am.get_changes(&[]);
+        let changes = guarded(|| am.get_changes(&[])).map_err(Error::Import)?;
         let id = self.create(id, name)?;
         let stored = self.write(&[id], |w| {
             let about = Bulk { local: false, acknowledged: false, queued: false };

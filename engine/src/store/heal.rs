@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Cursor, DocumentId, Error, Message, Result, container,
     fence::{self, DocumentLimits},
-    untrusted::load_untrusted,
+    untrusted::{guarded, load_untrusted},
 };
 
 impl Core {
@@ -27,7 +27,7 @@ impl Core {
     pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
-        let changes = am.get_changes(&[]);
+        let changes = guarded(|| am.get_changes(&[])).map_err(Error::Protocol)?;
         self.write(&[id], |w| {
             let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
             if row.last > 0 || row.tombstone.is_some() {
@@ -130,6 +130,7 @@ impl Writing<'_> {
     ) -> Result<()> {
         let mut positions: HashMap<ChangeHash, u64> = HashMap::with_capacity(changes.len());
         let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
+        let mut containers = container::ContainerSet::default();
         let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
         for (change, position) in changes.iter().zip(1_u64..) {
             let checked = fence::check_bytes(change.raw_bytes(), self.limits).map_err(|e| {
@@ -167,11 +168,13 @@ impl Writing<'_> {
             if about.queued {
                 self.enqueue(row, None)?;
             }
+            containers.note(&checked.actor);
             positions.insert(checked.hash, position);
         }
         let actor = self.actor.clone();
         let replica = self.replicas.get(self.tx, id, &actor)?;
         am.set_actor(actor);
+        replica.containers = containers;
         adopt(replica, am, changes.len() as u64, &positions)?;
         rows::write_document(self.tx, &replica.row)
     }
@@ -194,7 +197,6 @@ fn adopt(
             positions.get(&hash).ok_or_else(|| Error::Protocol("a head is no change".to_owned()))?;
         replica.head_positions.insert(hash, *position);
     }
-    replica.containers = container::ContainerSet::of(&replica.am);
     replica.settle_heads();
     Ok(())
 }

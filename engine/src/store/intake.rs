@@ -11,14 +11,14 @@ use super::{
     core::Writing,
     documents::free_name,
     fork::{self, Rebuild},
-    replica::{Held, Noted, Replica, quarantine},
+    replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
 };
 use crate::{
     DocumentId, Error, Message, Result, container,
     fence::{CheckedChange, Placement, RefusalCode, WalkBudget, place},
     planted::{self, Bug},
-    untrusted::{apply_untrusted, parse_untrusted},
+    untrusted::{guarded, parse_untrusted},
 };
 
 /// How often what was written again for a page may be looked at anew: each time some of it met something else
@@ -531,7 +531,7 @@ fn give_to_library(
             Err(reason) => refused.push((one.change.hash, reason)),
         }
     }
-    let applied = apply_untrusted(&mut replica.am, changes, listening.then_some(&mut log));
+    let (applied, repeated) = apply_all(&mut replica.am, changes, listening.then_some(&mut log));
     refused.extend(applied.quarantined);
     for (hash, reason) in &refused {
         quarantine(connection, replica.row.id, *hash, reason)?;
@@ -550,8 +550,8 @@ fn give_to_library(
         origin: Origin::Remote,
         changes: event_changes(&arrived, &gone),
         heads: replica.am.get_heads(),
-        patches: replica.am.make_patches(&mut log),
-        rebuilt: false,
+        patches: guarded(|| replica.am.make_patches(&mut log)).unwrap_or_default(),
+        rebuilt: repeated,
     }))
 }
 

@@ -6,7 +6,7 @@ use automerge::ChangeHash;
 use serde_json::Value;
 
 use super::{Core, Difference, HistoryEntry, replica::Replica, rows};
-use crate::{DocumentId, Error, Result, state};
+use crate::{DocumentId, Error, Result, state, untrusted::guarded};
 
 /// The shortest prefix of a hash that names a change, in hex digits.
 const SHORTEST_HASH_PREFIX: usize = 4;
@@ -28,7 +28,8 @@ impl Core {
         let replica = self.replica(id)?;
         // Unknown heads are no errors in the library.
         check_heads(replica, at.unwrap_or_default())?;
-        Ok(state::to_json(&replica.am, pointer, at)?)
+        // Of some documents that were accepted the library cannot read all.
+        Ok(guarded(|| state::to_json(&replica.am, pointer, at)).map_err(Error::Corrupt)??)
     }
 
     /// The history, oldest first: all of it, or the newest so many.
@@ -41,17 +42,19 @@ impl Core {
             Some(count) => rows::read_newest(&self.connection, document, count)?,
             None => rows::read_changes(&self.connection, document, 0)?,
         };
-        let shown = rows.into_iter().filter(|row| !row.container);
-        shown.map(|row| self.history_entry(document, row)).collect()
+        let shown: Vec<_> = rows.into_iter().filter(|row| !row.container).collect();
+        let first = rows::count_shown(&self.connection, document)?.saturating_sub(shown.len() as u64);
+        let numbered = shown.into_iter().zip(first + 1..);
+        numbered.map(|(row, position)| self.history_entry(document, position, row)).collect()
     }
 
-    fn history_entry(&self, document: i64, row: rows::ChangeRow) -> Result<HistoryEntry> {
+    fn history_entry(&self, document: i64, shown_at: u64, row: rows::ChangeRow) -> Result<HistoryEntry> {
         let mut deps = Vec::with_capacity(row.deps.len());
         for position in &row.deps {
             deps.extend(rows::read_hash(&self.connection, rows::row_id(document, *position))?);
         }
         Ok(HistoryEntry {
-            position: row.position(),
+            position: shown_at,
             hash: row.hash,
             deps,
             actor: row.actor,

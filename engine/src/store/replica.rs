@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use automerge::{Automerge, Change, ChangeHash};
+use automerge::{Automerge, Change, ChangeHash, PatchLog};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::rows::{self, DocumentRow};
@@ -13,7 +13,7 @@ use crate::{
     Actor, DocumentId, Error, Result,
     container::ContainerSet,
     fence::{Ancestry, Last},
-    untrusted::apply_untrusted,
+    untrusted::{HELD, Outcome, apply_untrusted},
 };
 
 /// An open document. It mirrors what is committed; after a failed transaction it is thrown away.
@@ -83,7 +83,7 @@ impl Replica {
             changes.push(parse_stored(hash, bytes)?);
             Ok(())
         })?;
-        let outcome = apply_untrusted(&mut self.am, changes, None);
+        let (outcome, _) = apply_all(&mut self.am, changes, None);
         for (hash, reason) in &outcome.quarantined {
             quarantine(connection, self.row.id, *hash, reason)?;
         }
@@ -237,6 +237,38 @@ pub(super) fn parse_stored(hash: ChangeHash, bytes: &[u8]) -> Result<Change> {
         Ok(Ok(change)) if change.hash() == hash => Ok(change),
         _ => Err(Error::Corrupt(format!("the bytes of change {hash} are not that change"))),
     }
+}
+
+/// Applies changes, and those that were only held again as long as that gets on. `true`: it took more than
+/// one go, and the patches do not tell it all.
+pub(super) fn apply_all(
+    am: &mut Automerge,
+    changes: Vec<Change>,
+    patches: Option<&mut PatchLog>,
+) -> (Outcome, bool) {
+    let mut left: HashMap<ChangeHash, Change> = HashMap::new();
+    let again = changes.clone();
+    let mut outcome = apply_untrusted(am, changes, patches);
+    let held = |o: &Outcome| o.quarantined.iter().filter(|(_, why)| why.starts_with(HELD)).count();
+    let mut waiting = held(&outcome);
+    let repeated = waiting > 0;
+    if repeated {
+        left.extend(again.into_iter().map(|change| (change.hash(), change)));
+    }
+    while waiting > 0 {
+        let (later, mut settled): (Vec<_>, Vec<_>) =
+            outcome.quarantined.into_iter().partition(|(_, why)| why.starts_with(HELD));
+        let batch = later.iter().filter_map(|(hash, _)| left.get(hash).cloned()).collect();
+        let next = apply_untrusted(am, batch, None);
+        let remaining = held(&next);
+        settled.extend(next.quarantined);
+        outcome = Outcome { quarantined: settled };
+        if remaining >= waiting {
+            break;
+        }
+        waiting = remaining;
+    }
+    (outcome, repeated)
 }
 
 /// Marks a change as one that is never given to the library.

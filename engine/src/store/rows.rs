@@ -364,3 +364,21 @@ pub(super) fn insert_pending_once(connection: &Connection, new: &NewPending<'_>)
     })?;
     Ok(())
 }
+
+/// How many lines the history of a document has: container changes have none.
+pub(super) fn count_shown(connection: &Connection, document: i64) -> Result<u64> {
+    let sql = "SELECT count(*) FROM change WHERE id BETWEEN :from AND :to";
+    let (from, to) = id_range(document);
+    let all: i64 =
+        connection.prepare_cached(sql)?.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?;
+    Ok((all.max(0) as u64).saturating_sub(count_containers(connection, document)?))
+}
+
+/// How many container changes a document holds.
+pub(super) fn count_containers(connection: &Connection, document: i64) -> Result<u64> {
+    let sql = "SELECT count(*) FROM change WHERE container = 1 AND id BETWEEN :from AND :to";
+    let (from, to) = id_range(document);
+    let count: i64 =
+        connection.prepare_cached(sql)?.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?;
+    Ok(count.max(0) as u64)
+}

@@ -46,7 +46,7 @@ pub struct DocumentInfo {
     pub server: Option<String>,
     /// Its heads, sorted.
     pub heads: Vec<ChangeHash>,
-    /// How many changes it holds.
+    /// How many changes it holds; container changes left out.
     pub changes: u64,
     /// How many actions wait, the parked left out.
     pub queued: u64,

@@ -9,6 +9,7 @@ mod guard;
 mod health;
 mod limits;
 mod missing;
+mod paced;
 mod reply;
 mod serve;
 mod snapshot;

@@ -14,7 +14,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::AppState;
+use super::paced::Paced;
+use crate::{AppState, ServerConfig};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -81,7 +82,7 @@ async fn accept(
                 continue;
             }
         };
-        let connection = connection(stream, service.clone(), state.shared.config.header_timeout);
+        let connection = connection(stream, service.clone(), &state.shared.config);
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             let _permit = permit;
@@ -97,14 +98,14 @@ type Service = TowerToHyperService<axum::Router>;
 fn connection(
     stream: TcpStream,
     service: Service,
-    header_timeout: Duration,
-) -> http1::Connection<TokioIo<TcpStream>, Service> {
+    config: &ServerConfig,
+) -> http1::Connection<TokioIo<Paced>, Service> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with delayed sends");
     }
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(config.header_timeout)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Paced::new(stream, config.body_timeout)), service)
 }

@@ -1,24 +1,30 @@
 //! `/v1/documents/ID/snapshot`.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 
 use super::{changes::document_id, reply::Answer};
 use crate::{
     AppState,
+    merge::no_snapshot,
     rules::{Code, Fault, any_snapshot, stored_snapshot},
-    state::now,
 };
+
+/// How long a client waits for a snapshot to be made. Then it does better to read the changes: invariant 6, "no
+/// document, no change and no peer can stop another document from syncing".
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let document = document_id(&id)?;
-    let shared = &state.shared;
+    let readers = &state.shared.readers;
     let work = async {
-        if let Some(stored) = shared.readers.read(move |view| stored_snapshot(view, &document)).await? {
+        if let Some(stored) = readers.read(move |view| stored_snapshot(view, &document)).await? {
             return Ok(stored);
         }
-        let made = shared.merger.snapshot(document).await?;
-        shared.committer.snapshot(made, now()).await?;
-        let stored = shared.readers.read(move |view| any_snapshot(view, &document)).await?;
+        let made = tokio::time::timeout(PATIENCE, state.shared.merger.snapshot(document)).await;
+        made.unwrap_or_else(|_| Err(no_snapshot("It takes too long to make one.")))?;
+        let stored = readers.read(move |view| any_snapshot(view, &document)).await?;
         stored.ok_or_else(|| Fault::new(Code::Unavailable))
     };
     Ok(state.in_time(work).await?.into())

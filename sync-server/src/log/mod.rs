@@ -1,6 +1,9 @@
 //! The log at rest: all of the server's SQL, beside the mapping of its rows.
 
+mod ancestors;
 mod append;
+mod backup;
+mod doctor;
 mod error;
 mod list;
 mod mark;
@@ -9,6 +12,8 @@ mod store;
 mod view;
 
 pub(crate) use append::{Appender, bury, was_of};
+pub use backup::backup;
+pub use doctor::{Diagnosis, doctor};
 pub use error::LogError;
 pub(crate) use mark::{Claim, Digest, Mark};
 pub(crate) use snapshot::StoredSnapshot;

@@ -1,15 +1,16 @@
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rejoin_migrations::{SERVER, migrate};
+use rejoin_migrations::{MigrateError, SERVER, migrate};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use super::{LogError, View};
 
 /// How long a statement waits for another process (a backup, a checkpoint) to let go.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const CACHED_STATEMENTS: usize = 64;
 
@@ -36,6 +37,8 @@ impl LogStore {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         set_up(&connection)?;
+        // The first read makes the write-ahead log.
+        View::new(&connection).feed_end()?;
         let file = FileIdentity::of(path)?;
         Ok(Self { connection, file: Some(file) })
     }
@@ -157,10 +160,11 @@ impl Group<'_> {
 
 impl Drop for Group<'_> {
     fn drop(&mut self) {
-        if self.open && self.is_whole() {
-            if let Err(error) = self.log.connection.execute_batch("ROLLBACK") {
-                tracing::error!(%error, "a transaction could not be rolled back");
-            }
+        if self.open
+            && self.is_whole()
+            && let Err(error) = self.log.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
     }
 }
@@ -177,6 +181,7 @@ impl LogReader {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
+        be_ours(&connection)?;
         set_up(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection })
@@ -211,45 +216,105 @@ fn set_up(connection: &Connection) -> Result<(), LogError> {
     Ok(())
 }
 
+/// An error where the database is not a log of the schema that this release writes. A reader migrates nothing.
+pub(super) fn be_ours(connection: &Connection) -> Result<(), LogError> {
+    let found = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if found != SERVER.application_id {
+        return Err(MigrateError::Foreign { found }.into());
+    }
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = SERVER.migrations.last().map_or(0, |migration| migration.version);
+    if found > known {
+        return Err(MigrateError::Newer { found, known }.into());
+    }
+    Ok(())
+}
+
 /// Makes the file where it is missing, readable by its owner alone; SQLite gives its side files the same mode.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
 
-/// Which file a path bore when it was opened.
+/// Which files the paths of a database bore when it was opened: the database, and its write-ahead log, where what
+/// is committed stands first.
 #[derive(Debug)]
-struct FileIdentity {
-    path: PathBuf,
-    #[cfg(unix)]
-    inode: u64,
-}
+struct FileIdentity(Vec<(PathBuf, u64)>);
 
 impl FileIdentity {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        let path = std::fs::canonicalize(path)?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path)?);
-        Ok(Self {
-            path,
-            #[cfg(unix)]
-            inode,
-        })
+    fn of(database: &Path) -> io::Result<Self> {
+        let database = std::fs::canonicalize(database)?;
+        let mut log = database.clone().into_os_string();
+        log.push("-wal");
+        let identify = |path: PathBuf| inode(&path).map(|inode| (path, inode));
+        Ok(Self([database, PathBuf::from(log)].map(identify).into_iter().collect::<io::Result<_>>()?))
     }
 
     fn check(&self) -> Result<(), LogError> {
-        let now = Self::of(&self.path).map_err(|_| LogError::Moved)?;
-        #[cfg(unix)]
-        if now.inode != self.inode {
-            return Err(LogError::Moved);
+        let same = self.0.iter().all(|(path, was)| inode(path).is_ok_and(|now| now == *was));
+        if same { Ok(()) } else { Err(LogError::Moved) }
+    }
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|file| std::os::unix::fs::MetadataExt::ino(&file))
+}
+
+/// An open file cannot be removed there: that it exists says enough.
+#[cfg(not(unix))]
+fn inode(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|_| 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_flushed_to_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogStore::open(&directory.path().join("log.db")).unwrap();
+        let pragma = |name| log.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+        assert_eq!(pragma("journal_mode").unwrap(), "wal");
+        let number = |name| log.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        assert_eq!(number("synchronous").unwrap(), 2, "FULL");
+        assert_eq!(number("foreign_keys").unwrap(), 1);
+    }
+
+    #[test]
+    fn the_linked_sqlite_loses_no_committed_transaction_in_wal_mode() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn a_part_that_is_undone_leaves_the_rest_of_its_group() {
+        let mut log = LogStore::open_in_memory().unwrap();
+        let (kept, undone, failed) =
+            (rejoin::DocumentId::random(), rejoin::DocumentId::random(), rejoin::DocumentId::random());
+        let group = log.begin().unwrap();
+        fn bury(view: View<'_>, id: &rejoin::DocumentId) -> Result<(), LogError> {
+            super::super::bury(view, id, 0).map(drop)
         }
-        drop(now);
-        Ok(())
+        group.attempt(|view| bury(view, &kept).map(Attempt::Keep)).unwrap();
+        group.attempt(|view| bury(view, &undone).map(Attempt::Undo)).unwrap();
+        let result = group.attempt(|view| {
+            bury(view, &failed)?;
+            Err::<Attempt<()>, _>(LogError::Moved)
+        });
+        assert!(result.is_err() && group.is_whole());
+        group.commit().unwrap();
+        let there = |id| log.view().document(&id).unwrap().is_some();
+        assert_eq!([there(kept), there(undone), there(failed)], [true, false, false]);
+        let group = log.begin().unwrap();
+        group.attempt(|view| bury(view, &failed).map(Attempt::Keep)).unwrap();
+        drop(group);
+        assert!(log.view().document(&failed).unwrap().is_none(), "a group that is dropped is rolled back");
     }
 }

@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Instant,
 };
 
 use automerge::{Automerge, Change, ChangeHash};
 use rejoin::{
     fence::{self, DocumentLimits, Limits},
-    untrusted::{apply_untrusted, guarded, load_untrusted, parse_untrusted, verify_snapshot},
+    untrusted::{HELD, apply_untrusted, guarded, load_untrusted, parse_untrusted, verify_snapshot},
 };
 
 use crate::{
@@ -18,9 +18,10 @@ use crate::{
 /// About how many bytes of memory a byte of a plain change takes in a merged document (measured: 43 MB for
 /// 100,000 changes of 110 bytes).
 const MEMORY_A_BYTE: usize = 4;
-/// How much of a log is given to the library at once: a batch pays once for the size of what it touches.
-const BATCH_CHANGES: usize = 50_000;
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How much of a log is given to the library at once: a batch pays once for the size of what it touches, and
+/// takes some kilobytes of memory a change while it is applied.
+const BATCH_CHANGES: usize = 10_000;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How often what was held is tried again.
 const ROUNDS: usize = 4;
 
@@ -92,20 +93,21 @@ impl Merged {
         for _ in 0..ROUNDS {
             let given = changes.iter().map(|(_, change)| change.clone()).collect();
             let outcome = apply_untrusted(&mut self.document, given, None);
-            if outcome.quarantined.is_empty() {
-                return;
-            }
-            let reasons: BTreeMap<ChangeHash, String> = outcome.quarantined.into_iter().collect();
-            let before = changes.len();
-            changes.retain(|(_, change)| reasons.contains_key(&change.hash()));
-            if changes.len() == before || changes.len() == 1 {
-                let reason = |change: &Change| reasons.get(&change.hash()).cloned().unwrap_or_default();
-                self.left_out.extend(changes.iter().map(|(at, change)| (*at, reason(change))));
+            let mut reasons: HashMap<ChangeHash, String> = outcome.quarantined.into_iter().collect();
+            // Against what is held nothing is known: it is given in again.
+            changes.retain(|(at, change)| match reasons.remove(&change.hash()) {
+                None => false,
+                Some(reason) if reason.starts_with(HELD) => true,
+                Some(reason) => {
+                    self.left_out.insert(*at, reason);
+                    false
+                }
+            });
+            if changes.is_empty() {
                 return;
             }
         }
-        let held = "held: it was not settled in time".to_owned();
-        self.left_out.extend(changes.iter().map(|(at, _)| (*at, held.clone())));
+        self.left_out.extend(changes.iter().map(|(at, _)| (*at, HELD.to_owned())));
     }
 
     /// A compact file of it, which was loaded again and found equal.
@@ -161,7 +163,7 @@ fn parse(bytes: &[u8]) -> Result<Change, String> {
 }
 
 /// A row passed the fence when it came, perhaps under other limits than those of today.
-fn stored_limits() -> Limits {
+pub(crate) fn stored_limits() -> Limits {
     let mut limits = Limits::default();
     limits.change_bytes = usize::MAX;
     limits.operations = u64::MAX;

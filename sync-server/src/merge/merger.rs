@@ -4,18 +4,15 @@ use std::{
 };
 
 use rejoin::{DocumentId, state::to_json, untrusted::guarded};
-use tokio::sync::Semaphore;
 
-use super::{
-    cache::Cache,
-    merged::Merged,
-    snapshot::{self, Made},
-};
+use super::{cache::Cache, merged::Merged, snapshot, workers::Workers};
 use crate::{
-    LogError, ServerLimits,
+    ServerConfig, ServerLimits,
+    committer::Committer,
     log::{Document, Mark, View},
     readers::Readers,
     rules::{Code, Fault, readable},
+    state::now,
 };
 
 /// The longest work on one question, waited for or not.
@@ -39,64 +36,75 @@ pub(crate) enum Shape {
     File,
 }
 
-/// Merges documents on threads of their own, a few at once, and keeps some for the next question.
+/// Merges documents on threads of its own, which also makes the memory that one merge gave back serve the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Merger {
+    desk: Arc<Desk>,
+    workers: Workers,
+}
+
+/// What a merge works with.
+#[derive(Debug)]
+struct Desk {
     readers: Readers,
-    permits: Arc<Semaphore>,
-    cache: Arc<Mutex<Cache>>,
+    committer: Arc<Committer>,
+    cache: Mutex<Cache>,
     limits: ServerLimits,
 }
 
 impl Merger {
-    pub(crate) fn new(readers: Readers, limits: ServerLimits, merges: usize, cache_bytes: usize) -> Self {
-        let cache = Arc::new(Mutex::new(Cache::new(cache_bytes)));
-        Self { readers, permits: Arc::new(Semaphore::new(merges.max(1))), cache, limits }
+    pub(crate) fn start(
+        readers: Readers,
+        committer: Arc<Committer>,
+        config: &ServerConfig,
+    ) -> std::io::Result<Self> {
+        let cache = Mutex::new(Cache::new(config.cache_bytes));
+        let desk = Desk { readers, committer, cache, limits: config.limits };
+        Ok(Self { desk: Arc::new(desk), workers: Workers::start(config.merges)? })
     }
 
-    /// The merged document as of the log's end now.
+    /// The merged document as of the log's end when the work on it begins.
     pub(crate) async fn document(&self, id: DocumentId, shape: Shape) -> Result<Written, Fault> {
-        self.work(move |merger| merger.readers.read_here(|view| merger.write(view, &id, shape))).await
+        let desk = Arc::clone(&self.desk);
+        self.workers.run(move || desk.readers.read_here(|view| desk.write(view, &id, shape)))?.wait().await
     }
 
-    /// A new snapshot, not stored yet.
-    pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<Made, Fault> {
-        self.work(move |merger| merger.make(&id)).await
+    /// Makes and stores a new snapshot, if one is wanted.
+    pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<(), Fault> {
+        let desk = Arc::clone(&self.desk);
+        self.workers.run(move || desk.refresh(&id))?.wait().await
     }
 
-    /// A new snapshot, made on this thread.
-    pub(crate) fn make(&self, id: &DocumentId) -> Result<Made, Fault> {
+    /// The same, where the caller may block; small logs need none.
+    pub(crate) fn snapshot_if_due(&self, id: DocumentId) -> Result<(), Fault> {
+        let desk = Arc::clone(&self.desk);
+        let work = move || if desk.is_due(&id)? { desk.refresh(&id) } else { Ok(()) };
+        self.workers.run(work)?.wait_blocking()
+    }
+}
+
+impl Desk {
+    fn is_due(&self, id: &DocumentId) -> Result<bool, Fault> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
-            snapshot::make(view, &document, Instant::now() + LONGEST)
+            let (end, stored) = (document.end.position, view.stored_snapshot(document.key)?);
+            Ok(end >= snapshot::GROWN_BY && snapshot::wanted(end, stored))
         })
     }
 
-    /// Whether a new snapshot of this document is due; not where there is nothing to read.
-    pub(crate) fn is_due(&self, id: &DocumentId) -> Result<bool, LogError> {
-        self.readers.read_here(|view| match view.document(id)? {
-            Some(document) if !document.deleted && document.bytes <= self.limits.merge_bytes => {
-                let stored = view.stored_snapshot(document.key)?;
-                let end = document.end.position;
-                Ok(end >= snapshot::GROWN_BY && snapshot::wanted(end, stored))
+    fn refresh(&self, id: &DocumentId) -> Result<(), Fault> {
+        let made = self.readers.read_here(|view| {
+            let document = mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
+                Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
+                _ => fault,
+            })?;
+            // Another may have made it while this one waited for its turn.
+            if !snapshot::wanted(document.end.position, view.stored_snapshot(document.key)?) {
+                return Ok(None);
             }
-            _ => Ok(false),
-        })
-    }
-
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(Self) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| Fault::new(Code::Unavailable))?;
-        let merger = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            // Held until the work ends, also where nobody waits for it any more.
-            let _permit = permit;
-            work(merger)
-        });
-        done.await.map_err(|_| Fault::new(Code::Internal))?
+            snapshot::make(view, &document, Instant::now() + LONGEST).map(Some)
+        })?;
+        made.map_or(Ok(()), |made| self.committer.snapshot(made, now()))
     }
 
     fn write(&self, view: View<'_>, id: &DocumentId, shape: Shape) -> Result<Written, Fault> {

@@ -5,6 +5,8 @@ mod cache;
 mod merged;
 mod merger;
 mod snapshot;
+mod workers;
 
+pub(crate) use merged::stored_limits;
 pub(crate) use merger::{Merger, Shape};
-pub(crate) use snapshot::{Made, make, wanted};
+pub(crate) use snapshot::{Made, make, no_snapshot, wanted};

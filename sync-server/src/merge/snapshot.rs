@@ -9,7 +9,7 @@ use rejoin::planted::{self, Bug};
 use super::merged::Merged;
 use crate::{
     log::{Document, StoredSnapshot, View},
-    rules::Fault,
+    rules::{Code, Fault},
 };
 
 /// A snapshot is made again when so many changes came since, and at least an eighth of what it covers: all
@@ -59,6 +59,11 @@ pub(crate) fn make(view: View<'_>, document: &Document, deadline: Instant) -> Re
     }
 }
 
+/// There is none and there will be none: the client reads the changes.
+pub(crate) fn no_snapshot(why: &str) -> Fault {
+    Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
+}
+
 /// The longest prefix that a snapshot can hold, where that to `good` can be held and that to `bad` cannot.
 fn longest(
     view: View<'_>,
@@ -78,7 +83,7 @@ fn longest(
         Some(bytes) => bytes,
         None => prefix(view, document, good, deadline)?.to_file().map_err(|why| {
             tracing::error!(%why, "no prefix of a log can be held in a snapshot");
-            Fault::new(crate::rules::Code::Unavailable)
+            Fault::new(Code::Unavailable)
         })?,
     };
     Ok(made(document, good, Some(bad), bytes))

@@ -4,6 +4,7 @@ use rejoin::{
     ChangeHash, Cursor, DocumentId,
     fence::{self, CheckedChange, Placement, Refusal, RefusalCode, WalkBudget},
     planted::{self, Bug},
+    untrusted::parse_untrusted,
     wire::{CHANGES, JSON, PushReply, Rejected, Response},
 };
 
@@ -72,7 +73,22 @@ pub(crate) fn check_body(
             format!("{} changes in a push; at most {} are taken.", frames.len(), limits.push_changes),
         ));
     }
-    Ok(frames.iter().map(|frame| fence::check(frame, &limits.change)).collect())
+    Ok(frames.iter().map(|frame| check_change(frame, limits)).collect())
+}
+
+/// The fence, and then whether the library can read it at all: who pushes it is told, instead of everybody who
+/// pulls it. No document is built for that.
+fn check_change(frame: &fence::Frame<'_>, limits: &ServerLimits) -> Result<CheckedChange, Refusal> {
+    let change = fence::check(frame, &limits.change)?;
+    match parse_untrusted(&change) {
+        Ok(_) => Ok(change),
+        Err(why) => Err(Refusal {
+            hash: Some(change.hash),
+            code: RefusalCode::Malformed,
+            detail: format!("Automerge cannot read it: {why}"),
+            missing: Vec::new(),
+        }),
+    }
 }
 
 /// Appends what can be stored. Runs inside a transaction with the rest of its group, under a savepoint of its own.

@@ -25,6 +25,9 @@ pub(crate) fn stored(view: View<'_>, id: &DocumentId) -> Result<Option<Response>
 pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
     let document = readable(view, id)?;
     let Some((position, bytes)) = view.snapshot(document.key)? else { return Ok(None) };
+    if position == 0 {
+        return Err(merge::no_snapshot("Its first change cannot be held in one."));
+    }
     Ok(Some(Response {
         status: 200,
         media_type: CHANGES.to_owned(),

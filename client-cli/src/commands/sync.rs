@@ -1,0 +1,223 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+use rejoin::{DocumentReport, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit, Result};
+use crate::format::{count, parse_duration, printable, shorten};
+use crate::output::Output;
+
+/// Push what waits and pull what is new, until nothing that was there at the start is owed
+///
+/// Without a server nothing is lost: the queue is kept, and the exit code is 3. With `--watch` it stays, and
+/// follows both sides until it is interrupted.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rejoin sync
+  rejoin sync trip                             this document alone
+  rejoin sync --timeout 5s
+  rejoin sync --watch                          until Ctrl-C; a line for each round that moved something
+  rejoin sync --server http://127.0.0.1:4810")]
+pub(crate) struct SyncArgs {
+    /// Stay, and follow both sides
+    #[arg(long)]
+    watch: bool,
+    /// Give up when no usable answer came for so long: 500ms, 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    timeout: Duration,
+    /// The documents [default: all]
+    #[arg(value_name = "DOC")]
+    docs: Vec<String>,
+}
+
+pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
+    let store = context.open().await?;
+    let options = options(context, &store, &args).await?;
+    if args.watch {
+        return watch(context, &store, options).await;
+    }
+    let progress = context.out.progress(None, "syncing");
+    let synced = store.sync(options).await;
+    progress.finish_and_clear();
+    let report = synced?;
+    print_report(&mut context.out, &report)?;
+    end(report)
+}
+
+async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<SyncOptions> {
+    let mut options = SyncOptions::default().timeout(args.timeout);
+    if !args.docs.is_empty() {
+        let mut ids = Vec::new();
+        for doc in &args.docs {
+            ids.push(store.find(doc).await?);
+        }
+        options = options.documents(ids);
+    }
+    if context.globals.server().is_some()
+        && let Some(server) = context.server_of(store, None).await?
+    {
+        options = options.server(server);
+    }
+    for (server, token) in context.tokens(store).await? {
+        options = options.token(server, token);
+    }
+    Ok(options)
+}
+
+/// Follows until Ctrl-C or SIGTERM: to be told to stop is no failure.
+async fn watch(context: &mut Context, store: &Store, options: SyncOptions) -> Result<Exit> {
+    if context.server_of(store, None).await?.is_none()
+        && store.documents().await?.iter().all(|d| d.server.is_none())
+    {
+        return Err(rejoin::Error::NoServer.into());
+    }
+    context.out.note("Following both sides; Ctrl-C ends.");
+    let (gone, reader_gone) = tokio::sync::oneshot::channel();
+    let mut gone = Some(gone);
+    let out = &mut context.out;
+    let on_report = |report: &SyncReport| {
+        let printed = print_round(out, report).and_then(|()| out.flush());
+        if let Err(error) = printed
+            && let Some(gone) = gone.take()
+        {
+            // Nobody waits for the end of a watch that is over already.
+            let _ = gone.send(error);
+        }
+    };
+    let mut unprinted = None;
+    let shutdown = async {
+        tokio::select! {
+            () = interrupted() => {}
+            Ok(error) = reader_gone => unprinted = Some(error),
+        }
+    };
+    store.watch(WatchOptions::default().sync(options), on_report, shutdown).await?;
+    unprinted.map_or(Ok(Exit::Done), Err)
+}
+
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without a handler the signal ends the process, which is as good: what was synced is durable.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// One line for a round of a watch, or one JSON value.
+fn print_round(out: &mut Output, report: &SyncReport) -> Result<()> {
+    if out.is_json() {
+        return out.json(report);
+    }
+    let moved = report.pushed + report.pulled > 0;
+    if moved {
+        let names: Vec<_> = report.documents.iter().filter(|d| d.pushed + d.pulled > 0).map(name).collect();
+        out.line(format_args!("{}  {}", shorten(&names.join(", "), 40), figures(report)))?;
+    }
+    explain(out, report);
+    explain_errors(out, report);
+    Ok(())
+}
+
+fn print_report(out: &mut Output, report: &SyncReport) -> Result<()> {
+    if out.is_json() {
+        return out.json(report);
+    }
+    let line = match report.documents.len() {
+        0 => "nothing to sync: there are no documents".to_owned(),
+        _ => figures(report),
+    };
+    out.line(line)?;
+    explain(out, report);
+    // One error alone is told at the end, with what to do.
+    let errors: BTreeSet<_> =
+        report.documents.iter().filter_map(|d| d.error.as_ref()).map(|e| e.to_string()).collect();
+    if errors.len() > 1 {
+        explain_errors(out, report);
+    }
+    Ok(())
+}
+
+/// `pushed 5, pulled 3, in step`.
+fn figures(report: &SyncReport) -> String {
+    let mut text = format!("pushed {}, pulled {}", report.pushed, report.pulled);
+    if report.queued > 0 {
+        text.push_str(&format!(", {} queued", report.queued));
+    }
+    if report.parked > 0 {
+        text.push_str(&format!(", {} parked", report.parked));
+    }
+    if report.quarantined > 0 {
+        text.push_str(&format!(", {} quarantined", report.quarantined));
+    }
+    let in_step =
+        |d: &DocumentReport| matches!(d.state, SyncState::InStep | SyncState::Deleted | SyncState::NotThere);
+    if report.queued + report.parked == 0 && report.documents.iter().all(in_step) {
+        text.push_str(", in step");
+    }
+    text
+}
+
+/// What a person should know beside the figures.
+fn explain(out: &Output, report: &SyncReport) {
+    for document in &report.documents {
+        match document.state {
+            SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
+            SyncState::Deleted => out.note(format_args!("{}: deleted for everyone", name(document))),
+            _ => {}
+        }
+    }
+    if report.rewritten > 0 {
+        out.note(format_args!(
+            "{} written again: this store or another was copied, and both copies were used",
+            count(report.rewritten, "change")
+        ));
+    }
+    if report.needs_person() {
+        out.note("Something needs a person: see `rejoin queue` and `rejoin status`.");
+    }
+}
+
+/// Why documents are not in step; those that fail alike are told together.
+fn explain_errors(out: &Output, report: &SyncReport) {
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for document in &report.documents {
+        let Some(error) = document.error.as_ref().map(ToString::to_string) else { continue };
+        match told.iter_mut().find(|(text, _)| *text == error) {
+            Some((_, names)) => names.push(name(document)),
+            None => told.push((error, vec![name(document)])),
+        }
+    }
+    for (error, names) in told {
+        out.note(format_args!("{}: {}", shorten(&names.join(", "), 60), printable(&error)));
+    }
+}
+
+fn name(document: &DocumentReport) -> String {
+    document.name.as_deref().map_or_else(|| document.id.to_string(), printable)
+}
+
+/// The exit code, and for what failed the error that matters most: 4 before 3 before 5 before 1.
+fn end(report: SyncReport) -> Result<Exit> {
+    let person = if report.needs_person() { Exit::NeedsPerson } else { Exit::Done };
+    match report.worst() {
+        None => Ok(person),
+        Some(error) => Err(CliError::of(error).at_least(person)),
+    }
+}

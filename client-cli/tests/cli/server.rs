@@ -1,0 +1,116 @@
+//! A real server in this process, and small impostors.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rejoin_server::{AppState, ServerConfig, serve};
+use tokio::sync::oneshot;
+
+/// A server on a port of its own, until it is dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    database: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start(database: PathBuf) -> Self {
+        Self::start_with(database, "127.0.0.1:0".parse().unwrap(), |_| {})
+    }
+
+    pub(crate) fn start_with(
+        database: PathBuf,
+        address: SocketAddr,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
+        let mut config = ServerConfig::new(&database);
+        change(&mut config);
+        let listener = TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let state = AppState::open(config).unwrap();
+                serve(listener, state, async { drop(stopped.await) }).await.unwrap();
+            });
+        });
+        Self { address, database, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it; `start_with` on the same database and address starts it again.
+    pub(crate) fn stop(mut self) -> (PathBuf, SocketAddr) {
+        self.end();
+        (self.database.clone(), self.address)
+    }
+
+    fn end(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Something that gives every request the same answer, and tells what was asked.
+pub(crate) struct Impostor {
+    address: SocketAddr,
+    asked: mpsc::Receiver<String>,
+}
+
+impl Impostor {
+    pub(crate) fn answering(status: &str, content_type: &str, body: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, asked) = mpsc::channel();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = vec![0; 8192];
+                let read = stream.read(&mut head).unwrap_or(0);
+                head.truncate(read);
+                let _ = stream.write_all(answer.as_bytes());
+                if sender.send(String::from_utf8_lossy(&head).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, asked }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The heads of the requests so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.try_iter().collect()
+    }
+}
+
+/// An address where nobody listens.
+pub(crate) fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}

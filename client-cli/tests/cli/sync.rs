@@ -1,0 +1,182 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::environment::{Environment, Person};
+use crate::server::{Impostor, Server, nobody};
+
+fn queued(person: &Person<'_>) -> usize {
+    person.json(&["queue"]).as_array().unwrap().len()
+}
+
+#[test]
+fn two_people_offline_and_then_one_truth() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let server = Server::start(env.path("server.db"));
+    for person in [&ada, &ben] {
+        person.ok(&["init", "--server", &server.url()]);
+    }
+    let id = ada.new_document("d");
+    ada.ok(&["text", "d", "/t", "0", "0", "one two"]);
+    ada.ok(&["sync"]);
+    let share = ada.ok(&["share", "d"]);
+    let join: Vec<_> = share.split_whitespace().skip(1).chain(["--name", "d"]).collect();
+    ben.ok(&join);
+    ben.ok(&["sync"]);
+    let (database, address) = server.stop();
+    ada.ok(&["text", "d", "/t", "0", "3", "1"]);
+    ada.ok(&["increment", "d", "/n", "5"]);
+    ben.ok(&["text", "d", "/t", "4", "3", "2"]);
+    ben.ok(&["increment", "d", "/n", "10"]);
+    assert_eq!((queued(&ada), queued(&ben)), (2, 2));
+    ada.run(&["sync", "--timeout", "300ms"]).expect(3);
+    let _server = Server::start_with(database, address, |_| {});
+    for person in [&ada, &ben, &ada] {
+        person.ok(&["sync"]);
+    }
+    assert_eq!(ada.json(&["get", "d"]), json!({"t": "1 2", "n": 15}));
+    assert_eq!(ben.json(&["get", "d"]), ada.json(&["get", "d"]));
+    assert_eq!((queued(&ada), queued(&ben)), (0, 0));
+    let (a, b) = (ada.json(&["ls"]), ben.json(&["ls"]));
+    assert_eq!(a[0]["heads"], b[0]["heads"]);
+    assert_eq!((&a[0]["id"], &a[0]["in_step"]), (&json!(id), &json!(true)));
+}
+
+#[test]
+fn sync_tells_its_figures_as_json() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start(env.path("server.db"));
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let report = ada.json(&["sync", "--server", &server.url(), "d"]);
+    assert_eq!((&report["pushed"], &report["pulled"]), (&json!(1), &json!(0)));
+    assert_eq!((&report["queued"], &report["parked"]), (&json!(0), &json!(0)));
+    assert_eq!(report["documents"][0]["id"], json!(id));
+    assert_eq!(report["documents"][0]["heads"].as_array().unwrap().len(), 1);
+    assert!(report["documents"][0]["cursor"].as_str().unwrap().starts_with("1."));
+    assert_eq!(ada.json(&["sync", "--server", &server.url()])["pushed"], 0);
+}
+
+#[test]
+fn a_joined_document_that_nobody_has_pushed_is_no_error() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start(env.path("server.db"));
+    ada.ok(&["join", &format!("{}/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e", server.url())]);
+    ada.run(&["sync"]).expect(0);
+}
+
+#[test]
+fn without_a_connection_the_exit_code_is_3_and_the_queue_is_kept() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.run(&["sync", "--timeout", "1s"]).expect(1);
+    ada.ok(&["init", "--server", &nobody()]);
+    let ran = ada.run(&["sync", "--timeout", "300ms", "--json"]).expect(3);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["queued"], 1);
+    assert!(ran.stderr.contains("queue is kept"), "{ran:#?}");
+    assert_eq!(queued(&ada), 1);
+    let status = ada.json(&["status"]);
+    assert_eq!((&status["server"]["answers"], &status["documents"][0]["queued"]), (&json!(false), &json!(1)));
+}
+
+#[test]
+fn a_captive_portal_is_no_server_and_acknowledges_nothing() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let portal = Impostor::answering("200 OK", "text/html", "<html>Log in</html>");
+    ada.run(&["sync", "--timeout", "500ms", "--server", &portal.url()]).expect(3);
+    assert_eq!(queued(&ada), 1);
+    assert_eq!(ada.json(&["status", "--server", &portal.url()])["server"]["answers"], false);
+}
+
+#[test]
+fn refused_credentials_are_exit_code_4_and_a_token_goes_to_its_own_server_alone() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let problem = r#"{"type":"about:blank","title":"no","status":401,"code":"unauthorized"}"#;
+    let own = Impostor::answering("401 Unauthorized", "application/problem+json", problem);
+    let other = Impostor::answering("401 Unauthorized", "application/problem+json", problem);
+    ada.ok(&["init", "--server", &own.url()]);
+    ada.run_with(&["init", "--token", "-"], "s3cret-token\n").expect(0);
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["join", &format!("{}/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e", other.url())]);
+    let ran = ada.run(&["sync", "--timeout", "2s", "-vv"]).expect(4);
+    assert!(!format!("{ran:?}").contains("s3cret"), "{ran:#?}");
+    assert!(ran.stderr.contains("init --token -"), "{ran:#?}");
+    let (to_own, to_other) = (own.asked(), other.asked());
+    assert!(!to_own.is_empty() && to_own.iter().all(|r| r.contains("s3cret-token")), "{to_own:?}");
+    assert!(!to_other.is_empty() && to_other.iter().all(|r| !r.contains("s3cret")), "{to_other:?}");
+    ada.run(&["sync", "--timeout", "1s", "--server", &other.url()]).expect(4);
+    assert!(other.asked().iter().all(|r| !r.contains("s3cret")));
+    assert_eq!(queued(&ada), 1);
+}
+
+#[test]
+fn what_the_server_refuses_is_parked_and_wants_a_person() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::start_with(env.path("server.db"), address, |config| {
+        config.limits.change.change_bytes = 600;
+    });
+    ada.ok(&["init", "--server", &server.url()]);
+    ada.new_document("d");
+    ada.new_document("good");
+    let large: String = (0..2_000).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
+    ada.ok(&["set", "d", "/a", "--string", &large]);
+    ada.ok(&["set", "good", "/a", "1"]);
+    let ran = ada.run(&["sync", "--json"]).expect(5);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["pushed"], &report["parked"], &report["queued"]), (&json!(1), &json!(1), &json!(0)));
+    let queue = ada.run(&["queue"]).expect(5);
+    assert!(queue.stdout.contains("parked"), "{queue:#?}");
+    ada.run(&["status"]).expect(5);
+    assert!(ada.ok(&["queue", "retry", "1"]).contains("1 change"));
+    ada.run(&["sync"]).expect(5);
+    ada.ok(&["queue", "drop", "1", "--yes"]);
+    ada.ok(&["sync"]);
+    ada.ok(&["status"]);
+}
+
+#[test]
+fn a_watch_follows_until_it_is_told_to_stop() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let server = Server::start(env.path("server.db"));
+    for person in [&ada, &ben] {
+        person.ok(&["init", "--server", &server.url()]);
+    }
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &id, "--name", "d"]);
+    let mut command = ben.command(&["sync", "--watch", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut pulled = || loop {
+        let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if report["pulled"].as_u64().unwrap() > 0 {
+            return;
+        }
+    };
+    pulled();
+    ada.ok(&["set", "d", "/a", "2"]);
+    ada.ok(&["sync"]);
+    pulled();
+    assert_eq!(ben.json(&["get", "d", "/a"]), 2);
+    ben.ok(&["set", "d", "/b", "3"]);
+    while !ada.json(&["sync"])["pulled"].as_u64().is_some_and(|n| n > 0) {}
+    assert_eq!(ada.json(&["get", "d", "/b"]), 3);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,321 @@
+//! The HTTP of a client: one request, one reply, everything under a deadline and a cap.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use reqwest::{
+    Method, Url, Version,
+    header::{self, HeaderMap, HeaderValue},
+};
+
+use super::{
+    Token, Transport,
+    body::{Coding, REPLY_BYTES, decode},
+    retry_after,
+};
+use crate::{
+    Cursor, Error,
+    wire::{self, MissingRequest, Request, Response, TransportError},
+};
+
+/// How long a connection may take to be made.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long may pass without a byte of the reply; sending the request counts as such time.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(15);
+/// How long one request may take from end to end.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(300);
+/// Bodies larger than this are compressed, in bytes.
+const COMPRESS_ABOVE: usize = 1_024;
+
+/// One server, over HTTP. Redirects are not followed: one that answers a sync request leads to a login page.
+/// Proxies are taken from the environment.
+#[derive(Debug)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+    /// The server takes no compressed bodies.
+    only_plain: AtomicBool,
+}
+
+impl HttpTransport {
+    /// A transport to the server with this base address: `http://host:port`, `https://host/prefix`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] for what is no such address; [`Error::Unreachable`] where this machine has no
+    /// working TLS.
+    pub fn new(server: &str, token: Option<&Token>) -> Result<Self, Error> {
+        let base = base_of(server).ok_or_else(|| Error::InvalidServer(server.to_owned()))?;
+        let authorization = token.map(|token| {
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.secret()));
+            value.map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+        });
+        let authorization =
+            authorization.transpose().map_err(|_| Error::Bug("a token no header takes".to_owned()))?;
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_DEADLINE)
+            .read_timeout(IDLE_DEADLINE)
+            .timeout(REQUEST_DEADLINE)
+            .user_agent(concat!("rejoin/", env!("CARGO_PKG_VERSION")))
+            // Decoded here: under a cap, and with the length that was promised still to be seen.
+            .no_gzip()
+            .no_zstd()
+            .no_brotli()
+            .no_deflate()
+            .build()
+            .map_err(|e| Error::Unreachable(chain(&e)))?;
+        Ok(Self { client, base, authorization, only_plain: AtomicBool::new(false) })
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Response, TransportError> {
+        let outgoing = Outgoing::of(request);
+        let first = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await;
+        let response = match first {
+            // A kept connection that the server closed meanwhile breaks when it is used: once, at once, again.
+            Err(TransportError::Broken(_)) => {
+                self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?
+            }
+            first => first?,
+        };
+        let compressed = outgoing.body.len() > COMPRESS_ABOVE && !self.only_plain.load(Ordering::Relaxed);
+        if response.status != 415 || !compressed {
+            return Ok(response);
+        }
+        self.only_plain.store(true, Ordering::Relaxed);
+        self.attempt(&outgoing, false).await
+    }
+
+    /// A resource that is no document's.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        receive(request.send().await.map_err(|e| sort(&e))?).await
+    }
+
+    async fn attempt(&self, outgoing: &Outgoing, compress: bool) -> Result<Response, TransportError> {
+        let mut url = self.base.clone();
+        let document = outgoing.document.as_str();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["v1", "documents", document]).extend(outgoing.resource);
+        }
+        for (name, value) in &outgoing.query {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let mut request = self.client.request(outgoing.method.clone(), url);
+        request =
+            request.header(header::ACCEPT, outgoing.accept).header(header::ACCEPT_ENCODING, "zstd, gzip");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        if let Some(media_type) = outgoing.media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+            let small = outgoing.body.len() <= COMPRESS_ABOVE || !compress;
+            let packed = if small { None } else { zstd::bulk::compress(&outgoing.body, 3).ok() };
+            request = match packed {
+                Some(packed) => request.header(header::CONTENT_ENCODING, "zstd").body(packed),
+                None => request.body(outgoing.body.clone()),
+            };
+        }
+        receive(request.send().await.map_err(|e| sort(&e))?).await
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, TransportError>> {
+        self.exchange(request).boxed()
+    }
+}
+
+/// The base address, if it is one.
+fn base_of(server: &str) -> Option<Url> {
+    let base = Url::parse(server.trim()).ok()?;
+    let http = matches!(base.scheme(), "http" | "https") && base.has_host();
+    (http && base.query().is_none() && base.fragment().is_none()).then_some(base)
+}
+
+/// A request as HTTP has it.
+struct Outgoing {
+    method: Method,
+    document: String,
+    resource: Option<&'static str>,
+    query: Vec<(&'static str, String)>,
+    accept: &'static str,
+    media_type: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+impl Outgoing {
+    fn of(request: &Request) -> Self {
+        let bare = Self {
+            method: Method::GET,
+            document: request.document().to_string(),
+            resource: None,
+            query: Vec::new(),
+            accept: wire::CHANGES,
+            media_type: None,
+            body: Vec::new(),
+        };
+        match request {
+            Request::Push { after, limit, body, .. } => Self {
+                method: Method::POST,
+                resource: Some("changes"),
+                query: page_query(after.as_ref(), *limit),
+                media_type: Some(wire::CHANGES),
+                body: body.clone(),
+                ..bare
+            },
+            Request::Pull { after, limit, .. } => {
+                Self { resource: Some("changes"), query: page_query(after.as_ref(), *limit), ..bare }
+            }
+            Request::Snapshot { .. } => Self { resource: Some("snapshot"), ..bare },
+            Request::Missing { hashes, .. } => {
+                let question = MissingRequest { hashes: hashes.iter().map(ToString::to_string).collect() };
+                Self {
+                    method: Method::POST,
+                    resource: Some("missing"),
+                    accept: wire::JSON,
+                    media_type: Some(wire::JSON),
+                    // A struct of texts always serialises.
+                    body: serde_json::to_vec(&question).unwrap_or_default(),
+                    ..bare
+                }
+            }
+            Request::Delete { .. } => Self { method: Method::DELETE, accept: wire::JSON, ..bare },
+        }
+    }
+}
+
+fn page_query(after: Option<&Cursor>, limit: Option<u32>) -> Vec<(&'static str, String)> {
+    let after = after.map(|cursor| ("after", cursor.to_string()));
+    let limit = limit.map(|limit| ("limit", limit.to_string()));
+    after.into_iter().chain(limit).collect()
+}
+
+async fn receive(mut response: reqwest::Response) -> Result<Response, TransportError> {
+    let head = read_head(&response);
+    let headers = response.headers();
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let unknown =
+        || TransportError::NotASyncServer("the reply is coded in a way that was not asked for".to_owned());
+    let coding = Coding::read(text("content-encoding")).ok_or_else(unknown)?;
+    let length = response.content_length();
+    // A plain body that ends when the connection does may have been cut anywhere, between two changes too.
+    let framed = length.is_some() || headers.contains_key(header::TRANSFER_ENCODING);
+    let framed = framed || coding != Coding::Plain || response.version() >= Version::HTTP_2;
+    if length.is_some_and(|n| n > REPLY_BYTES as u64) {
+        return Err(TransportError::TooLarge(REPLY_BYTES));
+    }
+    let mut body = Vec::with_capacity(length.map_or(0, |n| n.min(1 << 20) as usize));
+    while let Some(chunk) = response.chunk().await.map_err(|e| sort(&e))? {
+        if body.len() + chunk.len() > REPLY_BYTES {
+            return Err(TransportError::TooLarge(REPLY_BYTES));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if !framed && !body.is_empty() {
+        return Err(TransportError::NotASyncServer("the reply does not tell its length".to_owned()));
+    }
+    let body = match coding {
+        Coding::Plain => body,
+        coding => {
+            let decoded = tokio::task::spawn_blocking(move || decode(coding, body, REPLY_BYTES)).await;
+            decoded.map_err(|e| TransportError::Broken(format!("decoding the reply failed: {e}")))??
+        }
+    };
+    Ok(Response { body, ..head })
+}
+
+/// Everything of a reply but its body. A header that cannot be read counts as missing.
+fn read_head(response: &reqwest::Response) -> Response {
+    let headers = response.headers();
+    let text = |name: &str| one(headers, name).map(str::trim);
+    let number = |name: &str| text(name).and_then(|v| v.parse().ok());
+    let media_type = text("content-type").unwrap_or_default();
+    Response {
+        status: response.status().as_u16(),
+        media_type: media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        cursor: text(wire::header::CURSOR).and_then(Cursor::parse),
+        end: text(wire::header::END).and_then(Cursor::parse),
+        accepted: number(wire::header::ACCEPTED),
+        duplicate: number(wire::header::DUPLICATE),
+        more: text(wire::header::MORE) == Some("1"),
+        retry_after: text("retry-after").and_then(|v| retry_after::read(v, text("date"))),
+        body: Vec::new(),
+    }
+}
+
+/// A header that is there once: with two values, nobody knows which one is meant.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(first)
+}
+
+/// Which kind of failure it was. The text names no address: it may bear credentials.
+fn sort(error: &reqwest::Error) -> TransportError {
+    let text = chain(error);
+    if text.to_ascii_lowercase().contains("certificate") {
+        return TransportError::NotASyncServer(text);
+    }
+    if error.is_timeout() {
+        return TransportError::TimedOut(text);
+    }
+    if error.is_connect() {
+        return TransportError::NoConnection(text);
+    }
+    TransportError::Broken(text)
+}
+
+/// The causes of an error, the innermost last, without the address.
+fn chain(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        source = cause.source();
+    }
+    match texts.pop() {
+        Some(innermost) => innermost,
+        None if error.is_timeout() => "deadline".to_owned(),
+        None => "the request failed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_may_have_a_path_and_nothing_behind_it() {
+        for good in ["http://127.0.0.1:4810", "https://a.example/sync/", " http://[::1]:80 "] {
+            assert!(base_of(good).is_some(), "{good}");
+        }
+        for bad in ["", "a.example", "ftp://a", "http://", "http://a?b", "http://a#b", "file:///etc"] {
+            assert!(base_of(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_transport_never_shows_its_token() {
+        let token = Token::new("hush").unwrap();
+        let transport = HttpTransport::new("http://127.0.0.1:1", Some(&token)).unwrap();
+        assert!(!format!("{transport:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,28 @@
+//! The driver: the only asynchronous loop of the engine. It carries out what sessions plan: requests over a
+//! [`Transport`], waits, and the store's transactions between them.
+//!
+//! Every request is under a deadline and every reply under a cap; redirects are not followed; a token goes to
+//! its own server alone and into no log.
+
+mod body;
+mod http;
+mod lock;
+mod options;
+mod probe;
+mod report;
+mod retry_after;
+mod run;
+mod sync;
+mod transport;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::REPLY_BYTES;
+pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE};
+pub use options::{SyncOptions, Token, WatchOptions};
+pub use probe::probe;
+pub use report::{DocumentReport, SyncReport, SyncState};
+pub use sync::Connect;
+pub use transport::Transport;

@@ -1,0 +1,144 @@
+use std::{fmt, time::Duration};
+
+use crate::DocumentId;
+
+/// A secret that a server knows this client by. It is shown nowhere: not in `Debug`, not in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token is visible ASCII without spaces, at most 4,096 bytes; `None` for anything else.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let fits = (1..=4_096).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then_some(Self(text))
+    }
+
+    pub(super) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+/// What one sync is to do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SyncOptions {
+    /// These documents; `None` for all.
+    pub documents: Option<Vec<DocumentId>>,
+    /// The server for this run; else the document's own (one joined from elsewhere), else the store's.
+    pub server: Option<String>,
+    /// Credentials, each with the server it belongs to: a token is sent to no other.
+    pub tokens: Vec<(String, Token)>,
+    /// Give up when so long no answer came that could be used. Default 30 s.
+    pub timeout: Duration,
+    /// At most so many documents at once. Default 4.
+    pub at_once: usize,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self {
+            documents: None,
+            server: None,
+            tokens: Vec::new(),
+            timeout: Duration::from_secs(30),
+            at_once: 4,
+        }
+    }
+}
+
+impl SyncOptions {
+    /// Only these documents.
+    #[must_use]
+    pub fn documents(mut self, documents: impl IntoIterator<Item = DocumentId>) -> Self {
+        self.documents = Some(documents.into_iter().collect());
+        self
+    }
+
+    /// With this server, whatever the store and the documents say.
+    #[must_use]
+    pub fn server(mut self, server: impl Into<String>) -> Self {
+        self.server = Some(server.into());
+        self
+    }
+
+    /// With this token for this server.
+    #[must_use]
+    pub fn token(mut self, server: impl Into<String>, token: Token) -> Self {
+        self.tokens.push((server.into(), token));
+        self
+    }
+
+    /// Gives up after so long without a usable answer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(super) fn token_for(&self, server: &str) -> Option<&Token> {
+        let base = |text: &str| text.trim_end_matches('/').to_owned();
+        self.tokens.iter().find(|(of, _)| base(of) == base(server)).map(|(_, token)| token)
+    }
+}
+
+/// How a store follows its servers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WatchOptions {
+    /// As for one sync. The timeout bounds each round.
+    pub sync: SyncOptions,
+    /// How often the log is looked at when nothing happens here. Default 2 s.
+    pub poll: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self { sync: SyncOptions::default(), poll: Duration::from_secs(2) }
+    }
+}
+
+impl WatchOptions {
+    /// As for one sync.
+    #[must_use]
+    pub fn sync(mut self, sync: SyncOptions) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// Looks at the log so often when nothing happens here.
+    #[must_use]
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.poll = poll;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let options = SyncOptions::default().token("http://a/", Token::new("hush").unwrap());
+        assert!(!format!("{options:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_token_is_for_its_own_server_alone() {
+        let options = SyncOptions::default().token("http://a/", Token::new("hush").unwrap());
+        assert!(options.token_for("http://a").is_some());
+        assert!(options.token_for("http://b").is_none());
+    }
+
+    #[test]
+    fn a_token_that_would_break_a_header_is_none() {
+        assert!(["", "a b", "a\nb", "ü"].into_iter().all(|t| Token::new(t).is_none()));
+    }
+}

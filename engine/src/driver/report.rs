@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::{ChangeHash, Cursor, DocumentId, Error, session::Progress};
+
+/// What a sync did. As JSON it is what `rejoin sync --json` prints.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SyncReport {
+    /// Actions that left the queue, and changes that healing gave back to the server.
+    pub pushed: u64,
+    /// Changes that were new here.
+    pub pulled: u64,
+    /// Actions that wait now, the parked left out.
+    pub queued: u64,
+    /// Actions that are parked now: they need a person.
+    pub parked: u64,
+    /// Changes that are quarantined now.
+    pub quarantined: u64,
+    /// Changes that were written again because of forks.
+    pub rewritten: u64,
+    /// The documents, in the order of the store.
+    pub documents: Vec<DocumentReport>,
+}
+
+/// One document of a [`SyncReport`].
+#[derive(Debug, Clone, Serialize)]
+pub struct DocumentReport {
+    /// Its id.
+    pub id: DocumentId,
+    /// Its local name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its heads, sorted.
+    #[serde(serialize_with = "as_hex")]
+    pub heads: Vec<ChangeHash>,
+    /// Up to where everything of the server's log is here.
+    pub cursor: Option<Cursor>,
+    /// How it ended.
+    pub state: SyncState,
+    /// As in [`SyncReport`].
+    pub pushed: u64,
+    /// As in [`SyncReport`].
+    pub pulled: u64,
+    /// As in [`SyncReport`].
+    pub queued: u64,
+    /// As in [`SyncReport`].
+    pub parked: u64,
+    /// As in [`SyncReport`].
+    pub quarantined: u64,
+    /// Why it is not in step.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub error: Option<Arc<Error>>,
+}
+
+/// How the sync of one document ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SyncState {
+    /// What was there at the start is at the server, and its log was read to the end.
+    InStep,
+    /// Nobody has pushed it yet, and there is nothing to push from here.
+    NotThere,
+    /// It was deleted, and the server knows.
+    Deleted,
+    /// It goes on later: it waits in a watch.
+    Waiting,
+    /// It failed.
+    Failed,
+}
+
+impl SyncReport {
+    /// The error that matters most: refused credentials before an unreachable server before any other.
+    pub fn worst(&self) -> Option<&Error> {
+        self.documents.iter().filter_map(|d| d.error.as_deref()).min_by_key(|e| rank(e))
+    }
+
+    /// Something is parked or quarantined, and needs a person.
+    pub fn needs_person(&self) -> bool {
+        self.parked > 0 || self.quarantined > 0
+    }
+
+    pub(super) fn add(&mut self, document: DocumentReport, progress: &Progress) {
+        self.pushed += document.pushed;
+        self.pulled += document.pulled;
+        self.queued += document.queued;
+        self.parked += document.parked;
+        self.quarantined += document.quarantined;
+        self.rewritten += progress.rewritten;
+        self.documents.push(document);
+    }
+}
+
+fn rank(error: &Error) -> u8 {
+    match error {
+        Error::Unauthorized(_) => 0,
+        Error::Unreachable(_) => 1,
+        _ => 2,
+    }
+}
+
+fn as_hex<S: Serializer>(heads: &[ChangeHash], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(heads.iter().map(ToString::to_string))
+}
+
+fn as_text<S: Serializer>(error: &Option<Arc<Error>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&error.as_deref().map(ToString::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(error: Option<Error>) -> DocumentReport {
+        DocumentReport {
+            id: DocumentId::from_bytes([7; 16]),
+            name: None,
+            heads: vec![ChangeHash([0xab; 32])],
+            cursor: Cursor::parse("57.9f"),
+            state: SyncState::InStep,
+            pushed: 1,
+            pulled: 2,
+            queued: 3,
+            parked: 4,
+            quarantined: 0,
+            error: error.map(Arc::new),
+        }
+    }
+
+    #[test]
+    fn its_json_has_the_words_of_the_contract() {
+        let mut report = SyncReport::default();
+        report.add(document(None), &Progress::default());
+        let json = serde_json::to_value(&report).unwrap();
+        for (key, value) in [("pushed", 1), ("pulled", 2), ("queued", 3), ("parked", 4)] {
+            assert_eq!(json[key], value, "{key}");
+        }
+        let first = &json["documents"][0];
+        assert_eq!(first["id"], "07070707-0707-0707-0707-070707070707");
+        assert_eq!(first["heads"][0], "ab".repeat(32));
+        assert_eq!(first["cursor"], "57.9f");
+        assert!(first.get("error").is_none());
+    }
+
+    #[test]
+    fn refused_credentials_are_worse_than_an_unreachable_server() {
+        let mut report = SyncReport::default();
+        for error in [
+            Error::Protocol("x".into()),
+            Error::Unreachable("y".into()),
+            Error::Unauthorized("z".into()),
+            Error::Unreachable("y".into()),
+        ] {
+            report.add(document(Some(error)), &Progress::default());
+        }
+        assert!(matches!(report.worst(), Some(Error::Unauthorized(_))));
+        assert!(report.needs_person());
+    }
+}

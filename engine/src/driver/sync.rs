@@ -1,0 +1,240 @@
+//! Whole rounds: which documents, which servers, and what came of it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::{
+    DocumentReport, HttpTransport, SyncOptions, SyncReport, SyncState, Token, Transport,
+    lock::SyncLock,
+    run::{Clock, Ended, Job, Round},
+};
+use crate::{
+    DocumentId, Error, Millis, Result, Store,
+    session::{Backoff, Outcome, Progress, Session, SessionLimits, TroubleKind},
+    store::DocumentInfo,
+};
+
+/// Makes the transport to a server, with the token that belongs to it.
+pub type Connect = dyn Fn(&str, Option<&Token>) -> Result<Arc<dyn Transport>> + Send + Sync;
+
+/// Over HTTP.
+pub(super) fn over_http(server: &str, token: Option<&Token>) -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(HttpTransport::new(server, token)?))
+}
+
+/// The one asynchronous loop of the engine. It keeps sessions and connections from round to round.
+pub(super) struct Driver<'a> {
+    store: Store,
+    options: SyncOptions,
+    connect: &'a Connect,
+    pub(super) clock: Clock,
+    backoff: Backoff,
+    sessions: HashMap<DocumentId, Session>,
+    transports: HashMap<String, Arc<dyn Transport>>,
+    /// Servers that no connection could be made to, and when to try again.
+    down: HashMap<String, Millis>,
+    /// Documents that a server refused to talk about, and when to ask again.
+    resting: HashMap<DocumentId, Millis>,
+}
+
+/// How long a document rests after refused credentials and the like, in milliseconds.
+const REST: Millis = 30_000;
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(store: &Store, options: SyncOptions, connect: &'a Connect, backoff: Backoff) -> Self {
+        Self {
+            store: store.clone(),
+            options,
+            connect,
+            clock: Clock::start(),
+            backoff,
+            sessions: HashMap::new(),
+            transports: HashMap::new(),
+            down: HashMap::new(),
+            resting: HashMap::new(),
+        }
+    }
+
+    /// One round over these documents. A patient one waits for servers that say "later"; the others leave that to
+    /// the next round.
+    pub(super) async fn round(&mut self, targets: Vec<Target>, patient: bool) -> Result<SyncReport> {
+        let deadline = Instant::now() + self.options.timeout;
+        let _lock = SyncLock::take(self.store.mark_path(), deadline).await?;
+        let mut ended: BTreeMap<usize, (DocumentId, Progress, Result<Option<Outcome>>)> = BTreeMap::new();
+        let told: HashSet<_> = targets.iter().filter(|t| t.told).map(|t| t.info.id).collect();
+        let mut jobs = Vec::new();
+        let default = self.store.settings().await?.server;
+        for (place, target) in targets.iter().enumerate() {
+            let document = &target.info;
+            match self.job(document, default.as_deref()) {
+                Ok(job) => jobs.push((place, job)),
+                Err(error) => {
+                    ended.insert(place, (document.id, Progress::default(), Err(error)));
+                }
+            }
+        }
+        let round = Round::new(&self.store, self.clock, self.options.timeout, patient);
+        let runs = stream::iter(jobs).map(|(place, job)| {
+            let (round, id) = (&round, job.session.document());
+            async move { (place, id, round.run(job).await) }
+        });
+        let runs: Vec<(usize, DocumentId, Ended)> =
+            runs.buffer_unordered(self.options.at_once.max(1)).collect().await;
+        for (place, id, run) in runs {
+            self.note_server(&run);
+            self.note_rest(id, &run);
+            self.sessions.extend(run.session.map(|session| (id, session)));
+            ended.insert(place, (id, run.progress, run.result));
+        }
+        // A deletion that was known, and that the server still knows, is no news.
+        let news = |(id, _, result): &(_, _, Result<_>)| {
+            !told.contains(id) || !matches!(result, Ok(Some(Outcome::Deleted)))
+        };
+        self.report(ended.into_values().filter(news).collect()).await
+    }
+
+    /// One failed connection stands for all documents of a server, until its wait is over.
+    fn note_server(&mut self, run: &Ended) {
+        let Some(session) = &run.session else { return };
+        let no_connection = session.trouble().is_some_and(|t| t.kind == TroubleKind::NoConnection);
+        match session.waits_until() {
+            Some(until) if no_connection => self.down.insert(run.server.clone(), until),
+            _ if run.progress.answered => self.down.remove(&run.server),
+            _ => None,
+        };
+    }
+
+    /// A refusal is no failure of the network, and does not go away by asking again at once.
+    fn note_rest(&mut self, id: DocumentId, run: &Ended) {
+        if matches!(run.result, Err(Error::Unauthorized(_) | Error::Protocol(_))) {
+            self.resting.insert(id, self.clock.now().steady + REST);
+        } else {
+            self.resting.remove(&id);
+        }
+    }
+
+    /// The server of a document: the one of this run, else its own, else the store's.
+    fn server_of<'s>(&'s self, document: &'s DocumentInfo, default: Option<&'s str>) -> Option<&'s str> {
+        self.options.server.as_deref().or(document.server.as_deref()).or(default)
+    }
+
+    /// Until when a document waits, after a failure of its own or of its server.
+    pub(super) fn waits_until(&self, document: &DocumentInfo, default: Option<&str>) -> Option<Millis> {
+        let own = self.sessions.get(&document.id).and_then(Session::waits_until);
+        let server = self.server_of(document, default).and_then(|server| self.down.get(server)).copied();
+        own.max(server).max(self.resting.get(&document.id).copied())
+    }
+
+    fn job(&mut self, document: &DocumentInfo, default: Option<&str>) -> Result<Job> {
+        let server = self.server_of(document, default).ok_or(Error::NoServer)?.to_owned();
+        let transport = match self.transports.get(&server) {
+            Some(transport) => Arc::clone(transport),
+            None => {
+                let transport = (self.connect)(&server, self.options.token_for(&server))?;
+                self.transports.insert(server.clone(), Arc::clone(&transport));
+                transport
+            }
+        };
+        let limits = SessionLimits { backoff: self.backoff, ..SessionLimits::default() };
+        let fresh = || Session::new(document.id, limits);
+        let mut session = self.sessions.remove(&document.id).unwrap_or_else(fresh);
+        session.start_run();
+        Ok(Job { session, server, transport })
+    }
+
+    /// Forgets what is known of documents that are not here any more.
+    pub(super) fn keep_only(&mut self, targets: &[Target]) {
+        let ids: HashSet<_> = targets.iter().map(|t| t.info.id).collect();
+        self.sessions.retain(|id, _| ids.contains(id));
+    }
+
+    async fn report(
+        &self,
+        ended: Vec<(DocumentId, Progress, Result<Option<Outcome>>)>,
+    ) -> Result<SyncReport> {
+        let mut report = SyncReport::default();
+        for (id, progress, result) in ended {
+            let info = match self.store.document(id).await {
+                Ok(info) => info,
+                // Left while it was synced.
+                Err(Error::UnknownDocument(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            let (state, error) = match result {
+                Ok(Some(Outcome::NotThere)) => (SyncState::NotThere, None),
+                Ok(Some(Outcome::Deleted)) => (SyncState::Deleted, None),
+                Ok(Some(_)) => (SyncState::InStep, None),
+                Ok(None) => (SyncState::Waiting, None),
+                Err(error) => (SyncState::Failed, Some(Arc::new(error))),
+            };
+            let document = DocumentReport {
+                id,
+                name: info.name,
+                heads: info.heads,
+                cursor: info.cursor,
+                state,
+                pushed: progress.pushed,
+                pulled: progress.pulled,
+                queued: info.queued,
+                parked: info.parked,
+                quarantined: info.quarantined,
+                error,
+            };
+            report.add(document, &progress);
+        }
+        Ok(report)
+    }
+}
+
+impl Store {
+    /// Pushes and pulls until nothing that was there at the start is owed.
+    ///
+    /// A document that fails stops no other: its error is in the report. One process at a time syncs a store;
+    /// this waits for another one, and then has little left to do. Dropping the future is harmless.
+    ///
+    /// # Errors
+    /// Those of the store, [`Error::UnknownDocument`] for a document that is not here, and [`Error::Io`] when
+    /// another process syncs for longer than the timeout.
+    pub async fn sync(&self, options: SyncOptions) -> Result<SyncReport> {
+        self.sync_over(options, &over_http).await
+    }
+
+    /// As [`Store::sync`], over transports of the caller's.
+    ///
+    /// # Errors
+    /// As for [`Store::sync`].
+    pub async fn sync_over(&self, options: SyncOptions, connect: &Connect) -> Result<SyncReport> {
+        let documents = chosen(self, &options).await?;
+        Driver::new(self, options, connect, Backoff::PERSON).round(documents, true).await
+    }
+}
+
+/// A document that a round is about.
+pub(super) struct Target {
+    pub(super) info: DocumentInfo,
+    /// It is deleted, and a server was told so before.
+    pub(super) told: bool,
+}
+
+/// The documents that are to be synced.
+pub(super) async fn chosen(store: &Store, options: &SyncOptions) -> Result<Vec<Target>> {
+    let all = store.with_core(|core| {
+        let mut targets = Vec::new();
+        for info in core.documents_to_sync()? {
+            let told = info.deleted && core.facts(info.id)?.tombstone_known;
+            targets.push(Target { info, told });
+        }
+        Ok(targets)
+    });
+    let all = all.await?;
+    let Some(ids) = &options.documents else { return Ok(all) };
+    if let Some(unknown) = ids.iter().find(|id| !all.iter().any(|t| t.info.id == **id)) {
+        return Err(Error::UnknownDocument(unknown.to_string()));
+    }
+    Ok(all.into_iter().filter(|t| ids.contains(&t.info.id)).collect())
+}

@@ -1,0 +1,235 @@
+//! Checking a log against itself: every row says what it should, and everything that follows from the rows is so.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
+
+use automerge::ActorId;
+use rejoin::{
+    ChangeHash,
+    fence::{self, CheckedChange, DocumentLimits, Last},
+    untrusted::load_untrusted,
+};
+use rusqlite::{Connection, Row, named_params};
+
+use super::{
+    Digest, Document, LogError, LogReader, Mark, View,
+    append::was_of,
+    view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
+};
+use crate::merge::stored_limits;
+
+/// Most findings that are told; a damaged database has many that are the same.
+const MOST: usize = 100;
+
+/// What a check of the database came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// How many documents were checked.
+    pub documents: u64,
+    /// How many changes were read and hashed again.
+    pub changes: u64,
+    /// What is wrong, a sentence each; at most a hundred. Empty where all is well.
+    pub findings: Vec<String>,
+}
+
+impl Diagnosis {
+    fn note(&mut self, finding: impl Into<String>) {
+        if self.findings.len() < MOST {
+            self.findings.push(finding.into());
+        }
+    }
+
+    fn must(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+        if !holds {
+            self.note(finding());
+        }
+    }
+}
+
+/// Checks the log at `database`: the pages, every change's hash, the chain of digests, dependencies, sequences,
+/// heads and snapshots. It changes nothing, and a server may be using the database.
+///
+/// # Errors
+/// Where the file cannot be opened or is of another kind. Damage is a finding.
+pub fn doctor(database: &Path) -> Result<Diagnosis, LogError> {
+    let reader = LogReader::open(database)?;
+    let mut diagnosis = Diagnosis::default();
+    reader.read::<_, LogError>(|view| {
+        if let Err(error) = check(view, &mut diagnosis) {
+            diagnosis.note(format!("The check could not go on: {error}."));
+        }
+        Ok(())
+    })?;
+    Ok(diagnosis)
+}
+
+fn check(view: View<'_>, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+    check_pages(view.connection, diagnosis)?;
+    let mut statement = view.connection.prepare(
+        "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL FROM document ORDER BY id",
+    )?;
+    let documents = statement.query_map([], read_document)?.collect::<Result<Vec<_>, _>>()?;
+    for document in documents {
+        diagnosis.documents += 1;
+        let uuid = document.uuid;
+        let mut found = Diagnosis::default();
+        if let Err(error) = check_document(view, document, &mut found) {
+            found.note(format!("its log cannot be read: {error}"));
+        }
+        diagnosis.changes += found.changes;
+        found.findings.iter().for_each(|finding| diagnosis.note(format!("Document {uuid}: {finding}.")));
+    }
+    Ok(())
+}
+
+fn check_pages(connection: &Connection, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(100)")?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    if lines != ["ok"] {
+        lines.iter().for_each(|line| diagnosis.note(format!("SQLite: {line}.")));
+    }
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let table: String = row.get(0)?;
+        diagnosis.note(format!("A row of the table {table} names a row that is not there."));
+    }
+    Ok(())
+}
+
+/// What follows from the rows of one log.
+#[derive(Default)]
+struct Sum {
+    hashes: Vec<ChangeHash>,
+    heads: BTreeSet<u64>,
+    actors: HashMap<ActorId, Last>,
+    end: Mark,
+    rewritten: u64,
+    bytes: u64,
+}
+
+fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+    let mut sum = Sum::default();
+    let mut statement = view.connection.prepare_cached(
+        "SELECT change.id, hash, lookup, change.seq, deps, digest, change.bytes, was, actor.bytes
+         FROM change LEFT JOIN actor ON actor.id = change.actor
+         WHERE change.id BETWEEN :first AND :last ORDER BY change.id",
+    )?;
+    let (first, last) = (row_key(document.key, 0), row_key(document.key, LAST_POSITION));
+    let mut rows = statement.query(named_params! { ":first": first, ":last": last })?;
+    while let Some(row) = rows.next()? {
+        diagnosis.changes += 1;
+        if let Err(finding) = check_row(row, document.key, &mut sum) {
+            diagnosis.note(format!("the change at position {}: {finding}", sum.end.position));
+        }
+    }
+    check_sum(view, &document, &sum, diagnosis)?;
+    check_snapshot(view, &document, &sum, diagnosis)
+}
+
+/// A row against its bytes and the rows before it.
+fn check_row(row: &Row<'_>, document: i64, sum: &mut Sum) -> Result<(), String> {
+    let unreadable = |error: rusqlite::Error| format!("its row cannot be read: {error}");
+    let id: i64 = row.get(0).map_err(unreadable)?;
+    let expected = sum.end.position + 1;
+    sum.end.position = position_of(id);
+    let hash = ChangeHash(row.get(1).map_err(unreadable)?);
+    sum.end.digest = sum.end.digest.then_change(&hash);
+    let bytes: Vec<u8> = row.get(6).map_err(unreadable)?;
+    sum.bytes += bytes.len() as u64;
+    sum.hashes.resize(usize::try_from(sum.end.position - 1).unwrap_or(0), ChangeHash([0; 32]));
+    sum.hashes.push(hash);
+    sum.heads.insert(sum.end.position);
+    if sum.end.position != expected {
+        return Err(format!("the rows from {expected} to it are missing"));
+    }
+    let change = fence::check_bytes(&bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
+    if change.hash != hash || row.get(2) != Ok(lookup_key(document, &hash)) {
+        return Err(format!("its bytes hash to {}, and the row says {hash}", change.hash));
+    }
+    if row.get(5).map(Digest) != Ok(sum.end.digest) {
+        return Err("its digest does not follow from the one before".to_owned());
+    }
+    let was = was_of(&change);
+    if row.get(7) != Ok(was.map(|was| was.0)) {
+        return Err("what it was before it was rewritten differs from what it says".to_owned());
+    }
+    sum.rewritten += u64::from(was.is_some());
+    check_deps(&row.get::<_, Vec<u8>>(4).map_err(unreadable)?, &change, sum)?;
+    check_actor(row, change, sum).map_err(unreadable)?
+}
+
+fn check_deps(deps: &[u8], change: &CheckedChange, sum: &mut Sum) -> Result<(), String> {
+    let deps = decode_deps(sum.end.position, deps).ok_or("its dependencies cannot be read")?;
+    let hash_at = |at: &u64| sum.hashes.get(usize::try_from(*at).unwrap_or(usize::MAX).wrapping_sub(1));
+    if !deps.iter().map(hash_at).eq(change.deps.iter().map(Some)) {
+        return Err("its dependencies are not where the row says".to_owned());
+    }
+    for dep in &deps {
+        sum.heads.remove(dep);
+    }
+    Ok(())
+}
+
+fn check_actor(row: &Row<'_>, change: CheckedChange, sum: &mut Sum) -> rusqlite::Result<Result<(), String>> {
+    let named: Option<Vec<u8>> = row.get(8)?;
+    let last = Last { seq: change.seq, position: sum.end.position };
+    let fits = named.as_deref() == Some(change.actor.to_bytes()) && unsigned(row, 3)? == change.seq;
+    let before = sum.actors.insert(change.actor, last).map_or(0, |last| last.seq);
+    Ok(match fits && before + 1 == change.seq {
+        true => Ok(()),
+        false => Err(format!("number {} of its actor follows on number {before}", change.seq)),
+    })
+}
+
+fn check_sum(
+    view: View<'_>,
+    document: &Document,
+    sum: &Sum,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), LogError> {
+    diagnosis.must(document.end == sum.end, || {
+        format!("its log ends at {}, and its row says {}", sum.end.position, document.end.position)
+    });
+    diagnosis.must((document.rewritten, document.bytes) == (sum.rewritten, sum.bytes), || {
+        "what its row says of its size does not fit its log".to_owned()
+    });
+    let hash_at = |at: &u64| sum.hashes.get(usize::try_from(*at).unwrap_or(usize::MAX).wrapping_sub(1));
+    let mut heads: Vec<ChangeHash> = sum.heads.iter().filter_map(hash_at).copied().collect();
+    heads.sort_unstable();
+    diagnosis.must(view.heads(document.key)? == heads, || "its heads do not fit its log".to_owned());
+    for (actor, last) in &sum.actors {
+        let stored = view.actor(document.key, actor)?.map(|(_, last)| last);
+        diagnosis.must(stored == Some(*last), || format!("the last change of actor {actor} is another"));
+    }
+    Ok(())
+}
+
+/// A snapshot is a cache: a bad one can go, and the log stands.
+fn check_snapshot(
+    view: View<'_>,
+    document: &Document,
+    sum: &Sum,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), LogError> {
+    let Some((position, bytes)) = view.snapshot(document.key)? else { return Ok(()) };
+    let mut limits = DocumentLimits::default();
+    (limits.bytes, limits.inflated) = (usize::MAX, u64::MAX);
+    let loaded = match load_untrusted(&bytes, &limits) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            diagnosis.note(format!("its snapshot cannot be loaded ({error})"));
+            return Ok(());
+        }
+    };
+    let mut held: Vec<ChangeHash> = loaded.get_changes_meta(&[]).iter().map(|change| change.hash).collect();
+    let prefix = sum.hashes.get(..usize::try_from(position).unwrap_or(usize::MAX)).unwrap_or_default();
+    let mut prefix = prefix.to_vec();
+    held.sort_unstable();
+    prefix.sort_unstable();
+    diagnosis.must(held == prefix, || format!("its snapshot does not hold the log up to {position}"));
+    Ok(())
+}

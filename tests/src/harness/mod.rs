@@ -1,0 +1,28 @@
+//! What the end-to-end tests and the benchmarks stand on: the real binaries, processes that are killed, a
+//! proxy that counts and cuts, and temporary places for files on a real disk.
+//!
+//! A failure here is a failure of the test: everything panics with what happened.
+
+mod binaries;
+mod client;
+mod disk;
+mod held;
+mod http;
+mod impostor;
+mod killer;
+mod lookup;
+mod process;
+mod proxy;
+mod server;
+
+pub use binaries::{Binaries, binaries};
+pub use client::{Client, Ran, Running};
+pub use disk::{Limit, Place, limited, unlimit};
+pub use held::{Held, place};
+pub use http::{Answer, get, post, runtime};
+pub use impostor::{Asked, Reply, impostor};
+pub use killer::Killer;
+pub use lookup::{corpus, skipped, traces};
+pub use process::{Proc, is_write_locked};
+pub use proxy::{Counts, Proxy};
+pub use server::Server;
