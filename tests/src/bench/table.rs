@@ -1,7 +1,10 @@
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table as Drawn};
+use comfy_table::{CellAlignment, LineStyle, Table as Drawn, TableStyle};
 use serde_json::{Value, json};
+
+/// A line under the header, and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// The figures, in the order they were measured.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Table {
             return;
         }
         let mut drawn = Drawn::new();
-        drawn.set_header(["what", "figure", "unit", ""]);
+        drawn.load_style(STYLE).set_header(["what", "figure", "unit", ""]);
         for row in &self.rows {
             drawn.add_row([row.what.clone(), shown(row.value), row.unit.to_owned(), row.note.clone()]);
         }
