@@ -186,3 +186,41 @@ fn a_page_moves_the_cursor_only_if_it_is_still_the_one_asked_with() {
     assert!(core.store_page(id, page).unwrap().stale);
     assert_eq!(core.facts(id).unwrap().cursor, Some(cursor));
 }
+
+#[test]
+fn a_page_whose_cursor_is_not_taken_drains_nothing() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, set("/a", json!(1)));
+    let batch = core.take_batch(id, ALL).unwrap();
+    let changes: Vec<_> = fence::frame(&batch.body)
+        .unwrap()
+        .iter()
+        .map(|f| fence::check(f, &Limits::default()).unwrap())
+        .collect();
+    let asked = Cursor::parse("7.an-older-one");
+    let stale = Page { asked, cursor: Cursor::parse("8.bb"), changes: changes.clone(), ..Page::default() };
+    assert!(core.store_page(id, stale).unwrap().stale);
+    assert_eq!(core.queue(None).unwrap().len(), 1, "the cursor does not cover it");
+    let page = Page { cursor: Cursor::parse("8.bb"), changes, ..Page::default() };
+    assert_eq!(core.store_page(id, page).unwrap().drained, 1);
+    assert_eq!(core.queue(None).unwrap().len(), 0);
+}
+
+#[test]
+fn a_store_whose_own_change_lost_writes_under_another_actor() {
+    let mut one = Core::open_in_memory().unwrap();
+    let id = one.create(None, None).unwrap();
+    let mut two = Core::open_in_memory().unwrap();
+    two.join(id, None, None).unwrap();
+    let shared = one.actor().clone();
+    two.take_fresh_actor(shared.clone()).unwrap();
+    act(&mut one, id, set("/one", json!(1)));
+    act(&mut two, id, set("/two", json!(2)));
+    hand_over(&mut one, &mut two, id);
+    act(&mut two, id, set("/after", json!(3)));
+    assert_ne!(*two.actor(), shared, "somebody else writes under it");
+    hand_over(&mut two, &mut one, id);
+    assert_eq!(one.state(id, "", None).unwrap(), json!({"one": 1, "two": 2, "after": 3}));
+    assert_eq!(one.state(id, "", None).unwrap(), two.state(id, "", None).unwrap());
+}

@@ -172,6 +172,7 @@ fn a_fork_is_named_and_the_document_stays_writable() {
     assert_eq!((reply.accepted, reply.rejected.len()), (1, 1));
     assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
     assert_eq!(reply.rejected[0].hash, other_hash);
+    assert_eq!(reply.rejected[0].stands, None, "no other spelling of it is held");
     assert_eq!(server.push(document, None, &ada.set("more", 1)).accepted, Some(1));
 }
 
@@ -193,6 +194,7 @@ fn a_change_does_not_enter_in_two_spellings() {
         let reply: PushReply = json(&server.push(document, None, &second));
         assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
         assert_eq!(reply.rejected[0].hash, refused.to_string());
+        assert_eq!(reply.rejected[0].stands, Some(hashes(&first)[0].to_string()), "it says which one stands");
         // Both in one push, too.
         let both: PushReply = json(&server.push(DocumentId::random(), None, &[first, second].concat()));
         assert_eq!((both.accepted, both.rejected.len()), (1, 1));

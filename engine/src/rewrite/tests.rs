@@ -590,6 +590,36 @@ fn an_edit_on_another_spelling_is_written_onto_the_one_that_stays() {
     assert_eq!(error, RewriteError::Alias { gone: spelled[0].hash(), stands_for: edit.hash() });
 }
 
+/// An actor goes on in its own line after it pulled a rewritten branch of its former numbers, and then loses itself.
+#[test]
+fn what_is_made_on_a_rewritten_branch_is_no_part_of_it() {
+    let base = base();
+    let (mut winner, mut loser) = (copy(&base, A), copy(&base, A));
+    let (lost, _) = (put(&mut loser, "x", 1), put(&mut loser, "x", 2));
+    put(&mut winner, "w", 1);
+    put(&mut winner, "w", 2);
+    let originals = split(&loser.get_changes(&[]), &[lost.hash()].into()).0;
+    let spelled = changes(&rewrite(&originals, &[lost.hash()].into()).unwrap());
+    winner.apply_changes(spelled.clone()).unwrap();
+    let on_both = put(&mut winner, "x", 3);
+    assert_eq!((on_both.seq(), on_both.deps().len()), (4, 2));
+    let aliases: Vec<Alias<'_>> =
+        spelled.iter().zip(&originals).map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
+    let mut affected = originals.clone();
+    affected.push(on_both.clone());
+    let losers = [lost.hash(), on_both.hash()].into();
+    let rewritten = rewrite_with_aliases(&affected, &losers, &aliases, &HashSet::new()).unwrap();
+    let places: HashSet<(ActorId, u64)> = rewritten.iter().map(|r| (r.actor.clone(), r.seq)).collect();
+    assert_eq!(places.len(), 3, "each has a place of its own");
+    let held = winner.get_changes(&[]);
+    let gone: HashSet<ChangeHash> = spelled.iter().chain([&on_both]).map(Change::hash).collect();
+    let mut all: Vec<Change> = held.into_iter().filter(|c| !gone.contains(&c.hash())).collect();
+    all.extend(changes(&rewritten));
+    let again = build(&all);
+    loads(&again);
+    assert_eq!(json_of(&again), json_of(&winner));
+}
+
 #[test]
 fn what_does_not_touch_the_dropped_goes_on_without_it() {
     let mut doc = base();

@@ -309,11 +309,14 @@ fn too_large(found: usize, most: usize) -> Refusal {
 mod late {
     use super::{Core, NewPending, Result, rows};
 
+    /// Id, ordinal, action, time.
+    type Late = (i64, i64, Option<String>, i64);
+
     thread_local! {
-        static LATE: std::cell::RefCell<Vec<(i64, i64, Option<String>, i64)>> = const { std::cell::RefCell::new(Vec::new()) };
+        static LATE: std::cell::RefCell<Vec<Late>> = const { std::cell::RefCell::new(Vec::new()) };
     }
 
-    #[allow(clippy::unnecessary_wraps)]
+    #[allow(clippy::unnecessary_wraps, reason = "it stands in the place of a write that can fail")]
     pub(super) fn keep(new: &NewPending<'_>) -> Result<()> {
         let row = (new.id, new.ordinal, new.action.map(str::to_owned), new.enqueued_at);
         LATE.with_borrow_mut(|rows| rows.push(row));

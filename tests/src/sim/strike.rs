@@ -31,10 +31,10 @@ const STRIKES: [(Fault, u32); 10] = [
     (Fault::ServerCrash, 2),
     (Fault::StoreCloned, 3),
     (Fault::StoreRestored, 3),
-    (Fault::ServerWiped, 2),
+    (Fault::ServerWiped, 3),
     (Fault::ServerRestored, 3),
     (Fault::ClockJump, 3),
-    (Fault::Rejoined, 3),
+    (Fault::Rejoined, 6),
 ];
 
 impl Climate {
@@ -88,11 +88,9 @@ impl World {
         self.log(format!("strike {fault:?} c{client}"));
         match fault {
             Fault::Partition => self.partition(client),
-            Fault::ClientCrash => {
-                if self.clients[client].is_up() {
-                    self.strikes.strike(fault);
-                    self.crash(client);
-                }
+            Fault::ClientCrash if self.clients[client].is_up() => {
+                self.strikes.strike(fault);
+                self.crash(client);
             }
             Fault::CommitFailed if self.clients[client].is_up() => {
                 self.climate.armed[client] = true;
