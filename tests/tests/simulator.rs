@@ -1,0 +1,94 @@
+//! The simulator as a test: it finds nothing in the shipped code, and everything that is planted.
+#![allow(clippy::print_stderr, reason = "what a run found is for whoever reads its output")]
+
+use rejoin::planted::Bug;
+use rejoin_tests::sim::{self, Options, Report, Strikes};
+
+/// Each planted bug must be found within so many seeds.
+const FOUND_WITHIN: u64 = 150;
+/// Each fault must strike so often in a thousand seeds: a promise that was never tested is none.
+const STRIKES: u64 = 1_000;
+
+fn complain(report: &Report, bug: Option<Bug>) {
+    if let Some(violation) = &report.violation {
+        panic!("seed {}: {violation}\nreplay: {}", report.seed, sim::replay_command(report.seed, bug));
+    }
+}
+
+#[test]
+fn a_thousand_seeds_keep_every_promise() {
+    sim::quiet();
+    for (seed, what) in sim::REGRESSIONS {
+        eprintln!("seed {seed}: {what}");
+        complain(&sim::run(seed, Options::default()), None);
+    }
+    let (mut strikes, mut actions) = (Strikes::default(), 0);
+    for report in sim::run_many(0..1_000, Options::default()) {
+        complain(&report, None);
+        strikes.add(&report.strikes);
+        actions += report.actions;
+    }
+    eprintln!("{actions} actions in 1,000 seeds\n{}", strikes.to_table());
+    assert!(actions >= 50 * 1_000, "at least 50 actions a seed");
+    assert_eq!(strikes.below(STRIKES), [], "each fault strikes at least {STRIKES} times");
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    sim::quiet();
+    for seed in [3, 57, 161, 170, 295] {
+        let (one, two) = (sim::run(seed, Options::default()), sim::run(seed, Options::default()));
+        assert_eq!(one.trace_hash, two.trace_hash, "seed {seed}");
+        assert_eq!(one.strikes, two.strikes, "seed {seed}");
+    }
+}
+
+fn is_found(bug: Bug) {
+    sim::quiet();
+    let options = Options { bug: Some(bug), keep_trace: false };
+    let found = sim::run_many(0..FOUND_WITHIN, options).find(|report| report.violation.is_some());
+    let Some(Report { seed, violation: Some(violation), .. }) = found else {
+        panic!("{bug:?} was not found in {FOUND_WITHIN} seeds");
+    };
+    eprintln!("{bug:?} is found by seed {seed}: {violation}");
+}
+
+#[test]
+fn a_queue_row_in_another_transaction_is_found() {
+    is_found(Bug::QueueRowApart);
+}
+
+#[test]
+fn a_cursor_before_its_commit_is_found() {
+    is_found(Bug::CursorBeforeCommit);
+}
+
+#[test]
+fn a_row_gone_before_the_cursor_covers_it_is_found() {
+    is_found(Bug::RowGoneEarly);
+}
+
+#[test]
+fn one_bad_change_that_fails_its_batch_is_found() {
+    is_found(Bug::BadChangeFailsBatch);
+}
+
+#[test]
+fn an_acknowledgement_by_any_ok_is_found() {
+    is_found(Bug::AnyOkAcknowledges);
+}
+
+#[test]
+fn a_lost_wake_up_is_found() {
+    is_found(Bug::LostWakeUp);
+}
+
+#[test]
+fn a_snapshot_past_a_change_that_it_leaves_out_is_found() {
+    is_found(Bug::SnapshotPastHole);
+}
+
+#[test]
+fn actions_dispatched_again_after_a_fork_are_found() {
+    is_found(Bug::DispatchAgainAfterFork);
+}
