@@ -53,6 +53,8 @@ fn run(cli: Cli, output: Output) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|source| CliError::io("the runtime could not start", source))?;
+    let _guard = runtime.enter();
+    ignore_file_size_signal().map_err(|source| CliError::io("the signals could not be set up", source))?;
     let mut context = Context::new(cli.globals, output);
     let result = runtime.block_on(commands::run(&mut context, cli.command));
     let flushed = context.out.flush();
@@ -61,6 +63,20 @@ fn run(cli: Cli, output: Output) -> Result<Exit, CliError> {
     let exit = result?;
     flushed?;
     Ok(exit)
+}
+
+/// A file over the size that the system allows: with a handler, the write fails and is told, instead of ending
+/// the process.
+#[cfg(unix)]
+fn ignore_file_size_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    const SIGXFSZ: i32 = 25;
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+#[cfg(not(unix))]
+fn ignore_file_size_signal() -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Help for a bare `rejoin`, in colour where standard error is a terminal.

@@ -21,6 +21,10 @@ use super::{
 const IDLE_REPLIES: u32 = 16;
 /// So many pushes of a run may be answered with forks: each one writes changes again.
 const FORK_REPLIES: u32 = 64;
+/// So many times what is held may be sent again in a run, and so many changes more: each healing and each hole
+/// reads the log from its beginning, and a page that another process stored first comes twice.
+const REPEATED_READS: u64 = 16;
+const REPEATED_CHANGES: u64 = 64;
 /// So many healings a run: the second is there for a server that is replaced while it heals.
 const HEALINGS: u32 = 3;
 
@@ -183,6 +187,7 @@ impl Turn<'_> {
         let at_end = page.at_end;
         let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
         let moved = page.cursor.is_some() && page.cursor != page.asked;
+        let carried = (page.changes.len() + page.refused.len()) as u64;
         let outcome = self.store(page)?;
         let run = self.session.learn();
         run.end_reached = at_end && !outcome.stale && !outcome.hole;
@@ -190,6 +195,10 @@ impl Turn<'_> {
         let progress = counted(&outcome);
         if outcome.hole {
             return self.hole(progress, rng);
+        }
+        if outcome.pulled + outcome.quarantined == 0 && self.repeats_for_ever(carried)? {
+            let detail = "the server sends the same changes again and again, and its log does not end";
+            return self.failed(TroubleKind::Protocol, detail.to_owned(), 0, rng);
         }
         if at_end || (brought && moved) || outcome.drained > 0 || outcome.parked > 0 || outcome.rewritten > 0
         {
@@ -202,6 +211,17 @@ impl Turn<'_> {
             self.failed(TroubleKind::Protocol, detail, 0, rng)?;
         }
         Ok(progress)
+    }
+
+    /// Whether more came again by now than an honest log, read from its beginning a few times, can hold.
+    fn repeats_for_ever(&mut self, carried: u64) -> Result<bool> {
+        self.session.guards.repeated += carried;
+        let repeated = self.session.guards.repeated;
+        if repeated <= REPEATED_CHANGES {
+            return Ok(false);
+        }
+        let held = self.core.document(self.session.document)?;
+        Ok(repeated > REPEATED_CHANGES + REPEATED_READS * (held.changes + held.quarantined))
     }
 
     /// A pulled change lacks a dependency that is not here: the log is read from its beginning.

@@ -52,6 +52,8 @@ pub(super) struct Guards {
     pub idle: u32,
     /// Times the log was read from the beginning because of a hole.
     pub holes: u32,
+    /// Changes of pages in which nothing was new here.
+    pub repeated: u64,
 }
 
 impl Session {

@@ -137,6 +137,11 @@ fn judge_changes(after: Option<&Cursor>, response: Response, limits: &SessionLim
     for frame in &frames {
         match fence::check(frame, &limits.change) {
             Ok(change) => page.changes.push(change),
+            // Bytes that were changed on their way. Which change they were is not known, and a cursor that passed
+            // it would leave a hole (invariant 4): the page is asked for again.
+            Err(refusal) if refusal.code == RefusalCode::Checksum => {
+                return Err("a change's checksum does not fit");
+            }
             Err(refusal) => page.refused.push((refusal, frame.bytes.to_vec())),
         }
     }

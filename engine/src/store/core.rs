@@ -14,6 +14,7 @@ use super::{
     open::{self, Opened, get_meta, lock_path, set_meta, unset_meta},
     replica::Replicas,
     rows,
+    underneath::Underneath,
 };
 use crate::{Actor, DocumentId, Error, Result, fence::Limits};
 
@@ -43,6 +44,7 @@ pub struct Core {
     pub(super) queued: watch::Sender<u64>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
+    underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
     data_version: i64,
     /// How far each document was when subscribers last heard of it: (last position, epoch).
@@ -85,6 +87,8 @@ impl Core {
     fn from_opened(opened: Opened) -> Result<Self> {
         let Opened { connection, actor, mark, path } = opened;
         let author = get_meta(&connection, "author")?;
+        // After a first read: the write-ahead log is there.
+        let underneath = path.as_deref().map(Underneath::of);
         Ok(Self {
             connection,
             replicas: Replicas::default(),
@@ -95,6 +99,7 @@ impl Core {
             queued: watch::Sender::new(0),
             mark,
             path,
+            underneath,
             clock: Box::new(wall_clock),
             data_version: 0,
             heard: HashMap::new(),
@@ -205,6 +210,9 @@ impl Core {
         let result = (|| {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let ordinal = rows::count_commit(&tx)?;
+            if let Some(underneath) = &self.underneath {
+                underneath.check()?;
+            }
             // Another process on this store may have taken a fresh actor.
             if let Some(actor) = open::stored_actor(&tx)?
                 && actor != self.actor

@@ -19,6 +19,7 @@ mod rows;
 mod snapshot;
 mod sync_types;
 mod types;
+mod underneath;
 
 pub use self::core::Core;
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};

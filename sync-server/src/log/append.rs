@@ -98,30 +98,24 @@ impl<'c> Appender<'c> {
     }
 
     /// The change in this log that is the same one in another spelling: what `change` was before it was
-    /// rewritten after a fork, what it was rewritten as, or what it was at first rewritten as elsewhere.
+    /// rewritten after a fork, what it was rewritten as, or another rewriting of the same.
     pub(crate) fn twin(
         &mut self,
         change: &CheckedChange,
         was: Option<&ChangeHash>,
     ) -> Result<Option<ChangeHash>, LogError> {
-        if let Some(was) = was {
-            if self.locate(was)?.is_some() {
-                return Ok(Some(*was));
-            }
-            if let Some(other) = self.rewritten_as(was)? {
-                return Ok(Some(other));
-            }
+        let first = was.unwrap_or(&change.hash);
+        if was.is_some() && self.locate(first)?.is_some() {
+            return Ok(Some(*first));
         }
-        self.rewritten_as(&change.hash)
-    }
-
-    fn rewritten_as(&self, was: &ChangeHash) -> Result<Option<ChangeHash>, LogError> {
-        match self.rewritten.get(was) {
-            Some(hash) => Ok(Some(*hash)),
-            // Nearly all logs hold no rewritten change: then there is nothing to look for.
-            None if self.document.rewritten == 0 => Ok(None),
-            None => self.view.rewritten_as(self.document.key, was),
+        // Nearly all logs hold no rewritten change: then there is nothing to look for.
+        if let Some(as_what) = self.rewritten.get(first) {
+            return Ok(Some(*as_what));
         }
+        if self.document.rewritten == 0 {
+            return Ok(None);
+        }
+        self.view.rewritten_as(self.document.key, first)
     }
 
     /// Appends a change that the fence placed; gives its position.

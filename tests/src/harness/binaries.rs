@@ -19,7 +19,9 @@ pub struct Binaries {
 pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| match std::env::var_os("REJOIN_BINARIES").filter(|v| !v.is_empty()) {
-        Some(dir) => Binaries { rejoin: Path::new(&dir).join("rejoin"), server: Path::new(&dir).join("rejoin-server") },
+        Some(dir) => {
+            Binaries { rejoin: Path::new(&dir).join("rejoin"), server: Path::new(&dir).join("rejoin-server") }
+        }
         None => build(),
     })
 }
