@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         }
     };
     start_logging(&cli.globals);
+    // What the library does on hostile changes is caught; it is no news for standard error.
+    rejoin::untrusted::install_panic_hook();
     let output = Output::to_stdout(&cli.globals);
     let colour = output.stderr_colour();
     match run(cli, output) {
