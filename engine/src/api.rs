@@ -334,6 +334,7 @@ fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) 
 /// Writes the verbs of [`Store`] and [`blocking::Store`] out of one list, so that they cannot differ.
 macro_rules! verbs {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty = $owned:expr),*) -> $out:ty { |$core:ident| $body:expr })*) => {
+        #[allow(clippy::redundant_locals, reason = "an argument that needs no copy names itself")]
         impl Store {
             $($(#[$doc])* pub async fn $name(&self, $($arg: $ty),*) -> Result<$out> {
                 $(let $arg = $owned;)*
@@ -341,6 +342,7 @@ macro_rules! verbs {
             })*
         }
 
+        #[allow(clippy::redundant_locals, reason = "an argument that needs no copy names itself")]
         impl blocking::Store {
             $($(#[$doc])* pub fn $name(&self, $($arg: $ty),*) -> Result<$out> {
                 $(let $arg = $owned;)*

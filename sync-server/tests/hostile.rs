@@ -166,14 +166,16 @@ async fn orphans_by_the_thousand_leave_no_memory_behind() {
     let server = Process::start(directory.path(), &[]);
     let mut ada = support::Writer::new(1);
     ada.set("lost", 1);
-    let body = ada.many(20_000);
+    let count = std::env::var("REJOIN_ORPHANS").map_or(20_000, |count| count.parse().unwrap());
+    let body = ada.many(count as i64);
     let case = Case { server: &server, document: DocumentId::random(), name: "orphans".to_owned() };
     let push = async || {
         let reply = case.push(body.clone()).await;
-        assert_eq!((reply.accepted, reply.rejected.len()), (0, 20_000));
+        assert_eq!((reply.accepted, reply.rejected.len()), (0, count));
     };
     push().await;
     let first = server.peak_memory();
+    println!("{count} orphans in {} bytes: a peak of {first} bytes", body.len());
     for _ in 0..5 {
         push().await;
     }

@@ -450,6 +450,26 @@ async fn a_database_deleted_underneath_acknowledges_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_that_takes_too_long_is_told_to_come_later() {
+    let server = Running::start_with(|config| config.request_timeout = Duration::from_millis(200)).await;
+    let url = changes_url(&server, DocumentId::random());
+    let body = Writer::new(1).many(1);
+    // Another program holds the database.
+    let other = rusqlite::Connection::open(server.directory.path().join("log.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = send(post(url.clone(), body.clone())).await;
+    assert_eq!(answer.code(), (503, "unavailable".to_owned()));
+    assert!(answer.header("retry-after").is_some());
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let start = std::time::Instant::now();
+    while send(post(url.clone(), body.clone())).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not go on");
+    }
+    assert_eq!(send(get(url)).await.body, body);
+}
+
+#[tokio::test]
 async fn a_push_that_finds_no_memory_is_told_to_come_later() {
     let server = Running::start_with(|config| config.body_memory = 64 * 1024).await;
     let url = changes_url(&server, DocumentId::random());

@@ -200,6 +200,21 @@ fn a_change_does_not_enter_in_two_spellings() {
 }
 
 #[test]
+fn a_change_does_not_enter_in_two_rewritten_spellings() {
+    let (mut server, document) = (Server::new(), DocumentId::random());
+    let message = format!(r#"{{"a":"set","was":"{}"}}"#, "ab".repeat(32));
+    let (one, two) =
+        (Writer::new(1).set_with("a", 1, Some(&message)), Writer::new(2).set_with("a", 1, Some(&message)));
+    assert_eq!(server.push(document, None, &one).accepted, Some(1));
+    assert_eq!(server.push(document, None, &one).duplicate, Some(1));
+    let reply: PushReply = json(&server.push(document, None, &two));
+    assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
+    assert!(reply.rejected[0].detail.contains(&hashes(&one)[0].to_string()));
+    let both: PushReply = json(&server.push(DocumentId::random(), None, &[one, two].concat()));
+    assert_eq!((both.accepted, both.rejected.len()), (1, 1));
+}
+
+#[test]
 fn a_cursor_proves_itself_also_against_a_restored_log_that_has_grown_past_it() {
     let (mut server, document) = (Server::new(), DocumentId::random());
     let mut ada = Writer::new(1);

@@ -4,6 +4,28 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure ends the run"
+)]
+pub mod bench;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a failure here fails the test"
+)]
+pub mod friends;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a failure here fails the test"
+)]
+pub mod friends_stage;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
     reason = "a failure here fails the test"
 )]
 pub mod harness;

@@ -154,10 +154,7 @@ impl Apply {
         let what = format!("after line {number}, {}", error.what().trim_end_matches('.'));
         Stop {
             number,
-            error: CliError::failed(
-                what,
-                format!("what was applied until then is kept; `rejoin log` shows it"),
-            ),
+            error: CliError::failed(what, "what was applied until then is kept; `rejoin log` shows it"),
         }
     }
 

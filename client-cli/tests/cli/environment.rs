@@ -98,7 +98,7 @@ impl Ran {
     }
 
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
+        assert_eq!(self.code, code, "rejoin {}: {self:#?}", self.words.join(" "));
         self
     }
 

@@ -175,7 +175,7 @@ fn a_watch_follows_until_it_is_told_to_stop() {
     pulled();
     assert_eq!(ben.json(&["get", "d", "/a"]), 2);
     ben.ok(&["set", "d", "/b", "3"]);
-    while !ada.json(&["sync"])["pulled"].as_u64().is_some_and(|n| n > 0) {}
+    while ada.json(&["sync"])["pulled"] == 0 {}
     assert_eq!(ada.json(&["get", "d", "/b"]), 3);
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -59,6 +59,8 @@ impl HttpTransport {
         let authorization =
             authorization.transpose().map_err(|_| Error::Bug("a token no header takes".to_owned()))?;
         let client = reqwest::Client::builder()
+            // Below the 30 s after which the server closes an idle connection: no race for it is lost.
+            .pool_idle_timeout(Duration::from_secs(20))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_DEADLINE)

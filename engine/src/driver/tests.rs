@@ -449,6 +449,12 @@ async fn two_syncs_of_one_store_do_not_push_twice() {
     assert_eq!(server.heard().iter().filter(|h| h.line.starts_with("POST")).count(), 1);
 }
 
+/// The next report's count, long before the next poll.
+async fn told_soon(reports: &mut tokio::sync::mpsc::UnboundedReceiver<u64>) -> u64 {
+    let soon = tokio::time::timeout(Duration::from_secs(30), reports.recv()).await;
+    soon.expect("nothing was pushed").unwrap()
+}
+
 #[tokio::test]
 async fn a_watch_pushes_an_edit_at_once_and_ends_when_told() {
     let server = Server::start(|heard| match heard.line.starts_with("POST") {
@@ -473,9 +479,9 @@ async fn a_watch_pushes_an_edit_at_once_and_ends_when_told() {
         let shutdown = async { stopped.await.unwrap_or_default() };
         watched.watch(options, |report| pushed.send(report.pushed).unwrap(), shutdown).await
     });
-    assert_eq!(seen.recv().await, Some(1));
+    assert_eq!(told_soon(&mut seen).await, 1);
     store.dispatch(id, Action::Set { path: "/b".into(), value: json!(2) }).await.unwrap();
-    assert_eq!(seen.recv().await, Some(1));
+    assert_eq!(told_soon(&mut seen).await, 1);
     assert_eq!(waiting(&store).await, 0);
     stop.send(()).unwrap();
     watch.await.unwrap().unwrap();
@@ -521,7 +527,7 @@ async fn an_edit_during_an_upload_of_a_watch_goes_in_another_round() {
     });
     let mut total = 0;
     while total < 2 {
-        total += told.recv().await.unwrap();
+        total += told_soon(&mut told).await;
     }
     stop.send(()).unwrap();
     watch.await.unwrap().unwrap();

@@ -93,6 +93,8 @@ impl<'a> Branch<'a> {
             spelled.rewritten.push(Rewritten {
                 was: change.hash(),
                 hash: new.hash(),
+                actor: new.actor_id().clone(),
+                seq: new.seq(),
                 bytes: new.raw_bytes().to_vec(),
             });
         }

@@ -25,6 +25,8 @@ use std::collections::{HashMap, HashSet};
 
 use automerge::{Change, ChangeHash};
 
+use crate::Actor;
+
 use branch::{Branch, Spelled};
 use spell::Reason;
 
@@ -35,6 +37,10 @@ pub struct Rewritten {
     pub was: ChangeHash,
     /// The hash now.
     pub hash: ChangeHash,
+    /// The actor now.
+    pub actor: Actor,
+    /// The sequence number now.
+    pub seq: u64,
     /// The plain chunk.
     pub bytes: Vec<u8>,
 }
@@ -113,11 +119,12 @@ pub fn descendants<'a>(
 /// # Errors
 /// `Unreadable` and `Container`.
 pub fn rewrite(affected: &[Change], losers: &HashSet<ChangeHash>) -> Result<Vec<Rewritten>, RewriteError> {
-    rewrite_with_aliases(affected, losers, &[])
+    rewrite_with_aliases(affected, losers, &[], &HashSet::new())
 }
 
 /// [`rewrite`], where some of what the changes depend on goes because another spelling of it is held.
 /// `affected` then has what descends from each `gone` as well; whether it has the `gone` ones does not matter.
+/// Each of `apart` begins a branch of its own: for what met something else under its new actor and number.
 ///
 /// # Errors
 /// Those of [`rewrite`], `Alias` and `Circle`.
@@ -125,10 +132,11 @@ pub fn rewrite_with_aliases(
     affected: &[Change],
     losers: &HashSet<ChangeHash>,
     aliases: &[Alias<'_>],
+    apart: &HashSet<ChangeHash>,
 ) -> Result<Vec<Rewritten>, RewriteError> {
     let mut told: HashMap<ChangeHash, ChangeHash> =
         affected.iter().map(|c| (c.hash(), c.hash())).filter(|(now, _)| losers.contains(now)).collect();
-    let mut starts: HashSet<ChangeHash> = HashSet::new();
+    let mut starts: HashSet<ChangeHash> = apart.clone();
     loop {
         // What lost in this spelling; of one branch the first.
         let lost: HashSet<ChangeHash> = told.values().copied().collect();
@@ -143,6 +151,18 @@ pub fn rewrite_with_aliases(
             return Ok(spelled);
         }
     }
+}
+
+/// Of these, the ones that no other of them comes before in the line of its actor.
+///
+/// # Errors
+/// Those of [`rewrite_with_aliases`].
+pub fn firsts(
+    affected: &[Change],
+    aliases: &[Alias<'_>],
+    of: &HashSet<ChangeHash>,
+) -> Result<HashSet<ChangeHash>, RewriteError> {
+    branch::first_of_each(affected, aliases, of)
 }
 
 /// Takes one change out: it goes together with those later ones that touch what it made (an object, an element

@@ -568,7 +568,7 @@ fn an_edit_on_another_spelling_is_written_onto_the_one_that_stays() {
     let aliases: Vec<Alias<'_>> =
         spelled.iter().zip(&originals).map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
     let none = HashSet::new();
-    let moved = rewrite_with_aliases(std::slice::from_ref(&edit), &none, &aliases).unwrap();
+    let moved = rewrite_with_aliases(std::slice::from_ref(&edit), &none, &aliases, &HashSet::new()).unwrap();
     let mut all = loser.get_changes(&[]);
     all.extend(changes(&moved));
     let doc = build(&all);
@@ -578,15 +578,15 @@ fn an_edit_on_another_spelling_is_written_onto_the_one_that_stays() {
     // Given with the ones that go, and while the originals lose again to someone else, it is all the same kind.
     let mut affected = vec![edit.clone()];
     affected.extend(spelled.iter().cloned());
-    assert_eq!(rewrite_with_aliases(&affected, &none, &aliases).unwrap(), moved);
+    assert_eq!(rewrite_with_aliases(&affected, &none, &aliases, &HashSet::new()).unwrap(), moved);
     affected.extend(originals.iter().cloned());
-    let both = rewrite_with_aliases(&affected, &[first.hash()].into(), &aliases).unwrap();
+    let both = rewrite_with_aliases(&affected, &[first.hash()].into(), &aliases, &HashSet::new()).unwrap();
     let mut all = base.get_changes(&[]);
     all.extend(changes(&both));
     assert_eq!(json_of(&build(&all)), json_of(&friend));
     // Two that are not the same edit are refused.
     let wrong = Alias { gone: &spelled[0], stands_for: &edit };
-    let error = rewrite_with_aliases(std::slice::from_ref(&edit), &none, &[wrong]).unwrap_err();
+    let error = rewrite_with_aliases(std::slice::from_ref(&edit), &none, &[wrong], &none).unwrap_err();
     assert_eq!(error, RewriteError::Alias { gone: spelled[0].hash(), stands_for: edit.hash() });
 }
 

@@ -108,6 +108,7 @@ impl Log {
                         code,
                         detail: "no".into(),
                         missing,
+                        stands: None,
                     });
                 }
                 None => {
@@ -722,7 +723,7 @@ fn an_imported_document_is_offered_before_it_is_read() {
     let mut two = Client { core, id, ..Client::joined(one.id) };
     assert_eq!(two.sync(&mut log), IN_STEP);
     assert_eq!(one.sync(&mut log), IN_STEP);
-    assert_eq!(log.rows.len(), one.core.document(one.id).unwrap().changes as usize);
+    assert_eq!(log.rows.len() as u64, one.core.facts(one.id).unwrap().changes);
     assert!(one.queue().is_empty() && two.queue().is_empty());
 }
 

@@ -17,7 +17,7 @@ use super::{
     rows::{self, ChangeRow},
 };
 use crate::{
-    Error, Result,
+    Actor, Error, Result,
     rewrite::{self, Alias, Rewritten},
 };
 
@@ -127,9 +127,15 @@ impl Classes {
         pinned
     }
 
+    /// What was refused lost, and what has the actor and number of something that the log is known to hold.
     fn note_losers(&mut self, refused: &[ChangeHash], pinned: &HashSet<ChangeHash>) {
+        let taken: HashSet<(Actor, u64)> =
+            pinned.iter().filter_map(|hash| self.row(hash)).map(|row| (row.actor.clone(), row.seq)).collect();
         for row in self.list.iter_mut().flat_map(|class| &mut class.spellings) {
-            row.loser = (row.loser || refused.contains(&row.hash)) && !pinned.contains(&row.hash);
+            let lost = row.loser
+                || refused.contains(&row.hash)
+                || (!taken.is_empty() && taken.contains(&(row.actor.clone(), row.seq)));
+            row.loser = lost && !pinned.contains(&row.hash);
         }
     }
 
@@ -175,6 +181,7 @@ impl Classes {
         Ok(Plan { classes: self, standing, rewritten })
     }
 
+    /// Writes the affected ones again, none of them under the actor and number of another.
     fn rewrite(
         &self,
         connection: &Connection,
@@ -184,9 +191,32 @@ impl Classes {
         let aliases = self.aliases(connection, standing)?;
         let aliases: Vec<Alias<'_>> =
             aliases.iter().map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
-        let rows = self.list.iter().flat_map(|class| &class.spellings);
-        let losers = rows.filter(|row| row.loser).map(|row| row.hash).collect();
-        rewrite::rewrite_with_aliases(affected, &losers, &aliases).map_err(|e| Error::Bug(e.to_string()))
+        let rows = || self.list.iter().flat_map(|class| &class.spellings);
+        let losers = rows().filter(|row| row.loser).map(|row| row.hash).collect();
+        let taken: HashSet<(&Actor, u64)> = standing
+            .iter()
+            .flatten()
+            .filter_map(|hash| self.row(hash))
+            .map(|row| (&row.actor, row.seq))
+            .collect();
+        // What lost in a spelling that was made here stays apart from the branch that it was in.
+        let lost_again = |class: &&Class| {
+            class.spellings.iter().enumerate().any(|(nth, row)| row.loser && nth != class.source)
+        };
+        let lost_again =
+            self.list.iter().filter(lost_again).filter_map(|class| Some(class.source().ok()?.hash)).collect();
+        let bug = |e: rewrite::RewriteError| Error::Bug(e.to_string());
+        let mut apart = rewrite::firsts(affected, &aliases, &lost_again).map_err(bug)?;
+        loop {
+            let rewritten =
+                rewrite::rewrite_with_aliases(affected, &losers, &aliases, &apart).map_err(bug)?;
+            let mut seen = taken.clone();
+            let met = rewritten.iter().find(|r| !seen.insert((&r.actor, r.seq))).map(|r| r.was);
+            // What follows it goes with it into the branch that it begins.
+            if !met.is_some_and(|met| apart.insert(met)) {
+                return Ok(rewritten);
+            }
+        }
     }
 
     /// (another spelling, the one that stands or is written again), wherever there are several.

@@ -195,6 +195,7 @@ pub(super) struct ChangeRow {
     pub(super) id: i64,
     pub(super) hash: ChangeHash,
     pub(super) actor: Actor,
+    pub(super) seq: u64,
     pub(super) deps: Vec<u64>,
     pub(super) container: bool,
     pub(super) action_type: Option<String>,
@@ -220,7 +221,8 @@ impl ChangeRow {
     }
 }
 
-const CHANGE_COLUMNS: &str = "c.id, c.hash, a.bytes AS actor, c.deps, c.container, c.action_type, c.author,
+const CHANGE_COLUMNS: &str =
+    "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
      c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined";
 
 fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
@@ -231,6 +233,7 @@ fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
         id,
         hash: ChangeHash(row.get("hash")?),
         actor: Actor::from(actor),
+        seq: row.get::<_, i64>("seq")?.max(0) as u64,
         deps: decode_deps(position_of(id), &deps),
         container: row.get("container")?,
         action_type: row.get("action_type")?,

@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, OptionalExtension, named_params};
 
 use super::{
     Digest, Document, LogError, Mark, View,
+    ancestors::Ancestors,
     view::{encode_deps, row_key, signed},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Appender<'c> {
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
     actors: HashMap<ActorId, Option<ActorRow>>,
+    ancestors: Ancestors,
     /// A hash that cannot be in the log, known without a look.
     absent: Option<ChangeHash>,
     encoded: Vec<u8>,
@@ -58,6 +60,7 @@ impl<'c> Appender<'c> {
             deps: Vec::new(),
             rewritten: HashMap::new(),
             actors: HashMap::new(),
+            ancestors: Ancestors::default(),
             absent: None,
             encoded: Vec::new(),
         })
@@ -224,7 +227,7 @@ impl Ancestry for Appender<'_> {
 
     fn dependencies(&mut self, position: u64) -> Result<Vec<u64>, LogError> {
         if position <= self.start {
-            return self.view.dependencies(self.document.key, position);
+            return self.ancestors.dependencies(self.view, self.document.key, position);
         }
         let index = usize::try_from(position - self.start - 1).unwrap_or(usize::MAX);
         let deps = self.deps.get(index).cloned();

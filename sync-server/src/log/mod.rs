@@ -1,5 +1,6 @@
 //! The log at rest: all of the server's SQL, beside the mapping of its rows.
 
+mod ancestors;
 mod append;
 mod backup;
 mod doctor;

@@ -272,3 +272,49 @@ fn inode(path: &Path) -> io::Result<u64> {
 fn inode(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|_| 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_flushed_to_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogStore::open(&directory.path().join("log.db")).unwrap();
+        let pragma = |name| log.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+        assert_eq!(pragma("journal_mode").unwrap(), "wal");
+        let number = |name| log.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        assert_eq!(number("synchronous").unwrap(), 2, "FULL");
+        assert_eq!(number("foreign_keys").unwrap(), 1);
+    }
+
+    #[test]
+    fn the_linked_sqlite_loses_no_committed_transaction_in_wal_mode() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn a_part_that_is_undone_leaves_the_rest_of_its_group() {
+        let mut log = LogStore::open_in_memory().unwrap();
+        let (kept, undone, failed) =
+            (rejoin::DocumentId::random(), rejoin::DocumentId::random(), rejoin::DocumentId::random());
+        let group = log.begin().unwrap();
+        fn bury(view: View<'_>, id: &rejoin::DocumentId) -> Result<(), LogError> {
+            super::super::bury(view, id, 0).map(drop)
+        }
+        group.attempt(|view| bury(view, &kept).map(Attempt::Keep)).unwrap();
+        group.attempt(|view| bury(view, &undone).map(Attempt::Undo)).unwrap();
+        let result = group.attempt(|view| {
+            bury(view, &failed)?;
+            Err::<Attempt<()>, _>(LogError::Moved)
+        });
+        assert!(result.is_err() && group.is_whole());
+        group.commit().unwrap();
+        let there = |id| log.view().document(&id).unwrap().is_some();
+        assert_eq!([there(kept), there(undone), there(failed)], [true, false, false]);
+        let group = log.begin().unwrap();
+        group.attempt(|view| bury(view, &failed).map(Attempt::Keep)).unwrap();
+        drop(group);
+        assert!(log.view().document(&failed).unwrap().is_none(), "a group that is dropped is rolled back");
+    }
+}

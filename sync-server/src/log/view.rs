@@ -119,13 +119,20 @@ impl<'c> View<'c> {
         Ok(found.optional()?)
     }
 
-    /// The positions of the dependencies of the change at `position`.
-    pub(crate) fn dependencies(&self, document: i64, position: u64) -> Result<Vec<u64>, LogError> {
-        let mut statement = self.connection.prepare_cached("SELECT deps FROM change WHERE id = :id")?;
-        let deps = statement.query_row(named_params! { ":id": row_key(document, position) }, |row| {
-            Ok(decode_deps(position, row.get_ref(0)?.as_blob()?))
-        });
-        deps.optional()?.flatten().ok_or_else(|| hole(position))
+    /// The dependencies of the changes at positions `first` to `last`, as they are stored.
+    pub(super) fn encoded_deps(
+        &self,
+        document: i64,
+        (first, last): (u64, u64),
+    ) -> Result<Vec<Box<[u8]>>, LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT deps FROM change WHERE id BETWEEN :first AND :last ORDER BY id")?;
+        let (first, last) = (row_key(document, first), row_key(document, last));
+        let rows = statement.query_map(named_params! { ":first": first, ":last": last }, |row| {
+            Ok(Box::from(row.get_ref(0)?.as_blob()?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The row key of an actor, and what came last of it.
@@ -277,7 +284,7 @@ pub(super) fn decode_deps(position: u64, bytes: &[u8]) -> Option<Vec<u64>> {
     (shift == 0).then_some(deps)
 }
 
-fn hole(position: u64) -> LogError {
+pub(super) fn hole(position: u64) -> LogError {
     LogError::Damaged(format!("the row at position {position} of a log is missing or cannot be read"))
 }
 

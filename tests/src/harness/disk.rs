@@ -48,8 +48,14 @@ pub enum Limit {
 /// The program, to be run under a limit.
 pub fn limited(program: &OsStr, limit: Limit) -> Command {
     let Limit::FileKib(kib) = limit;
-    let mut command = Command::new("bash");
+    let mut command = Command::new("/bin/bash");
     // SIGXFSZ would kill it; ignored, the write fails, as on a full disk.
-    command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"")).arg(program);
+    command.arg("-c").arg(format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" \"$@\"")).arg(program);
     command
+}
+
+/// Takes the limit off a living process. `false` where this system cannot.
+pub fn unlimit(pid: u32) -> bool {
+    let lifted = Command::new("prlimit").arg(format!("--pid={pid}")).arg("--fsize=unlimited").output();
+    lifted.is_ok_and(|o| o.status.success())
 }

@@ -6,6 +6,10 @@
 mod binaries;
 mod client;
 mod disk;
+mod held;
+mod http;
+mod impostor;
+mod killer;
 mod lookup;
 mod process;
 mod proxy;
@@ -13,7 +17,11 @@ mod server;
 
 pub use binaries::{Binaries, binaries};
 pub use client::{Client, Ran, Running};
-pub use disk::{Limit, Place, limited};
+pub use disk::{Limit, Place, limited, unlimit};
+pub use held::{Held, place};
+pub use http::{Answer, get, post, runtime};
+pub use impostor::{Asked, Reply, impostor};
+pub use killer::Killer;
 pub use lookup::{corpus, skipped, traces};
 pub use process::{Proc, is_write_locked};
 pub use proxy::{Counts, Proxy};

@@ -10,7 +10,7 @@ use rejoin::{
     Actor, DocumentId, Error, fence,
     session::{self, Now, Outcome, Session, SessionLimits, Step, Ticket},
     store::BatchBounds,
-    wire::{Request, Response, TransportError},
+    wire::{PushReply, Request, Response, TransportError},
 };
 use rejoin_server::{LogStore, ServerLimits};
 
@@ -444,16 +444,7 @@ impl World {
         if !it.joined[document] {
             return Ok(());
         }
-        let what = match &result {
-            Ok(reply) => format!(
-                "{} {} {} bytes, cursor {:?}",
-                reply.status,
-                reply.media_type,
-                reply.body.len(),
-                reply.cursor.as_ref().map(|c| c.as_str().split('.').next().unwrap().to_owned())
-            ),
-            Err(error) => error.to_string(),
-        };
+        let what = describe_reply(&result);
         let handled = session::handle(core, &mut slot.session, ticket, result, (now, &mut self.rng));
         let trouble = slot.session.trouble().map(|t| t.detail.clone());
         match handled {
@@ -498,4 +489,25 @@ impl World {
         self.flights += 1;
         self.flights
     }
+}
+
+/// A reply in a few words.
+fn describe_reply(result: &Result<Response, TransportError>) -> String {
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(error) => return error.to_string(),
+    };
+    let short = |hash: &str| hash.get(..6).unwrap_or_default().to_owned();
+    let cursor = reply.cursor.as_ref().and_then(|c| c.as_str().split('.').next()).unwrap_or("none");
+    let mut text =
+        format!("{} {} {} bytes, cursor {cursor}", reply.status, reply.media_type, reply.body.len());
+    if let Ok(push) = serde_json::from_slice::<PushReply>(&reply.body) {
+        text += &format!(", {} new, {} known", push.accepted, push.duplicate);
+        for one in push.rejected {
+            let missing: Vec<String> = one.missing.iter().map(|hash| short(hash)).collect();
+            let stands = one.stands.as_deref().map(short).unwrap_or_default();
+            text += &format!(", {} {:?} {} {stands}", short(&one.hash), one.code, missing.join("+"));
+        }
+    }
+    text
 }

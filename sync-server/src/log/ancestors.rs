@@ -1,0 +1,39 @@
+use super::{
+    LogError, View,
+    view::{decode_deps, hole},
+};
+
+/// Rows that are read at once where a walk begins, and at most.
+const FIRST: u64 = 16;
+const MOST: u64 = 4_096;
+
+/// Dependencies of a log's rows, for a walk that goes back row by row: it reads them many at a time.
+#[derive(Debug, Default)]
+pub(super) struct Ancestors {
+    /// The position of the first row in `rows`.
+    first: u64,
+    rows: Vec<Box<[u8]>>,
+}
+
+impl Ancestors {
+    /// The positions of the dependencies of the change at `position`.
+    pub(super) fn dependencies(
+        &mut self,
+        view: View<'_>,
+        document: i64,
+        position: u64,
+    ) -> Result<Vec<u64>, LogError> {
+        if self.row(position).is_none() {
+            let count = (self.rows.len() as u64 * 2).clamp(FIRST, MOST);
+            self.first = position.saturating_sub(count - 1).max(1);
+            self.rows = view.encoded_deps(document, (self.first, position))?;
+        }
+        let deps = self.row(position).and_then(|row| decode_deps(position, row));
+        deps.ok_or_else(|| hole(position))
+    }
+
+    fn row(&self, position: u64) -> Option<&[u8]> {
+        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
+        self.rows.get(index).map(AsRef::as_ref)
+    }
+}

@@ -1,0 +1,64 @@
+//! The benchmarks: server and clients are processes of their own, durability is the default, files lie on the
+//! real disk, and each figure stands beside a floor of the same run.
+
+mod dispatch;
+mod floor;
+mod growth;
+mod online;
+mod table;
+mod typist;
+mod worker;
+
+use std::time::{Duration, Instant};
+
+pub use worker::worker;
+
+use table::Table;
+
+/// What is to be measured.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A tenth of the sizes.
+    pub small: bool,
+    /// JSON instead of a table.
+    pub json: bool,
+    /// Only these parts; empty for all.
+    pub only: Vec<String>,
+}
+
+impl Options {
+    /// `full`, or a tenth of it in a small run.
+    fn size(&self, full: usize) -> usize {
+        if self.small { full / 10 } else { full }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|p| p == part)
+    }
+}
+
+/// Measures, and prints a table.
+pub fn run(options: &Options) {
+    let began = Instant::now();
+    let mut table = Table::new(options.json);
+    floor::flush(&mut table);
+    let parts: [(&str, fn(&Options, &mut Table)); 4] =
+        [("dispatch", dispatch::run), ("w1", online::w1), ("w3", online::w3), ("growth", growth::run)];
+    for (name, part) in parts {
+        if options.wants(name) {
+            eprintln!("bench: {name} …");
+            part(options, &mut table);
+        }
+    }
+    table.print(began.elapsed());
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The middle one; of an even number the lower.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
