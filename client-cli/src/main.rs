@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         }
     };
     start_logging(&cli.globals);
+    // What the library does on hostile changes is caught; it is no news for standard error.
+    rejoin::untrusted::install_panic_hook();
     let output = Output::to_stdout(&cli.globals);
     let colour = output.stderr_colour();
     match run(cli, output) {
@@ -101,6 +103,8 @@ fn start_logging(globals: &Globals) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk say, is no reason to panic.
+        .log_internal_errors(false)
         .with_ansi(output::colour_on(std::io::stderr().is_terminal()))
         .init();
 }

@@ -114,6 +114,7 @@ pub fn typist(store: &Path, id: DocumentId, server: &str) {
             store.join(id, None, None).await.expect("it is joined");
         }
         let held = Arc::new(Held::to(server));
+        println!("{}", json!({"ready": true}));
         for line in std::io::stdin().lock().lines() {
             let line = line.expect("standard input is text");
             let order = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
@@ -199,7 +200,10 @@ impl Typist {
             .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         let stdin = child.stdin.take().expect("standard input is piped");
         let stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        Self { process: Proc::new(child), store: store.to_owned(), stdin, stdout }
+        let mut typist = Self { process: Proc::new(child), store: store.to_owned(), stdin, stdout };
+        let ready = typist.answer();
+        assert!(ready.is_some(), "the typist's store opens");
+        typist
     }
 
     /// Tells it something; `false` when it is dead.
