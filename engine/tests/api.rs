@@ -1,4 +1,11 @@
 //! The promises of the handles: group commit, events, `kill -9`, closing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure here fails the test"
+)]
 
 use std::{
     io::{BufRead, BufReader},

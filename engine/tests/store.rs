@@ -1,4 +1,11 @@
 //! The promises of the store, each on real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure here fails the test"
+)]
 
 use rejoin::{
     Action, ChangeHash, Cursor, DocumentId,

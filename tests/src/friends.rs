@@ -135,7 +135,7 @@ async fn obey(store: &Store, (id, server): (DocumentId, &str), held: &Arc<Held>,
             };
             let actions = patches.into_iter().map(action).collect();
             let results = store.dispatch_in_turn(id, actions).await.expect("it is stored");
-            json!({"typed": results.into_iter().map(|r| r.expect("it fits")).count()})
+            json!({"typed": results.into_iter().inspect(|r| assert!(r.is_ok(), "it fits: {r:?}")).count()})
         }
         Order::Sync { end } => {
             let options = SyncOptions::default().server(server).timeout(Duration::from_secs(20));

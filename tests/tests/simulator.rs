@@ -1,5 +1,11 @@
 //! The simulator as a test: it finds nothing in the shipped code, and everything that is planted.
-#![allow(clippy::print_stderr, reason = "what a run found is for whoever reads its output")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure here fails the test"
+)]
 
 use rejoin::planted::Bug;
 use rejoin_tests::sim::{self, Options, Report, Strikes};

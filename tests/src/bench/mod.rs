@@ -37,12 +37,15 @@ impl Options {
     }
 }
 
+/// One part of the benchmark: it adds its lines to the table.
+type Part = fn(&Options, &mut Table);
+
 /// Measures, and prints a table.
 pub fn run(options: &Options) {
     let began = Instant::now();
     let mut table = Table::new(options.json);
     floor::flush(&mut table);
-    let parts: [(&str, fn(&Options, &mut Table)); 4] =
+    let parts: [(&str, Part); 4] =
         [("dispatch", dispatch::run), ("w1", online::w1), ("w3", online::w3), ("growth", growth::run)];
     for (name, part) in parts {
         if options.wants(name) {
