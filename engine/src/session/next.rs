@@ -153,13 +153,14 @@ fn heal(core: &mut Core, session: &mut Session, facts: &Facts) -> Result<Option<
             Ok(Some(step))
         }
         HealMove::Close(heads, cursor) => {
-            core.end_heal(session.document, &heads, cursor.as_ref())?;
+            let ended = core.end_heal(session.document, &heads, cursor.as_ref())?;
             session.healing = None;
-            let taken = core.facts(session.document)?.cursor.is_some();
+            if !ended && !session.learn().reading {
+                // The stored cursor is not one of this log: it is read from its beginning.
+                core.forget_cursor(session.document)?;
+            }
             let run = session.learn();
-            // What was refused because the log holds it in another spelling is known only after that was read.
-            run.read_first = !taken && !heads.is_empty();
-            // Where the cursor was not taken, the log is read from its beginning.
+            run.reading = !ended;
             run.from_the_beginning = true;
             run.end_reached = false;
             Ok(None)

@@ -16,6 +16,8 @@ pub(super) struct Run {
     pub from_the_beginning: bool,
     /// No snapshot is asked for: the last could not be taken.
     pub no_snapshot: bool,
+    /// Healing has offered what the server lacks, and reads its log.
+    pub reading: bool,
     /// A change was refused because the log holds another, or the same in another spelling: the log is read to its
     /// end before anything more is pushed.
     pub read_first: bool,
@@ -57,7 +59,8 @@ pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
         return if told { Move::Finish(Finish::Deleted) } else { Move::Delete };
     }
     if facts.healing {
-        return Move::Heal;
+        // What was offered is proven by a cursor only: the log is read to its end, and the server asked again.
+        return if run.reading && !run.end_reached { Move::Pull } else { Move::Heal };
     }
     if facts.cursor.is_none() && !run.from_the_beginning {
         // Changes that are not in the queue and a log that was never read: imported, or restored.
@@ -173,6 +176,14 @@ mod tests {
         let facts = Facts { waiting: 2, ..known() };
         let run = Run { owed: 2, read_first: true, ..Run::default() };
         assert_eq!(plan(&facts, &run), Move::Pull);
+    }
+
+    #[test]
+    fn healing_reads_the_log_to_its_end_and_asks_again() {
+        let facts = Facts { healing: true, cursor: None, ..known() };
+        let reading = Run { reading: true, ..Run::default() };
+        assert_eq!(plan(&facts, &reading), Move::Pull);
+        assert_eq!(plan(&facts, &Run { end_reached: true, ..reading }), Move::Heal);
     }
 
     #[test]

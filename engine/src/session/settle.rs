@@ -25,6 +25,9 @@ const FORK_REPLIES: u32 = 64;
 /// reads the log from its beginning, and a page that another process stored first comes twice.
 const REPEATED_READS: u64 = 16;
 const REPEATED_CHANGES: u64 = 64;
+/// So many times a run may read the log to its end and still not hold the heads that the server names: while
+/// others push, each time may bring more.
+const READINGS: u32 = 16;
 /// So many healings a run: the second is there for a server that is replaced while it heals.
 const HEALINGS: u32 = 3;
 
@@ -192,9 +195,16 @@ impl Turn<'_> {
         let run = self.session.learn();
         run.end_reached = at_end && !outcome.stale && !outcome.hole;
         run.read_first &= !run.end_reached;
+        let read = run.reading && run.end_reached;
         let progress = counted(&outcome);
         if outcome.hole {
             return self.hole(progress, rng);
+        }
+        self.session.guards.readings += u32::from(read);
+        if self.session.guards.readings > READINGS {
+            let detail = "the server names heads that its log does not hold".to_owned();
+            self.failed(TroubleKind::Protocol, detail, 0, rng)?;
+            return Ok(progress);
         }
         if outcome.pulled + outcome.quarantined == 0 && self.repeats_for_ever(carried)? {
             let detail = "the server sends the same changes again and again, and its log does not end";
@@ -229,6 +239,7 @@ impl Turn<'_> {
         self.core.forget_cursor(self.session.document)?;
         self.session.guards.holes += 1;
         let run = self.session.learn();
+        run.reading = true;
         run.from_the_beginning = true;
         run.end_reached = false;
         if self.session.guards.holes > 1 {
@@ -280,7 +291,8 @@ impl Turn<'_> {
             // A server without snapshots looks the same: only a pull is proof.
             Sent::Snapshot => self.no_snapshot(),
             Sent::Pull { after: None } => {
-                self.session.learn().nothing_there = true;
+                let run = self.session.learn();
+                (run.nothing_there, run.reading) = (true, false);
                 Ok(ANSWERED)
             }
             Sent::Pull { after: Some(_) } | Sent::Push { after: Some(_), .. } => self.begin_heal(rng),
@@ -298,7 +310,8 @@ impl Turn<'_> {
     /// The server does not know the cursor, or the document, or what it acknowledged.
     fn begin_heal(&mut self, rng: &mut impl Rng) -> Result<Progress> {
         self.session.healing = None;
-        self.session.learn().end_reached = false;
+        let run = self.session.learn();
+        (run.end_reached, run.reading) = (false, false);
         self.core.begin_heal(self.session.document)?;
         self.session.guards.heals += 1;
         if self.session.guards.heals > HEALINGS {

@@ -50,6 +50,8 @@ pub(super) struct Guards {
     pub forks: u32,
     /// Replies in a row that brought nothing.
     pub idle: u32,
+    /// Times that healing read the log to its end.
+    pub readings: u32,
     /// Times the log was read from the beginning because of a hole.
     pub holes: u32,
     /// Changes of pages in which nothing was new here.

@@ -81,24 +81,35 @@ impl Core {
     }
 
     /// The server holds every live change. If this store holds every head that the server named, it takes the
-    /// server's cursor; else it has none, and reads the log from the beginning.
+    /// server's cursor: everything here is then before it. Else healing goes on (`false`): its log is to be read
+    /// first, and then the question asked again, for a server can be put back in between. A log without heads has
+    /// nothing to be read.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
-    pub fn end_heal(&mut self, id: DocumentId, heads: &[ChangeHash], cursor: Option<&Cursor>) -> Result<()> {
+    pub fn end_heal(
+        &mut self,
+        id: DocumentId,
+        heads: &[ChangeHash],
+        cursor: Option<&Cursor>,
+    ) -> Result<bool> {
         self.write(&[id], |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             replica.build_index(w.tx)?;
             let holds = |h: &ChangeHash| replica.index.as_ref().is_some_and(|i| i.positions.contains_key(h));
-            let all = !heads.is_empty() && heads.iter().all(holds);
-            replica.row.cursor = cursor.filter(|_| all).cloned();
-            replica.row.healing = false;
+            let ends = heads.iter().all(holds);
+            if ends {
+                replica.row.cursor = cursor.filter(|_| !heads.is_empty()).cloned();
+                replica.row.healing = false;
+            }
             replica.row.at_end = false;
-            rows::write_document(w.tx, &replica.row)
+            rows::write_document(w.tx, &replica.row)?;
+            Ok(ends)
         })
     }
 
-    /// Reads the log from the beginning next time.
+    /// Reads the log from the beginning next time. What this store was told is held is then not proven by any
+    /// cursor: it heals until one does.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
@@ -106,6 +117,7 @@ impl Core {
         self.write(&[id], |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             replica.row.cursor = None;
+            replica.row.healing = true;
             replica.row.at_end = false;
             rows::write_document(w.tx, &replica.row)
         })
