@@ -221,8 +221,9 @@ impl World {
             changes.extend(parse_untrusted(&checked).ok());
         }
         let (am, left_out) = replayed(changes);
-        if let Some(hash) = left_out.iter().find(|hash| !self.model.hostile.contains(hash)) {
-            let detail = format!("the log of d{document} holds {hash}, which the library does not take");
+        if let Some((hash, why)) = left_out.iter().find(|(hash, _)| !self.model.hostile.contains(hash)) {
+            let detail =
+                format!("the log of d{document} holds {hash}, which the library does not take: {why}");
             return Err(self.broken(Invariant::Isolation, detail));
         }
         let state = to_json(&am, "", None);
@@ -370,8 +371,8 @@ impl World {
     }
 }
 
-fn replayed(changes: Vec<Change>) -> (Automerge, Vec<ChangeHash>) {
+fn replayed(changes: Vec<Change>) -> (Automerge, Vec<(ChangeHash, String)>) {
     let mut am = Automerge::new();
     let outcome = apply_untrusted(&mut am, changes, None);
-    (am, outcome.quarantined.into_iter().map(|(hash, _)| hash).collect())
+    (am, outcome.quarantined)
 }
