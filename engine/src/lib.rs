@@ -75,6 +75,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
 pub use store::{
-    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind, Undone,
+    Blame, CheckReport, Choice, Conflict, ConflictValue, Difference, DocumentInfo, DropPlan, Durability,
+    Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind,
+    Undone, Writer,
 };

@@ -35,6 +35,22 @@ pub fn to_json(doc: &Automerge, pointer: &str, at: Option<&[ChangeHash]>) -> Res
     }
 }
 
+/// Reads one value, wherever it is in the document: also one that is hidden by another. `pointer` is for the error.
+///
+/// # Errors
+/// `TooDeep`.
+pub(crate) fn value_to_json(
+    doc: &Automerge,
+    value: &automerge::Value<'_>,
+    id: &ObjId,
+    pointer: &str,
+) -> Result<Value, ActionError> {
+    match value {
+        automerge::Value::Object(kind) => Reader { doc, at: None, pointer }.object(id, *kind, 0),
+        automerge::Value::Scalar(value) => Ok(scalar(&ScalarValueRef::from(value.as_ref().clone()))),
+    }
+}
+
 struct Reader<'a> {
     doc: &'a Automerge,
     at: Option<&'a [ChangeHash]>,

@@ -1,7 +1,9 @@
 //! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
 //! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
 
+mod blame;
 mod classes;
+mod conflicts;
 mod core;
 mod dispatch;
 mod documents;
@@ -23,6 +25,8 @@ mod underneath;
 mod undo;
 
 pub use self::core::Core;
+pub use blame::{Blame, Writer};
+pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,

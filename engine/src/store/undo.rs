@@ -384,6 +384,14 @@ fn read_undone(connection: &Connection, document: i64, with: Option<&Entry>) -> 
     Ok(undone)
 }
 
+/// Which operations stand for which, in the whole history.
+pub(super) fn read_all_standing(connection: &Connection, replica: &Replica) -> Result<undo::Standing> {
+    let names = Names::read(connection, replica.row.id)?;
+    let mut facts = Facts::default();
+    read_standing(connection, replica, &names, 0, &mut facts)?;
+    Ok(facts.standing)
+}
+
 /// Which operations stand for which, by the undos since.
 fn read_standing(
     connection: &Connection,
