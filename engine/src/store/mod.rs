@@ -16,6 +16,7 @@ mod queue;
 mod read;
 mod replica;
 mod rows;
+mod slices;
 mod snapshot;
 mod sync_types;
 mod types;
