@@ -33,6 +33,20 @@ pub enum Error {
     /// The queue row is at the server already, and cannot be taken back.
     #[error("the change {0} is at the server already")]
     AlreadySent(String),
+    /// No effect answers to this, or several do.
+    #[error("no effect is called {0:?}")]
+    UnknownEffect(String),
+    /// The effect is in a state in which this cannot be done; nothing was changed.
+    #[error("the effect {id} is {state}")]
+    EffectSettled {
+        /// The effect.
+        id: String,
+        /// How it stands.
+        state: crate::effects::EffectState,
+    },
+    /// An effect cannot be asked for like this; nothing was changed.
+    #[error("the effect cannot be asked for: {0}")]
+    InvalidEffect(String),
     /// A change is outside the limits; nothing was changed.
     #[error("{}", .0.detail)]
     Refused(Refusal),
@@ -117,7 +131,7 @@ impl Error {
     /// What can be done about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::AmbiguousDocument(_) | Self::InvalidServer(_) => ErrorKind::Usage,
+            Self::AmbiguousDocument(_) | Self::InvalidServer(_) | Self::InvalidEffect(_) => ErrorKind::Usage,
             Self::UnknownDocument(_)
             | Self::DocumentExists(_)
             | Self::Deleted(_)
@@ -125,6 +139,8 @@ impl Error {
             | Self::UnknownChange(_)
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
+            | Self::UnknownEffect(_)
+            | Self::EffectSettled { .. }
             | Self::Refused(_)
             | Self::Import(_)
             | Self::NoServer => ErrorKind::Refused,

@@ -50,6 +50,7 @@ pub mod blocking;
 pub mod container;
 #[cfg(feature = "sync")]
 pub mod driver;
+pub mod effects;
 pub mod fence;
 pub mod planted;
 pub mod reducer;

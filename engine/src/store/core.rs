@@ -42,6 +42,7 @@ pub struct Core {
     pub(super) limits: Limits,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) queued: watch::Sender<u64>,
+    pub(super) asked: watch::Sender<u64>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
@@ -97,6 +98,7 @@ impl Core {
             limits: Limits::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             queued: watch::Sender::new(0),
+            asked: watch::Sender::new(0),
             mark,
             path,
             underneath,
@@ -207,6 +209,7 @@ impl Core {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
     ) -> Result<T> {
         let now = self.now();
+        let mut also = Vec::new();
         let result = (|| {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let ordinal = rows::count_commit(&tx)?;
@@ -232,18 +235,20 @@ impl Core {
                 now,
                 events: Vec::new(),
                 enqueued: 0,
+                asked: 0,
+                also: &mut also,
             };
             let value = work(&mut writing)?;
-            let (events, enqueued) = (writing.events, writing.enqueued);
+            let (events, enqueued, asked) = (writing.events, writing.enqueued, writing.asked);
             tx.commit()?;
-            Ok((value, events, enqueued, ordinal))
+            Ok((value, events, (enqueued, asked), ordinal))
         })();
         match result {
-            Ok((value, events, enqueued, ordinal)) => {
+            Ok((value, events, (enqueued, asked), ordinal)) => {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     if let Some(replica) = self.replicas.peek(*id) {
                         self.heard.insert(*id, (replica.row.last, replica.row.epoch));
                     }
@@ -255,10 +260,13 @@ impl Core {
                 if enqueued > 0 {
                     self.queued.send_modify(|n| *n += enqueued);
                 }
+                if asked > 0 {
+                    self.asked.send_modify(|n| *n += asked);
+                }
                 Ok(value)
             }
             Err(error) => {
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     self.replicas.forget(*id);
                 }
                 Err(error)
@@ -288,6 +296,10 @@ pub(super) struct Writing<'a> {
     pub(super) now: Millis,
     pub(super) events: Vec<Event>,
     pub(super) enqueued: u64,
+    /// How much changed about effects.
+    pub(super) asked: u64,
+    /// Documents that the work touches without its caller knowing them beforehand.
+    pub(super) also: &'a mut Vec<DocumentId>,
 }
 
 fn wall_clock() -> Millis {

@@ -5,6 +5,7 @@ mod classes;
 mod core;
 mod dispatch;
 mod documents;
+mod effects;
 mod files;
 mod foreign;
 mod fork;
@@ -22,6 +23,7 @@ mod types;
 mod underneath;
 
 pub use self::core::Core;
+pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,

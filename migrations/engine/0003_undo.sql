@@ -1,0 +1,1 @@
+-- Kept free for undo, redo and conflicts.
