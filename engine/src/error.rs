@@ -27,6 +27,9 @@ pub enum Error {
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),
+    /// Made by another replica: only its own actions can be undone here.
+    #[error("the change {0} was made by another replica, and is undone there")]
+    NotOwn(String),
     /// No queue row answers to this.
     #[error("nothing in the queue is called {0:?}")]
     UnknownQueueRow(String),
@@ -137,6 +140,7 @@ impl Error {
             | Self::Deleted(_)
             | Self::Action(_)
             | Self::UnknownChange(_)
+            | Self::NotOwn(_)
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
             | Self::UnknownEffect(_)

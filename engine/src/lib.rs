@@ -58,6 +58,7 @@ pub mod rewrite;
 pub mod session;
 pub mod state;
 pub mod store;
+pub mod undo;
 pub mod untrusted;
 pub mod wire;
 
@@ -76,5 +77,5 @@ pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
 pub use store::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings,
+    Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind, Undone,
 };

@@ -70,10 +70,10 @@ impl Core {
 }
 
 /// A change that an action made, with what stands beside it.
-struct Made {
-    containers: Vec<ContainerChange>,
-    change: Change,
-    patches: Vec<Patch>,
+pub(super) struct Made {
+    pub(super) containers: Vec<ContainerChange>,
+    pub(super) change: Change,
+    pub(super) patches: Vec<Patch>,
 }
 
 impl Writing<'_> {
@@ -117,7 +117,7 @@ impl Writing<'_> {
 
     /// A commit cannot be undone in the library: the document is read again, with what this transaction has
     /// written of it so far.
-    fn reopen(&mut self, id: DocumentId) -> Result<()> {
+    pub(super) fn reopen(&mut self, id: DocumentId) -> Result<()> {
         if let Some(replica) = self.replicas.peek(id) {
             replica.settle_heads();
             rows::write_document(self.tx, &replica.row)?;
@@ -127,7 +127,7 @@ impl Writing<'_> {
     }
 
     /// Invariant 1: "A change and its queue row are both there or both not."
-    fn record(
+    pub(super) fn record(
         &mut self,
         id: DocumentId,
         made: &Made,

@@ -21,10 +21,12 @@ mod snapshot;
 mod sync_types;
 mod types;
 mod underneath;
+mod undo;
 
 pub use self::core::Core;
 pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
+pub use undo::{UndoKind, Undone};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QueueEntry, QueueState, Receipt, Settings,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    super::{Core, Receipt, core::Writing},
+    super::{Core, Receipt, UndoKind, core::Writing},
     lease::held,
     rows::{self, EffectRow},
 };
@@ -160,7 +160,7 @@ impl Writing<'_> {
         }
         let done = match &row.rollback {
             None => return Ok(()),
-            Some(Rollback::Guarded) => self.take_back(row.effect.document, row.effect.change)?,
+            Some(Rollback::Guarded) => self.roll_back_guarded(row.effect.document, row.effect.change)?,
             Some(Rollback::Action(follow)) => {
                 let reply = row.effect.outcome.as_ref().unwrap_or(&Value::Null);
                 self.follow(row.effect.document, &follow.with_reply(reply))?.map(|r| Some(r.hash))
@@ -198,9 +198,15 @@ impl Writing<'_> {
 
     /// The guarded rollback: what the change wrote is taken back where it still stands, by a new change. `None`
     /// where nothing was left to take back.
-    fn take_back(&mut self, document: DocumentId, change: ChangeHash) -> Result<Result<Option<ChangeHash>>> {
+    fn roll_back_guarded(&mut self, document: DocumentId, change: ChangeHash) -> Result<Result<Option<ChangeHash>>> {
         self.also.push(document);
-        let _ = change;
-        Ok(Err(Error::Bug("no guarded rollback yet".to_owned())))
+        let done = match self.undo_change(document, change, UndoKind::Rollback)? {
+            Ok(undone) => Ok(undone.map(|undone| undone.hash)),
+            // The action was taken back before: there is nothing left of it.
+            Err(Error::UnknownChange(_)) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.settle_document(document)?;
+        Ok(done)
     }
 }
