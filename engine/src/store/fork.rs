@@ -321,7 +321,8 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
         follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
         // An undo may name what it was.
         let sql = "INSERT OR REPLACE INTO renamed (document, was, hash) VALUES (:document, :was, :hash)";
-        let params = named_params! {":document": document, ":was": rewritten.was.0, ":hash": rewritten.hash.0};
+        let params =
+            named_params! {":document": document, ":was": rewritten.was.0, ":hash": rewritten.hash.0};
         w.tx.prepare_cached(sql)?.execute(params)?;
         let moved = take_pending(w.tx, source.id)?;
         let moved = moved.unwrap_or(Moved { ordinal: w.ordinal, action: None, enqueued_at: w.now });

@@ -26,8 +26,8 @@ mod undo;
 pub use self::core::Core;
 pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
-pub use undo::{UndoKind, Undone};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QueueEntry, QueueState, Receipt, Settings,
 };
+pub use undo::{UndoKind, Undone};

@@ -365,11 +365,7 @@ fn read_facts(
 }
 
 /// The changes that count as undone, under the hashes by which they stand; once this one is taken back as well.
-fn read_undone(
-    connection: &Connection,
-    document: i64,
-    with: Option<&Entry>,
-) -> Result<HashSet<ChangeHash>> {
+fn read_undone(connection: &Connection, document: i64, with: Option<&Entry>) -> Result<HashSet<ChangeHash>> {
     let names = Names::read(connection, document)?;
     let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&sql)?;

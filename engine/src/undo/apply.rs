@@ -87,9 +87,9 @@ fn write(
     written.push((before as u64, copy.of.clone()));
     match &copy.content {
         Content::Scalar(_) => Ok(()),
-        Content::Map(entries) => entries
-            .iter()
-            .try_for_each(|(key, copy)| put(tx, &made, Prop::Map(key.clone()), copy, written)),
+        Content::Map(entries) => {
+            entries.iter().try_for_each(|(key, copy)| put(tx, &made, Prop::Map(key.clone()), copy, written))
+        }
         Content::List(items) => insert(tx, &made, 0, (items, false), written),
         Content::Text(items, marks) => {
             insert(tx, &made, 0, (items, true), written)?;

@@ -1,8 +1,6 @@
 //! Values taken out of a document, to be written again: with their objects, counters and marks.
 
-use automerge::{
-    Automerge, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark,
-};
+use automerge::{Automerge, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark};
 
 use super::{OpId, op_of};
 use crate::state::MAX_READ_DEPTH;
@@ -84,7 +82,12 @@ fn items(am: &Automerge, id: &ObjId, depth: usize) -> Result<Vec<Copy>, TooDeep>
     Ok(copies)
 }
 
-fn item_copy(am: &Automerge, value: &ValueRef<'_>, id: &ObjId, depth: usize) -> Result<Option<Copy>, TooDeep> {
+fn item_copy(
+    am: &Automerge,
+    value: &ValueRef<'_>,
+    id: &ObjId,
+    depth: usize,
+) -> Result<Option<Copy>, TooDeep> {
     let Some(of) = op_of(id) else { return Ok(None) };
     let content = match value {
         ValueRef::Object(kind) => object(am, id, *kind, depth + 1)?,

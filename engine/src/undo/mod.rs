@@ -30,12 +30,12 @@ mod target;
 
 pub use apply::apply;
 pub use copy::{Content, Copy, TooDeep};
-pub use plan::{Facts, Inverse, Plan, plan};
 pub(crate) use plan::preds_of;
+pub use plan::{Facts, Inverse, Plan, plan};
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
 
-pub(crate) use copy::read as read_copy;
 pub(crate) use apply::put as put_copy;
+pub(crate) use copy::read as read_copy;
 
 /// The id of an operation: a counter and an actor.
 pub use automerge::legacy::OpId;
@@ -54,4 +54,3 @@ pub(crate) fn op_of(id: &ObjId) -> Option<OpId> {
 pub(crate) fn exid(op: &OpId) -> ObjId {
     ObjId::Id(op.0, op.1.clone(), 0)
 }
-

@@ -517,8 +517,11 @@ impl Planner<'_> {
     fn remove_ours(&mut self, nth: usize) -> Result<(), TooDeep> {
         let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
         list.inserts = true;
-        let ours: Vec<usize> =
-            (0..).zip(&list.now.elements).filter(|(_, e)| self.ours.contains(&e.first)).map(|(n, _)| n).collect();
+        let ours: Vec<usize> = (0..)
+            .zip(&list.now.elements)
+            .filter(|(_, e)| self.ours.contains(&e.first))
+            .map(|(n, _)| n)
+            .collect();
         ours.into_iter().try_for_each(|which| self.remove_element(nth, which))
     }
 
@@ -530,9 +533,10 @@ impl Planner<'_> {
         let standing = &self.facts.standing;
         let Some(list) = self.lists.get(nth) else { return Ok(()) };
         let there = place.preds.iter().any(|pred| list.now.find(&standing.first(pred)).is_some());
-        let was = list.before.as_ref().and_then(|before| {
-            place.preds.iter().find_map(|pred| before.find(&standing.first(pred)))
-        });
+        let was = list
+            .before
+            .as_ref()
+            .and_then(|before| place.preds.iter().find_map(|pred| before.find(&standing.first(pred))));
         let copy = match was.filter(|_| !touched && !there) {
             Some((order, was)) => match &was.value {
                 Some(value) => self.copy_before(value, &exid(&was.id))?.map(|copy| (order, copy)),
@@ -565,9 +569,8 @@ impl Planner<'_> {
     fn before_element(&mut self, place: &Place, nth: usize) -> Result<Option<Copy>, TooDeep> {
         self.read_before(nth);
         let before = self.lists.get(nth).and_then(|list| list.before.as_ref());
-        let found = before.and_then(|before| {
-            place.preds.iter().find_map(|pred| before.find(&self.first(pred)))
-        });
+        let found =
+            before.and_then(|before| place.preds.iter().find_map(|pred| before.find(&self.first(pred))));
         match found {
             Some((_, Element { id, value: Some(value), .. })) => self.copy_before(value, &exid(id)),
             _ => Ok(None),

@@ -32,7 +32,12 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn read(am: &Automerge, object: &ObjId, at: Option<&[ChangeHash]>, standing: &Standing) -> Self {
+    pub(super) fn read(
+        am: &Automerge,
+        object: &ObjId,
+        at: Option<&[ChangeHash]>,
+        standing: &Standing,
+    ) -> Self {
         let text = matches!(am.object_type(object), Ok(ObjType::Text));
         let items = match at {
             None => am.list_range(object, ..),

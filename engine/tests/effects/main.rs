@@ -9,6 +9,7 @@
 )]
 
 mod core;
+mod guarded;
 mod http;
 mod processes;
 mod runner;

@@ -110,11 +110,8 @@ fn of_concurrent_writes_the_others_comes_forward() {
     for (mine, theirs) in [(json!(1), json!(2)), (json!({"a": 1}), json!([2]))] {
         let read = undo_beside(vec![], set("/x", mine.clone()), vec![set("/x", theirs.clone())]);
         assert_eq!(read, json!({"x": theirs}));
-        let read = undo_beside(
-            vec![set("/x", json!(0))],
-            set("/x", mine.clone()),
-            vec![set("/x", theirs.clone())],
-        );
+        let read =
+            undo_beside(vec![set("/x", json!(0))], set("/x", mine.clone()), vec![set("/x", theirs.clone())]);
         assert_eq!(read, json!({"x": theirs}));
     }
 }
@@ -123,9 +120,15 @@ fn of_concurrent_writes_the_others_comes_forward() {
 fn what_others_deleted_too_stays_deleted() {
     let before = vec![set("/x", json!(1)), insert("/l/-", json!("a")), insert("/l/-", json!("b"))];
     assert_eq!(undo_beside(before.clone(), delete("/x"), vec![delete("/x")]), json!({"l": ["a", "b"]}));
-    assert_eq!(undo_beside(before.clone(), delete("/l/0"), vec![delete("/l/0")]), json!({"l": ["b"], "x": 1}));
+    assert_eq!(
+        undo_beside(before.clone(), delete("/l/0"), vec![delete("/l/0")]),
+        json!({"l": ["b"], "x": 1})
+    );
     // And what they deleted while it was written over.
-    assert_eq!(undo_beside(before.clone(), set("/x", json!(2)), vec![delete("/x")]), json!({"l": ["a", "b"]}));
+    assert_eq!(
+        undo_beside(before.clone(), set("/x", json!(2)), vec![delete("/x")]),
+        json!({"l": ["a", "b"]})
+    );
     assert_eq!(
         undo_beside(before, set("/l/0", json!("c")), vec![delete("/l/0")]),
         json!({"l": ["b"], "x": 1})
@@ -142,12 +145,7 @@ fn what_others_put_where_it_was_deleted_stays() {
 #[test]
 fn an_object_returns_with_what_others_wrote_into_it() {
     let before = vec![set("/m", json!({"a": 1, "l": [1, 2]})), add("/k/n", 5), splice("/k/t", 0, 0, "text")];
-    let theirs = vec![
-        set("/m/b", json!(2)),
-        delete("/m/l/0"),
-        add("/k/n", 10),
-        splice("/k/t", 4, 0, "ed"),
-    ];
+    let theirs = vec![set("/m/b", json!(2)), delete("/m/l/0"), add("/k/n", 10), splice("/k/t", 4, 0, "ed")];
     for mine in [delete("/m"), delete("/k"), set("/m", json!(1)), set("/k", json!([]))] {
         let read = undo_beside(before.clone(), mine.clone(), theirs.clone());
         assert_eq!(read, alone(before.clone(), theirs.clone()), "{mine:?}");

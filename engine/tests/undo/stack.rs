@@ -1,6 +1,9 @@
 //! What is undone next, and that every kind of action can be.
 
-use rejoin::{Error, store::{Core, Durability}};
+use rejoin::{
+    Error,
+    store::{Core, Durability},
+};
 use serde_json::json;
 
 use crate::support::*;

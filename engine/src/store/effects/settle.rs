@@ -198,7 +198,11 @@ impl Writing<'_> {
 
     /// The guarded rollback: what the change wrote is taken back where it still stands, by a new change. `None`
     /// where nothing was left to take back.
-    fn roll_back_guarded(&mut self, document: DocumentId, change: ChangeHash) -> Result<Result<Option<ChangeHash>>> {
+    fn roll_back_guarded(
+        &mut self,
+        document: DocumentId,
+        change: ChangeHash,
+    ) -> Result<Result<Option<ChangeHash>>> {
         self.also.push(document);
         let done = match self.undo_change(document, change, UndoKind::Rollback)? {
             Ok(undone) => Ok(undone.map(|undone| undone.hash)),
