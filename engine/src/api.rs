@@ -13,10 +13,11 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::{
     Action, ChangeHash, DocumentId, Error, Result, blocking,
     builder::{Builder, Built},
+    effects::{Effect, EffectRequest},
     slice::{Command, Slice, SliceHandle},
     store::{
-        CheckReport, Core, Difference, DocumentInfo, DropPlan, Durability, Event, HistoryEntry, QueueEntry,
-        Receipt, Settings,
+        CheckReport, Core, Difference, DocumentInfo, DropPlan, Durability, EffectDrop, Event, HistoryEntry,
+        QueueEntry, Receipt, Settings,
     },
 };
 
@@ -76,6 +77,7 @@ pub struct Store {
     worker: Arc<Worker>,
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
+    asked: watch::Receiver<u64>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
 }
@@ -129,6 +131,7 @@ impl Store {
                 let opened = Opened {
                     events: core.event_sender(),
                     queued: core.queue_signal(),
+                    asked: core.effect_signal(),
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
                 };
@@ -144,12 +147,17 @@ impl Store {
     }
 
     fn finish(worker: Worker, opened: Result<Opened>) -> Result<Self> {
-        let Opened { events, queued, path, mark } = opened?;
-        Ok(Self { worker: Arc::new(worker), events, queued, path, mark })
+        let Opened { events, queued, asked, path, mark } = opened?;
+        Ok(Self { worker: Arc::new(worker), events, queued, asked, path, mark })
     }
 
     fn submit(&self, job: Job) -> Result<()> {
         self.worker.jobs.as_ref().ok_or(Error::Closed)?.send(job).map_err(|_| Error::Closed)
+    }
+
+    /// Asks for something to be done, and does not wait for it.
+    pub(crate) fn submit_call(&self, work: impl FnOnce(&mut Core) + Send + 'static) -> Result<()> {
+        self.submit(Job::Call(Box::new(work)))
     }
 
     fn call<T: Send + 'static>(
@@ -256,12 +264,18 @@ impl Store {
     pub fn queue_signal(&self) -> watch::Receiver<u64> {
         self.queued.clone()
     }
+
+    /// Woken when something about effects changed here: asked for, settled, sent again.
+    pub fn effect_signal(&self) -> watch::Receiver<u64> {
+        self.asked.clone()
+    }
 }
 
 /// What the thread tells of the store it opened.
 struct Opened {
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
+    asked: watch::Receiver<u64>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
 }
@@ -499,6 +513,54 @@ verbs! {
     /// # Errors
     /// As [`Store::plan_drop`].
     drop_queued(id: &str = id.to_owned()) -> DropPlan { |core| core.drop_queued(&id) }
+    /// Does an action and records the effects it asks for, in one transaction: both are there or both not.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
+    dispatch_with(id: DocumentId = id, action: Action = action, effects: Vec<EffectRequest> = effects) -> Receipt {
+        |core| core.dispatch_with(id, &action, &effects)
+    }
+    /// All effects that are kept, in the order in which they were asked for: what waits and what is dead, and the
+    /// newest thousand of those that are done and of those that were dropped.
+    ///
+    /// # Errors
+    /// The file's.
+    effects() -> Vec<Effect> { |core| core.effects() }
+    /// One effect, by its position, its id or the beginning of it (4 characters or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`].
+    effect(id: &str = id.to_owned()) -> Effect { |core| core.effect(&id) }
+    /// Sends an effect now, also one that is held or dead, with those dead ones that it comes after: under the
+    /// same keys. Returns how many. A dead letter has its attempts anew and no deadline; what its rollback took
+    /// back stays taken back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done or was dropped.
+    retry_effect(id: &str = id.to_owned()) -> u64 { |core| core.retry_effect(&id) }
+    /// What dropping this effect would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::drop_effect`].
+    plan_effect_drop(id: &str = id.to_owned()) -> EffectDrop { |core| core.plan_effect_drop(&id) }
+    /// Takes an effect off: it is not sent any more. What its action wrote stays, unless `roll_back`. Those that
+    /// come after it become dead letters, and are rolled back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done, was dropped, or is being sent.
+    drop_effect(id: &str = id.to_owned(), roll_back: bool = roll_back) -> EffectDrop {
+        |core| core.drop_effect(&id, roll_back)
+    }
+    /// Sends again what is held for want of credentials: to be called when there are new ones. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    release_held_effects() -> u64 { |core| core.release_held_effects() }
+    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    hurry_effects() -> u64 { |core| core.hurry_effects() }
     /// The document as a compact Automerge file.
     ///
     /// # Errors

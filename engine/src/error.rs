@@ -78,12 +78,29 @@ pub enum Error {
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),
+    /// Made by another replica: only its own actions can be undone here.
+    #[error("the change {0} was made by another replica, and is undone there")]
+    NotOwn(String),
     /// No queue row answers to this.
     #[error("nothing in the queue is called {0:?}")]
     UnknownQueueRow(String),
     /// The queue row is at the server already, and cannot be taken back.
     #[error("the change {0} is at the server already")]
     AlreadySent(String),
+    /// No effect answers to this, or several do.
+    #[error("no effect is called {0:?}")]
+    UnknownEffect(String),
+    /// The effect is in a state in which this cannot be done; nothing was changed.
+    #[error("the effect {id} is {state}")]
+    EffectSettled {
+        /// The effect.
+        id: String,
+        /// How it stands.
+        state: crate::effects::EffectState,
+    },
+    /// An effect cannot be asked for like this; nothing was changed.
+    #[error("the effect cannot be asked for: {0}")]
+    InvalidEffect(String),
     /// A change is outside the limits; nothing was changed.
     #[error("{}", .0.detail)]
     Refused(Refusal),
@@ -175,6 +192,7 @@ impl Error {
         match self {
             Self::AmbiguousDocument(_)
             | Self::InvalidServer(_)
+            | Self::InvalidEffect(_)
             | Self::BadAction { .. }
             | Self::UnknownSlice(_)
             | Self::BadSlice { .. } => ErrorKind::Usage,
@@ -187,8 +205,11 @@ impl Error {
             | Self::NotOfThisKind { .. }
             | Self::StateMismatch { .. }
             | Self::UnknownChange(_)
+            | Self::NotOwn(_)
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
+            | Self::UnknownEffect(_)
+            | Self::EffectSettled { .. }
             | Self::Refused(_)
             | Self::Import(_)
             | Self::NoServer => ErrorKind::Refused,

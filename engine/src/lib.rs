@@ -50,6 +50,7 @@ pub mod blocking;
 pub mod container;
 #[cfg(feature = "sync")]
 pub mod driver;
+pub mod effects;
 pub mod fence;
 pub mod planted;
 pub mod reducer;
@@ -58,6 +59,7 @@ pub mod session;
 pub mod slice;
 pub mod state;
 pub mod store;
+pub mod undo;
 pub mod untrusted;
 pub mod wire;
 
@@ -79,5 +81,5 @@ pub use message::Message;
 pub use slice::{Scope, Slice};
 pub use store::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings,
+    Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind, Undone,
 };

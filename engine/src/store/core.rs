@@ -46,6 +46,7 @@ pub struct Core {
     pub(super) limits: Limits,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) queued: watch::Sender<u64>,
+    pub(super) asked: watch::Sender<u64>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
@@ -104,6 +105,7 @@ impl Core {
             limits: Limits::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             queued: watch::Sender::new(0),
+            asked: watch::Sender::new(0),
             mark,
             path,
             underneath,
@@ -221,6 +223,7 @@ impl Core {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
     ) -> Result<T> {
         let now = self.now();
+        let mut also = Vec::new();
         let result = (|| {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let ordinal = rows::count_commit(&tx)?;
@@ -249,18 +252,21 @@ impl Core {
                 now,
                 events: Vec::new(),
                 enqueued: 0,
+                asked: 0,
+                also: &mut also,
             };
             let value = work(&mut writing)?;
-            let (events, enqueued, committed) = (writing.events, writing.enqueued, writing.committed);
+            let (events, enqueued, asked) = (writing.events, writing.enqueued, writing.asked);
+            let committed = writing.committed;
             tx.commit()?;
-            Ok((value, events, enqueued, ordinal, committed))
+            Ok((value, events, (enqueued, asked), ordinal, committed))
         })();
         match result {
-            Ok((value, events, enqueued, ordinal, committed)) => {
+            Ok((value, events, (enqueued, asked), ordinal, committed)) => {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     if let Some(replica) = self.replicas.peek(*id) {
                         self.heard.insert(*id, (replica.row.last, replica.row.epoch));
                     }
@@ -272,11 +278,14 @@ impl Core {
                 if enqueued > 0 {
                     self.queued.send_modify(|n| *n += enqueued);
                 }
+                if asked > 0 {
+                    self.asked.send_modify(|n| *n += asked);
+                }
                 self.tell_middleware(&committed);
                 Ok(value)
             }
             Err(error) => {
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     self.replicas.forget(*id);
                 }
                 self.replicas.forget_companions();
@@ -312,6 +321,10 @@ pub(super) struct Writing<'a> {
     pub(super) now: Millis,
     pub(super) events: Vec<Event>,
     pub(super) enqueued: u64,
+    /// How much changed about effects.
+    pub(super) asked: u64,
+    /// Documents that the work touches without its caller knowing them beforehand.
+    pub(super) also: &'a mut Vec<DocumentId>,
 }
 
 fn wall_clock() -> Millis {

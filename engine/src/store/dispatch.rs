@@ -148,12 +148,12 @@ impl From<Failed> for Error {
 }
 
 /// What is written of an action beside its change.
-struct Told<'a> {
+pub(super) struct Told<'a> {
     /// The document that it was dispatched to.
-    shown_as: DocumentId,
-    message: &'a Message,
-    json: &'a Value,
-    text: &'a str,
+    pub(super) shown_as: DocumentId,
+    pub(super) message: &'a Message,
+    pub(super) json: &'a Value,
+    pub(super) text: &'a str,
 }
 
 impl Writing<'_> {
@@ -286,7 +286,7 @@ impl Writing<'_> {
 
     /// A commit cannot be undone in the library: the document is read again, with what this transaction has
     /// written of it so far.
-    fn reopen(&mut self, id: DocumentId) -> Result<()> {
+    pub(super) fn reopen(&mut self, id: DocumentId) -> Result<()> {
         if let Some(replica) = self.replicas.peek(id) {
             replica.settle_heads();
             rows::write_document(self.tx, &replica.row)?;
@@ -296,7 +296,7 @@ impl Writing<'_> {
     }
 
     /// Invariant 1: "A change and its queue row are both there or both not."
-    fn record(
+    pub(super) fn record(
         &mut self,
         id: DocumentId,
         made: &Made,

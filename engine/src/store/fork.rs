@@ -12,6 +12,7 @@ use super::{
     Event, Millis,
     classes::{Class, Classes, Plan},
     core::Writing,
+    effects::{drop_effects_of, follow_change},
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
@@ -229,6 +230,7 @@ fn settle_class(w: &mut Writing<'_>, class: &Class, standing: ChangeHash, place:
     for row in others {
         let params = named_params! {":by": standing.0, ":loser": row.loser, ":id": row.id};
         w.tx.prepare_cached(sql)?.execute(params)?;
+        follow_change(w.tx, row.id >> 40, (row.hash, standing))?;
         pending = take_pending(w.tx, row.id)?.or(pending);
     }
     if stood && pending.is_none() {
@@ -309,6 +311,12 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
         insert_rewritten(w.tx, id, rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
         w.tx.execute("UPDATE change SET was = NULL WHERE id = :id", named_params! {":id": id})?;
+        follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
+        // An undo may name what it was.
+        let sql = "INSERT OR REPLACE INTO renamed (document, was, hash) VALUES (:document, :was, :hash)";
+        let params =
+            named_params! {":document": document, ":was": rewritten.was.0, ":hash": rewritten.hash.0};
+        w.tx.prepare_cached(sql)?.execute(params)?;
         let moved = take_pending(w.tx, source.id)?;
         let moved = moved.unwrap_or(Moved { ordinal: w.ordinal, action: None, enqueued_at: w.now });
         rows::insert_pending(
@@ -320,6 +328,9 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
                 enqueued_at: moved.enqueued_at,
             },
         )?;
+    }
+    for hash in &dropped.also {
+        drop_effects_of(w.tx, document, *hash, w.now)?;
     }
     let gone = dropped.also.iter().chain(dropped.rewritten.iter().map(|r| &r.was));
     for hash in gone {

@@ -5,6 +5,7 @@ mod classes;
 mod core;
 mod dispatch;
 mod documents;
+mod effects;
 mod files;
 mod foreign;
 mod fork;
@@ -21,10 +22,13 @@ mod snapshot;
 mod sync_types;
 mod types;
 mod underneath;
+mod undo;
 
 pub use self::core::Core;
+pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QueueEntry, QueueState, Receipt, Settings,
 };
+pub use undo::{UndoKind, Undone};

@@ -154,9 +154,9 @@ pub(super) struct NewChange<'a> {
 
 pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Result<()> {
     let sql = "INSERT INTO change (id, hash, actor, seq, deps, bytes, container, action_type, author, made_at, local,
-               acknowledged_at, was, quarantined, action_version)
+               acknowledged_at, was, quarantined, action_version, target)
                VALUES (:id, :hash, :actor, :seq, :deps, :bytes, :container, :action_type, :author, :made_at, :local,
-               :acknowledged_at, :was, :quarantined, :action_version)";
+               :acknowledged_at, :was, :quarantined, :action_version, :target)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":hash": new.change.hash.0, ":actor": new.actor, ":seq": new.change.seq as i64,
         ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
@@ -164,6 +164,7 @@ pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Res
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
         ":was": new.message.was().map(|h| h.0), ":quarantined": new.quarantined,
         ":action_version": new.message.version.filter(|version| *version != 1),
+        ":target": new.message.undoes().map(|h| h.0),
     })?;
     Ok(())
 }
