@@ -19,6 +19,15 @@ pub const MAX_READ_DEPTH: usize = 512;
 /// `BadPointer`, `NotFound`, `WrongType`, `NotAnIndex`, `PastEnd`; `TooDeep` for a document nested deeper than
 /// [`MAX_READ_DEPTH`].
 pub fn to_json(doc: &Automerge, pointer: &str, at: Option<&[ChangeHash]>) -> Result<Value, ActionError> {
+    read_json(doc, pointer, at)
+}
+
+/// [`to_json`], also inside a transaction.
+pub(crate) fn read_json<R: ReadDoc>(
+    doc: &R,
+    pointer: &str,
+    at: Option<&[ChangeHash]>,
+) -> Result<Value, ActionError> {
     let parts = parse_pointer(pointer)?;
     let reader = Reader { doc, at, pointer };
     match find(doc, &parts, at)? {
@@ -51,13 +60,13 @@ pub(crate) fn value_to_json(
     }
 }
 
-struct Reader<'a> {
-    doc: &'a Automerge,
+struct Reader<'a, R> {
+    doc: &'a R,
     at: Option<&'a [ChangeHash]>,
     pointer: &'a str,
 }
 
-impl Reader<'_> {
+impl<R: ReadDoc> Reader<'_, R> {
     /// Reads one object. The recursion ends at [`MAX_READ_DEPTH`], so a hostile document cannot use up the
     /// stack, here or where the value is written out and dropped.
     fn object(&self, id: &ObjId, kind: ObjType, depth: usize) -> Result<Value, ActionError> {

@@ -40,6 +40,11 @@ pub const ENGINE: Schema = Schema {
             sql: include_str!("../engine/0002_slices.sql"),
         },
         Migration { version: 3, name: "engine/0003_undo.sql", sql: include_str!("../engine/0003_undo.sql") },
+        Migration {
+            version: 4,
+            name: "engine/0004_effects.sql",
+            sql: include_str!("../engine/0004_effects.sql"),
+        },
     ],
 };
 

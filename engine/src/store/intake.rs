@@ -580,7 +580,9 @@ fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventCh
         .map(|a| EventChange {
             hash: a.change.hash,
             action_type: a.message.action.clone(),
+            action_version: a.message.version.unwrap_or(1),
             author: a.message.author.clone(),
+            payload: a.message.payload.clone(),
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod conflicts;
 mod core;
 mod dispatch;
 mod documents;
+mod effects;
 mod files;
 mod foreign;
 mod fork;
@@ -18,6 +19,7 @@ mod queue;
 mod read;
 mod replica;
 mod rows;
+mod slices;
 mod snapshot;
 mod sync_types;
 mod types;
@@ -27,6 +29,7 @@ mod undo;
 pub use self::core::Core;
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
+pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,

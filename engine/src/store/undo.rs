@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     Core,
     core::Writing,
-    dispatch::Made,
+    dispatch::{Made, Told},
     replica::{Replica, parse_stored},
     rows,
 };
@@ -154,10 +154,18 @@ impl Entry {
         self.target.is_some() && self.action_type.as_deref() == Some(kind.name())
     }
 
+    /// Brings a slice to its newest form: nobody did it.
+    fn is_migration(&self) -> bool {
+        self.action_type.as_deref().is_some_and(|kind| kind.ends_with(MIGRATION))
+    }
+
     fn takes_back(&self) -> bool {
         self.is(UndoKind::Undo) || self.is(UndoKind::Redo) || self.is(UndoKind::Rollback)
     }
 }
+
+/// How the type of a change ends that migrates a slice.
+const MIGRATION: &str = "/@migrate";
 
 const ENTRY: &str = "SELECT id, hash, was, action_type, target FROM change
     WHERE id BETWEEN :from AND :to AND container = 0 AND replaced_by IS NULL AND quarantined IS NULL";
@@ -176,17 +184,19 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
 /// Which change made here is taken back next. Walks from the newest to the first that answers.
 ///
 /// An undo hides what it names, a redo hides the undo that it names and stands for the action itself, and an action
-/// after an undo leaves nothing to redo.
+/// after an undo leaves nothing to redo. What effects did when they were settled, and migrations, are nobody's
+/// action: they are passed by.
 fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option<Entry>> {
     let names = Names::read(connection, document)?;
     let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&sql)?;
     let (from, to) = rows::id_range(document);
     let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-    let mut hidden: HashSet<ChangeHash> = HashSet::new();
+    let (mut hidden, settled) = read_settled(connection, document, &names)?;
     for entry in entries {
         let entry = entry?;
-        if hidden.remove(&names.live(entry.key)) {
+        let live = names.live(entry.key);
+        if hidden.remove(&live) || entry.is_migration() || (!entry.takes_back() && settled.contains(&live)) {
             continue;
         }
         let wanted = match kind {
@@ -203,6 +213,27 @@ fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option
         };
     }
     Ok(None)
+}
+
+/// The actions that effects rolled back by an action of their own, and what effects did when they were settled.
+fn read_settled(
+    connection: &Connection,
+    document: i64,
+    names: &Names,
+) -> Result<(HashSet<ChangeHash>, HashSet<ChangeHash>)> {
+    let sql = "SELECT e.change_hash, e.settled_change, e.rolled_back FROM effect e
+                 JOIN document d ON d.uuid = e.document
+                WHERE d.id = :document AND e.settled_change IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(named_params! {":document": document})?;
+    let (mut rolled_back, mut settled) = (HashSet::new(), HashSet::new());
+    while let Some(row) = found.next()? {
+        settled.insert(names.live(ChangeHash(row.get(1)?)));
+        if row.get(2)? {
+            rolled_back.insert(names.live(ChangeHash(row.get(0)?)));
+        }
+    }
+    Ok((rolled_back, settled))
 }
 
 /// Under which hash a change stands now.
@@ -304,8 +335,14 @@ impl Writing<'_> {
                 return Ok(Err(Error::Refused(refusal)));
             }
         };
-        let text = json!({"type": kind.name(), "of": entry.hash.to_string()}).to_string();
-        self.record(id, &made, &checked, &message, &text)?;
+        let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
+        let text = json.to_string();
+        self.record(
+            id,
+            &made,
+            &checked,
+            &Told { shown_as: id, message: &message, json: &json, text: &text },
+        )?;
         let (undone, skipped) = (plan.undone, plan.skipped);
         Ok(Ok(Undone { hash: checked.hash, kind, of: entry.hash, action, action_type, undone, skipped }))
     }
