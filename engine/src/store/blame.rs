@@ -217,6 +217,9 @@ impl Reader<'_> {
         let mut first = true;
         for item in items {
             let width = crate::undo::width(&item.value) as u64;
+            if width == 0 {
+                continue;
+            }
             let Some((hash, restored_by)) = op_of(&item.id()).and_then(|id| self.origin(&id)) else {
                 continue;
             };
