@@ -16,8 +16,8 @@ use crate::{
     effects::{Effect, EffectRequest},
     slice::{Command, Slice, SliceHandle},
     store::{
-        CheckReport, Core, Difference, DocumentInfo, DropPlan, Durability, EffectDrop, Event, HistoryEntry,
-        QueueEntry, Receipt, Settings,
+        Blame, CheckReport, Choice, Conflict, Core, Difference, DocumentInfo, DropPlan, Durability,
+        EffectDrop, Event, HistoryEntry, QueueEntry, Receipt, Settings, Undone,
     },
 };
 
@@ -583,4 +583,56 @@ verbs! {
     /// # Errors
     /// Only when not even the check can be made.
     check() -> CheckReport { |core| core.check() }
+    /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
+    /// where others wrote in between, what still wins. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when what it would write is outside the limits; [`Error::Deleted`].
+    undo(id: DocumentId = id) -> Option<Undone> { |core| core.undo(id) }
+    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action came
+    /// after the undo.
+    ///
+    /// # Errors
+    /// As [`Store::undo`].
+    redo(id: DocumentId = id) -> Option<Undone> { |core| core.redo(id) }
+    /// Undoes this change of this replica, whatever came after it. `None`: it is undone already.
+    ///
+    /// # Errors
+    /// As [`Store::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
+    undo_change(id: DocumentId = id, change: ChangeHash = change) -> Option<Undone> {
+        |core| core.undo_change(id, change)
+    }
+    /// Whether there is an action to undo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_undo(id: DocumentId = id) -> bool { |core| core.can_undo(id) }
+    /// Whether there is an action to redo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_redo(id: DocumentId = id) -> bool { |core| core.can_redo(id) }
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a map or list the
+    /// change that made it and then everything in it.
+    ///
+    /// # Errors
+    /// As [`Store::state_at`].
+    blame(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: Option<&[ChangeHash]> = heads.map(<[_]>::to_vec)) -> Vec<Blame> {
+        |core| core.blame(id, &pointer, heads.as_deref())
+    }
+    /// The places at and under a JSON Pointer where concurrent writes met, with every value, who wrote it and when;
+    /// until one is taken or written over.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere.
+    conflicts(id: DocumentId = id, pointer: &str = pointer.to_owned()) -> Vec<Conflict> {
+        |core| core.conflicts(id, &pointer)
+    }
+    /// Takes one of the values at a conflict, by a new action `take`.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`] where no writes met, or none of them is the chosen one; else as [`Store::dispatch`].
+    take(id: DocumentId = id, pointer: &str = pointer.to_owned(), choice: impl Into<Choice> = choice.into()) -> Receipt {
+        |core| core.take(id, &pointer, choice)
+    }
 }

@@ -81,6 +81,9 @@ pub enum Error {
     /// Made by another replica: only its own actions can be undone here.
     #[error("the change {0} was made by another replica, and is undone there")]
     NotOwn(String),
+    /// No concurrent writes met at this path, or none of them is the chosen one.
+    #[error("no concurrent writes to choose from at {0:?}")]
+    NoConflict(String),
     /// No queue row answers to this.
     #[error("nothing in the queue is called {0:?}")]
     UnknownQueueRow(String),
@@ -206,6 +209,7 @@ impl Error {
             | Self::StateMismatch { .. }
             | Self::UnknownChange(_)
             | Self::NotOwn(_)
+            | Self::NoConflict(_)
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
             | Self::UnknownEffect(_)

@@ -44,6 +44,22 @@ pub(crate) fn read_json<R: ReadDoc>(
     }
 }
 
+/// Reads one value, wherever it is in the document: also one that is hidden by another. `pointer` is for the error.
+///
+/// # Errors
+/// `TooDeep`.
+pub(crate) fn value_to_json(
+    doc: &Automerge,
+    value: &automerge::Value<'_>,
+    id: &ObjId,
+    pointer: &str,
+) -> Result<Value, ActionError> {
+    match value {
+        automerge::Value::Object(kind) => Reader { doc, at: None, pointer }.object(id, *kind, 0),
+        automerge::Value::Scalar(value) => Ok(scalar(&ScalarValueRef::from(value.as_ref().clone()))),
+    }
+}
+
 struct Reader<'a, R> {
     doc: &'a R,
     at: Option<&'a [ChangeHash]>,

@@ -285,6 +285,14 @@ pub(super) fn read_newest(connection: &Connection, document: i64, count: usize) 
     Ok(rows)
 }
 
+/// One row, without its bytes.
+pub(super) fn read_row(connection: &Connection, id: i64) -> Result<ChangeRow> {
+    let sql =
+        format!("SELECT {CHANGE_COLUMNS} FROM change c JOIN actor a ON a.id = c.actor WHERE c.id = :id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(named_params! {":id": id}, change_row)?)
+}
+
 /// The bytes of a row.
 pub(super) fn read_bytes(connection: &Connection, id: i64) -> Result<Vec<u8>> {
     let mut statement = connection.prepare_cached("SELECT bytes FROM change WHERE id = :id")?;
