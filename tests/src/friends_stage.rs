@@ -96,7 +96,9 @@ impl Stage {
         if !strike {
             self.usual[kind] = (self.usual[kind] * 7 + began.elapsed()) / 8;
         }
-        Some(answer.expect("a typist that was not killed answers"))
+        let answer = answer.expect("a typist that was not killed answers");
+        assert!(self.killer.is_some() || answer["error"].is_null(), "{answer}");
+        Some(answer)
     }
 
     /// Kills the typist or the server at a random moment. Returns whether it was the typist.
@@ -130,10 +132,9 @@ impl Stage {
         (usize::try_from(changes).unwrap_or(0), usize::try_from(waiting).unwrap_or(0))
     }
 
-    /// How many changes this person is to hold: with the one that made the text.
+    /// How many changes this person is to hold; the one that makes the text is not counted.
     fn expected(&self, agent: usize) -> usize {
-        let actions = self.typed[agent] + self.seen[agent];
-        actions + usize::from(actions > 0)
+        self.typed[agent] + self.seen[agent]
     }
 
     fn type_all(&mut self, trace: &Trace, agent: usize, txns: &[usize]) {
@@ -152,8 +153,7 @@ impl Stage {
                 // Killed: what is durable was typed, told or not, and is not typed again.
                 None => {
                     let held = self.count(agent).0;
-                    let known = self.seen[agent] + usize::from(held > 0);
-                    let typed = held - known;
+                    let typed = held - self.seen[agent];
                     assert!(
                         (self.typed[agent]..=before + patches.len()).contains(&typed),
                         "none is lost or doubled"
