@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     friends::{Order, Step, Typist, plan},
-    harness::{Killer, Place, Proxy, Server, get},
+    harness::{Killer, Moment, Place, Proxy, Server, Victim, get},
     traces::Trace,
 };
 
@@ -109,12 +109,16 @@ impl Stage {
     fn strike(&mut self, agent: usize, kind: usize) -> bool {
         let Some((killer, _)) = &mut self.killer else { return false };
         let at_server = kind == 1 && killer.draw(2) == 0;
-        killer.wait_below(self.usual[kind]);
+        let usual = self.usual[kind];
+        let moment = Moment { within: usual / 2, patience: usual * 3, spread: usual / 8 };
         if !at_server {
-            let typist = &mut self.typists[agent];
-            return killer.kill(&mut typist.process, &typist.store, Some(&self.proxy));
+            let Typist { process, store, .. } = &mut self.typists[agent];
+            let proxy = (kind == 1).then_some(&self.proxy);
+            return killer.strike(&mut Victim { process, database: store, proxy, serves: false }, moment);
         }
-        if killer.kill(&mut self.server.process, &self.server.database, Some(&self.proxy)) {
+        let Server { process, database, .. } = &mut self.server;
+        let mut victim = Victim { process, database, proxy: Some(&self.proxy), serves: true };
+        if killer.strike(&mut victim, moment) {
             self.proxy.set_target(None);
             self.proxy.cut();
             self.server = Server::start(&self.server.database);

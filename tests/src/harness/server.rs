@@ -50,7 +50,7 @@ impl Server {
 
     /// SIGTERM, and waits for the end: the exit code and what else stood on standard output.
     pub fn stop(mut self) -> (Option<i32>, String) {
-        self.process.signal("TERM");
+        self.process.signal(rustix::process::Signal::TERM);
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.process.child.try_wait().expect("a child can be asked") {
