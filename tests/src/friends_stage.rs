@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     friends::{Order, Step, Typist, plan},
-    harness::{Killer, Moment, Place, Proxy, Server, Victim, get},
+    harness::{Killer, Moment, Place, Proxy, Server, Victim, check_file},
     traces::Trace,
 };
 
@@ -128,9 +128,10 @@ impl Stage {
     }
 
     fn open(&self, agent: usize) -> rusqlite::Connection {
+        let store = &self.typists[agent].store;
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let connection = rusqlite::Connection::open_with_flags(&self.typists[agent].store, flags);
-        let connection = connection.expect("the store opens");
+        let opened = rusqlite::Connection::open_with_flags(store, flags);
+        let connection = opened.unwrap_or_else(|e| panic!("{}: {e}", store.display()));
         connection.busy_timeout(Duration::from_secs(10)).expect("a timeout can be set");
         connection
     }
@@ -204,14 +205,8 @@ impl Stage {
             tries += 1;
             assert!(tries < 100, "what waits is not pushed");
         }
-        let length = self.log_length();
+        let length = self.server.log_length();
         self.pushed[agent].insert(self.typed[agent].len(), length);
-    }
-
-    fn log_length(&self) -> u64 {
-        let list = get(&format!("{}/v1/documents", self.server.url), "application/json").json();
-        let cursor = list["documents"][0]["cursor"].as_str().and_then(rejoin::Cursor::parse);
-        crate::harness::place(cursor.as_ref())
     }
 
     fn pull(&mut self, agent: usize, count: usize) {
@@ -243,7 +238,9 @@ impl Stage {
             assert_eq!(look["others"], self.typed[1 - agent].len(), "nothing is lost and nothing doubled");
         }
         assert_eq!(looks[0]["heads"], looks[1]["heads"]);
-        assert_eq!(self.log_length() as usize, trace.txns.len() + 1, "the log holds each once");
-        drop(std::fs::read_dir(self.place.dir()));
+        assert_eq!(self.server.log_length() as usize, trace.txns.len() + 1, "the log holds each once");
+        for name in ["a.db", "b.db", "server.db"] {
+            check_file(&self.place.path(name));
+        }
     }
 }

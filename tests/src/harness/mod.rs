@@ -17,7 +17,7 @@ mod proxy;
 mod server;
 
 pub use binaries::{Binaries, binaries};
-pub use client::{Client, Ran, Running};
+pub use client::{Client, Ran, Running, check_file};
 pub use disk::{Limit, Place, limited, unlimit};
 pub use held::{Held, place};
 pub use http::{Answer, get, post, runtime};

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Proc, binaries};
+use rejoin::Cursor;
+
+use super::{Proc, binaries, get, place};
 
 /// A real server process on a free port of this machine.
 #[derive(Debug)]
@@ -64,6 +66,13 @@ impl Server {
             let _ = out.read_to_string(&mut rest);
         }
         (status.code(), rest)
+    }
+
+    /// How many changes its only document has.
+    pub fn log_length(&self) -> u64 {
+        let list = get(&format!("{}/v1/documents", self.url), "application/json").json();
+        let cursor = list["documents"][0]["cursor"].as_str().and_then(Cursor::parse);
+        place(cursor.as_ref())
     }
 
     /// What it logged.
