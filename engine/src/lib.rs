@@ -50,30 +50,37 @@ pub mod blocking;
 pub mod container;
 #[cfg(feature = "sync")]
 pub mod driver;
+pub mod effects;
 pub mod fence;
 pub mod planted;
 pub mod reducer;
 pub mod rewrite;
 pub mod session;
+pub mod slice;
 pub mod state;
 pub mod store;
+pub mod undo;
 pub mod untrusted;
 pub mod wire;
 
 mod action;
 mod api;
+mod builder;
 mod error;
 mod ids;
 mod message;
 
 pub use action::Action;
 pub use api::Store;
+pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
+pub use slice::{Scope, Slice};
 pub use store::{
-    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings,
+    Blame, CheckReport, Choice, Conflict, ConflictValue, Difference, DocumentInfo, DropPlan, Durability,
+    Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind,
+    Undone, Writer,
 };

@@ -28,11 +28,24 @@ pub struct Schema {
 /// The client's store. Application id: "rjcs".
 pub const ENGINE: Schema = Schema {
     application_id: 0x726a_6373,
-    migrations: &[Migration {
-        version: 1,
-        name: "engine/0001_store.sql",
-        sql: include_str!("../engine/0001_store.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "engine/0001_store.sql",
+            sql: include_str!("../engine/0001_store.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "engine/0002_slices.sql",
+            sql: include_str!("../engine/0002_slices.sql"),
+        },
+        Migration { version: 3, name: "engine/0003_undo.sql", sql: include_str!("../engine/0003_undo.sql") },
+        Migration {
+            version: 4,
+            name: "engine/0004_effects.sql",
+            sql: include_str!("../engine/0004_effects.sql"),
+        },
+    ],
 };
 
 /// The server's log. Application id: "rjsl".
