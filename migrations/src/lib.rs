@@ -118,3 +118,26 @@ fn current_version(connection: &Connection, schema: &Schema) -> Result<i32, Migr
     }
     Ok(version)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+mod tests {
+    use super::*;
+
+    fn plan(connection: &Connection, query: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let rows = statement.query_map([], |r| r.get("detail")).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_look_at_a_short_queue_does_not_walk_every_change() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &ENGINE).unwrap();
+        for query in ["SELECT * FROM queue", "SELECT queued FROM documents"] {
+            let plan = plan(&connection, query);
+            let one_by_one = |line: &&String| line.contains(" c ") && !line.contains("rowid=?");
+            assert_eq!(plan.iter().find(one_by_one), None, "{query}: {plan:#?}");
+        }
+    }
+}

@@ -170,7 +170,7 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
     let range = named_params! {":from": from, ":to": to};
     let sql = "SELECT count(*) FILTER (WHERE c.container = 0 AND p.state <> 'parked'),
                       count(*) FILTER (WHERE c.container = 0 AND p.state = 'parked'), count(*)
-                 FROM pending p JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
+                 FROM pending p CROSS JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
     let mut statement = connection.prepare_cached(sql)?;
     let (queued, parked, rows_left): (i64, i64, i64) =
         statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
