@@ -13,7 +13,10 @@ use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Command, Selector, Slice, Typed, middleware::parse_action};
-use crate::{ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, store::Core};
+use crate::{
+    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store,
+    effects::EffectRequest, store::Core,
+};
 
 /// A slice of one document. Cheap to clone.
 ///
@@ -62,6 +65,15 @@ impl<S: Slice> SliceHandle<S> {
     /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], and those of [`Store::dispatch`]: nothing was changed.
     pub async fn dispatch(&self, action: S::Action) -> Result<Receipt> {
         self.submit(action)?.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Does an action and records these effects beside those that the slice itself asks for, in one transaction.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
+    pub async fn dispatch_with(&self, action: S::Action, effects: Vec<EffectRequest>) -> Result<Receipt> {
+        let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
+        self.store.with_core(move |core| core.dispatch_command_with(document, &typed, &effects)).await
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.

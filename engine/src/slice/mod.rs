@@ -66,6 +66,8 @@ pub(crate) use registry::{Command, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::effects::EffectRequest;
+
 /// Where a slice's state lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -107,6 +109,14 @@ pub trait Slice: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot be done. Then nothing is changed, and the dispatch fails with this reason.
     fn reduce(draft: &mut Draft<'_>, action: &Self::Action) -> Result<(), Rejection>;
+
+    /// What the action asks of the outside, once it is durable: recorded in the same transaction, and sent by
+    /// [`Store::run_effects`](crate::Store::run_effects), of this store only. Pure, as the reducer is; asked of synced
+    /// slices only.
+    fn effects(action: &Self::Action, info: &ActionInfo) -> Vec<EffectRequest> {
+        let _ = (action, info);
+        Vec::new()
+    }
 
     /// Brings what actions of version `from` wrote to the form of `from + 1`; called for each version in turn, before
     /// the slice is read or written where older actions have come since the last time. So it must be safe to repeat,

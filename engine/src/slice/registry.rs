@@ -9,8 +9,8 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
-use crate::{Action, Error, Result};
+use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
+use crate::{Action, Error, Result, effects::EffectRequest};
 
 /// What is asked of a document.
 #[derive(Clone)]
@@ -71,6 +71,7 @@ pub(crate) trait Intent: Send + Sync {
     /// What goes into the message for other replicas.
     fn payload(&self) -> Option<Value>;
     fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection>;
+    fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
 }
 
 /// An action of a slice `S`.
@@ -131,6 +132,10 @@ impl<S: Slice> Intent for Typed<S> {
 
     fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection> {
         S::reduce(draft, &self.action)
+    }
+
+    fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest> {
+        S::effects(&self.action, info)
     }
 }
 

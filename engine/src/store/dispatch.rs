@@ -188,20 +188,33 @@ impl Writing<'_> {
         }
         let message = message_of(command, self.author);
         let told = Told { shown_as: id, message: &message, json: &json, text: &text };
-        let checked = self.commit_one(home, command, &told)?;
+        let about = self.about(id, command);
+        let effects = match command {
+            Command::Slice(intent) if intent.scope() == Scope::Synced => {
+                caught(intent.kind(), || Ok(intent.effects(&about)))?
+            }
+            _ => Vec::new(),
+        };
+        self.check_effects(&effects).map_err(Failed::Transaction)??;
+        let checked = self.commit_one(home, command, (&told, &about))?;
+        self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
+            .map_err(Failed::Transaction)?;
         Ok(Receipt { hash: checked.hash })
+    }
+
+    fn about(&self, id: DocumentId, command: &Command) -> ActionInfo {
+        match command {
+            Command::Slice(intent) => ActionInfo::new(intent.id(), self.now, self.author, id),
+            Command::Json(_) => ActionInfo::new(uuid::Uuid::nil(), self.now, None, id),
+        }
     }
 
     fn commit_one(
         &mut self,
         home: DocumentId,
         command: &Command,
-        told: &Told<'_>,
+        (told, about): (&Told<'_>, &ActionInfo),
     ) -> Result<CheckedChange, Failed> {
-        let about = match command {
-            Command::Slice(intent) => ActionInfo::new(intent.id(), self.now, self.author, told.shown_as),
-            Command::Json(_) => ActionInfo::new(uuid::Uuid::nil(), self.now, None, told.shown_as),
-        };
         let options = commit_options(told.message, self.now);
         let replica = self.replicas.get(self.tx, home, self.actor)?;
         let listening = self.listening;
@@ -209,8 +222,7 @@ impl Writing<'_> {
         let made = caught(command.kind(), || match command {
             Command::Json(action) => make(replica, action, options, listening),
             Command::Slice(intent) => {
-                let work =
-                    Work { slice: intent.slice(), about: &about, reduce: &|draft| intent.reduce(draft) };
+                let work = Work { slice: intent.slice(), about, reduce: &|draft| intent.reduce(draft) };
                 let made = make_slice(replica, &work, options, listening)?;
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }

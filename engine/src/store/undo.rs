@@ -67,7 +67,8 @@ pub struct Undone {
 }
 
 impl Core {
-    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none.
+    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none. What slices
+    /// that stay on the device hold is in a document of its own, and is not undone by this.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`], [`Error::Deleted`]; [`Error::Refused`] when what it would write is outside the
