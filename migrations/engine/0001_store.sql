@@ -91,7 +91,6 @@ CREATE TABLE effect (
   last_error      TEXT
 ) WITHOUT ROWID;
 
--- CROSS JOIN has SQLite begin with the queue, which is short, and not with every change there is.
 CREATE VIEW queue AS
 SELECT row_number() OVER (ORDER BY p.ordinal, p.id) AS position,
        d.uuid AS document,
@@ -105,8 +104,8 @@ SELECT row_number() OVER (ORDER BY p.ordinal, p.id) AS position,
        strftime('%Y-%m-%dT%H:%M:%fZ', p.next_attempt_at / 1000.0, 'unixepoch') AS next_attempt_at,
        p.state AS state
   FROM pending p
-  CROSS JOIN change c ON c.id = p.id
-  CROSS JOIN document d ON d.id = p.id >> 40
+  JOIN change c ON c.id = p.id
+  JOIN document d ON d.id = p.id >> 40
  WHERE c.container = 0
  ORDER BY p.ordinal, p.id;
 
@@ -116,7 +115,7 @@ SELECT d.uuid AS id,
        d.heads AS heads,
        d.changes - (SELECT count(*) FROM change c
          WHERE c.container = 1 AND c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1) AS changes,
-       (SELECT count(*) FROM pending p CROSS JOIN change c ON c.id = p.id
+       (SELECT count(*) FROM pending p JOIN change c ON c.id = p.id
          WHERE p.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 AND c.container = 0 AND p.state <> 'parked') AS queued,
        d.cursor AS cursor,
        strftime('%Y-%m-%dT%H:%M:%fZ', d.last_sync_at / 1000.0, 'unixepoch') AS last_sync_at,
