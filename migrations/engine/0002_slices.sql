@@ -19,7 +19,7 @@ CREATE TABLE slice_migrated (
   PRIMARY KEY (document, slice)
 ) WITHOUT ROWID;
 
--- As it was, but a CROSS JOIN has SQLite begin with the queue, which is short, and not with every change there is.
+-- CROSS JOIN has SQLite begin with the queue, which is short, and not with every change there is.
 DROP VIEW queue;
 CREATE VIEW queue AS
 SELECT row_number() OVER (ORDER BY p.ordinal, p.id) AS position,

@@ -51,11 +51,14 @@ pub const ENGINE: Schema = Schema {
 /// The server's log. Application id: "rjsl".
 pub const SERVER: Schema = Schema {
     application_id: 0x726a_736c,
-    migrations: &[Migration {
-        version: 1,
-        name: "server/0001_log.sql",
-        sql: include_str!("../server/0001_log.sql"),
-    }],
+    migrations: &[
+        Migration { version: 1, name: "server/0001_log.sql", sql: include_str!("../server/0001_log.sql") },
+        Migration {
+            version: 2,
+            name: "server/0002_stretches.sql",
+            sql: include_str!("../server/0002_stretches.sql"),
+        },
+    ],
 };
 
 /// Why a database could not be brought to this build's schema.

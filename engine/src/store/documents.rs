@@ -168,6 +168,7 @@ pub(super) fn free_name(connection: &Connection, document: i64) -> Result<()> {
 fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
     let (from, to) = rows::id_range(row.id);
     let range = named_params! {":from": from, ":to": to};
+    // A cross join is walked as it is written: the queue is short, and the document may be long.
     let sql = "SELECT count(*) FILTER (WHERE c.container = 0 AND p.state <> 'parked'),
                       count(*) FILTER (WHERE c.container = 0 AND p.state = 'parked'), count(*)
                  FROM pending p CROSS JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
