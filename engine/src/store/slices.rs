@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, ChangeHash, PatchLog};
+use automerge::{ChangeHash, PatchLog};
 use serde_json::Value;
 
 use super::{
