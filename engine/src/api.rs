@@ -631,8 +631,8 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     can_redo(id: DocumentId = id) -> bool { |core| core.can_redo(id) }
-    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a map or list the
-    /// change that made it and then everything in it.
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a counter the
+    /// change that made it and those that added to it, of a map or list the one that made it and then everything in it.
     ///
     /// # Errors
     /// As [`Store::state_at`].

@@ -118,3 +118,24 @@ fn nothing_is_left_to_roll_back_of_what_the_person_undid() {
     assert_eq!((dead.last_error.as_deref(), dead.settled_change), (Some("no"), None));
     assert_eq!(bench.state("/b"), 2);
 }
+
+#[test]
+fn the_persons_undo_passes_by_what_effects_did_and_what_they_rolled_back() {
+    let mut bench = Bench::new();
+    bench.dispatch(set("/a", 1), &[ask("x").commit(increment("/confirmed", 1))]);
+    bench.dispatch(
+        set("/b", 1),
+        &[ask("y").commit(increment("/confirmed", 1)).roll_back(set("/b", "failed"))],
+    );
+    bench.send(|_| done());
+    bench.dispatch(set("/c", 1), &[ask("z").roll_back(set("/c", "failed"))]);
+    bench.send(|_| answered(422));
+    assert_eq!(bench.state(""), json!({"a": 1, "b": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"c": "failed", "confirmed": 2}));
+    assert_eq!(bench.core.undo(bench.id).unwrap(), None);
+    bench.core.redo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+}
