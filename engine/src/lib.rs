@@ -56,6 +56,7 @@ pub mod planted;
 pub mod reducer;
 pub mod rewrite;
 pub mod session;
+pub mod slice;
 pub mod state;
 pub mod store;
 pub mod undo;
@@ -64,18 +65,22 @@ pub mod wire;
 
 mod action;
 mod api;
+mod builder;
 mod error;
 mod ids;
 mod message;
 
 pub use action::Action;
 pub use api::Store;
+pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
+pub use slice::{Scope, Slice};
 pub use store::{
-    CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind, Undone,
+    Blame, CheckReport, Choice, Conflict, ConflictValue, Difference, DocumentInfo, DropPlan, Durability,
+    Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind,
+    Undone, Writer,
 };

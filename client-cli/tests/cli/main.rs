@@ -10,3 +10,4 @@ mod help;
 mod local;
 mod server;
 mod sync;
+mod undo;

@@ -16,7 +16,11 @@ use super::{
     rows,
     underneath::Underneath,
 };
-use crate::{Actor, DocumentId, Error, Result, fence::Limits};
+use crate::{
+    Actor, DocumentId, Error, Result,
+    fence::Limits,
+    slice::{Committed, Registry},
+};
 
 /// How many events a slow subscriber may be behind before it loses the oldest.
 const EVENTS_KEPT: usize = 1_024;
@@ -47,6 +51,9 @@ pub struct Core {
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
+    pub(super) registry: Registry,
+    /// The slices that live in memory only.
+    pub(super) memory: HashMap<DocumentId, automerge::Automerge>,
     data_version: i64,
     /// How far each document was when subscribers last heard of it: (last position, epoch).
     pub(super) heard: HashMap<DocumentId, (u64, i64)>,
@@ -103,11 +110,18 @@ impl Core {
             path,
             underneath,
             clock: Box::new(wall_clock),
+            registry: Registry::default(),
+            memory: HashMap::new(),
             data_version: 0,
             heard: HashMap::new(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
         })
+    }
+
+    /// The slices, kinds of documents and middleware of this store.
+    pub(crate) fn set_registry(&mut self, registry: Registry) {
+        self.registry = registry;
     }
 
     /// Gives back the connection: what a simulator reopens after a "crash".
@@ -230,6 +244,9 @@ impl Core {
                 actor: &self.actor,
                 author: self.author.as_deref(),
                 limits: &self.limits,
+                registry: &self.registry,
+                companions: Vec::new(),
+                committed: Vec::new(),
                 listening: self.events.receiver_count() > 0,
                 ordinal,
                 now,
@@ -240,11 +257,12 @@ impl Core {
             };
             let value = work(&mut writing)?;
             let (events, enqueued, asked) = (writing.events, writing.enqueued, writing.asked);
+            let committed = writing.committed;
             tx.commit()?;
-            Ok((value, events, (enqueued, asked), ordinal))
+            Ok((value, events, (enqueued, asked), ordinal, committed))
         })();
         match result {
-            Ok((value, events, (enqueued, asked), ordinal)) => {
+            Ok((value, events, (enqueued, asked), ordinal, committed)) => {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
@@ -263,12 +281,14 @@ impl Core {
                 if asked > 0 {
                     self.asked.send_modify(|n| *n += asked);
                 }
+                self.tell_middleware(&committed);
                 Ok(value)
             }
             Err(error) => {
                 for id in touched.iter().chain(&also) {
                     self.replicas.forget(*id);
                 }
+                self.replicas.forget_companions();
                 Err(error)
             }
         }
@@ -290,6 +310,11 @@ pub(super) struct Writing<'a> {
     pub(super) actor: &'a Actor,
     pub(super) author: Option<&'a str>,
     pub(super) limits: &'a Limits,
+    pub(super) registry: &'a Registry,
+    /// The companion documents that were written to.
+    pub(super) companions: Vec<DocumentId>,
+    /// What middleware is to be told after the commit.
+    pub(super) committed: Vec<Committed>,
     /// Someone is subscribed: patches are wanted.
     pub(super) listening: bool,
     pub(super) ordinal: i64,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, named_params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Event, Millis, Origin,
+    Event, Millis,
     classes::{Class, Classes, Plan},
     core::Writing,
     effects::{drop_effects_of, follow_change},
@@ -291,14 +291,7 @@ fn settle(w: &mut Writing<'_>, id: DocumentId) -> Result<()> {
     row.epoch += 1;
     rows::write_document(w.tx, &row)?;
     if w.listening {
-        w.events.push(Event {
-            document: id,
-            origin: Origin::Remote,
-            changes: Vec::new(),
-            heads: row.heads,
-            patches: Vec::new(),
-            rebuilt: true,
-        });
+        w.events.push(Event::rebuilt(id, row.heads));
     }
     Ok(())
 }
@@ -366,7 +359,7 @@ fn dispatch_again(w: &mut Writing<'_>, id: DocumentId, plan: &Plan) -> Result<u6
     let count = actions.len() as u64;
     for action in actions {
         if let Ok(action) = serde_json::from_str::<Action>(&action) {
-            let _ = w.dispatch_one(id, &action)?;
+            let _ = w.dispatch_one(id, &crate::slice::Command::Json(action))?;
         }
     }
     if let Some(replica) = w.replicas.peek(id) {

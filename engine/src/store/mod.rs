@@ -1,7 +1,9 @@
 //! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
 //! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
 
+mod blame;
 mod classes;
+mod conflicts;
 mod core;
 mod dispatch;
 mod documents;
@@ -17,6 +19,7 @@ mod queue;
 mod read;
 mod replica;
 mod rows;
+mod slices;
 mod snapshot;
 mod sync_types;
 mod types;
@@ -24,6 +27,8 @@ mod underneath;
 mod undo;
 
 pub use self::core::Core;
+pub use blame::{Blame, Writer};
+pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     Core,
     core::Writing,
-    dispatch::Made,
+    dispatch::{Made, Told},
     replica::{Replica, parse_stored},
     rows,
 };
@@ -304,8 +304,14 @@ impl Writing<'_> {
                 return Ok(Err(Error::Refused(refusal)));
             }
         };
-        let text = json!({"type": kind.name(), "of": entry.hash.to_string()}).to_string();
-        self.record(id, &made, &checked, &message, &text)?;
+        let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
+        let text = json.to_string();
+        self.record(
+            id,
+            &made,
+            &checked,
+            &Told { shown_as: id, message: &message, json: &json, text: &text },
+        )?;
         let (undone, skipped) = (plan.undone, plan.skipped);
         Ok(Ok(Undone { hash: checked.hash, kind, of: entry.hash, action, action_type, undone, skipped }))
     }
@@ -382,6 +388,14 @@ fn read_undone(connection: &Connection, document: i64, with: Option<&Entry>) -> 
         }
     }
     Ok(undone)
+}
+
+/// Which operations stand for which, in the whole history.
+pub(super) fn read_all_standing(connection: &Connection, replica: &Replica) -> Result<undo::Standing> {
+    let names = Names::read(connection, replica.row.id)?;
+    let mut facts = Facts::default();
+    read_standing(connection, replica, &names, 0, &mut facts)?;
+    Ok(facts.standing)
 }
 
 /// Which operations stand for which, by the undos since.

@@ -16,7 +16,7 @@ pub struct Copy {
 
 impl Copy {
     /// It, and what is in it.
-    pub(super) fn each(&self, each: &mut impl FnMut(&Self)) {
+    pub(super) fn each(&self, each: &mut dyn FnMut(&Self)) {
         each(self);
         match &self.content {
             Content::Scalar(_) => {}

@@ -32,6 +32,7 @@ pub use apply::apply;
 pub use copy::{Content, Copy, TooDeep};
 pub(crate) use plan::preds_of;
 pub use plan::{Facts, Inverse, Plan, plan};
+pub(crate) use sequence::width;
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
 
 pub(crate) use apply::put as put_copy;

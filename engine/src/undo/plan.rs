@@ -112,7 +112,7 @@ pub struct Plan {
 
 impl Plan {
     /// Every value that the plan writes, with what is in it.
-    pub(super) fn each_copy(&self, each: &mut impl FnMut(&Copy)) {
+    pub(super) fn each_copy(&self, each: &mut dyn FnMut(&Copy)) {
         for inverse in &self.inverses {
             match inverse {
                 Inverse::Put { copy, .. } => copy.each(each),

@@ -65,7 +65,7 @@ impl Sequence {
 }
 
 /// How many code points an element of a text has.
-pub(super) fn width(value: &ValueRef<'_>) -> usize {
+pub(crate) fn width(value: &ValueRef<'_>) -> usize {
     match value {
         ValueRef::Scalar(ScalarValueRef::Str(text)) => text.chars().count(),
         _ => 1,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use automerge::{Automerge, ChangeHash};
 use serde_json::Value;
 
-use super::{OpId, Plan};
+use super::{Copy, OpId, Plan};
 use crate::{Message, untrusted::guarded};
 
 /// The most runs that an undo's message names. What it puts back beyond that is new to later undos.
@@ -66,6 +66,15 @@ pub struct Origins {
 impl Origins {
     /// Looks them up, before the plan is done.
     pub fn of(am: &Automerge, plan: &Plan) -> Self {
+        Self::of_each(am, |enter| plan.each_copy(enter))
+    }
+
+    /// As [`Origins::of`], of one value.
+    pub fn of_copy(am: &Automerge, copy: &Copy) -> Self {
+        Self::of_each(am, |enter| copy.each(enter))
+    }
+
+    fn of_each(am: &Automerge, walk: impl FnOnce(&mut dyn FnMut(&Copy))) -> Self {
         let mut starts: HashMap<ChangeHash, Option<(usize, u64)>> = HashMap::new();
         let mut origins = Self::default();
         let mut enter = |of: &OpId| {
@@ -81,7 +90,7 @@ impl Origins {
                 origins.places.insert(of.clone(), (*change, from));
             }
         };
-        plan.each_copy(&mut |copy| enter(&copy.of));
+        walk(&mut |copy| enter(&copy.of));
         origins
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod beside;
+mod met;
 mod random;
 mod stack;
 mod support;

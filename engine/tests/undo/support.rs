@@ -7,51 +7,51 @@ use serde_json::Value;
 
 const ALL: BatchBounds = BatchBounds { count: usize::MAX, bytes: usize::MAX };
 
-pub fn set(path: &str, value: Value) -> Action {
+pub(crate) fn set(path: &str, value: Value) -> Action {
     Action::Set { path: path.into(), value }
 }
 
-pub fn delete(path: &str) -> Action {
+pub(crate) fn delete(path: &str) -> Action {
     Action::Delete { path: path.into() }
 }
 
-pub fn add(path: &str, by: i64) -> Action {
+pub(crate) fn add(path: &str, by: i64) -> Action {
     Action::Increment { path: path.into(), by }
 }
 
-pub fn insert(path: &str, value: Value) -> Action {
+pub(crate) fn insert(path: &str, value: Value) -> Action {
     Action::Insert { path: path.into(), value }
 }
 
-pub fn splice(path: &str, pos: u64, delete: u64, insert: &str) -> Action {
+pub(crate) fn splice(path: &str, pos: u64, delete: u64, insert: &str) -> Action {
     Action::Splice { path: path.into(), pos, delete, insert: insert.into() }
 }
 
-pub fn act(core: &mut Core, id: DocumentId, action: Action) -> ChangeHash {
+pub(crate) fn act(core: &mut Core, id: DocumentId, action: Action) -> ChangeHash {
     core.dispatch(&[(id, action)]).unwrap().pop().unwrap().unwrap().hash
 }
 
-pub fn state(core: &mut Core, id: DocumentId) -> Value {
+pub(crate) fn state(core: &mut Core, id: DocumentId) -> Value {
     core.state(id, "", None).unwrap()
 }
 
-pub fn undo(core: &mut Core, id: DocumentId) -> Undone {
+pub(crate) fn undo(core: &mut Core, id: DocumentId) -> Undone {
     core.undo(id).unwrap().expect("there is something to undo")
 }
 
-pub fn redo(core: &mut Core, id: DocumentId) -> Undone {
+pub(crate) fn redo(core: &mut Core, id: DocumentId) -> Undone {
     core.redo(id).unwrap().expect("there is something to redo")
 }
 
 /// A store with one document.
-pub fn one() -> (Core, DocumentId) {
+pub(crate) fn one() -> (Core, DocumentId) {
     let mut core = Core::open_in_memory().unwrap();
     let id = core.create(None, None).unwrap();
     (core, id)
 }
 
 /// Two stores on one document, after these actions of the first.
-pub fn two(actions: Vec<Action>) -> (Core, Core, DocumentId) {
+pub(crate) fn two(actions: Vec<Action>) -> (Core, Core, DocumentId) {
     let (mut a, id) = one();
     for action in actions {
         act(&mut a, id, action);
@@ -63,7 +63,7 @@ pub fn two(actions: Vec<Action>) -> (Core, Core, DocumentId) {
 }
 
 /// Hands everything that waits in `from` to `to`, as a server's log would.
-pub fn hand_over(from: &mut Core, to: &mut Core, id: DocumentId) {
+pub(crate) fn hand_over(from: &mut Core, to: &mut Core, id: DocumentId) {
     let batch = from.take_batch(id, ALL).unwrap();
     let framed = fence::frame(&batch.body).unwrap();
     let changes = framed.iter().map(|f| fence::check(f, &Limits::default()).unwrap()).collect();
@@ -71,7 +71,7 @@ pub fn hand_over(from: &mut Core, to: &mut Core, id: DocumentId) {
 }
 
 /// Both have what the other has, and read the same.
-pub fn sync(a: &mut Core, b: &mut Core, id: DocumentId) -> Value {
+pub(crate) fn sync(a: &mut Core, b: &mut Core, id: DocumentId) -> Value {
     hand_over(a, b, id);
     hand_over(b, a, id);
     let read = state(a, id);

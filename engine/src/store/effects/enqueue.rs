@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Action, DocumentId, Error, Result,
     effects::{EffectRequest, EffectState},
+    slice::{Command, Scope},
 };
 
 impl Core {
@@ -23,7 +24,20 @@ impl Core {
         action: &Action,
         effects: &[EffectRequest],
     ) -> Result<Receipt> {
-        let text = serde_json::to_string(action).map_err(|e| Error::Bug(e.to_string()))?;
+        self.dispatch_command_with(id, &Command::Json(action.clone()), effects)
+    }
+
+    pub(crate) fn dispatch_command_with(
+        &mut self,
+        id: DocumentId,
+        action: &Command,
+        effects: &[EffectRequest],
+    ) -> Result<Receipt> {
+        let text = action.to_json()?.to_string();
+        if action.scope() != Scope::Synced && !effects.is_empty() {
+            let why = format!("the action {:?} is of a slice that is not synced", action.kind());
+            return Err(Error::InvalidEffect(why));
+        }
         self.write(&[id], |w| {
             if let Err(error) = w.check_effects(effects)? {
                 return Ok(Err(error));

@@ -94,7 +94,7 @@ impl Writing<'_> {
         loop {
             let (open, plan) = look(self.tx, terms, self.now)?;
             if plan.dying.is_empty() {
-                return self.take(open, &plan, terms);
+                return self.take_due(open, &plan, terms);
             }
             // What dies lets the next of its lane step forward.
             for (ordinal, why) in plan.dying {
@@ -107,7 +107,7 @@ impl Writing<'_> {
         }
     }
 
-    fn take(&mut self, open: Vec<EffectRow>, plan: &Plan, terms: &LeaseTerms) -> Result<Leased> {
+    fn take_due(&mut self, open: Vec<EffectRow>, plan: &Plan, terms: &LeaseTerms) -> Result<Leased> {
         let mut leased = Leased { effects: Vec::new(), wait: wait_until(plan.wake_at, self.now) };
         for mut row in open.into_iter().filter(|r| plan.due.contains(&r.ordinal)).take(terms.most) {
             if row.effect.state == EffectState::Running {

@@ -8,7 +8,7 @@ use super::{
     rows::{self, EffectRow},
 };
 use crate::{
-    Action, ChangeHash, DocumentId, Error, Result,
+    ChangeHash, DocumentId, Error, Result,
     effects::{EffectId, EffectState, Rollback, Verdict},
 };
 
@@ -182,18 +182,6 @@ impl Writing<'_> {
         let done = self.dispatch_value(document, action)?;
         self.settle_document(document)?;
         Ok(done)
-    }
-
-    /// Dispatches an action given as JSON. The inner result is the action's, the outer one the transaction's.
-    pub(in super::super) fn dispatch_value(
-        &mut self,
-        document: DocumentId,
-        action: &Value,
-    ) -> Result<Result<Receipt>> {
-        match serde_json::from_value::<Action>(action.clone()) {
-            Ok(action) => self.dispatch_one(document, &action),
-            Err(error) => Ok(Err(Error::InvalidEffect(format!("no action reads like this: {error}")))),
-        }
     }
 
     /// The guarded rollback: what the change wrote is taken back where it still stands, by a new change. `None`
