@@ -43,16 +43,15 @@ async fn effect(store: &Store, id: EffectId) -> Effect {
     store.effect(&id.to_string()).await.unwrap()
 }
 
-/// Waits until the effect stands so.
+/// Waits until the effect stands so, whichever handle made it.
 async fn until(store: &Store, id: EffectId, state: EffectState) -> Effect {
-    let mut signal = store.effect_signal();
     let wait = async {
         loop {
             let now = effect(store, id).await;
             if now.state == state {
                 return now;
             }
-            signal.changed().await.unwrap();
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("it never comes to that")
