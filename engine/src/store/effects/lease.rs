@@ -13,6 +13,7 @@ use crate::{
         Effect, EffectId, EffectState, owner,
         plan::{Dependencies, LONGEST_LEASE, Plan, Row, plan},
     },
+    slice::Registry,
 };
 
 /// Under which terms effects are leased.
@@ -43,7 +44,7 @@ impl Core {
     /// The file's.
     pub fn lease_effects(&mut self, terms: &LeaseTerms) -> Result<Leased> {
         let now = self.now();
-        let (_, looked) = look(&self.connection, terms, now)?;
+        let (_, looked) = look(&self.connection, (terms, &self.registry), now)?;
         if looked.due.is_empty() && looked.dying.is_empty() {
             return Ok(Leased { effects: Vec::new(), wait: wait_until(looked.wake_at, now) });
         }
@@ -92,7 +93,7 @@ pub(super) fn held(w: &Writing<'_>, id: EffectId, lease: &str) -> Result<Option<
 impl Writing<'_> {
     fn lease(&mut self, terms: &LeaseTerms) -> Result<Leased> {
         loop {
-            let (open, plan) = look(self.tx, terms, self.now)?;
+            let (open, plan) = look(self.tx, (terms, self.registry), self.now)?;
             if plan.dying.is_empty() {
                 return self.take_due(open, &plan, terms);
             }
@@ -141,18 +142,22 @@ impl Writing<'_> {
 /// The rows that matter, and what is to be done with them.
 fn look(
     connection: &rusqlite::Connection,
-    terms: &LeaseTerms,
+    here: (&LeaseTerms, &Registry),
     now: Millis,
 ) -> Result<(Vec<EffectRow>, Plan)> {
     let open = rows::read_open(connection, now)?;
-    let facts = open.iter().map(|row| facts(connection, row, terms)).collect::<Result<Vec<_>>>()?;
+    let facts = open.iter().map(|row| facts(connection, row, here)).collect::<Result<Vec<_>>>()?;
     let mut plan = plan(&facts, now);
     let deadline = rows::next_deadline(connection)?.filter(|at| *at > now);
     plan.wake_at = [plan.wake_at, deadline].into_iter().flatten().min();
     Ok((open, plan))
 }
 
-fn facts(connection: &rusqlite::Connection, row: &EffectRow, terms: &LeaseTerms) -> Result<Row> {
+fn facts(
+    connection: &rusqlite::Connection,
+    row: &EffectRow,
+    (terms, registry): (&LeaseTerms, &Registry),
+) -> Result<Row> {
     let mut dependencies = Dependencies::Done;
     for after in &row.effect.after {
         match rows::read_state_of(connection, *after)? {
@@ -176,6 +181,7 @@ fn facts(connection: &rusqlite::Connection, row: &EffectRow, terms: &LeaseTerms)
         owner_gone: running && row.owner.as_deref().is_some_and(owner::is_gone),
         dependencies,
         handled: terms.kinds.contains(&row.effect.kind),
+        known: row.unknown_slice(registry).is_none(),
     })
 }
 

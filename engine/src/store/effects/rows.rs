@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, named_params};
 use crate::{
     DocumentId, Error, Millis, Result,
     effects::{Effect, EffectId, EffectRequest, EffectState, FollowUp, Rollback},
+    slice::Registry,
 };
 
 /// A row of `effect` with what is not shown.
@@ -18,6 +19,18 @@ pub(super) struct EffectRow {
     pub(super) rolled_back: bool,
     pub(super) owner: Option<String>,
     pub(super) lease_until: Option<Millis>,
+}
+
+impl EffectRow {
+    /// A slice whose action follows from it, and that is not registered here: then its end is another process's.
+    pub(super) fn unknown_slice(&self, registry: &Registry) -> Option<&str> {
+        let rollback = match &self.rollback {
+            Some(Rollback::Action(follow)) => Some(follow),
+            _ => None,
+        };
+        let slices = self.commit.iter().chain(rollback).filter_map(FollowUp::slice);
+        slices.into_iter().find(|slice| !registry.knows_slice(slice))
+    }
 }
 
 const COLUMNS: &str = "ordinal, id, document, change_hash, action_type, action, kind, lane, request, coalesce_key,

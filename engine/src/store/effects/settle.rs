@@ -97,7 +97,8 @@ impl Writing<'_> {
             }
             for dependant in rows::read_dependants(self.tx, id)? {
                 let open = rows::read_one(self.tx, dependant)?.filter(|r| !r.effect.state.is_settled());
-                if let Some(row) = open {
+                // One whose rollback only another process can do dies there.
+                if let Some(row) = open.filter(|r| r.unknown_slice(self.registry).is_none()) {
                     let why = format!("it comes after the effect {id}, which was not done");
                     ends.push((row, Ending::dead(why)));
                 }
