@@ -22,7 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::support::{ask, increment, set};
 
 /// Nothing here takes longer, or it never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn open(path: &Path) -> (Store, DocumentId) {
     let store = Store::open(path).await.unwrap();
@@ -51,7 +51,7 @@ async fn until(store: &Store, id: EffectId, state: EffectState) -> Effect {
             if now.state == state {
                 return now;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("it never comes to that")
@@ -229,12 +229,17 @@ async fn two_stores_on_one_file_send_each_effect_once() {
         (0..60).map(|n| ask(&format!("lane {}", n % 7)).commit(increment("/done", 1))).collect();
     let mut expected: Vec<_> = effects.iter().map(EffectRequest::id).collect();
     one.dispatch_with(id, increment("/asked", 1), effects).await.unwrap();
+    // Neither ends its first before the other has begun one: so both take part.
+    let both = Arc::new(tokio::sync::Barrier::new(2));
     let runners = [&one, &two].into_iter().enumerate().map(|(nth, store)| {
-        let sent = Arc::clone(&sent);
+        let (sent, both, begun) = (Arc::clone(&sent), Arc::clone(&both), AtomicUsize::new(0));
         let slow = handler(move |effect| {
             sent.lock().unwrap().push((nth, effect.id));
-            async {
-                tokio::task::yield_now().await;
+            let (both, first) = (Arc::clone(&both), begun.fetch_add(1, Ordering::SeqCst) == 0);
+            async move {
+                if first {
+                    both.wait().await;
+                }
                 Outcome::Done(Value::Null)
             }
         });
@@ -243,7 +248,7 @@ async fn two_stores_on_one_file_send_each_effect_once() {
     });
     let all_done = async {
         while two.effects().await.unwrap().iter().any(|e| e.state != EffectState::Done) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::select! {

@@ -94,11 +94,13 @@ impl Writing<'_> {
     fn lease(&mut self, terms: &LeaseTerms) -> Result<Leased> {
         loop {
             let (open, plan) = look(self.tx, (terms, self.registry), self.now)?;
-            if plan.dying.is_empty() {
+            let mut dying = plan.dying.clone();
+            dying.extend(open.iter().filter(|r| plan.due.contains(&r.ordinal)).filter_map(killed_too_many));
+            if dying.is_empty() {
                 return self.take_due(open, &plan, terms);
             }
             // What dies lets the next of its lane step forward.
-            for (ordinal, why) in plan.dying {
+            for (ordinal, why) in dying {
                 if let Some(row) =
                     rows::read_ordinal(self.tx, ordinal)?.filter(|r| !r.effect.state.is_settled())
                 {
@@ -112,19 +114,9 @@ impl Writing<'_> {
         let mut leased = Leased { effects: Vec::new(), wait: wait_until(plan.wake_at, self.now) };
         for mut row in open.into_iter().filter(|r| plan.due.contains(&r.ordinal)).take(terms.most) {
             if row.effect.state == EffectState::Running {
-                // Whoever sent it is gone without a word: that counts, or a request that kills its sender would
-                // kill senders for ever.
                 row.effect.failures += 1;
                 row.effect.charged += 1;
-                row.effect.last_error =
-                    Some("the process that sent it ended before it was recorded".to_owned());
-                if row.effect.charged >= row.effect.attempt_limit {
-                    let why =
-                        format!("given up after {} failed attempts: its senders died", row.effect.charged);
-                    self.settle_row(row, Ending::dead(why))?;
-                    leased.wait = Some(Duration::ZERO);
-                    continue;
-                }
+                row.effect.last_error = Some(SENDER_DIED.to_owned());
             }
             let lease = owner::new_lease();
             row.effect.state = EffectState::Running;
@@ -137,6 +129,17 @@ impl Writing<'_> {
         }
         Ok(leased)
     }
+}
+
+/// What is known of an attempt that nobody ended.
+const SENDER_DIED: &str = "the process that sent it ended before it was recorded";
+
+/// Whoever sent it is gone without a word: that counts against the limit, or a request that kills its sender would
+/// kill senders for ever.
+fn killed_too_many(row: &EffectRow) -> Option<(i64, String)> {
+    let failed = row.effect.charged + 1;
+    let over = row.effect.state == EffectState::Running && failed >= row.effect.attempt_limit;
+    over.then(|| (row.ordinal, format!("given up after {failed} failed attempts: {SENDER_DIED}")))
 }
 
 /// The rows that matter, and what is to be done with them.
