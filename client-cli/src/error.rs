@@ -201,6 +201,8 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::Deleted(_) => "it cannot come back; `rejoin export` still writes what is here to a file",
         E::Action(_) => "nothing was changed; `rejoin get` shows what is there",
         E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
+        E::NotOwn(_) => "whoever made it can undo it there; or change the document again",
+        E::NoConflict(_) => "`rejoin conflicts` lists the places where writes met, and their values",
         E::UnknownQueueRow(_) => {
             "`rejoin queue` lists what waits: use its number, or the start of its change's hash"
         }

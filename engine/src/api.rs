@@ -12,9 +12,12 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     Action, ChangeHash, DocumentId, Error, Result, blocking,
+    builder::{Builder, Built},
+    effects::{Effect, EffectRequest},
+    slice::{Command, Slice, SliceHandle},
     store::{
-        CheckReport, Core, Difference, DocumentInfo, DropPlan, Durability, Event, HistoryEntry, QueueEntry,
-        Receipt, Settings,
+        Blame, CheckReport, Choice, Conflict, Core, Difference, DocumentInfo, DropPlan, Durability,
+        EffectDrop, Event, HistoryEntry, QueueEntry, Receipt, Settings, Undone,
     },
 };
 
@@ -30,7 +33,7 @@ const QUIET: Duration = Duration::from_millis(250);
 /// What the thread is asked.
 enum Job {
     /// A dispatch: those that wait together share a commit.
-    Dispatch(DocumentId, Action, oneshot::Sender<Result<Receipt>>),
+    Dispatch(DocumentId, Command, oneshot::Sender<Result<Receipt>>),
     /// Anything else.
     Call(Box<dyn FnOnce(&mut Core) + Send>),
 }
@@ -74,6 +77,7 @@ pub struct Store {
     worker: Arc<Worker>,
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
+    asked: watch::Receiver<u64>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
 }
@@ -98,29 +102,36 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
+        Self::builder(path).durability(durability).open().await
+    }
+
+    /// A store with slices, kinds of documents and middleware.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
+    pub(crate) async fn open_built(path: PathBuf, built: Built) -> Result<Self> {
         let (answer, opened) = oneshot::channel();
-        let starting = Self::start(path.as_ref().to_owned(), durability, answer)?;
+        let starting = Self::start(path, built, answer)?;
         Self::finish(starting, opened.await.map_err(|_| Error::Closed)?)
     }
 
-    pub(crate) fn open_blocking(path: &Path, durability: Durability) -> Result<Self> {
+    pub(crate) fn open_built_blocking(path: PathBuf, built: Built) -> Result<Self> {
         let (answer, opened) = oneshot::channel();
-        let starting = Self::start(path.to_owned(), durability, answer)?;
+        let starting = Self::start(path, built, answer)?;
         Self::finish(starting, opened.blocking_recv().map_err(|_| Error::Closed)?)
     }
 
-    fn start(
-        path: PathBuf,
-        durability: Durability,
-        answer: oneshot::Sender<Result<Opened>>,
-    ) -> Result<Worker> {
+    fn start(path: PathBuf, built: Built, answer: oneshot::Sender<Result<Opened>>) -> Result<Worker> {
         let (jobs, inbox) = mpsc::channel();
         let failed = path.clone();
-        let run = move || match Core::open(&path, durability) {
-            Ok(core) => {
+        let run = move || match Core::open(&path, built.durability) {
+            Ok(mut core) => {
+                core.set_registry(built.registry);
                 let opened = Opened {
                     events: core.event_sender(),
                     queued: core.queue_signal(),
+                    asked: core.effect_signal(),
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
                 };
@@ -136,12 +147,17 @@ impl Store {
     }
 
     fn finish(worker: Worker, opened: Result<Opened>) -> Result<Self> {
-        let Opened { events, queued, path, mark } = opened?;
-        Ok(Self { worker: Arc::new(worker), events, queued, path, mark })
+        let Opened { events, queued, asked, path, mark } = opened?;
+        Ok(Self { worker: Arc::new(worker), events, queued, asked, path, mark })
     }
 
     fn submit(&self, job: Job) -> Result<()> {
         self.worker.jobs.as_ref().ok_or(Error::Closed)?.send(job).map_err(|_| Error::Closed)
+    }
+
+    /// Asks for something to be done, and does not wait for it.
+    pub(crate) fn submit_call(&self, work: impl FnOnce(&mut Core) + Send + 'static) -> Result<()> {
+        self.submit(Job::Call(Box::new(work)))
     }
 
     fn call<T: Send + 'static>(
@@ -179,7 +195,7 @@ impl Store {
     pub(crate) fn submit_dispatch(
         &self,
         id: DocumentId,
-        action: Action,
+        action: Command,
     ) -> Result<oneshot::Receiver<Result<Receipt>>> {
         let (answer, result) = oneshot::channel();
         self.submit(Job::Dispatch(id, action, answer))?;
@@ -194,7 +210,12 @@ impl Store {
     /// outside the limits: then nothing was changed. [`Error::DiskFull`] and [`Error::Storage`]: nothing was
     /// changed, and it may be tried again.
     pub async fn dispatch(&self, id: DocumentId, action: Action) -> Result<Receipt> {
-        self.submit_dispatch(id, action)?.await.map_err(|_| Error::Closed)?
+        self.submit_dispatch(id, action.into())?.await.map_err(|_| Error::Closed)?
+    }
+
+    /// A slice of a document, for typed actions and typed state.
+    pub fn slice<S: Slice>(&self, id: DocumentId) -> SliceHandle<S> {
+        SliceHandle::new(self.clone(), id)
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.
@@ -243,12 +264,18 @@ impl Store {
     pub fn queue_signal(&self) -> watch::Receiver<u64> {
         self.queued.clone()
     }
+
+    /// Woken when something about effects changed here: asked for, settled, sent again.
+    pub fn effect_signal(&self) -> watch::Receiver<u64> {
+        self.asked.clone()
+    }
 }
 
 /// What the thread tells of the store it opened.
 struct Opened {
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
+    asked: watch::Receiver<u64>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
 }
@@ -294,7 +321,7 @@ fn rest(core: &mut Core, rested: &mut bool) {
     *rested = true;
 }
 
-type Waiting = (DocumentId, Action, oneshot::Sender<Result<Receipt>>);
+type Waiting = (DocumentId, Command, oneshot::Sender<Result<Receipt>>);
 
 /// Takes the dispatches that wait, and returns the first job that is none.
 fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) -> Option<Job> {
@@ -314,7 +341,7 @@ fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) 
             Err(_) => break,
         }
     }
-    match core.dispatch(&actions) {
+    match core.dispatch_commands(&actions, false) {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
                 let _ = answer.send(result);
@@ -323,7 +350,7 @@ fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) 
         // The group's commit failed, and nothing of it was done: each tries alone and is told its own error.
         Err(_) => {
             for (action, answer) in actions.iter().zip(answers) {
-                let result = core.dispatch(std::slice::from_ref(action));
+                let result = core.dispatch_commands(std::slice::from_ref(action), false);
                 let _ = answer.send(result.and_then(|mut r| r.pop().unwrap_or(Err(Error::Closed))));
             }
         }
@@ -382,6 +409,24 @@ verbs! {
     join(id: DocumentId = id, name: Option<&str> = name.map(str::to_owned), server: Option<&str> = server.map(str::to_owned)) -> DocumentId {
         |core| core.join(id, name.as_deref(), server.as_deref())
     }
+    /// Makes an empty document of a kind that was registered with the builder.
+    ///
+    /// # Errors
+    /// As [`Store::create`], and [`Error::BadSlice`] for an unknown kind.
+    create_kind(kind: &str = kind.to_owned(), id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
+        |core| core.create_kind(&kind, id, name.as_deref())
+    }
+    /// Says of which kind a document is: for one that was joined.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`]; [`Error::BadSlice`] for an unknown kind.
+    set_kind(id: DocumentId = id, kind: &str = kind.to_owned()) -> () { |core| core.set_kind(id, &kind) }
+    /// Does an action that is given as JSON, with its type: of the built-in slice, or `slice/action` of one that is
+    /// registered.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::BadAction`], [`Error::UnknownSlice`].
+    dispatch_json(id: DocumentId = id, action: &Value = action.clone()) -> Receipt { |core| core.dispatch_json(id, &action) }
     /// The document with this local name, UUID, unique prefix of one (4 characters or more), or `automerge:`
     /// URL.
     ///
@@ -468,6 +513,54 @@ verbs! {
     /// # Errors
     /// As [`Store::plan_drop`].
     drop_queued(id: &str = id.to_owned()) -> DropPlan { |core| core.drop_queued(&id) }
+    /// Does an action and records the effects it asks for, in one transaction: both are there or both not.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
+    dispatch_with(id: DocumentId = id, action: Action = action, effects: Vec<EffectRequest> = effects) -> Receipt {
+        |core| core.dispatch_with(id, &action, &effects)
+    }
+    /// All effects that are kept, in the order in which they were asked for: what waits and what is dead, and the
+    /// newest thousand of those that are done and of those that were dropped.
+    ///
+    /// # Errors
+    /// The file's.
+    effects() -> Vec<Effect> { |core| core.effects() }
+    /// One effect, by its position, its id or the beginning of it (4 characters or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`].
+    effect(id: &str = id.to_owned()) -> Effect { |core| core.effect(&id) }
+    /// Sends an effect now, also one that is held or dead, with those dead ones that it comes after: under the
+    /// same keys. Returns how many. A dead letter has its attempts anew and no deadline; what its rollback took
+    /// back stays taken back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done or was dropped.
+    retry_effect(id: &str = id.to_owned()) -> u64 { |core| core.retry_effect(&id) }
+    /// What dropping this effect would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::drop_effect`].
+    plan_effect_drop(id: &str = id.to_owned()) -> EffectDrop { |core| core.plan_effect_drop(&id) }
+    /// Takes an effect off: it is not sent any more. What its action wrote stays, unless `roll_back`. Those that
+    /// come after it become dead letters, and are rolled back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done, was dropped, or is being sent.
+    drop_effect(id: &str = id.to_owned(), roll_back: bool = roll_back) -> EffectDrop {
+        |core| core.drop_effect(&id, roll_back)
+    }
+    /// Sends again what is held for want of credentials: to be called when there are new ones. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    release_held_effects() -> u64 { |core| core.release_held_effects() }
+    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    hurry_effects() -> u64 { |core| core.hurry_effects() }
     /// The document as a compact Automerge file.
     ///
     /// # Errors
@@ -490,4 +583,56 @@ verbs! {
     /// # Errors
     /// Only when not even the check can be made.
     check() -> CheckReport { |core| core.check() }
+    /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
+    /// where others wrote in between, what still wins. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when what it would write is outside the limits; [`Error::Deleted`].
+    undo(id: DocumentId = id) -> Option<Undone> { |core| core.undo(id) }
+    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action came
+    /// after the undo.
+    ///
+    /// # Errors
+    /// As [`Store::undo`].
+    redo(id: DocumentId = id) -> Option<Undone> { |core| core.redo(id) }
+    /// Undoes this change of this replica, whatever came after it. `None`: it is undone already.
+    ///
+    /// # Errors
+    /// As [`Store::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
+    undo_change(id: DocumentId = id, change: ChangeHash = change) -> Option<Undone> {
+        |core| core.undo_change(id, change)
+    }
+    /// Whether there is an action to undo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_undo(id: DocumentId = id) -> bool { |core| core.can_undo(id) }
+    /// Whether there is an action to redo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_redo(id: DocumentId = id) -> bool { |core| core.can_redo(id) }
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a map or list the
+    /// change that made it and then everything in it.
+    ///
+    /// # Errors
+    /// As [`Store::state_at`].
+    blame(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: Option<&[ChangeHash]> = heads.map(<[_]>::to_vec)) -> Vec<Blame> {
+        |core| core.blame(id, &pointer, heads.as_deref())
+    }
+    /// The places at and under a JSON Pointer where concurrent writes met, with every value, who wrote it and when;
+    /// until one is taken or written over.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere.
+    conflicts(id: DocumentId = id, pointer: &str = pointer.to_owned()) -> Vec<Conflict> {
+        |core| core.conflicts(id, &pointer)
+    }
+    /// Takes one of the values at a conflict, by a new action `take`.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`] where no writes met, or none of them is the chosen one; else as [`Store::dispatch`].
+    take(id: DocumentId = id, pointer: &str = pointer.to_owned(), choice: impl Into<Choice> = choice.into()) -> Receipt {
+        |core| core.take(id, &pointer, choice)
+    }
 }

@@ -5,9 +5,43 @@ use std::path::Path;
 use tokio::sync::broadcast;
 
 use crate::{
-    Action, DocumentId, Error, Receipt, Result,
+    Action, ChangeHash, DocumentId, Error, Receipt, Result,
+    slice::{self, Slice},
     store::{Durability, Event},
 };
+
+/// A slice of a document, for blocking callers: the verbs of [`crate::slice::SliceHandle`] without `async`.
+#[derive(Debug, Clone)]
+pub struct SliceHandle<S: Slice> {
+    inner: slice::SliceHandle<S>,
+}
+
+impl<S: Slice> SliceHandle<S> {
+    /// Does an action. When it returns, change and queue row are durable.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::dispatch`].
+    pub fn dispatch(&self, action: S::Action) -> Result<Receipt> {
+        self.inner.submit(action)?.blocking_recv().map_err(|_| Error::Closed)?
+    }
+
+    /// The state; its default where nothing was written.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::state`].
+    pub fn state(&self) -> Result<S::State> {
+        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read(None))?)
+    }
+
+    /// The state as it was at these heads.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::state_at`].
+    pub fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
+        let heads = Some(heads.to_vec());
+        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read(heads))?)
+    }
+}
 
 /// A store, for blocking callers: the verbs of [`crate::Store`] without `async`. Cheap to clone.
 ///
@@ -40,7 +74,12 @@ impl Store {
     /// # Errors
     /// As [`crate::Store::open`].
     pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
-        Ok(Self { inner: crate::Store::open_blocking(path.as_ref(), durability)? })
+        crate::Store::builder(path).durability(durability).open_blocking()
+    }
+
+    /// A slice of a document, for typed actions and typed state.
+    pub fn slice<S: Slice>(&self, id: DocumentId) -> SliceHandle<S> {
+        SliceHandle { inner: self.inner.slice(id) }
     }
 
     /// The same store for async callers.
@@ -53,7 +92,7 @@ impl Store {
     /// # Errors
     /// As [`crate::Store::dispatch`].
     pub fn dispatch(&self, id: DocumentId, action: Action) -> Result<Receipt> {
-        self.inner.submit_dispatch(id, action)?.blocking_recv().map_err(|_| Error::Closed)?
+        self.inner.submit_dispatch(id, action.into())?.blocking_recv().map_err(|_| Error::Closed)?
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.

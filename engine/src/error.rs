@@ -24,15 +24,86 @@ pub enum Error {
     /// The action does not fit the document; nothing was changed.
     #[error("{0}")]
     Action(#[from] crate::reducer::ActionError),
+    /// A slice's reducer did not do the action; nothing was changed.
+    #[error("the action {action:?} was rejected: {reason}")]
+    Rejected {
+        /// The action's type.
+        action: String,
+        /// Why.
+        reason: String,
+    },
+    /// A slice's reducer, or middleware, panicked; nothing was changed.
+    #[error("the action {action:?} made its reducer panic: {reason}")]
+    ReducerPanicked {
+        /// The action's type.
+        action: String,
+        /// The panic's message.
+        reason: String,
+    },
+    /// What was given is no action of its slice.
+    #[error("{action:?} is no action: {reason}")]
+    BadAction {
+        /// Its type, or its slice's name.
+        action: String,
+        /// Why.
+        reason: String,
+    },
+    /// No slice of this name is registered with the store.
+    #[error("no slice is called {0:?} here: register it with the store's builder")]
+    UnknownSlice(String),
+    /// The slice or kind cannot be registered.
+    #[error("the slice {slice:?} cannot be registered: {reason}")]
+    BadSlice {
+        /// Its name.
+        slice: String,
+        /// Why.
+        reason: String,
+    },
+    /// The document is of a kind that has no such slice.
+    #[error("a document of the kind {kind:?} has no slice {slice:?}")]
+    NotOfThisKind {
+        /// The document's kind.
+        kind: String,
+        /// The slice.
+        slice: String,
+    },
+    /// The slice's state in the document does not fit its type.
+    #[error("the state of the slice {slice:?} does not fit its type: {reason}")]
+    StateMismatch {
+        /// Its name.
+        slice: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),
+    /// Made by another replica: only its own actions can be undone here.
+    #[error("the change {0} was made by another replica, and is undone there")]
+    NotOwn(String),
+    /// No concurrent writes met at this path, or none of them is the chosen one.
+    #[error("no concurrent writes to choose from at {0:?}")]
+    NoConflict(String),
     /// No queue row answers to this.
     #[error("nothing in the queue is called {0:?}")]
     UnknownQueueRow(String),
     /// The queue row is at the server already, and cannot be taken back.
     #[error("the change {0} is at the server already")]
     AlreadySent(String),
+    /// No effect answers to this, or several do.
+    #[error("no effect is called {0:?}")]
+    UnknownEffect(String),
+    /// The effect is in a state in which this cannot be done; nothing was changed.
+    #[error("the effect {id} is {state}")]
+    EffectSettled {
+        /// The effect.
+        id: String,
+        /// How it stands.
+        state: crate::effects::EffectState,
+    },
+    /// An effect cannot be asked for like this; nothing was changed.
+    #[error("the effect cannot be asked for: {0}")]
+    InvalidEffect(String),
     /// A change is outside the limits; nothing was changed.
     #[error("{}", .0.detail)]
     Refused(Refusal),
@@ -114,17 +185,35 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// Whether a whole transaction fails with it, and not one action only.
+    pub(crate) fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::Storage(_) | Self::Io { .. })
+    }
+
     /// What can be done about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::AmbiguousDocument(_) | Self::InvalidServer(_) => ErrorKind::Usage,
+            Self::AmbiguousDocument(_)
+            | Self::InvalidServer(_)
+            | Self::InvalidEffect(_)
+            | Self::BadAction { .. }
+            | Self::UnknownSlice(_)
+            | Self::BadSlice { .. } => ErrorKind::Usage,
             Self::UnknownDocument(_)
             | Self::DocumentExists(_)
             | Self::Deleted(_)
             | Self::Action(_)
+            | Self::Rejected { .. }
+            | Self::ReducerPanicked { .. }
+            | Self::NotOfThisKind { .. }
+            | Self::StateMismatch { .. }
             | Self::UnknownChange(_)
+            | Self::NotOwn(_)
+            | Self::NoConflict(_)
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
+            | Self::UnknownEffect(_)
+            | Self::EffectSettled { .. }
             | Self::Refused(_)
             | Self::Import(_)
             | Self::NoServer => ErrorKind::Refused,

@@ -30,6 +30,12 @@ pub struct Message {
     /// The hash this change had before it was rewritten after a fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<String>,
+    /// What an undo, redo or rollback takes back: the hash that change was first made with.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+    /// Which operations of an undo stand for which others: see [`crate::undo::decode_restored`].
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Value>,
     /// What other releases wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -57,6 +63,11 @@ impl Message {
     pub fn encode(&self) -> String {
         // A struct of strings, numbers and JSON values with string keys always serialises.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The hash named by `u`, where it is one.
+    pub fn undoes(&self) -> Option<ChangeHash> {
+        self.undoes.as_deref()?.parse().ok()
     }
 
     /// The hash named by `was`, where it is one.

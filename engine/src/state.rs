@@ -19,6 +19,15 @@ pub const MAX_READ_DEPTH: usize = 512;
 /// `BadPointer`, `NotFound`, `WrongType`, `NotAnIndex`, `PastEnd`; `TooDeep` for a document nested deeper than
 /// [`MAX_READ_DEPTH`].
 pub fn to_json(doc: &Automerge, pointer: &str, at: Option<&[ChangeHash]>) -> Result<Value, ActionError> {
+    read_json(doc, pointer, at)
+}
+
+/// [`to_json`], also inside a transaction.
+pub(crate) fn read_json<R: ReadDoc>(
+    doc: &R,
+    pointer: &str,
+    at: Option<&[ChangeHash]>,
+) -> Result<Value, ActionError> {
     let parts = parse_pointer(pointer)?;
     let reader = Reader { doc, at, pointer };
     match find(doc, &parts, at)? {
@@ -35,13 +44,29 @@ pub fn to_json(doc: &Automerge, pointer: &str, at: Option<&[ChangeHash]>) -> Res
     }
 }
 
-struct Reader<'a> {
-    doc: &'a Automerge,
+/// Reads one value, wherever it is in the document: also one that is hidden by another. `pointer` is for the error.
+///
+/// # Errors
+/// `TooDeep`.
+pub(crate) fn value_to_json(
+    doc: &Automerge,
+    value: &automerge::Value<'_>,
+    id: &ObjId,
+    pointer: &str,
+) -> Result<Value, ActionError> {
+    match value {
+        automerge::Value::Object(kind) => Reader { doc, at: None, pointer }.object(id, *kind, 0),
+        automerge::Value::Scalar(value) => Ok(scalar(&ScalarValueRef::from(value.as_ref().clone()))),
+    }
+}
+
+struct Reader<'a, R> {
+    doc: &'a R,
     at: Option<&'a [ChangeHash]>,
     pointer: &'a str,
 }
 
-impl Reader<'_> {
+impl<R: ReadDoc> Reader<'_, R> {
     /// Reads one object. The recursion ends at [`MAX_READ_DEPTH`], so a hostile document cannot use up the
     /// stack, here or where the value is written out and dropped.
     fn object(&self, id: &ObjId, kind: ObjType, depth: usize) -> Result<Value, ActionError> {

@@ -115,7 +115,7 @@ SELECT d.uuid AS id,
        d.heads AS heads,
        d.changes - (SELECT count(*) FROM change c
          WHERE c.container = 1 AND c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1) AS changes,
-       (SELECT count(*) FROM pending p CROSS JOIN change c ON c.id = p.id
+       (SELECT count(*) FROM pending p JOIN change c ON c.id = p.id
          WHERE p.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 AND c.container = 0 AND p.state <> 'parked') AS queued,
        d.cursor AS cursor,
        strftime('%Y-%m-%dT%H:%M:%fZ', d.last_sync_at / 1000.0, 'unixepoch') AS last_sync_at,

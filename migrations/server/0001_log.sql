@@ -29,8 +29,7 @@ CREATE TABLE actor (
 CREATE TABLE change (
   id     INTEGER PRIMARY KEY,
   hash   BLOB    NOT NULL,
-  lookup INTEGER NOT NULL,              -- document << 40 | id's position >> 14 << 30 | first 30 bits of the hash:
-                                        -- finds it, proves nothing
+  lookup INTEGER NOT NULL,              -- document << 40 | first 40 bits of the hash: finds it, proves nothing
   actor  INTEGER NOT NULL REFERENCES actor (id),
   seq    INTEGER NOT NULL,
   deps   BLOB    NOT NULL,              -- positions of the dependencies, LEB128, each as (own - its)

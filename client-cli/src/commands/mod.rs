@@ -2,7 +2,9 @@
 
 pub(crate) mod apply;
 pub(crate) mod backup;
+pub(crate) mod blame;
 pub(crate) mod completions;
+pub(crate) mod conflicts;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
@@ -21,6 +23,7 @@ pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod undo;
 
 use serde_json::{Value, json};
 
@@ -54,6 +57,10 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Queue(args) => queue::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
+        Command::Undo(args) => undo::undo(context, args).await,
+        Command::Redo(args) => undo::redo(context, args).await,
+        Command::Blame(args) => blame::run(context, args).await,
+        Command::Conflicts(args) => conflicts::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Import(args) => import::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,

@@ -9,3 +9,4 @@ mod help;
 mod local;
 mod server;
 mod sync;
+mod undo;

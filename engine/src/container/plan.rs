@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, Value};
+use automerge::{ActorId, Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, Value};
 
 use super::{ContainerKind, ContainerSpec, actor, is_container_actor};
 
@@ -54,10 +54,25 @@ impl Held for ContainerSet {
 /// or an ordinary container, above [`MAX_CONTAINERS`], and outside the limits of a [`ContainerSpec`]. Empty
 /// also where nothing is missing.
 pub fn plan(doc: &Automerge, held: &impl Held, path: &[String], kind: ContainerKind) -> Vec<ContainerSpec> {
+    plan_at(doc, None, held, path, kind)
+}
+
+/// [`plan`], for the document as it was at these heads: inside a transaction, as it was before.
+pub fn plan_at<R: ReadDoc>(
+    doc: &R,
+    at: Option<&[ChangeHash]>,
+    held: &impl Held,
+    path: &[String],
+    kind: ContainerKind,
+) -> Vec<ContainerSpec> {
     let mut above: Vec<ObjId> = Vec::new();
     for (key, depth) in path.iter().zip(1..) {
         let parent = above.last().unwrap_or(&ROOT);
-        match doc.get(parent, key.as_str()) {
+        let found = match at {
+            None => doc.get(parent, key.as_str()),
+            Some(heads) => doc.get_at(parent, key.as_str(), heads),
+        };
+        match found {
             Ok(Some((Value::Object(ObjType::Map), id))) if is_container(&id) && depth < path.len() => {
                 above.push(id);
             }

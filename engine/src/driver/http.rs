@@ -283,7 +283,7 @@ fn sort(error: &reqwest::Error) -> TransportError {
 }
 
 /// The causes of an error, the innermost last, without the address.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -5,12 +5,12 @@
 //! its own server alone and into no log.
 
 mod body;
-mod http;
+pub(crate) mod http;
 mod lock;
 mod options;
 mod probe;
 mod report;
-mod retry_after;
+pub(crate) mod retry_after;
 mod run;
 mod sync;
 mod transport;

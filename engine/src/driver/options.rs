@@ -14,7 +14,7 @@ impl Token {
         fits.then_some(Self(text))
     }
 
-    pub(super) fn secret(&self) -> &str {
+    pub(crate) fn secret(&self) -> &str {
         &self.0
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// How long to wait; `None` where the text says nothing.
-pub(super) fn read(text: &str, date: Option<&str>) -> Option<Duration> {
+pub(crate) fn read(text: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -3,7 +3,7 @@
 //! An action is first planned: what can go wrong is found before anything is changed, and the containers that
 //! it needs are named. When these are in the document, it is reduced on a transaction.
 
-use automerge::{Automerge, ObjId, Prop, ReadDoc, ScalarValue, transaction::Transaction};
+use automerge::{Automerge, ChangeHash, ObjId, Prop, ReadDoc, ScalarValue, transaction::Transaction};
 use serde_json::{Map, Value};
 
 use super::{
@@ -66,7 +66,7 @@ pub fn prepare<'a>(
 ) -> Result<Prepared<'a>, ActionError> {
     let plan = plan(doc, action)?;
     let containers = match plan.step {
-        Step::Make(..) => containers(doc, held, action, &plan.parts),
+        Step::Make(..) => containers((doc, None), held, action, &plan.parts),
         _ => Vec::new(),
     };
     Ok(Prepared { containers, action, plan })
@@ -116,9 +116,35 @@ pub fn reduce(tx: &mut Transaction<'_>, action: &Action) -> Result<(), ActionErr
     apply(tx, action, &parts, step).map_err(ActionError::library(action.path()))
 }
 
+/// Does the action on a transaction that may have done others already, and gives the containers that were
+/// missing when it began (at `base`): what is made for them here is provisional, and the caller begins again when
+/// they are in the document.
+///
+/// # Errors
+/// As [`prepare`]; the transaction must then be rolled back.
+pub(crate) fn reduce_within(
+    tx: &mut Transaction<'_>,
+    base: &[ChangeHash],
+    held: &impl Held,
+    action: &Action,
+) -> Result<Vec<ContainerSpec>, ActionError> {
+    let Plan { parts, step } = plan(tx, action)?;
+    let missing = match step {
+        Step::Make(..) => containers((tx, Some(base)), held, action, &parts),
+        _ => Vec::new(),
+    };
+    apply(tx, action, &parts, step).map_err(ActionError::library(action.path()))?;
+    Ok(missing)
+}
+
 /// What an action makes by changes of their own, where nothing is yet.
-fn containers(doc: &Automerge, held: &impl Held, action: &Action, parts: &[String]) -> Vec<ContainerSpec> {
-    let at = |parts: &[String], kind| container::plan(doc, held, parts, kind);
+fn containers<R: ReadDoc>(
+    (doc, at): (&R, Option<&[ChangeHash]>),
+    held: &impl Held,
+    action: &Action,
+    parts: &[String],
+) -> Vec<ContainerSpec> {
+    let at = |parts: &[String], kind| container::plan_at(doc, at, held, parts, kind);
     match action {
         Action::Set { value: Value::Object(entries), .. } if entries.is_empty() => {
             at(parts, ContainerKind::Map)

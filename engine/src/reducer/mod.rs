@@ -10,6 +10,7 @@ pub use error::{ActionError, Kind};
 pub use json::{Prepared, plan_action, prepare, reduce};
 
 pub(crate) use error::kind_of;
+pub(crate) use json::reduce_within;
 pub(crate) use place::{Place, find, parse_pointer, prefix};
 
 #[cfg(test)]

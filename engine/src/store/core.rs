@@ -16,7 +16,11 @@ use super::{
     rows,
     underneath::Underneath,
 };
-use crate::{Actor, DocumentId, Error, Result, fence::Limits};
+use crate::{
+    Actor, DocumentId, Error, Result,
+    fence::Limits,
+    slice::{Committed, Registry},
+};
 
 /// How many events a slow subscriber may be behind before it loses the oldest.
 const EVENTS_KEPT: usize = 1_024;
@@ -42,10 +46,14 @@ pub struct Core {
     pub(super) limits: Limits,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) queued: watch::Sender<u64>,
+    pub(super) asked: watch::Sender<u64>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
+    pub(super) registry: Registry,
+    /// The slices that live in memory only.
+    pub(super) memory: HashMap<DocumentId, automerge::Automerge>,
     data_version: i64,
     /// How far each document was when subscribers last heard of it: (last position, epoch).
     pub(super) heard: HashMap<DocumentId, (u64, i64)>,
@@ -97,15 +105,23 @@ impl Core {
             limits: Limits::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             queued: watch::Sender::new(0),
+            asked: watch::Sender::new(0),
             mark,
             path,
             underneath,
             clock: Box::new(wall_clock),
+            registry: Registry::default(),
+            memory: HashMap::new(),
             data_version: 0,
             heard: HashMap::new(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
         })
+    }
+
+    /// The slices, kinds of documents and middleware of this store.
+    pub(crate) fn set_registry(&mut self, registry: Registry) {
+        self.registry = registry;
     }
 
     /// Gives back the connection: what a simulator reopens after a "crash".
@@ -207,6 +223,7 @@ impl Core {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
     ) -> Result<T> {
         let now = self.now();
+        let mut also = Vec::new();
         let result = (|| {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let ordinal = rows::count_commit(&tx)?;
@@ -227,23 +244,29 @@ impl Core {
                 actor: &self.actor,
                 author: self.author.as_deref(),
                 limits: &self.limits,
+                registry: &self.registry,
+                companions: Vec::new(),
+                committed: Vec::new(),
                 listening: self.events.receiver_count() > 0,
                 ordinal,
                 now,
                 events: Vec::new(),
                 enqueued: 0,
+                asked: 0,
+                also: &mut also,
             };
             let value = work(&mut writing)?;
-            let (events, enqueued) = (writing.events, writing.enqueued);
+            let (events, enqueued, asked) = (writing.events, writing.enqueued, writing.asked);
+            let committed = writing.committed;
             tx.commit()?;
-            Ok((value, events, enqueued, ordinal))
+            Ok((value, events, (enqueued, asked), ordinal, committed))
         })();
         match result {
-            Ok((value, events, enqueued, ordinal)) => {
+            Ok((value, events, (enqueued, asked), ordinal, committed)) => {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     if let Some(replica) = self.replicas.peek(*id) {
                         self.heard.insert(*id, (replica.row.last, replica.row.epoch));
                     }
@@ -255,12 +278,17 @@ impl Core {
                 if enqueued > 0 {
                     self.queued.send_modify(|n| *n += enqueued);
                 }
+                if asked > 0 {
+                    self.asked.send_modify(|n| *n += asked);
+                }
+                self.tell_middleware(&committed);
                 Ok(value)
             }
             Err(error) => {
-                for id in touched {
+                for id in touched.iter().chain(&also) {
                     self.replicas.forget(*id);
                 }
+                self.replicas.forget_companions();
                 Err(error)
             }
         }
@@ -282,12 +310,21 @@ pub(super) struct Writing<'a> {
     pub(super) actor: &'a Actor,
     pub(super) author: Option<&'a str>,
     pub(super) limits: &'a Limits,
+    pub(super) registry: &'a Registry,
+    /// The companion documents that were written to.
+    pub(super) companions: Vec<DocumentId>,
+    /// What middleware is to be told after the commit.
+    pub(super) committed: Vec<Committed>,
     /// Someone is subscribed: patches are wanted.
     pub(super) listening: bool,
     pub(super) ordinal: i64,
     pub(super) now: Millis,
     pub(super) events: Vec<Event>,
     pub(super) enqueued: u64,
+    /// How much changed about effects.
+    pub(super) asked: u64,
+    /// Documents that the work touches without its caller knowing them beforehand.
+    pub(super) also: &'a mut Vec<DocumentId>,
 }
 
 fn wall_clock() -> Millis {

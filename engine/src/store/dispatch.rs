@@ -2,7 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, Change, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
+use automerge::{
+    Automerge, Change, ChangeHash, Patch, PatchLog,
+    transaction::{CommitOptions, Transactable},
+};
+use serde_json::Value;
 
 use super::{
     Core, Event, EventChange, Origin, Receipt,
@@ -12,10 +16,15 @@ use super::{
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
-    container::{self, ContainerChange},
+    container::{self, ContainerChange, ContainerSet},
     fence::{self, CheckedChange, Refusal, RefusalCode},
     reducer,
+    slice::{ActionInfo, Command, Committed, Draft, Ground, Rejection, Scope, payload_of},
 };
+
+/// How often a reducer may be run anew for containers that it turns out to need. What it still lacks then is made
+/// by its own change.
+const ROUNDS: u32 = 8;
 
 impl Core {
     /// Does these actions in one commit; each succeeds or fails alone, and one that fails changes nothing.
@@ -26,7 +35,7 @@ impl Core {
     /// does not fit the document, [`Error::Refused`] when its change is outside the limits,
     /// [`Error::UnknownDocument`], [`Error::Deleted`].
     pub fn dispatch(&mut self, actions: &[(DocumentId, Action)]) -> Result<Vec<Result<Receipt>>> {
-        self.dispatch_group(actions, false)
+        self.dispatch_commands(&commands(actions), false)
     }
 
     /// As [`Core::dispatch`], but none after the first that fails: what is returned ends with it.
@@ -34,12 +43,49 @@ impl Core {
     /// # Errors
     /// As [`Core::dispatch`].
     pub fn dispatch_in_turn(&mut self, actions: &[(DocumentId, Action)]) -> Result<Vec<Result<Receipt>>> {
-        self.dispatch_group(actions, true)
+        self.dispatch_commands(&commands(actions), true)
+    }
+
+    /// Does an action that is given as JSON, with its type: one of the built-in slice, or `slice/action` of one that
+    /// is registered.
+    ///
+    /// # Errors
+    /// As [`Core::dispatch`], and [`Error::BadAction`], [`Error::UnknownSlice`].
+    pub fn dispatch_json(&mut self, id: DocumentId, action: &Value) -> Result<Receipt> {
+        let command = self.registry.decode(action)?;
+        let mut results = self.dispatch_commands(&[(id, command)], false)?;
+        results.pop().unwrap_or_else(|| Err(Error::Bug("a dispatch gave no result".to_owned())))
+    }
+
+    pub(crate) fn dispatch_commands(
+        &mut self,
+        commands: &[(DocumentId, Command)],
+        in_turn: bool,
+    ) -> Result<Vec<Result<Receipt>>> {
+        let in_memory = |(_, command): &&(DocumentId, Command)| command.scope() == Scope::Memory;
+        if !commands.iter().any(|c| in_memory(&c)) {
+            return self.dispatch_group(&commands.iter().collect::<Vec<_>>(), in_turn);
+        }
+        let durable: Vec<_> = commands.iter().filter(|c| !in_memory(c)).collect();
+        let stored = if durable.is_empty() { Vec::new() } else { self.dispatch_group(&durable, in_turn)? };
+        let mut stored = stored.into_iter();
+        let mut results = Vec::with_capacity(commands.len());
+        for command in commands {
+            let result =
+                if in_memory(&command) { Some(self.dispatch_in_memory(command)) } else { stored.next() };
+            let Some(result) = result else { break };
+            let failed = result.is_err();
+            results.push(result);
+            if in_turn && failed {
+                break;
+            }
+        }
+        Ok(results)
     }
 
     fn dispatch_group(
         &mut self,
-        actions: &[(DocumentId, Action)],
+        actions: &[&(DocumentId, Command)],
         in_turn: bool,
     ) -> Result<Vec<Result<Receipt>>> {
         let mut touched: Vec<DocumentId> = actions.iter().map(|(id, _)| *id).collect();
@@ -55,7 +101,7 @@ impl Core {
                     break;
                 }
             }
-            for id in &touched {
+            for id in touched.iter().chain(&w.companions.clone()) {
                 if let Some(replica) = w.replicas.peek(*id) {
                     replica.settle_heads();
                     rows::write_document(w.tx, &replica.row)?;
@@ -69,55 +115,190 @@ impl Core {
     }
 }
 
+fn commands(actions: &[(DocumentId, Action)]) -> Vec<(DocumentId, Command)> {
+    actions.iter().map(|(id, action)| (*id, Command::Json(action.clone()))).collect()
+}
+
 /// A change that an action made, with what stands beside it.
-struct Made {
-    containers: Vec<ContainerChange>,
-    change: Change,
-    patches: Vec<Patch>,
+pub(super) struct Made {
+    pub(super) containers: Vec<ContainerChange>,
+    pub(super) change: Change,
+    pub(super) patches: Vec<Patch>,
+}
+
+/// Why an action was not done.
+pub(super) enum Failed {
+    /// It alone: nothing of it was written.
+    Action(Error),
+    /// The transaction, and with it all that it was to do.
+    Transaction(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        if error.is_of_the_file() { Self::Transaction(error) } else { Self::Action(error) }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        let (Failed::Action(error) | Failed::Transaction(error)) = failed;
+        error
+    }
+}
+
+/// What is written of an action beside its change.
+pub(super) struct Told<'a> {
+    /// The document that it was dispatched to.
+    pub(super) shown_as: DocumentId,
+    pub(super) message: &'a Message,
+    pub(super) json: &'a Value,
+    pub(super) text: &'a str,
 }
 
 impl Writing<'_> {
     /// The inner result is the action's, the outer one the transaction's.
-    pub(super) fn dispatch_one(&mut self, id: DocumentId, action: &Action) -> Result<Result<Receipt>> {
-        let replica = match self.replicas.get(self.tx, id, self.actor) {
-            Ok(replica) => replica,
-            Err(error @ (Error::UnknownDocument(_) | Error::Corrupt(_))) => return Ok(Err(error)),
-            Err(error) => return Err(error),
-        };
-        if replica.row.tombstone.is_some() {
-            return Ok(Err(Error::Deleted(id)));
+    pub(super) fn dispatch_one(&mut self, id: DocumentId, command: &Command) -> Result<Result<Receipt>> {
+        match self.try_dispatch(id, command) {
+            Ok(receipt) => Ok(Ok(receipt)),
+            Err(Failed::Action(error)) => Ok(Err(error)),
+            Err(Failed::Transaction(error)) => Err(error),
         }
-        let text = serde_json::to_string(action).map_err(|e| Error::Bug(e.to_string()))?;
+    }
+
+    /// Does an action that is given as JSON.
+    pub(super) fn dispatch_value(&mut self, id: DocumentId, action: &Value) -> Result<Result<Receipt>> {
+        match self.registry.decode(action) {
+            Ok(command) => self.dispatch_one(id, &command),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn try_dispatch(&mut self, id: DocumentId, command: &Command) -> Result<Receipt, Failed> {
+        let replaced = self.ask_middleware(id, command)?;
+        let command = replaced.as_ref().unwrap_or(command);
+        let home = self.home(id, command)?;
+        if let Command::Slice(intent) = command {
+            self.migrate_slice(home, intent.slice())?;
+        }
+        let json = command.to_json()?;
+        let text = json.to_string();
         if text.len() > self.limits.change_bytes {
-            return Ok(Err(Error::Refused(too_large(text.len(), self.limits.change_bytes))));
+            return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
-        let message = Message::of_action(action.kind()).by(self.author);
-        let options =
-            CommitOptions::default().with_message(message.encode()).with_time(self.now.div_euclid(1000));
-        // Invariant 8 holds for what the library does with honest input too: a panic ends this action only.
-        let made = catch_unwind(AssertUnwindSafe(|| make(replica, action, options, self.listening)));
-        let made = match made {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => return Ok(Err(error)),
-            Err(_) => {
-                self.reopen(id)?;
-                return Ok(Err(Error::Bug(format!("the action {:?} made the library panic", action.kind()))));
+        let message = message_of(command, self.author);
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        let about = self.about(id, command);
+        let effects = match command {
+            Command::Slice(intent) if intent.scope() == Scope::Synced => {
+                caught(intent.kind(), || Ok(intent.effects(&about)))?
             }
+            _ => Vec::new(),
         };
+        self.check_effects(&effects).map_err(Failed::Transaction)??;
+        let checked = self.commit_one(home, command, (&told, &about))?;
+        self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
+            .map_err(Failed::Transaction)?;
+        Ok(Receipt { hash: checked.hash })
+    }
+
+    fn about(&self, id: DocumentId, command: &Command) -> ActionInfo {
+        match command {
+            Command::Slice(intent) => ActionInfo::new(intent.id(), self.now, self.author, id),
+            Command::Json(_) => ActionInfo::new(uuid::Uuid::nil(), self.now, None, id),
+        }
+    }
+
+    fn commit_one(
+        &mut self,
+        home: DocumentId,
+        command: &Command,
+        (told, about): (&Told<'_>, &ActionInfo),
+    ) -> Result<CheckedChange, Failed> {
+        let options = commit_options(told.message, self.now);
+        let replica = self.replicas.get(self.tx, home, self.actor)?;
+        let listening = self.listening;
+        // Invariant 8 holds for what the library does with honest input too: a panic ends this action only.
+        let made = caught(command.kind(), || match command {
+            Command::Json(action) => make(replica, action, options, listening),
+            Command::Slice(intent) => {
+                let work = Work { slice: intent.slice(), about, reduce: &|draft| intent.reduce(draft) };
+                let made = make_slice(replica, &work, options, listening)?;
+                made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
+            }
+        });
+        let made = match made {
+            Ok(made) => made,
+            Err(error @ Error::ReducerPanicked { .. }) => {
+                self.reopen(home)?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.store_made(home, &made, told)
+    }
+
+    fn store_made(
+        &mut self,
+        home: DocumentId,
+        made: &Made,
+        told: &Told<'_>,
+    ) -> Result<CheckedChange, Failed> {
         let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
             Ok(checked) => checked,
             Err(refusal) => {
-                self.reopen(id)?;
-                return Ok(Err(Error::Refused(refusal)));
+                self.reopen(home)?;
+                return Err(Error::Refused(refusal).into());
             }
         };
-        self.record(id, &made, &checked, &message, &text)?;
-        Ok(Ok(Receipt { hash: checked.hash }))
+        self.record(home, made, &checked, told).map_err(Failed::Transaction)?;
+        Ok(checked)
+    }
+
+    /// Brings a slice to its newest form, by a change of its own, where actions of older versions have come since
+    /// this was last done here.
+    pub(super) fn migrate_slice(&mut self, home: DocumentId, slice: &'static str) -> Result<(), Failed> {
+        let slice = self.registry.slice(slice)?;
+        if slice.version() == 1 {
+            return Ok(());
+        }
+        let row = self.replicas.get(self.tx, home, self.actor)?.row.clone();
+        let from = rows::oldest_unmigrated(self.tx, &row, slice.name(), slice.version())?;
+        if let Some(from) = from {
+            let kind = format!("{}/@migrate", slice.name());
+            let message =
+                Message { version: Some(slice.version()), ..Message::of_action(&kind).by(self.author) };
+            let about = ActionInfo::new(uuid::Uuid::nil(), self.now, self.author, home);
+            let options = commit_options(&message, self.now);
+            let reduce = |draft: &mut Draft<'_>| {
+                (from..slice.version()).try_for_each(|version| slice.migrate(version, draft))
+            };
+            let work = Work { slice: slice.name(), about: &about, reduce: &reduce };
+            let replica = self.replicas.get(self.tx, home, self.actor)?;
+            let listening = self.listening;
+            let made = caught(&kind, || make_slice(replica, &work, options, listening));
+            let made = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    self.reopen(home)?;
+                    return Err(error.into());
+                }
+            };
+            if let Some(made) = made {
+                let json = serde_json::json!({"type": kind, "from": from, "to": slice.version()});
+                let text = json.to_string();
+                let told = Told { shown_as: home, message: &message, json: &json, text: &text };
+                self.store_made(home, &made, &told)?;
+            }
+        }
+        let last = self.replicas.get(self.tx, home, self.actor)?.row.last;
+        rows::note_migrated(self.tx, row.id, (slice.name(), slice.version()), last)
+            .map_err(Failed::Transaction)
     }
 
     /// A commit cannot be undone in the library: the document is read again, with what this transaction has
     /// written of it so far.
-    fn reopen(&mut self, id: DocumentId) -> Result<()> {
+    pub(super) fn reopen(&mut self, id: DocumentId) -> Result<()> {
         if let Some(replica) = self.replicas.peek(id) {
             replica.settle_heads();
             rows::write_document(self.tx, &replica.row)?;
@@ -127,14 +308,14 @@ impl Writing<'_> {
     }
 
     /// Invariant 1: "A change and its queue row are both there or both not."
-    fn record(
+    pub(super) fn record(
         &mut self,
         id: DocumentId,
         made: &Made,
         checked: &CheckedChange,
-        message: &Message,
-        action: &str,
+        told: &Told<'_>,
     ) -> Result<()> {
+        let message = told.message;
         let empty = Message::default();
         for container in &made.containers {
             let replica =
@@ -146,23 +327,37 @@ impl Writing<'_> {
                 &bytes,
                 &Appended { message: &empty, local: true, container: true, now: 0 },
             )?;
-            self.enqueue(row, None)?;
+            if replica.row.companion_of.is_none() {
+                self.enqueue(row, None)?;
+            }
         }
         let replica =
             self.replicas.peek(id).ok_or_else(|| Error::Bug("the document is closed".to_owned()))?;
         let about = Appended { message, local: true, container: false, now: self.now };
         let row = append(self.tx, replica, checked, &about)?;
-        self.enqueue(row, Some(action))?;
+        if replica.row.companion_of.is_none() {
+            self.enqueue(row, Some(told.text))?;
+        }
+        if !self.registry.middleware.is_empty() {
+            self.committed.push(Committed {
+                document: told.shown_as,
+                hash: checked.hash,
+                action_type: message.action.clone().unwrap_or_default(),
+                action: told.json.clone(),
+            });
+        }
         if self.listening {
             let replica =
                 self.replicas.peek(id).ok_or_else(|| Error::Bug("the document is closed".to_owned()))?;
             let change = EventChange {
                 hash: checked.hash,
                 action_type: message.action.clone(),
+                action_version: message.version.unwrap_or(1),
                 author: message.author.clone(),
+                payload: payload_of(told.json),
             };
             self.events.push(Event {
-                document: id,
+                document: told.shown_as,
                 origin: Origin::Local,
                 changes: vec![change],
                 heads: replica.am.get_heads(),
@@ -182,6 +377,107 @@ impl Writing<'_> {
         }
         rows::insert_pending(self.tx, &new)
     }
+}
+
+/// What an action's change says of itself.
+pub(super) fn message_of(command: &Command, author: Option<&str>) -> Message {
+    let message = Message::of_action(command.kind()).by(author);
+    match command {
+        Command::Json(_) => message,
+        Command::Slice(intent) => Message {
+            version: (intent.version() != 1).then(|| intent.version()),
+            payload: intent.payload(),
+            ..message
+        },
+    }
+}
+
+pub(super) fn commit_options(message: &Message, now: i64) -> CommitOptions {
+    CommitOptions::default().with_message(message.encode()).with_time(now.div_euclid(1000))
+}
+
+/// Runs an action's work, and makes an error of a panic that says which action.
+pub(super) fn caught<T>(action: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        let reason = text.unwrap_or_else(|| "without a message".to_owned());
+        Err(Error::ReducerPanicked { action: action.to_owned(), reason })
+    })
+}
+
+/// A slice's reducer or migration, and what it may know.
+pub(super) struct Work<'a> {
+    pub(super) slice: &'static str,
+    pub(super) about: &'a ActionInfo,
+    pub(super) reduce: &'a dyn Fn(&mut Draft<'_>) -> Result<(), Rejection>,
+}
+
+/// As [`make`], for a reducer that is found to need containers only while it runs: it is run again when these are
+/// there. `None`: a migration that had nothing to do.
+pub(super) fn make_slice(
+    replica: &mut Replica,
+    work: &Work<'_>,
+    options: CommitOptions,
+    listening: bool,
+) -> Result<Option<Made>> {
+    let action = options.message.clone();
+    let rejected = |reason: Rejection| Error::Rejected {
+        action: Message::decode(action.as_deref()).action.unwrap_or_default(),
+        reason: reason.to_string(),
+    };
+    let mut containers: Vec<ContainerChange> = Vec::new();
+    let mut patches = Vec::new();
+    let mut held = replica.containers.clone();
+    let mut fork: Option<Automerge> = None;
+    for round in 0.. {
+        let am = fork.as_mut().unwrap_or(&mut replica.am);
+        let base = am.get_heads();
+        let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+        let tx = am.transaction_log_patches(log).map_err(|e| Error::Bug(e.to_string()))?;
+        let ground = Ground { slice: work.slice, about: work.about, base: &base, held: &held };
+        let mut draft = Draft::new(tx, &ground);
+        (work.reduce)(&mut draft).map_err(&rejected)?;
+        let (tx, missing) = draft.into_parts();
+        if missing.is_empty() || round == ROUNDS {
+            let migrates = work.about.id.is_nil();
+            if migrates && tx.pending_ops() == 0 {
+                return Ok(None);
+            }
+            let empty = CommitOptions { message: options.message.clone(), time: options.time };
+            let (hash, mut log) = tx.commit_with(options);
+            if hash.is_none() {
+                am.empty_commit(empty);
+            }
+            if listening {
+                patches.extend(am.make_patches(&mut log));
+            }
+            let change = am.get_last_local_change();
+            let change = change.ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+            if let Some(fork) = fork {
+                replica.am = fork;
+            }
+            return Ok(Some(Made { containers, change, patches }));
+        }
+        drop(tx);
+        let made: Vec<ContainerChange> = missing.iter().map(container::make).collect();
+        let changes: Vec<Change> = made.iter().map(parse_container).collect::<Result<_>>()?;
+        let actor = replica.am.get_actor().clone();
+        let mut next = fork.take().unwrap_or_else(|| replica.am.fork().with_actor(actor));
+        let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+        next.apply_changes_log_patches(changes, &mut log).map_err(|e| Error::Bug(e.to_string()))?;
+        if listening {
+            patches.extend(next.make_patches(&mut log));
+        }
+        note_containers(&mut held, &made);
+        containers.extend(made);
+        fork = Some(next);
+    }
+    Err(Error::Bug("a reducer was run without end".to_owned()))
+}
+
+fn note_containers(held: &mut ContainerSet, made: &[ContainerChange]) {
+    made.iter().for_each(|container| held.note(&container.actor));
 }
 
 /// The containers and the change, in memory only. A failing action leaves the document as it was: containers

@@ -119,13 +119,12 @@ impl Core {
         let row = self.document_row(id)?;
         self.replicas.forget(id);
         self.write(&[id], |w| {
-            let (from, to) = rows::id_range(row.id);
-            let range = named_params! {":from": from, ":to": to};
-            w.tx.execute("DELETE FROM pending WHERE id BETWEEN :from AND :to", range)?;
-            w.tx.execute("DELETE FROM change WHERE id BETWEEN :from AND :to", range)?;
-            w.tx.execute("DELETE FROM snapshot WHERE document = :id", named_params! {":id": row.id})?;
-            w.tx.execute("DELETE FROM document WHERE id = :id", named_params! {":id": row.id})?;
-            Ok(())
+            if let Some(companion) = rows::read_companion(w.tx, row.id)? {
+                w.replicas.forget(companion);
+                let companion = rows::read_document(w.tx, companion)?;
+                companion.map_or(Ok(()), |companion| remove(w.tx, companion.id))?;
+            }
+            remove(w.tx, row.id)
         })
     }
 
@@ -147,6 +146,16 @@ impl Core {
             free_name(w.tx, row.id)
         })
     }
+}
+
+fn remove(connection: &Connection, document: i64) -> Result<()> {
+    let (from, to) = rows::id_range(document);
+    let range = named_params! {":from": from, ":to": to};
+    connection.execute("DELETE FROM pending WHERE id BETWEEN :from AND :to", range)?;
+    connection.execute("DELETE FROM change WHERE id BETWEEN :from AND :to", range)?;
+    connection.execute("DELETE FROM snapshot WHERE document = :id", named_params! {":id": document})?;
+    connection.execute("DELETE FROM document WHERE id = :id", named_params! {":id": document})?;
+    Ok(())
 }
 
 /// A deleted document gives its name back.

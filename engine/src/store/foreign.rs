@@ -40,7 +40,9 @@ impl Core {
                 .map(|c| EventChange {
                     hash: c.hash,
                     action_type: c.action_type.clone(),
+                    action_version: c.action_version,
                     author: c.author.clone(),
+                    payload: None,
                 })
                 .collect();
             if !changes.is_empty() || epoch != row.epoch {

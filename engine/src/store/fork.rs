@@ -9,9 +9,10 @@ use rusqlite::{Connection, named_params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Event, Millis, Origin,
+    Event, Millis,
     classes::{Class, Classes, Plan},
     core::Writing,
+    effects::{drop_effects_of, follow_change},
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
@@ -77,7 +78,9 @@ impl<'a> Standing<'a> {
 
 /// Live changes by what they were first made as.
 fn read_rewritten(connection: &Connection, document: i64) -> Result<HashMap<ChangeHash, ChangeHash>> {
-    let sql = "SELECT was, hash FROM change WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
+    // The index is named: by itself SQLite takes the range of ids, and walks the whole document for each page.
+    let sql = "SELECT was, hash FROM change INDEXED BY change_was
+                WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map(named_params! {":from": from, ":to": to}, |r| {
@@ -229,6 +232,7 @@ fn settle_class(w: &mut Writing<'_>, class: &Class, standing: ChangeHash, place:
     for row in others {
         let params = named_params! {":by": standing.0, ":loser": row.loser, ":id": row.id};
         w.tx.prepare_cached(sql)?.execute(params)?;
+        follow_change(w.tx, row.id >> 40, (row.hash, standing))?;
         pending = take_pending(w.tx, row.id)?.or(pending);
     }
     if stood && pending.is_none() {
@@ -289,14 +293,7 @@ fn settle(w: &mut Writing<'_>, id: DocumentId) -> Result<()> {
     row.epoch += 1;
     rows::write_document(w.tx, &row)?;
     if w.listening {
-        w.events.push(Event {
-            document: id,
-            origin: Origin::Remote,
-            changes: Vec::new(),
-            heads: row.heads,
-            patches: Vec::new(),
-            rebuilt: true,
-        });
+        w.events.push(Event::rebuilt(id, row.heads));
     }
     Ok(())
 }
@@ -316,6 +313,12 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
         insert_rewritten(w.tx, id, rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
         w.tx.execute("UPDATE change SET was = NULL WHERE id = :id", named_params! {":id": id})?;
+        follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
+        // An undo may name what it was.
+        let sql = "INSERT OR REPLACE INTO renamed (document, was, hash) VALUES (:document, :was, :hash)";
+        let params =
+            named_params! {":document": document, ":was": rewritten.was.0, ":hash": rewritten.hash.0};
+        w.tx.prepare_cached(sql)?.execute(params)?;
         let moved = take_pending(w.tx, source.id)?;
         let moved = moved.unwrap_or(Moved { ordinal: w.ordinal, action: None, enqueued_at: w.now });
         rows::insert_pending(
@@ -327,6 +330,9 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
                 enqueued_at: moved.enqueued_at,
             },
         )?;
+    }
+    for hash in &dropped.also {
+        drop_effects_of(w.tx, document, *hash, w.now)?;
     }
     let gone = dropped.also.iter().chain(dropped.rewritten.iter().map(|r| &r.was));
     for hash in gone {
@@ -355,7 +361,7 @@ fn dispatch_again(w: &mut Writing<'_>, id: DocumentId, plan: &Plan) -> Result<u6
     let count = actions.len() as u64;
     for action in actions {
         if let Ok(action) = serde_json::from_str::<Action>(&action) {
-            let _ = w.dispatch_one(id, &action)?;
+            let _ = w.dispatch_one(id, &crate::slice::Command::Json(action))?;
         }
     }
     if let Some(replica) = w.replicas.peek(id) {

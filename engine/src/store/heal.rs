@@ -7,7 +7,7 @@ use automerge::{Automerge, Change, ChangeHash};
 use rusqlite::named_params;
 
 use super::{
-    Core, HealNode,
+    Core, Event, HealNode,
     core::Writing,
     replica::Replica,
     rows::{self, NewChange},
@@ -188,7 +188,12 @@ impl Writing<'_> {
         am.set_actor(actor);
         replica.containers = containers;
         adopt(replica, am, changes.len() as u64, &positions)?;
-        rows::write_document(self.tx, &replica.row)
+        rows::write_document(self.tx, &replica.row)?;
+        if self.listening {
+            let heads = replica.row.heads.clone();
+            self.events.push(Event::rebuilt(id, heads));
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     core::Writing,
     documents::free_name,
     fork::{self, Rebuild},
+    open,
     replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
 };
@@ -384,6 +385,8 @@ fn arrive(
 ) -> Result<Vec<Arrived>> {
     let mut arrived = Vec::with_capacity(page.changes.len());
     let mut walk = WalkBudget::default();
+    // Another than at the start of this transaction, where it came out that somebody else writes under that one.
+    let actor = open::stored_actor(connection)?.unwrap_or_else(|| replica.am.get_actor().clone());
     for change in &page.changes {
         let Some(index) = &replica.index else { break };
         let mut held = Held { connection, document: replica.row.id, index };
@@ -409,7 +412,14 @@ fn arrive(
         keep(
             connection,
             replica,
-            &Keep { change, deps: &deps, message: &message, now, reason: reason.as_deref() },
+            &Keep {
+                change,
+                deps: &deps,
+                message: &message,
+                own: change.actor == actor,
+                now,
+                reason: reason.as_deref(),
+            },
         )?;
         match reason {
             Some(_) => outcome.quarantined += 1,
@@ -439,6 +449,8 @@ struct Keep<'a> {
     change: &'a CheckedChange,
     deps: &'a [u64],
     message: &'a Message,
+    /// Made by this replica: before a backup of it was put back, say.
+    own: bool,
     now: i64,
     reason: Option<&'a str>,
 }
@@ -447,7 +459,6 @@ struct Keep<'a> {
 fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Result<()> {
     let change = new.change;
     let position = replica.row.last + 1;
-    let own = change.actor == *replica.am.get_actor();
     rows::insert_change(
         connection,
         &NewChange {
@@ -457,7 +468,7 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
             deps: new.deps,
             message: new.message,
             container: container::is_container_actor(&change.actor),
-            local: own,
+            local: new.own,
             made_at: change.time.saturating_mul(1000),
             acknowledged_at: Some(new.now),
             quarantined: new.reason,
@@ -503,7 +514,14 @@ fn keep_refused(
         keep(
             connection,
             replica,
-            &Keep { change: &change, deps: &[], message: &message, now, reason: Some(&refusal.detail) },
+            &Keep {
+                change: &change,
+                deps: &[],
+                message: &message,
+                own: false,
+                now,
+                reason: Some(&refusal.detail),
+            },
         )?;
         outcome.quarantined += 1;
     }
@@ -563,7 +581,9 @@ fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventCh
         .map(|a| EventChange {
             hash: a.change.hash,
             action_type: a.message.action.clone(),
+            action_version: a.message.version.unwrap_or(1),
             author: a.message.author.clone(),
+            payload: a.message.payload.clone(),
         })
         .collect()
 }

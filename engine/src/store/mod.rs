@@ -1,10 +1,13 @@
 //! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
 //! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
 
+mod blame;
 mod classes;
+mod conflicts;
 mod core;
 mod dispatch;
 mod documents;
+mod effects;
 mod files;
 mod foreign;
 mod fork;
@@ -16,14 +19,20 @@ mod queue;
 mod read;
 mod replica;
 mod rows;
+mod slices;
 mod snapshot;
 mod sync_types;
 mod types;
 mod underneath;
+mod undo;
 
 pub use self::core::Core;
+pub use blame::{Blame, Writer};
+pub use conflicts::{Choice, Conflict, ConflictValue};
+pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QueueEntry, QueueState, Receipt, Settings,
 };
+pub use undo::{UndoKind, Undone};

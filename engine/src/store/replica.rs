@@ -387,6 +387,11 @@ impl Replicas {
         self.open.remove(&id);
     }
 
+    /// As [`Replicas::forget`], for every companion: a failed transaction may have written to any.
+    pub(super) fn forget_companions(&mut self) {
+        self.open.retain(|_, (_, replica)| replica.row.companion_of.is_none());
+    }
+
     /// What is in memory of it, without a look at the file.
     pub(super) fn peek(&mut self, id: DocumentId) -> Option<&mut Replica> {
         self.open.get_mut(&id).map(|(_, replica)| replica)

@@ -42,11 +42,15 @@ pub(super) struct DocumentRow {
     pub(super) at_end: bool,
     pub(super) tombstone: Option<String>,
     pub(super) last_sync_at: Option<Millis>,
+    /// The document whose local-only slices live in this one: nothing of it is queued or synced.
+    pub(super) companion_of: Option<i64>,
+    /// Which slices it takes; `None`: all.
+    pub(super) kind: Option<String>,
 }
 
 const DOCUMENT_COLUMNS: &str =
     "id, uuid, name, server, heads, heads_at, last, changes, epoch, cursor, healing,
-     at_end, tombstone, last_sync_at";
+     at_end, tombstone, last_sync_at, companion_of, kind";
 
 fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>> {
     let uuid: String = row.get("uuid")?;
@@ -75,6 +79,8 @@ fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>
         at_end: row.get("at_end")?,
         tombstone: row.get("tombstone")?,
         last_sync_at: row.get("last_sync_at")?,
+        companion_of: row.get("companion_of")?,
+        kind: row.get("kind")?,
     }))
 }
 
@@ -84,8 +90,9 @@ pub(super) fn read_document(connection: &Connection, uuid: DocumentId) -> Result
     statement.query_row(named_params! {":uuid": uuid.to_string()}, document_row).optional()?.transpose()
 }
 
+/// Every document; companions are none of their own.
 pub(super) fn read_documents(connection: &Connection) -> Result<Vec<DocumentRow>> {
-    let sql = format!("SELECT {DOCUMENT_COLUMNS} FROM document ORDER BY id");
+    let sql = format!("SELECT {DOCUMENT_COLUMNS} FROM document WHERE companion_of IS NULL ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([], document_row)?;
     rows.map(|row| row?).collect()
@@ -147,15 +154,17 @@ pub(super) struct NewChange<'a> {
 
 pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Result<()> {
     let sql = "INSERT INTO change (id, hash, actor, seq, deps, bytes, container, action_type, author, made_at, local,
-               acknowledged_at, was, quarantined)
+               acknowledged_at, was, quarantined, action_version, target)
                VALUES (:id, :hash, :actor, :seq, :deps, :bytes, :container, :action_type, :author, :made_at, :local,
-               :acknowledged_at, :was, :quarantined)";
+               :acknowledged_at, :was, :quarantined, :action_version, :target)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":hash": new.change.hash.0, ":actor": new.actor, ":seq": new.change.seq as i64,
         ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
         ":container": new.container, ":action_type": new.message.action, ":author": new.message.author,
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
         ":was": new.message.was().map(|h| h.0), ":quarantined": new.quarantined,
+        ":action_version": new.message.version.filter(|version| *version != 1),
+        ":target": new.message.undoes().map(|h| h.0),
     })?;
     Ok(())
 }
@@ -199,6 +208,7 @@ pub(super) struct ChangeRow {
     pub(super) deps: Vec<u64>,
     pub(super) container: bool,
     pub(super) action_type: Option<String>,
+    pub(super) action_version: u32,
     pub(super) author: Option<String>,
     pub(super) made_at: Millis,
     pub(super) local: bool,
@@ -223,7 +233,7 @@ impl ChangeRow {
 
 const CHANGE_COLUMNS: &str =
     "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
-     c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined";
+     c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined, c.action_version";
 
 fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
     let id: i64 = row.get("id")?;
@@ -237,6 +247,7 @@ fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
         deps: decode_deps(position_of(id), &deps),
         container: row.get("container")?,
         action_type: row.get("action_type")?,
+        action_version: row.get::<_, Option<u32>>("action_version")?.unwrap_or(1),
         author: row.get("author")?,
         made_at: row.get("made_at")?,
         local: row.get("local")?,
@@ -272,6 +283,14 @@ pub(super) fn read_newest(connection: &Connection, document: i64, count: usize) 
     let mut rows: Vec<ChangeRow> = rows.collect::<rusqlite::Result<_>>()?;
     rows.reverse();
     Ok(rows)
+}
+
+/// One row, without its bytes.
+pub(super) fn read_row(connection: &Connection, id: i64) -> Result<ChangeRow> {
+    let sql =
+        format!("SELECT {CHANGE_COLUMNS} FROM change c JOIN actor a ON a.id = c.actor WHERE c.id = :id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(named_params! {":id": id}, change_row)?)
 }
 
 /// The bytes of a row.
@@ -362,6 +381,76 @@ pub(super) fn insert_pending_once(connection: &Connection, new: &NewPending<'_>)
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":ordinal": new.ordinal, ":action": new.action, ":enqueued_at": new.enqueued_at,
     })?;
+    Ok(())
+}
+
+/// The oldest version below `version` of this slice's actions that have come since it was last migrated here.
+pub(super) fn oldest_unmigrated(
+    connection: &Connection,
+    document: &DocumentRow,
+    slice: &str,
+    version: u32,
+) -> Result<Option<u32>> {
+    let sql = "SELECT position FROM slice_migrated WHERE document = :document AND slice = :slice AND version = :version";
+    let params = named_params! {":document": document.id, ":slice": slice, ":version": version};
+    let migrated: Option<i64> = connection.prepare_cached(sql)?.query_row(params, |r| r.get(0)).optional()?;
+    let migrated = migrated.unwrap_or(0).max(0) as u64;
+    if migrated >= document.last {
+        return Ok(None);
+    }
+    let sql = "SELECT min(coalesce(action_version, 1)) FROM change
+                WHERE id > :from AND id <= :to AND action_type >= :first AND action_type < :end
+                  AND coalesce(action_version, 1) < :version AND replaced_by IS NULL AND quarantined IS NULL";
+    // '0' is the character after '/'.
+    Ok(connection.prepare_cached(sql)?.query_row(
+        named_params! {
+            ":from": row_id(document.id, migrated), ":to": id_range(document.id).1, ":version": version,
+            ":first": format!("{slice}/"), ":end": format!("{slice}0"),
+        },
+        |r| r.get(0),
+    )?)
+}
+
+/// The slice has its newest form up to this position.
+pub(super) fn note_migrated(
+    connection: &Connection,
+    document: i64,
+    (slice, version): (&str, u32),
+    position: u64,
+) -> Result<()> {
+    let sql = "INSERT INTO slice_migrated (document, slice, version, position)
+               VALUES (:document, :slice, :version, :position)
+               ON CONFLICT (document, slice) DO UPDATE SET version = :version, position = :position
+                 WHERE version <> :version OR position <> :position";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":document": document, ":slice": slice, ":version": version, ":position": position as i64,
+    })?;
+    Ok(())
+}
+
+/// The companion of a document.
+pub(super) fn read_companion(connection: &Connection, document: i64) -> Result<Option<DocumentId>> {
+    let sql = "SELECT uuid FROM document WHERE companion_of = :document";
+    let found: Option<String> = connection
+        .prepare_cached(sql)?
+        .query_row(named_params! {":document": document}, |r| r.get(0))
+        .optional()?;
+    let parse =
+        |uuid: String| uuid.parse().map_err(|_| Error::Corrupt(format!("{uuid:?} is no document id")));
+    found.map(parse).transpose()
+}
+
+/// Of which kind the document is.
+pub(super) fn write_kind(connection: &Connection, document: i64, kind: &str) -> Result<()> {
+    let sql = "UPDATE document SET kind = :kind WHERE id = :id";
+    connection.execute(sql, named_params! {":kind": kind, ":id": document})?;
+    Ok(())
+}
+
+/// Makes the companion of a document.
+pub(super) fn insert_companion(connection: &Connection, document: i64, uuid: DocumentId) -> Result<()> {
+    let sql = "INSERT INTO document (uuid, companion_of) VALUES (:uuid, :document)";
+    connection.execute(sql, named_params! {":uuid": uuid.to_string(), ":document": document})?;
     Ok(())
 }
 

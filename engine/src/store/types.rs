@@ -190,8 +190,15 @@ pub struct Event {
     pub heads: Vec<ChangeHash>,
     /// What changed in the state; empty after a rebuild, when the state is to be read again.
     pub patches: Vec<automerge::Patch>,
-    /// The document was rebuilt (after a fork or a drop): read the state again.
+    /// The document was made anew (a first copy, a fork, a drop): read the state again.
     pub rebuilt: bool,
+}
+
+impl Event {
+    pub(super) fn rebuilt(document: DocumentId, heads: Vec<ChangeHash>) -> Self {
+        let (changes, patches) = (Vec::new(), Vec::new());
+        Self { document, origin: Origin::Remote, changes, heads, patches, rebuilt: true }
+    }
 }
 
 /// One change of an [`Event`].
@@ -201,6 +208,11 @@ pub struct EventChange {
     pub hash: ChangeHash,
     /// The action's type.
     pub action_type: Option<String>,
+    /// The version of the action's slice.
+    pub action_version: u32,
     /// Who made it.
     pub author: Option<String>,
+    /// The action's fields without its type, where they are known: it was made by this process, or its slice puts
+    /// them into the message.
+    pub payload: Option<Value>,
 }

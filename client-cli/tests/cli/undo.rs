@@ -1,0 +1,144 @@
+use serde_json::{Value, json};
+
+use crate::environment::{Environment, Person};
+use crate::server::Server;
+
+/// Two people on one document, each known by name, who have synced.
+fn two<'a>(env: &'a Environment, server: &Server) -> (Person<'a>, Person<'a>) {
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    ada.ok(&["init", "--server", &server.url(), "--author", "Ada"]);
+    ben.ok(&["init", "--server", &server.url(), "--author", "Ben"]);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/title", "\"Alps\""]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &id, "--name", "d"]);
+    ben.ok(&["sync"]);
+    (ada, ben)
+}
+
+/// Everybody has what everybody has.
+fn meet(ada: &Person<'_>, ben: &Person<'_>) -> Value {
+    for person in [ada, ben, ada] {
+        person.ok(&["sync"]);
+    }
+    let read = ada.json(&["get", "d"]);
+    assert_eq!(read, ben.json(&["get", "d"]));
+    read
+}
+
+/// The words of a line without hashes and times, which are never the same.
+fn words(line: &str) -> Vec<&str> {
+    let plain = |word: &&str| {
+        let hash = word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        !hash && !(word.contains('T') && word.ends_with('Z'))
+    };
+    line.split_whitespace().filter(plain).collect()
+}
+
+#[test]
+fn undo_and_redo_go_back_and_forth_and_say_what_they_did() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    let first = ada.json(&["set", "d", "/a", "1"])["hash"].as_str().unwrap().to_owned();
+    ada.ok(&["text", "d", "/t", "0", "0", "hello"]);
+    assert_eq!(words(&ada.ok(&["undo", "d"])), ["undid", "splice"]);
+    assert_eq!(ada.json(&["get", "d"]), json!({"a": 1, "t": ""}));
+    let done = ada.json(&["undo", "d"]);
+    assert_eq!((&done["kind"], &done["action_type"]), (&json!("undo"), &json!("set")));
+    assert_eq!((&done["of"], &done["action"]), (&json!(first), &json!(first)));
+    assert_eq!((&done["undone"], &done["skipped"]), (&json!(1), &json!(0)));
+    assert_eq!(ada.json(&["get", "d"]), json!({"t": ""}));
+    ada.run(&["undo", "d"]).expect_error(1, "nothing to undo");
+    assert_eq!(words(&ada.ok(&["redo", "d"])), ["redid", "set"]);
+    assert_eq!(words(&ada.ok(&["redo", "d"])), ["redid", "splice"]);
+    ada.run(&["redo", "d"]).expect_error(1, "nothing to redo");
+    assert_eq!(ada.json(&["get", "d"]), json!({"a": 1, "t": "hello"}));
+    ada.ok(&["undo", "d"]);
+    ada.ok(&["set", "d", "/b", "1"]);
+    ada.run(&["redo", "d"]).expect_error(1, "nothing to redo");
+    ada.run(&["undo", "no"]).expect_error(1, "no");
+    let queue = ada.json(&["queue"]);
+    assert_eq!(queue[2]["action_type"], "undo");
+    assert!(queue[2]["action"]["of"].is_string());
+    assert!(ada.ok(&["log", "d"]).contains("redo"));
+}
+
+#[test]
+fn undo_after_a_sync_leaves_what_others_wrote_since() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = two(&env, &server);
+    ada.ok(&["set", "d", "", r#"{"title": "Andes", "nights": 3}"#]);
+    meet(&ada, &ben);
+    ben.ok(&["set", "d", "/nights", "5"]);
+    meet(&ada, &ben);
+    let said = ada.ok(&["undo", "d"]);
+    assert!(said.contains("but for 1 place where others wrote since"), "{said}");
+    assert_eq!(meet(&ada, &ben), json!({"title": "Alps", "nights": 5}));
+    ada.ok(&["redo", "d"]);
+    assert_eq!(meet(&ada, &ben), json!({"title": "Andes", "nights": 5}));
+    ada.ok(&["undo", "d"]);
+    meet(&ada, &ben);
+    // What Ben's stood over is undone meanwhile, and does not come back.
+    ben.ok(&["undo", "d"]);
+    assert_eq!(meet(&ada, &ben), json!({"title": "Alps"}));
+    ben.run(&["undo", "d"]).expect_error(1, "nothing to undo");
+}
+
+#[test]
+fn conflicts_lists_every_value_until_one_is_taken() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = two(&env, &server);
+    assert_eq!(ada.json(&["conflicts", "d"]), json!([]));
+    assert_eq!(ada.ok(&["conflicts", "d"]), "");
+    ada.ok(&["set", "d", "/title", "\"Andes\""]);
+    ben.ok(&["set", "d", "/title", "\"Ural\""]);
+    ben.ok(&["set", "d", "/other", "1"]);
+    let read = meet(&ada, &ben);
+    let found = ben.json(&["conflicts", "d", "/title"]);
+    assert_eq!((found.as_array().unwrap().len(), &found[0]["path"]), (1, &json!("/title")));
+    let values = found[0]["values"].as_array().unwrap();
+    assert_eq!((values[0]["wins"].as_bool(), &values[0]["value"]), (Some(true), &read["title"]));
+    let mut told: Vec<_> =
+        values.iter().map(|v| (v["author"].as_str().unwrap(), v["value"].as_str().unwrap())).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("Ada", "Andes"), ("Ben", "Ural")]);
+    assert!(values.iter().all(|v| v["made_at"].is_string() && v["hash"].is_string()));
+    let text = ada.ok(&["conflicts", "d"]);
+    let lines: Vec<_> = text.lines().map(words).collect();
+    assert_eq!(lines[0], ["/title"]);
+    assert!(lines[1].starts_with(&["*", "1"]) && lines[2].first() == Some(&"2"), "{text}");
+    for bad in ["0", "3"] {
+        assert_ne!(ada.run(&["conflicts", "d", "/title", "--take", bad]).code, 0);
+    }
+    ada.run(&["conflicts", "d", "/other", "--take", "1"]).expect_error(1, "no concurrent writes");
+    assert!(ada.ok(&["conflicts", "d", "/title", "--take", "2"]).contains("take /title"));
+    assert_eq!(meet(&ada, &ben)["title"], values[1]["value"]);
+    assert_eq!(ben.json(&["conflicts", "d"]), json!([]));
+    ada.ok(&["undo", "d"]);
+    assert_eq!(meet(&ada, &ben)["title"], values[0]["value"]);
+}
+
+#[test]
+fn blame_names_who_wrote_what() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = two(&env, &server);
+    ada.ok(&["text", "d", "/note", "0", "0", "We leave at nine"]);
+    meet(&ada, &ben);
+    let before = ada.json(&["ls"])[0]["heads"][0].as_str().unwrap().to_owned();
+    ben.ok(&["text", "d", "/note", "12", "4", "ten"]);
+    meet(&ada, &ben);
+    let text = ada.ok(&["blame", "d", "/note"]);
+    let lines: Vec<_> = text.lines().map(words).collect();
+    assert_eq!(lines[0], ["-", "-", "(container)", "/note"]);
+    assert_eq!(lines[1], ["Ada", "splice", "/note", "0..12"]);
+    assert_eq!(lines[2], ["Ben", "splice", "/note", "12..15"]);
+    assert_eq!(words(&ada.ok(&["blame", "d", "/title"])), ["Ada", "set", "/title"]);
+    let then = ada.json(&["blame", "d", "/note", "--at", &before]);
+    assert_eq!((then.as_array().unwrap().len(), &then[1]["length"]), (2, &json!(16)));
+    assert_eq!(ada.json(&["blame", "d"]).as_array().unwrap().len(), 4);
+    ada.run(&["blame", "d", "/no"]).expect_error(1, "/no");
+}

@@ -1,0 +1,344 @@
+//! What a reducer writes on.
+
+use automerge::{
+    AutomergeError, ChangeHash, ObjId, ObjType, Value as Found,
+    transaction::{Transactable, Transaction},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Entities;
+use crate::{
+    Action, DocumentId, Millis,
+    container::{ContainerKind, ContainerSet, ContainerSpec},
+    reducer::{ActionError, Place, find, parse_pointer, reduce_within},
+    state,
+};
+
+/// Why a reducer did not do an action: shown to the caller as it is.
+///
+/// ```
+/// use rejoin::slice::Rejection;
+/// assert_eq!(Rejection::from("the list is full").to_string(), "the list is full");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejection(String);
+
+impl From<&str> for Rejection {
+    fn from(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
+impl From<String> for Rejection {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+impl From<ActionError> for Rejection {
+    fn from(error: ActionError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<AutomergeError> for Rejection {
+    fn from(error: AutomergeError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a reducer may know of its action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ActionInfo {
+    /// A random UUID, made when the action was dispatched: for the ids of what the reducer makes. Elsewhere the action
+    /// is known by its change's hash.
+    pub id: Uuid,
+    /// When it was dispatched, milliseconds since 1970, by this device's clock.
+    pub made_at: Millis,
+    /// Who dispatched it, where the store has an author.
+    pub author: Option<String>,
+    /// The document.
+    pub document: DocumentId,
+}
+
+impl ActionInfo {
+    pub(crate) fn new(id: Uuid, made_at: Millis, author: Option<&str>, document: DocumentId) -> Self {
+        Self { id, made_at, author: author.map(str::to_owned), document }
+    }
+}
+
+/// A transaction on a slice's part of a document. Paths are JSON Pointers from the slice's root; `""` is all of it.
+///
+/// Missing parents become maps. Maps, lists, texts and counters that two devices make at one path at the same time
+/// are one: what both put in merges.
+pub struct Draft<'d> {
+    tx: Transaction<'d>,
+    slice: &'static str,
+    about: &'d ActionInfo,
+    base: &'d [ChangeHash],
+    held: &'d ContainerSet,
+    missing: Vec<ContainerSpec>,
+}
+
+impl std::fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draft")
+            .field("slice", &self.slice)
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the document knows, for a draft on it.
+pub(crate) struct Ground<'d> {
+    pub(crate) slice: &'static str,
+    pub(crate) about: &'d ActionInfo,
+    /// The heads before the transaction.
+    pub(crate) base: &'d [ChangeHash],
+    pub(crate) held: &'d ContainerSet,
+}
+
+impl<'d> Draft<'d> {
+    pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
+        let Ground { slice, about, base, held } = *ground;
+        Self { tx, slice, about, base, held, missing: Vec::new() }
+    }
+
+    /// The transaction, and the containers that must be made first.
+    pub(crate) fn into_parts(self) -> (Transaction<'d>, Vec<ContainerSpec>) {
+        (self.tx, self.missing)
+    }
+
+    /// What is known of the action.
+    pub fn info(&self) -> &ActionInfo {
+        self.about
+    }
+
+    fn full(&self, path: &str) -> String {
+        format!("/{}{path}", self.slice)
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Rejection> {
+        let missing = reduce_within(&mut self.tx, self.base, self.held, action)?;
+        for spec in missing {
+            if !self.missing.contains(&spec) {
+                self.missing.push(spec);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at a path, as JSON; `None` where nothing is.
+    ///
+    /// # Errors
+    /// A bad pointer, or one through something that is neither map nor list.
+    pub fn get(&self, path: &str) -> Result<Option<Value>, Rejection> {
+        match state::read_json(&self.tx, &self.full(path), None) {
+            Ok(value) => Ok(Some(value)),
+            Err(ActionError::NotFound { .. } | ActionError::PastEnd { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is at a path, as a type; `None` where nothing is.
+    ///
+    /// # Errors
+    /// As [`Draft::get`], and where the value does not fit the type.
+    pub fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Rejection> {
+        let Some(value) = self.get(path)? else { return Ok(None) };
+        let read = serde_json::from_value(value);
+        read.map(Some).map_err(|error| format!("what is at {path:?} does not fit: {error}").into())
+    }
+
+    /// Puts a value at a path, in the place of what is there. A string is a plain value, not collaborative text.
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold; a path that leads nowhere.
+    pub fn set(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
+        let value = to_json(value)?;
+        self.act(&Action::Set { path: self.full(path), value })
+    }
+
+    /// Puts what differs of a value at a path: maps are merged key by key, at every depth; anything else is put. So
+    /// two devices that merge into one place at the same time change only the fields that they name.
+    ///
+    /// # Errors
+    /// As [`Draft::set`].
+    pub fn merge(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
+        let value = to_json(value)?;
+        self.merge_value(path, value)
+    }
+
+    fn merge_value(&mut self, path: &str, value: Value) -> Result<(), Rejection> {
+        let Value::Object(entries) = value else {
+            if self.get(path)?.as_ref() == Some(&value) {
+                return Ok(());
+            }
+            return self.set(path, value);
+        };
+        self.object(path, ContainerKind::Map)?;
+        for (key, value) in entries {
+            self.merge_value(&format!("{path}/{}", escape(&key)), value)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is at a path. Where nothing is, nothing happens.
+    ///
+    /// # Errors
+    /// The whole slice cannot be removed.
+    pub fn delete(&mut self, path: &str) -> Result<(), Rejection> {
+        if self.get(path)?.is_none() {
+            return Ok(());
+        }
+        self.act(&Action::Delete { path: self.full(path) })
+    }
+
+    /// Adds to a counter, made when missing; an integer becomes a counter of that value. Counters of two devices add.
+    ///
+    /// # Errors
+    /// What is there is no number; the sum passes 64 bits.
+    pub fn increment(&mut self, path: &str, by: i64) -> Result<(), Rejection> {
+        self.act(&Action::Increment { path: self.full(path), by })
+    }
+
+    /// Inserts into a list, made when missing: the path's last part is an index, or `-` for the end.
+    ///
+    /// # Errors
+    /// No list there; an index past its end.
+    pub fn insert(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
+        let value = to_json(value)?;
+        self.act(&Action::Insert { path: self.full(path), value })
+    }
+
+    /// Splices collaborative text, made when missing. Positions are Unicode code points.
+    ///
+    /// # Errors
+    /// No text there; a position past its end.
+    pub fn splice(&mut self, path: &str, pos: u64, delete: u64, insert: &str) -> Result<(), Rejection> {
+        let insert = insert.to_owned();
+        self.act(&Action::Splice { path: self.full(path), pos, delete, insert })
+    }
+
+    /// Makes collaborative text read as `new`, by the fewest insertions and deletions: what others write in the rest
+    /// stays. The text is made when missing.
+    ///
+    /// # Errors
+    /// No text there.
+    pub fn update_text(&mut self, path: &str, new: &str) -> Result<(), Rejection> {
+        let text = self.object(path, ContainerKind::Text)?;
+        Ok(self.tx.update_text(&text, new)?)
+    }
+
+    /// A map of entities at a path: see [`Entities`].
+    pub fn entities<'e>(&'e mut self, path: &str) -> Entities<'e, 'd> {
+        Entities::new(self, path)
+    }
+
+    /// The map, list or text at a path, made when missing, for writing to it with [`Draft::automerge`].
+    ///
+    /// # Errors
+    /// Something else is there; `kind` is a counter, which is no object.
+    pub fn object(&mut self, path: &str, kind: ContainerKind) -> Result<ObjId, Rejection> {
+        let wanted = match kind {
+            ContainerKind::Map => ObjType::Map,
+            ContainerKind::List => ObjType::List,
+            ContainerKind::Text => ObjType::Text,
+            ContainerKind::Counter => return Err("a counter is no object".into()),
+        };
+        if let Some((Found::Object(found), id)) = self.place(path)?
+            && found == wanted
+        {
+            return Ok(id);
+        }
+        let path_here = self.full(path);
+        match kind {
+            ContainerKind::Text => {
+                self.act(&Action::Splice { path: path_here, pos: 0, delete: 0, insert: String::new() })?;
+            }
+            ContainerKind::List => {
+                self.act(&Action::Set { path: path_here, value: Value::Array(Vec::new()) })?
+            }
+            _ => self.act(&Action::Set { path: path_here, value: Value::Object(serde_json::Map::new()) })?,
+        }
+        match self.place(path)? {
+            Some((Found::Object(found), id)) if found == wanted => Ok(id),
+            _ => Err(format!("what was made at {path:?} is not there").into()),
+        }
+    }
+
+    fn place(&self, path: &str) -> Result<Option<(Found<'static>, ObjId)>, Rejection> {
+        let parts = parse_pointer(&self.full(path))?;
+        Ok(match find(&self.tx, &parts, None)? {
+            Place::There { value, id, .. } => Some((value.into_owned(), id)),
+            Place::Root | Place::Missing { .. } => None,
+        })
+    }
+
+    /// The slice's root, made when missing.
+    ///
+    /// # Errors
+    /// The document has something else under the slice's name.
+    pub fn root(&mut self) -> Result<ObjId, Rejection> {
+        self.object("", ContainerKind::Map)
+    }
+
+    /// The library's transaction, for what has no verb here. Write below [`Draft::root`] only: what lies beside it
+    /// belongs to other slices. A map or list that is made with it is this device's own: where two devices make one
+    /// at the same key, one of them is hidden, so make shared ones with [`Draft::object`].
+    pub fn automerge(&mut self) -> &mut Transaction<'d> {
+        &mut self.tx
+    }
+
+    /// Reads the slice into a typed value, lets it be edited, and writes what differs. It costs the size of the slice.
+    /// Maps and lists that it makes are this device's own, as with [`Draft::automerge`].
+    ///
+    /// # Errors
+    /// What is there does not fit the type; what `edit` returns.
+    #[cfg(feature = "autosurgeon")]
+    pub fn edit<T: autosurgeon::Hydrate + autosurgeon::Reconcile>(
+        &mut self,
+        edit: impl FnOnce(&mut T) -> Result<(), Rejection>,
+    ) -> Result<(), Rejection> {
+        self.root()?;
+        let mut value: T = autosurgeon::hydrate_prop(&self.tx, automerge::ROOT, self.slice)
+            .map_err(|error| format!("the slice does not fit its type: {error}"))?;
+        edit(&mut value)?;
+        autosurgeon::reconcile_prop(&mut self.tx, automerge::ROOT, self.slice, &value)
+            .map_err(|error| format!("the edited state cannot be written: {error}").into())
+    }
+
+    /// Whether a collaborative text, a counter or another thing that only operations can move is at this path.
+    pub(super) fn is_collaborative(&self, path: &str) -> Result<bool, Rejection> {
+        Ok(self.place(path)?.is_some_and(|(value, _)| match value {
+            Found::Object(kind) => kind == ObjType::Text,
+            Found::Scalar(scalar) => matches!(scalar.as_ref(), automerge::ScalarValue::Counter(_)),
+        }))
+    }
+
+    /// The keys of the map at a path.
+    pub(super) fn keys(&self, path: &str) -> Result<Vec<String>, Rejection> {
+        use automerge::ReadDoc;
+        Ok(match self.place(path)? {
+            Some((Found::Object(ObjType::Map), id)) => self.tx.keys(&id).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    pub(super) fn holds(&self, path: &str) -> Result<bool, Rejection> {
+        Ok(self.place(path)?.is_some())
+    }
+}
+
+/// A key as a part of a JSON Pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn to_json(value: impl Serialize) -> Result<Value, Rejection> {
+    serde_json::to_value(value).map_err(|error| format!("JSON cannot hold this value: {error}").into())
+}

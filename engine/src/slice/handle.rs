@@ -1,0 +1,242 @@
+//! A slice of one document, for apps.
+
+use std::{
+    collections::VecDeque,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{Stream, StreamExt};
+use serde_json::Value;
+use tokio::sync::{broadcast, oneshot};
+
+use super::{Command, Selector, Slice, Typed, middleware::parse_action};
+use crate::{
+    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store,
+    effects::EffectRequest, store::Core,
+};
+
+/// A slice of one document. Cheap to clone.
+///
+/// Its verbs are cancel-safe as the store's are: what was asked for is done even when the future is dropped.
+pub struct SliceHandle<S: Slice> {
+    store: Store,
+    document: DocumentId,
+    slice: PhantomData<fn() -> S>,
+}
+
+impl<S: Slice> Clone for SliceHandle<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.store.clone(), self.document)
+    }
+}
+
+impl<S: Slice> std::fmt::Debug for SliceHandle<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SliceHandle").field("slice", &S::NAME).field("document", &self.document).finish()
+    }
+}
+
+impl<S: Slice> SliceHandle<S> {
+    pub(crate) fn new(store: Store, document: DocumentId) -> Self {
+        Self { store, document, slice: PhantomData }
+    }
+
+    /// The document.
+    pub fn document(&self) -> DocumentId {
+        self.document
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn submit(&self, action: S::Action) -> Result<oneshot::Receiver<Result<Receipt>>> {
+        self.store.submit_dispatch(self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)))
+    }
+
+    /// Does an action. When it returns, change and queue row are durable (for a slice in memory: it is there).
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with the reducer's or the middleware's reason, [`Error::ReducerPanicked`],
+    /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], and those of [`Store::dispatch`]: nothing was changed.
+    pub async fn dispatch(&self, action: S::Action) -> Result<Receipt> {
+        self.submit(action)?.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Does an action and records these effects beside those that the slice itself asks for, in one transaction.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
+    pub async fn dispatch_with(&self, action: S::Action, effects: Vec<EffectRequest>) -> Result<Receipt> {
+        let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
+        self.store.with_core(move |core| core.dispatch_command_with(document, &typed, &effects)).await
+    }
+
+    /// Does these actions in one commit, each succeeding or failing alone.
+    ///
+    /// # Errors
+    /// The outer one is the file's: then nothing was done. The inner ones are as for [`SliceHandle::dispatch`].
+    pub async fn dispatch_all(&self, actions: Vec<S::Action>) -> Result<Vec<Result<Receipt>>> {
+        let document = self.document;
+        let typed = |action| Ok((document, Command::Slice(Arc::new(Typed::<S>::new(action)?))));
+        let commands = actions.into_iter().map(typed).collect::<Result<Vec<_>>>()?;
+        self.store.with_core(move |core| core.dispatch_commands(&commands, false)).await
+    }
+
+    pub(crate) fn read(
+        &self,
+        at: Option<Vec<ChangeHash>>,
+    ) -> impl FnOnce(&mut Core) -> Result<Option<Value>> + Send + 'static {
+        let document = self.document;
+        move |core| core.slice_state(document, (S::NAME, S::SCOPE), at.as_deref())
+    }
+
+    pub(crate) fn typed(state: Option<Value>) -> Result<S::State> {
+        let Some(state) = state else { return Ok(S::State::default()) };
+        serde_json::from_value(state)
+            .map_err(|error| Error::StateMismatch { slice: S::NAME.to_owned(), reason: error.to_string() })
+    }
+
+    /// The state; its default where nothing was written. It costs the size of the slice: see [`SliceHandle::select`]
+    /// for a part of it, read again only when that part changed.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] when what is in the document does not fit the type; [`Error::UnknownSlice`]; what a
+    /// migration says.
+    pub async fn state(&self) -> Result<S::State> {
+        Self::typed(self.store.with_core(self.read(None)).await?)
+    }
+
+    /// The state as it was at these heads, without a migration.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::state`], and [`Error::UnknownChange`].
+    pub async fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
+        Self::typed(self.store.with_core(self.read(Some(heads.to_vec()))).await?)
+    }
+
+    /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):
+    /// `compute` runs again only after something at, above or below that path changed.
+    pub fn select<P, T, F>(&self, pointer: &str, compute: F) -> Selector<S, P, T>
+    where
+        P: serde::de::DeserializeOwned + Default,
+        F: Fn(&P) -> T + Send + Sync + 'static,
+    {
+        Selector::new(self.clone(), pointer, Box::new(compute))
+    }
+
+    /// What happens to this slice from now on, as a stream, after it is durable: every action of it, of this replica
+    /// and of others, with who, from where, and what changed.
+    pub fn changes(&self) -> Changes<S> {
+        Changes {
+            events: Box::pin(stream(self.store.subscribe())),
+            ready: VecDeque::new(),
+            handle: self.clone(),
+        }
+    }
+}
+
+/// `None` in it: events were lost.
+fn stream(events: broadcast::Receiver<Event>) -> impl Stream<Item = Option<Event>> + Send {
+    futures_util::stream::unfold(events, async |mut events| match events.recv().await {
+        Ok(event) => Some((Some(event), events)),
+        Err(broadcast::error::RecvError::Lagged(_)) => Some((None, events)),
+        Err(broadcast::error::RecvError::Closed) => None,
+    })
+}
+
+/// One thing that happened to a slice.
+#[non_exhaustive]
+pub struct SliceChange<S: Slice> {
+    /// The action, where its payload is known (made by this process, or the slice sets [`Slice::PAYLOAD`]) and it is
+    /// of a version that this app reads.
+    pub action: Option<S::Action>,
+    /// The change, its type, version, author and payload as they came. `None`: so much happened that the stream was
+    /// overtaken, or the document was rebuilt: read the state again.
+    pub change: Option<EventChange>,
+    /// From where.
+    pub origin: Origin,
+    /// What changed in the document, for all actions that came together.
+    pub patches: Arc<[automerge::Patch]>,
+    /// The heads after it.
+    pub heads: Vec<ChangeHash>,
+}
+
+impl<S: Slice> std::fmt::Debug for SliceChange<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SliceChange")
+            .field("change", &self.change)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The stream of [`SliceHandle::changes`].
+pub struct Changes<S: Slice> {
+    events: Pin<Box<dyn Stream<Item = Option<Event>> + Send>>,
+    ready: VecDeque<SliceChange<S>>,
+    handle: SliceHandle<S>,
+}
+
+impl<S: Slice> std::fmt::Debug for Changes<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl<S: Slice> Changes<S> {
+    fn receive(&mut self, event: Option<Event>) {
+        let overtaken =
+            |origin, heads| SliceChange { action: None, change: None, origin, patches: Arc::from([]), heads };
+        let Some(event) = event else {
+            return self.ready.push_back(overtaken(Origin::Remote, Vec::new()));
+        };
+        if event.document != self.handle.document {
+            return;
+        }
+        let patches: Arc<[automerge::Patch]> = event.patches.into();
+        let rebuilt = event.rebuilt && event.changes.is_empty();
+        for change in event.changes {
+            let kind = change.action_type.as_deref().unwrap_or_default();
+            if kind.strip_prefix(S::NAME).is_none_or(|rest| !rest.starts_with('/')) {
+                continue;
+            }
+            let action = (change.action_version <= S::VERSION)
+                .then(|| change.payload.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new())))
+                .and_then(|payload| parse_action(S::NAME, kind, &payload).ok());
+            self.ready.push_back(SliceChange {
+                action,
+                origin: event.origin,
+                patches: Arc::clone(&patches),
+                heads: event.heads.clone(),
+                change: Some(change),
+            });
+        }
+        if rebuilt {
+            self.ready.push_back(overtaken(event.origin, event.heads));
+        }
+    }
+}
+
+impl<S: Slice> Stream for Changes<S> {
+    type Item = SliceChange<S>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Poll::Ready(Some(change));
+            }
+            match self.events.poll_next_unpin(context) {
+                Poll::Ready(Some(event)) => self.receive(event),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<S: Slice> Unpin for Changes<S> {}

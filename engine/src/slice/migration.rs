@@ -1,0 +1,75 @@
+//! What a migration of a slice may do.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{Draft, Rejection};
+
+/// A slice's part of a document while it is brought to a newer form. Paths are as in [`Draft`].
+///
+/// It can read anything, put values at paths and remove them. It can neither insert into a list nor increment nor
+/// splice, for what two devices insert at once is there twice.
+#[derive(Debug)]
+pub struct Migration<'m, 'd> {
+    draft: &'m mut Draft<'d>,
+}
+
+impl<'m, 'd> Migration<'m, 'd> {
+    pub(crate) fn new(draft: &'m mut Draft<'d>) -> Self {
+        Self { draft }
+    }
+
+    /// As [`Draft::get`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get(&self, path: &str) -> Result<Option<Value>, Rejection> {
+        self.draft.get(path)
+    }
+
+    /// As [`Draft::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Rejection> {
+        self.draft.read(path)
+    }
+
+    /// The keys of the map at a path; none where there is no map.
+    ///
+    /// # Errors
+    /// A path that leads nowhere.
+    pub fn keys(&self, path: &str) -> Result<Vec<String>, Rejection> {
+        self.draft.keys(path)
+    }
+
+    /// Puts a value at a path; maps are merged key by key. What is there already is not written again.
+    ///
+    /// # Errors
+    /// As [`Draft::set`].
+    pub fn put(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
+        self.draft.merge(path, value)
+    }
+
+    /// Removes what is at a path, if anything is.
+    ///
+    /// # Errors
+    /// As [`Draft::delete`].
+    pub fn delete(&mut self, path: &str) -> Result<(), Rejection> {
+        self.draft.delete(path)
+    }
+
+    /// Moves what is at `from` to `to`. Where nothing is, nothing happens.
+    ///
+    /// # Errors
+    /// Collaborative text and counters cannot be moved: what another device writes to them meanwhile would be lost.
+    /// They stay where they are in every version.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Rejection> {
+        if self.draft.is_collaborative(from)? {
+            return Err(format!("{from:?} is collaborative text or a counter, which cannot be moved").into());
+        }
+        let Some(value) = self.draft.get(from)? else { return Ok(()) };
+        self.draft.merge(to, value)?;
+        self.draft.delete(from)
+    }
+}

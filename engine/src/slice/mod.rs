@@ -1,0 +1,134 @@
+//! Typed slices: a named part of a document with its state type, its actions and its reducer.
+//!
+//! A slice lives under its name at the root of a document, so several share one. Its actions are a serde-tagged
+//! enum, and its reducer an exhaustive `match` on it, given a [`Draft`]: a transaction on the document with the
+//! action's id and time, and no clock, no randomness and no I/O.
+//!
+//! ```
+//! use rejoin::{Store, slice::{Draft, Rejection, Slice}};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(tag = "type", rename_all = "snake_case")]
+//! enum CounterAction { Added { by: i64 }, Cleared }
+//!
+//! #[derive(Debug, Default, Deserialize, PartialEq)]
+//! struct CounterState { #[serde(default)] value: i64 }
+//!
+//! struct Counter;
+//! impl Slice for Counter {
+//!     const NAME: &'static str = "counter";
+//!     type State = CounterState;
+//!     type Action = CounterAction;
+//!     fn reduce(draft: &mut Draft<'_>, action: &CounterAction) -> Result<(), Rejection> {
+//!         match action {
+//!             CounterAction::Added { by } => draft.increment("/value", *by),
+//!             CounterAction::Cleared => draft.set("/value", 0),
+//!         }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! let store = Store::builder(dir.path().join("counter.db")).slice::<Counter>().open().await?;
+//! let counter = store.slice::<Counter>(store.create(None, None).await?);
+//! counter.dispatch(CounterAction::Added { by: 2 }).await?;
+//! assert_eq!(counter.state().await?, CounterState { value: 2 });
+//! # Ok::<(), rejoin::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Two ways to write a reducer
+//! With the verbs of [`Draft`] (and [`Draft::automerge`] under them) an action costs what it writes, however large
+//! the document is. With [`Draft::edit`] (feature `autosurgeon`) the slice's state is read into a typed value, edited
+//! as any Rust value, and what differs is written: it costs the size of the slice, each time.
+//!
+//! # What syncs
+//! Operations, not actions. An action of another replica is in the document when it arrives; no reducer runs for it
+//! here, so one of an unknown type or a newer version counts as well, and is shown by its name.
+
+mod draft;
+mod entities;
+mod handle;
+mod middleware;
+mod migration;
+mod registry;
+mod select;
+
+pub use draft::{ActionInfo, Draft, Rejection};
+pub use entities::{Entities, EntityMap};
+pub use handle::{Changes, SliceChange, SliceHandle};
+pub use middleware::{Before, Committed, Middleware, Verdict};
+pub use migration::Migration;
+pub use select::Selector;
+
+pub(crate) use draft::Ground;
+pub(crate) use registry::{Command, Registry, Typed, payload_of};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::effects::EffectRequest;
+
+/// Where a slice's state lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Scope {
+    /// In the document: durable, and synced.
+    #[default]
+    Synced,
+    /// In a companion document beside it: durable, and nothing of it leaves the device.
+    Local,
+    /// In the memory of this process: for drafts and the state of requests. Gone when the store is closed.
+    Memory,
+}
+
+/// A named part of a document.
+///
+/// The type that implements it is a name for the compiler and holds nothing. See the [module](self) for an example.
+pub trait Slice: Send + Sync + 'static {
+    /// The key at the document's root under which it lives, and the first part of its actions' types: letters, digits,
+    /// `_`, `-` and `.`, 64 at most. It must never change.
+    const NAME: &'static str;
+    /// The version of its state and actions. Raise it when the state's form changes, and say in [`Slice::migrate`] how
+    /// what was written before becomes what is read now.
+    const VERSION: u32 = 1;
+    /// Where it lives.
+    const SCOPE: Scope = Scope::Synced;
+    /// Whether actions bear their payload to other replicas, where subscribers and listeners can read it. It costs its
+    /// own size in every replica and at the server, for ever.
+    const PAYLOAD: bool = false;
+    /// What is read. A field that is not in the document must have a default (`#[serde(default)]`): it may come later.
+    type State: DeserializeOwned + Default + Send + Sync + 'static;
+    /// What can be done: an enum with `#[serde(tag = "type")]`.
+    type Action: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Does an action.
+    ///
+    /// It must be pure: the same document and action give the same writes. It may be run several times for one action,
+    /// each time from the same state, while containers are made that two devices can share.
+    ///
+    /// # Errors
+    /// Why it cannot be done. Then nothing is changed, and the dispatch fails with this reason.
+    fn reduce(draft: &mut Draft<'_>, action: &Self::Action) -> Result<(), Rejection>;
+
+    /// What the action asks of the outside, once it is durable: recorded in the same transaction, and sent by
+    /// [`Store::run_effects`](crate::Store::run_effects), of this store only. Pure, as the reducer is; asked of synced
+    /// slices only.
+    fn effects(action: &Self::Action, info: &ActionInfo) -> Vec<EffectRequest> {
+        let _ = (action, info);
+        Vec::new()
+    }
+
+    /// Brings what actions of version `from` wrote to the form of `from + 1`; called for each version in turn, before
+    /// the slice is read or written where older actions have come since the last time. So it must be safe to repeat,
+    /// and leave alone what has the new form already.
+    ///
+    /// Two devices that migrate at once converge without doubling: a [`Migration`] puts values at keys that are
+    /// derived from what it reads, and can neither insert nor increment.
+    ///
+    /// # Errors
+    /// Why it cannot be done. Then nothing is changed, and reading or writing the slice fails with this reason.
+    fn migrate(from: u32, migration: &mut Migration<'_, '_>) -> Result<(), Rejection> {
+        let _ = (from, migration);
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! The slices and middleware of a store, and actions on their way to the reducers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
+use crate::{Action, Error, Result, effects::EffectRequest};
+
+/// What is asked of a document.
+#[derive(Clone)]
+pub(crate) enum Command {
+    /// An action of the built-in JSON slice.
+    Json(Action),
+    /// An action of a typed slice.
+    Slice(Arc<dyn Intent>),
+}
+
+impl From<Action> for Command {
+    fn from(action: Action) -> Self {
+        Self::Json(action)
+    }
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Command").field(&self.kind()).finish()
+    }
+}
+
+impl Command {
+    /// The action's type.
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            Self::Json(action) => action.kind(),
+            Self::Slice(intent) => intent.kind(),
+        }
+    }
+
+    /// The action with its type.
+    pub(crate) fn to_json(&self) -> Result<Value> {
+        match self {
+            Self::Json(action) => serde_json::to_value(action).map_err(|e| Error::Bug(e.to_string())),
+            Self::Slice(intent) => Ok(intent.json().clone()),
+        }
+    }
+
+    /// Where its slice lives.
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Json(_) => Scope::Synced,
+            Self::Slice(intent) => intent.scope(),
+        }
+    }
+}
+
+/// An action of a slice, without its types.
+pub(crate) trait Intent: Send + Sync {
+    fn slice(&self) -> &'static str;
+    fn version(&self) -> u32;
+    fn scope(&self) -> Scope;
+    fn kind(&self) -> &str;
+    fn id(&self) -> Uuid;
+    /// The action with its type.
+    fn json(&self) -> &Value;
+    /// What goes into the message for other replicas.
+    fn payload(&self) -> Option<Value>;
+    fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection>;
+    fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
+}
+
+/// An action of a slice `S`.
+pub(crate) struct Typed<S: Slice> {
+    action: S::Action,
+    kind: String,
+    json: Value,
+    id: Uuid,
+}
+
+impl<S: Slice> Typed<S> {
+    /// # Errors
+    /// [`Error::BadAction`] for one that is not written as an object with a `type`.
+    pub(crate) fn new(action: S::Action) -> Result<Self> {
+        let bad = |reason: String| Error::BadAction { action: S::NAME.to_owned(), reason };
+        let mut json = serde_json::to_value(&action).map_err(|error| bad(error.to_string()))?;
+        if let Value::String(name) = json {
+            json = serde_json::json!({ "type": name });
+        }
+        let own = json.get("type").and_then(Value::as_str).map(str::to_owned);
+        let own = own.ok_or_else(|| bad("its enum needs #[serde(tag = \"type\")]".to_owned()))?;
+        let kind = format!("{}/{own}", S::NAME);
+        if let Some(tag) = json.get_mut("type") {
+            *tag = Value::from(kind.clone());
+        }
+        Ok(Self { action, kind, json, id: Uuid::new_v4() })
+    }
+}
+
+impl<S: Slice> Intent for Typed<S> {
+    fn slice(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn version(&self) -> u32 {
+        S::VERSION
+    }
+
+    fn scope(&self) -> Scope {
+        S::SCOPE
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn json(&self) -> &Value {
+        &self.json
+    }
+
+    fn payload(&self) -> Option<Value> {
+        S::PAYLOAD.then(|| payload_of(&self.json)).flatten()
+    }
+
+    fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection> {
+        S::reduce(draft, &self.action)
+    }
+
+    fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest> {
+        S::effects(&self.action, info)
+    }
+}
+
+/// An action's fields without its type; `None` where it has no others.
+pub(crate) fn payload_of(json: &Value) -> Option<Value> {
+    let mut fields = json.as_object()?.clone();
+    fields.shift_remove("type");
+    (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
+/// A slice, without its types.
+pub(crate) trait AnySlice: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn version(&self) -> u32;
+    fn decode(&self, kind: &str, json: &Value) -> Result<Command>;
+    fn migrate(&self, from: u32, draft: &mut Draft<'_>) -> Result<(), Rejection>;
+}
+
+struct Of<S>(PhantomData<fn() -> S>);
+
+impl<S: Slice> AnySlice for Of<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn version(&self) -> u32 {
+        S::VERSION
+    }
+
+    fn decode(&self, kind: &str, json: &Value) -> Result<Command> {
+        let action = parse_action::<S::Action>(S::NAME, kind, json)?;
+        Ok(Command::Slice(Arc::new(Typed::<S>::new(action)?)))
+    }
+
+    fn migrate(&self, from: u32, draft: &mut Draft<'_>) -> Result<(), Rejection> {
+        S::migrate(from, &mut Migration::new(draft))
+    }
+}
+
+/// The most characters of a slice's name.
+const LONGEST_NAME: usize = 64;
+
+/// What a store was built with.
+#[derive(Default, Clone)]
+pub(crate) struct Registry {
+    slices: BTreeMap<&'static str, Arc<dyn AnySlice>>,
+    kinds: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) middleware: Vec<Arc<dyn Middleware>>,
+}
+
+impl Registry {
+    /// # Errors
+    /// [`Error::BadSlice`] for a name that is taken or cannot be one.
+    pub(crate) fn add<S: Slice>(&mut self) -> Result<()> {
+        let bad = |reason: &str| Error::BadSlice { slice: S::NAME.to_owned(), reason: reason.to_owned() };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if S::NAME.is_empty() || S::NAME.len() > LONGEST_NAME || !S::NAME.chars().all(plain) {
+            return Err(bad("its name must be 1 to 64 letters, digits, \"_\", \"-\" or \".\""));
+        }
+        if S::VERSION == 0 {
+            return Err(bad("versions begin with 1"));
+        }
+        match self.slices.insert(S::NAME, Arc::new(Of::<S>(PhantomData))) {
+            None => Ok(()),
+            Some(_) => Err(bad("a slice of this name is registered already")),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::BadSlice`] when the kind is there already, or names a slice that is not registered.
+    pub(crate) fn add_kind(&mut self, kind: &str, slices: &[&str]) -> Result<()> {
+        if let Some(unknown) = slices.iter().find(|slice| !self.slices.contains_key(*slice)) {
+            let reason = format!("the kind {kind:?} names it, and it is not registered");
+            return Err(Error::BadSlice { slice: (*unknown).to_owned(), reason });
+        }
+        let named = slices.iter().map(|slice| (*slice).to_owned()).collect();
+        if self.kinds.insert(kind.to_owned(), named).is_some() {
+            let reason = "two kinds of document have this name".to_owned();
+            return Err(Error::BadSlice { slice: kind.to_owned(), reason });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn knows_kind(&self, kind: &str) -> bool {
+        self.kinds.contains_key(kind)
+    }
+
+    /// # Errors
+    /// [`Error::UnknownSlice`].
+    pub(crate) fn slice(&self, name: &str) -> Result<&Arc<dyn AnySlice>> {
+        self.slices.get(name).ok_or_else(|| Error::UnknownSlice(name.to_owned()))
+    }
+
+    /// Whether a document of this kind takes this slice. A kind that this app does not know takes any.
+    pub(crate) fn takes(&self, kind: Option<&str>, slice: &str) -> bool {
+        kind.and_then(|kind| self.kinds.get(kind)).is_none_or(|slices| slices.contains(slice))
+    }
+
+    /// `{"type": …}` as an action of the slice that its type names, or of the built-in one.
+    ///
+    /// # Errors
+    /// [`Error::BadAction`], [`Error::UnknownSlice`].
+    pub(crate) fn decode(&self, json: &Value) -> Result<Command> {
+        let kind = json.get("type").and_then(Value::as_str).unwrap_or_default();
+        let bad = |reason: String| Error::BadAction { action: kind.to_owned(), reason };
+        match kind.split_once('/') {
+            Some((slice, _)) => self.slice(slice)?.decode(kind, json),
+            None => {
+                let action = serde_json::from_value::<Action>(json.clone());
+                action.map(Command::Json).map_err(|error| bad(error.to_string()))
+            }
+        }
+    }
+}

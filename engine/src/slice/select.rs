@@ -1,0 +1,149 @@
+//! Memoised selectors.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use automerge::{Patch, PatchAction, Prop};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::{Slice, SliceHandle, draft::escape};
+use crate::{Error, Event, Result};
+
+type Compute<P, T> = Box<dyn Fn(&P) -> T + Send + Sync>;
+
+/// A memoised view of a part of a slice: made by [`SliceHandle::select`].
+///
+/// ```
+/// # use rejoin::{Store, slice::{Draft, Rejection, Slice}};
+/// # struct Todos;
+/// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum Act { Added { id: String, done: bool } }
+/// # impl Slice for Todos {
+/// #     const NAME: &'static str = "todos"; type State = serde_json::Value; type Action = Act;
+/// #     fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+/// #         let Act::Added { id, done } = action; draft.set(&format!("/items/{id}/done"), done) }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::builder(dir.path().join("app.db")).slice::<Todos>().open().await?;
+/// # let todos = store.slice::<Todos>(store.create(None, None).await?);
+/// # #[derive(Default, serde::Deserialize)] struct Item { done: bool }
+/// use std::collections::BTreeMap;
+/// let open = todos.select("/items", |items: &BTreeMap<String, Item>| items.values().filter(|i| !i.done).count());
+/// todos.dispatch(Act::Added { id: "a".into(), done: false }).await?;
+/// assert_eq!(*open.get().await?, 1);
+/// assert_eq!(*open.get().await?, 1);
+/// assert_eq!(open.computed(), 1);
+/// # Ok::<(), rejoin::Error>(()) }).unwrap();
+/// ```
+pub struct Selector<S: Slice, P, T> {
+    handle: SliceHandle<S>,
+    pointer: String,
+    compute: Compute<P, T>,
+    memo: Mutex<Memo<T>>,
+    computed: AtomicU64,
+}
+
+struct Memo<T> {
+    events: broadcast::Receiver<Event>,
+    value: Option<Arc<T>>,
+}
+
+impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Selector")
+            .field("handle", &self.handle)
+            .field("pointer", &self.pointer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
+    pub(super) fn new(handle: SliceHandle<S>, pointer: &str, compute: Compute<P, T>) -> Self {
+        let memo = Mutex::new(Memo { events: handle.store().subscribe(), value: None });
+        Self { handle, pointer: pointer.to_owned(), compute, memo, computed: AtomicU64::new(0) }
+    }
+
+    /// The value: the one of the last call, unless something at, above or below the selector's path has changed since.
+    /// What another process wrote is seen within a tenth of a second.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::state`].
+    pub async fn get(&self) -> Result<Arc<T>> {
+        if let Some(value) = self.known() {
+            return Ok(value);
+        }
+        let whole = self.handle.store().with_core(self.handle.read(None)).await?;
+        let part = whole.as_ref().and_then(|whole| whole.pointer(&self.pointer)).cloned();
+        let part: P = match part {
+            None | Some(Value::Null) => P::default(),
+            Some(part) => serde_json::from_value(part).map_err(|error| Error::StateMismatch {
+                slice: S::NAME.to_owned(),
+                reason: format!("at {:?}: {error}", self.pointer),
+            })?,
+        };
+        let value = Arc::new((self.compute)(&part));
+        self.computed.fetch_add(1, Ordering::Relaxed);
+        self.lock().value = Some(Arc::clone(&value));
+        Ok(value)
+    }
+
+    /// How often it was computed.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Memo<T>> {
+        // A panic in between leaves nothing half done here.
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last value, if nothing touched it. What happened until now is taken from the events before the state is
+    /// read: so a change in between makes it compute once more, and none is missed.
+    fn known(&self) -> Option<Arc<T>> {
+        let mut memo = self.lock();
+        let path = format!("/{}{}", S::NAME, self.pointer);
+        loop {
+            let touched = match memo.events.try_recv() {
+                Ok(event) => event.document == self.handle.document() && touches(&event, &path),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => true,
+                Err(_) => return memo.value.clone(),
+            };
+            if touched {
+                memo.value = None;
+            }
+        }
+    }
+}
+
+fn touches(event: &Event, path: &str) -> bool {
+    let related = |at: &str| is_under(at, path) || is_under(path, at);
+    event.rebuilt || event.patches.iter().any(|patch| related(&place_of(patch)))
+}
+
+fn is_under(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Where a patch writes, as a JSON Pointer; inside a list it ends with the list, whose indexes move.
+pub(crate) fn place_of(patch: &Patch) -> String {
+    let mut place = String::new();
+    let own = match &patch.action {
+        PatchAction::PutMap { key, .. } | PatchAction::DeleteMap { key } => Some(Prop::Map(key.clone())),
+        PatchAction::Increment { prop, .. } | PatchAction::Conflict { prop } => Some(prop.clone()),
+        _ => None,
+    };
+    for prop in patch.path.iter().map(|(_, prop)| prop).chain(&own) {
+        match prop {
+            Prop::Map(key) => {
+                place.push('/');
+                place.push_str(&escape(key));
+            }
+            Prop::Seq(_) => break,
+        }
+    }
+    place
+}

@@ -1,0 +1,238 @@
+//! Who wrote what is there.
+
+use std::collections::HashMap;
+
+use automerge::{Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ValueRef};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::{Core, Millis, read::check_heads, replica::Replica, rows, undo::read_all_standing};
+use crate::{
+    Actor, DocumentId, Error, Result,
+    reducer::{ActionError, Place, find, parse_pointer, prefix},
+    state::MAX_READ_DEPTH,
+    undo::{OpId, Standing, exid, op_of},
+    untrusted::guarded,
+};
+
+/// The change that wrote something, as the history shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Writer {
+    /// The change.
+    pub hash: ChangeHash,
+    /// The action's type; `None` for a change of another program, and for one that only makes a container.
+    pub action_type: Option<String>,
+    /// Who, by name.
+    pub author: Option<String>,
+    /// Who, as an actor.
+    pub actor: Actor,
+    /// When, by its author's clock. 0 for a change that only makes a container: these have no time.
+    pub made_at: Millis,
+    /// Made by this replica.
+    pub local: bool,
+    /// A change of its own that makes a container, the same on every device.
+    pub container: bool,
+}
+
+/// Who wrote the value at a place, or a run of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Blame {
+    /// Where, as a JSON Pointer.
+    pub path: String,
+    /// Of a run of a text: where it starts, in Unicode code points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
+    /// Of a run of a text: how many code points it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Who wrote it first. Where it was deleted or replaced and put back by an undo, still the one who wrote it.
+    #[serde(flatten)]
+    pub writer: Writer,
+    /// The undo, redo or taken conflict that put it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_by: Option<ChangeHash>,
+}
+
+impl Core {
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a scalar the change that put it, of a
+    /// counter the one that made it, of a text its runs, of a map or list the change that made it and then
+    /// everything in it.
+    ///
+    /// # Errors
+    /// As [`Core::state`].
+    pub fn blame(&mut self, id: DocumentId, pointer: &str, at: Option<&[ChangeHash]>) -> Result<Vec<Blame>> {
+        self.replicas.begin();
+        let replica = self.replicas.get(&self.connection, id, &self.actor)?;
+        check_heads(replica, at.unwrap_or_default())?;
+        replica.build_index(&self.connection)?;
+        let standing = read_all_standing(&self.connection, replica)?;
+        let found = guarded(|| {
+            let mut reader = Reader { am: &replica.am, at, standing: &standing, found: Vec::new() };
+            reader.read(pointer).map(|()| reader.found)
+        });
+        let found = found.map_err(Error::Corrupt)??;
+        let mut writers = Writers::of(&self.connection, replica);
+        found.into_iter().map(|run| run.blame(&mut writers)).collect()
+    }
+}
+
+/// Looks changes up, each once.
+pub(super) struct Writers<'a> {
+    connection: &'a Connection,
+    replica: &'a Replica,
+    known: HashMap<ChangeHash, Writer>,
+}
+
+impl<'a> Writers<'a> {
+    /// The replica's index must be built.
+    pub(super) fn of(connection: &'a Connection, replica: &'a Replica) -> Self {
+        Self { connection, replica, known: HashMap::new() }
+    }
+
+    pub(super) fn get(&mut self, hash: ChangeHash) -> Result<Writer> {
+        if let Some(writer) = self.known.get(&hash) {
+            return Ok(writer.clone());
+        }
+        let index = self.replica.index.as_ref();
+        let position = index.and_then(|index| index.positions.get(&hash).copied());
+        let position = position.ok_or_else(|| Error::Bug(format!("the change {hash} has no place")))?;
+        let row = rows::read_row(self.connection, rows::row_id(self.replica.row.id, position))?;
+        let writer = Writer {
+            hash,
+            action_type: row.action_type,
+            author: row.author,
+            actor: row.actor,
+            made_at: row.made_at,
+            local: row.local,
+            container: row.container,
+        };
+        self.known.insert(hash, writer.clone());
+        Ok(writer)
+    }
+}
+
+/// A value, or neighbouring elements of a text, that one change wrote.
+struct Run {
+    path: String,
+    span: Option<(u64, u64)>,
+    hash: ChangeHash,
+    restored_by: Option<ChangeHash>,
+}
+
+impl Run {
+    fn blame(self, writers: &mut Writers<'_>) -> Result<Blame> {
+        let (start, length) = self.span.unzip();
+        let writer = writers.get(self.hash)?;
+        Ok(Blame { path: self.path, start, length, writer, restored_by: self.restored_by })
+    }
+}
+
+struct Reader<'a> {
+    am: &'a Automerge,
+    at: Option<&'a [ChangeHash]>,
+    standing: &'a Standing,
+    found: Vec<Run>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, pointer: &str) -> Result<(), ActionError> {
+        let parts = parse_pointer(pointer)?;
+        match find(self.am, &parts, self.at)? {
+            Place::Root => self.object(pointer, &ROOT, ObjType::Map, 0),
+            Place::There { value, id, .. } => {
+                self.note(pointer, &id);
+                match value {
+                    automerge::Value::Object(kind) => self.object(pointer, &id, kind, parts.len()),
+                    automerge::Value::Scalar(_) => Ok(()),
+                }
+            }
+            Place::Missing { depth, .. } => Err(ActionError::NotFound { path: prefix(&parts, depth + 1) }),
+        }
+    }
+
+    /// The change that first wrote it, and the one that put it back.
+    fn origin(&self, id: &OpId) -> Option<(ChangeHash, Option<ChangeHash>)> {
+        let now = self.am.hash_for_opid(&exid(id))?;
+        let first = self.standing.first(id);
+        match self.am.hash_for_opid(&exid(&first)) {
+            Some(hash) if hash != now => Some((hash, Some(now))),
+            _ => Some((now, None)),
+        }
+    }
+
+    fn note(&mut self, path: &str, id: &ObjId) {
+        if let Some((hash, restored_by)) = op_of(id).and_then(|id| self.origin(&id)) {
+            self.found.push(Run { path: path.to_owned(), span: None, hash, restored_by });
+        }
+    }
+
+    fn object(&mut self, path: &str, id: &ObjId, kind: ObjType, depth: usize) -> Result<(), ActionError> {
+        if depth > MAX_READ_DEPTH {
+            return Err(ActionError::TooDeep { path: path.to_owned(), limit: MAX_READ_DEPTH });
+        }
+        match kind {
+            ObjType::Map | ObjType::Table => {
+                let items = match self.at {
+                    None => self.am.map_range(id, ..),
+                    Some(heads) => self.am.map_range_at(id, .., heads),
+                };
+                for item in items {
+                    let path = format!("{path}/{}", item.key.replace('~', "~0").replace('/', "~1"));
+                    self.item((&path, depth), &item.value, &item.id())?;
+                }
+            }
+            ObjType::List => {
+                let items = match self.at {
+                    None => self.am.list_range(id, ..),
+                    Some(heads) => self.am.list_range_at(id, .., heads),
+                };
+                for item in items {
+                    self.item((&format!("{path}/{}", item.index), depth), &item.value, &item.id())?;
+                }
+            }
+            ObjType::Text => self.text(path, id),
+        }
+        Ok(())
+    }
+
+    fn item(
+        &mut self,
+        (path, depth): (&str, usize),
+        value: &ValueRef<'_>,
+        id: &ObjId,
+    ) -> Result<(), ActionError> {
+        self.note(path, id);
+        match value {
+            ValueRef::Object(kind) => self.object(path, id, *kind, depth + 1),
+            ValueRef::Scalar(_) => Ok(()),
+        }
+    }
+
+    fn text(&mut self, path: &str, id: &ObjId) {
+        let items = match self.at {
+            None => self.am.list_range(id, ..),
+            Some(heads) => self.am.list_range_at(id, .., heads),
+        };
+        let mut start = 0;
+        let mut first = true;
+        for item in items {
+            let width = crate::undo::width(&item.value) as u64;
+            let Some((hash, restored_by)) = op_of(&item.id()).and_then(|id| self.origin(&id)) else {
+                continue;
+            };
+            match self.found.last_mut() {
+                Some(Run { span: Some((_, length)), hash: h, restored_by: r, .. })
+                    if !first && *h == hash && *r == restored_by =>
+                {
+                    *length += width;
+                }
+                _ => {
+                    let span = Some((start, width));
+                    self.found.push(Run { path: path.to_owned(), span, hash, restored_by });
+                }
+            }
+            start += width;
+            first = false;
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Places where concurrent writes met: every value is kept by the library, one of them reads.
+//!
+//! They are found in the state: so also where nobody listened when they met, and after a restart. The patches of a
+//! merge name them too, for those who listen: [`Event::conflicts`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{
+    Automerge, ChangeHash, ObjId, ObjType, PatchAction, PatchLog, Prop, ROOT, ReadDoc, ValueRef,
+    transaction::CommitOptions,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Core, Event, Receipt,
+    blame::{Writer, Writers},
+    core::Writing,
+    dispatch::{Made, Told},
+    rows,
+};
+use crate::{
+    DocumentId, Error, Message, Result, fence,
+    reducer::{ActionError, Place, find, parse_pointer, prefix},
+    state::{self, MAX_READ_DEPTH},
+    undo::{self, Copy, Origins},
+    untrusted::guarded,
+};
+
+/// A place where concurrent writes met.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conflict {
+    /// Where, as a JSON Pointer.
+    pub path: String,
+    /// Every value; the first is the one that reads.
+    pub values: Vec<ConflictValue>,
+}
+
+/// One of the values at a [`Conflict`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConflictValue {
+    /// The value as JSON.
+    pub value: Value,
+    /// It is the one that reads.
+    pub wins: bool,
+    /// Who wrote it.
+    #[serde(flatten)]
+    pub writer: Writer,
+}
+
+/// Which value is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that this change wrote.
+    Change(ChangeHash),
+    /// By its place in [`Conflict::values`], from 0: 0 is the one that reads.
+    Index(usize),
+}
+
+impl From<ChangeHash> for Choice {
+    fn from(hash: ChangeHash) -> Self {
+        Self::Change(hash)
+    }
+}
+
+impl From<usize> for Choice {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl Event {
+    /// The places where these changes met concurrent writes, as JSON Pointers: from the patches of the merge. None
+    /// after a rebuild, which has no patches: [`crate::Store::conflicts`] finds them in the state.
+    pub fn conflicts(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for patch in &self.patches {
+            let place = |prop: Prop| pointer(patch.path.iter().map(|(_, prop)| prop).chain([&prop]));
+            match &patch.action {
+                PatchAction::PutMap { key, conflict: true, .. } => found.push(place(Prop::Map(key.clone()))),
+                PatchAction::PutSeq { index, conflict: true, .. } => found.push(place(Prop::Seq(*index))),
+                PatchAction::Conflict { prop } => found.push(place(prop.clone())),
+                PatchAction::Insert { index, values } => {
+                    let met = (*index..).zip(values.iter()).filter(|(_, (_, _, conflict))| *conflict);
+                    found.extend(met.map(|(index, _)| place(Prop::Seq(index))));
+                }
+                _ => {}
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+fn pointer<'a>(props: impl Iterator<Item = &'a Prop>) -> String {
+    let mut text = String::new();
+    for prop in props {
+        text.push('/');
+        match prop {
+            Prop::Map(key) => text.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Prop::Seq(index) => text.push_str(&index.to_string()),
+        }
+    }
+    text
+}
+
+impl Core {
+    /// The places at and under a JSON Pointer where concurrent writes met and none was taken since. Where all wrote
+    /// the same there is nothing to take.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere.
+    pub fn conflicts(&mut self, id: DocumentId, pointer: &str) -> Result<Vec<Conflict>> {
+        self.replicas.begin();
+        let replica = self.replicas.get(&self.connection, id, &self.actor)?;
+        let places = guarded(|| places(&replica.am, pointer)).map_err(Error::Corrupt)??;
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        replica.build_index(&self.connection)?;
+        let mut writers = Writers::of(&self.connection, replica);
+        let mut found = Vec::with_capacity(places.len());
+        for met in places {
+            let read = guarded(|| values(&replica.am, &met)).map_err(Error::Corrupt)??;
+            let mut values = Vec::with_capacity(read.len());
+            for (value, hash) in read {
+                let wins = values.is_empty();
+                values.push(ConflictValue { value, wins, writer: writers.get(hash)? });
+            }
+            if values
+                .iter()
+                .skip(1)
+                .any(|other| values.first().is_some_and(|first| first.value != other.value))
+            {
+                found.push(Conflict { path: met.path, values });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes one of the values at a conflict, by a new action `take`: it is written there again (an object with all
+    /// that is in it), and the others are gone.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`] where no writes met, or none of them is the chosen one; else as
+    /// [`Core::dispatch`](super::Core::dispatch).
+    pub fn take(&mut self, id: DocumentId, pointer: &str, choice: Choice) -> Result<Receipt> {
+        self.write(&[id], |w| {
+            let result = w.take(id, pointer, choice)?;
+            if let Some(replica) = w.replicas.peek(id) {
+                replica.settle_heads();
+                rows::write_document(w.tx, &replica.row)?;
+            }
+            Ok(result)
+        })?
+    }
+}
+
+/// Where several values are.
+struct Met {
+    path: String,
+    object: ObjId,
+    prop: Prop,
+}
+
+/// The places at and under a pointer with more than one value.
+fn places(am: &Automerge, pointer: &str) -> Result<Vec<Met>, ActionError> {
+    let parts = parse_pointer(pointer)?;
+    let mut found = Vec::new();
+    match find(am, &parts, None)? {
+        Place::Root => walk(am, (pointer, 0), (&ROOT, ObjType::Map), &mut found)?,
+        Place::There { parent, prop, value, id } => {
+            let several = am.get_all(&parent, prop.clone()).map_err(ActionError::library(pointer))?.len() > 1;
+            if several {
+                found.push(Met { path: pointer.to_owned(), object: parent, prop });
+            }
+            if let automerge::Value::Object(kind) = value {
+                walk(am, (pointer, parts.len()), (&id, kind), &mut found)?;
+            }
+        }
+        Place::Missing { depth, .. } => {
+            return Err(ActionError::NotFound { path: prefix(&parts, depth + 1) });
+        }
+    }
+    Ok(found)
+}
+
+fn walk(
+    am: &Automerge,
+    (path, depth): (&str, usize),
+    (id, kind): (&ObjId, ObjType),
+    found: &mut Vec<Met>,
+) -> Result<(), ActionError> {
+    if depth > MAX_READ_DEPTH {
+        return Err(ActionError::TooDeep { path: path.to_owned(), limit: MAX_READ_DEPTH });
+    }
+    let mut enter = |prop: Prop, conflict: bool, value: &ValueRef<'_>, item: ObjId| {
+        let path = format!("{path}{}", pointer(std::iter::once(&prop)));
+        if conflict {
+            found.push(Met { path: path.clone(), object: id.clone(), prop });
+        }
+        match value {
+            ValueRef::Object(kind) => walk(am, (&path, depth + 1), (&item, *kind), found),
+            ValueRef::Scalar(_) => Ok(()),
+        }
+    };
+    match kind {
+        ObjType::Map | ObjType::Table => am.map_range(id, ..).try_for_each(|item| {
+            let id = item.id();
+            enter(Prop::Map(item.key.into_owned()), item.conflict, &item.value, id)
+        }),
+        ObjType::List => am
+            .list_range(id, ..)
+            .try_for_each(|item| enter(Prop::Seq(item.index), item.conflict, &item.value, item.id())),
+        ObjType::Text => Ok(()),
+    }
+}
+
+/// The values at a place with the changes that wrote them; the one that reads is first.
+fn values(am: &Automerge, met: &Met) -> Result<Vec<(Value, ChangeHash)>, ActionError> {
+    let all = am.get_all(&met.object, met.prop.clone()).map_err(ActionError::library(&met.path))?;
+    let mut found = Vec::with_capacity(all.len());
+    for (value, id) in all.iter().rev() {
+        if let Some(hash) = am.hash_for_opid(id) {
+            found.push((state::value_to_json(am, value, id, &met.path)?, hash));
+        }
+    }
+    Ok(found)
+}
+
+impl Writing<'_> {
+    fn take(&mut self, id: DocumentId, pointer: &str, choice: Choice) -> Result<Result<Receipt>> {
+        let replica = match self.replicas.get(self.tx, id, self.actor) {
+            Ok(replica) => replica,
+            Err(error @ (Error::UnknownDocument(_) | Error::Corrupt(_))) => return Ok(Err(error)),
+            Err(error) => return Err(error),
+        };
+        if replica.row.tombstone.is_some() {
+            return Ok(Err(Error::Deleted(id)));
+        }
+        let chosen = match guarded(|| choose(&replica.am, pointer, choice)) {
+            Ok(Ok(chosen)) => chosen,
+            Ok(Err(error)) => return Ok(Err(error)),
+            Err(reason) => return Ok(Err(Error::Corrupt(reason))),
+        };
+        let mut message = Message::of_action("take").by(self.author);
+        message.undoes = Some(chosen.key.clone());
+        let (time, listening) = (self.now.div_euclid(1000), self.listening);
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            commit(&mut replica.am, &chosen, &mut message, (time, listening))
+        }));
+        let made = match made {
+            Ok(Ok(made)) => made,
+            failed => {
+                self.reopen(id)?;
+                let error =
+                    failed.err().map(|_| Error::Bug("taking a value made the library panic".to_owned()));
+                return Ok(Err(error.unwrap_or_else(|| Error::Bug("a value could not be taken".to_owned()))));
+            }
+        };
+        let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.reopen(id)?;
+                return Ok(Err(Error::Refused(refusal)));
+            }
+        };
+        let json = json!({"type": "take", "path": pointer, "hash": chosen.hash.to_string()});
+        let text = json.to_string();
+        self.record(
+            id,
+            &made,
+            &checked,
+            &Told { shown_as: id, message: &message, json: &json, text: &text },
+        )?;
+        Ok(Ok(Receipt { hash: checked.hash }))
+    }
+}
+
+/// The value that is taken, and where.
+struct Chosen {
+    object: ObjId,
+    prop: Prop,
+    copy: Copy,
+    hash: ChangeHash,
+    /// The hash that its change was first made with.
+    key: String,
+}
+
+fn choose(am: &Automerge, pointer: &str, choice: Choice) -> Result<Chosen> {
+    let none = || Error::NoConflict(pointer.to_owned());
+    let parts = parse_pointer(pointer).map_err(Error::Action)?;
+    let Place::There { parent, prop, .. } = find(am, &parts, None).map_err(Error::Action)? else {
+        return Err(none());
+    };
+    let all = am.get_all(&parent, prop.clone()).map_err(|_| none())?;
+    if all.len() < 2 {
+        return Err(none());
+    }
+    let mut newest_first =
+        all.iter().rev().filter_map(|(value, id)| Some((value, id, am.hash_for_opid(id)?)));
+    let (value, id, hash) = match choice {
+        Choice::Index(nth) => newest_first.nth(nth),
+        Choice::Change(wanted) => newest_first.find(|(_, _, hash)| *hash == wanted),
+    }
+    .ok_or_else(none)?;
+    let copy = undo::read_copy(am, value, id).map_err(|e| Error::Corrupt(e.to_string()))?.ok_or_else(none)?;
+    let meta = am.get_change_meta_by_hash(&hash);
+    let was = meta.and_then(|meta| Message::decode(meta.message.as_deref()).was());
+    Ok(Chosen { object: parent, prop, copy, hash, key: was.unwrap_or(hash).to_string() })
+}
+
+fn commit(
+    am: &mut Automerge,
+    chosen: &Chosen,
+    message: &mut Message,
+    (time, listening): (i64, bool),
+) -> Result<Made> {
+    let library = |e: &dyn std::fmt::Display| Error::Bug(e.to_string());
+    let origins = Origins::of_copy(am, &chosen.copy);
+    let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+    let mut tx = am.transaction_log_patches(log).map_err(|e| library(&e))?;
+    let mut written = Vec::new();
+    undo::put_copy(&mut tx, &chosen.object, chosen.prop.clone(), &chosen.copy, &mut written)
+        .map_err(|e| library(&e))?;
+    message.restored = undo::restored_json(&origins.encode(&written));
+    let options = || CommitOptions::default().with_message(message.encode()).with_time(time);
+    let (hash, mut log) = tx.commit_with(options());
+    if hash.is_none() {
+        am.empty_commit(options());
+    }
+    let patches = if listening { am.make_patches(&mut log) } else { Vec::new() };
+    let change =
+        am.get_last_local_change().ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+    Ok(Made { containers: Vec::new(), change, patches })
+}

@@ -1,0 +1,492 @@
+//! Undo and redo. There is no stack beside the history: which action is next follows from the changes made here,
+//! of which each undo names what it takes back. So it survives restarts, syncs, rewriting, and other processes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use automerge::{Automerge, Change, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
+use rusqlite::{Connection, named_params};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Core,
+    core::Writing,
+    dispatch::{Made, Told},
+    replica::{Replica, parse_stored},
+    rows,
+};
+use crate::{
+    DocumentId, Error, Message, Result, fence,
+    undo::{self, Facts, OpId, Origins, Plan},
+};
+
+/// How an action is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UndoKind {
+    /// By the person who did it: can be redone.
+    Undo,
+    /// Takes an undo back.
+    Redo,
+    /// Because what the action asked for failed: is not redone, and leaves the person's undos as they are.
+    Rollback,
+}
+
+impl UndoKind {
+    /// The action type that the change bears: `undo`, `redo` or `rollback`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Undo => "undo",
+            Self::Redo => "redo",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// What an undo, redo or rollback did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Undone {
+    /// The new change.
+    pub hash: ChangeHash,
+    /// What it is.
+    pub kind: UndoKind,
+    /// The change that it takes back.
+    pub of: ChangeHash,
+    /// The action that is undone, or done again, in the end.
+    pub action: ChangeHash,
+    /// That action's type.
+    pub action_type: Option<String>,
+    /// At how many places something was written. With 0 nothing was left to undo, and an empty change notes that it
+    /// was asked for, so that the next undo goes on to the action before.
+    pub undone: u64,
+    /// At how many places it was left as it is: others wrote there since.
+    pub skipped: u64,
+}
+
+impl Core {
+    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::Deleted`]; [`Error::Refused`] when what it would write is outside the
+    /// limits: then nothing was changed.
+    pub fn undo(&mut self, id: DocumentId) -> Result<Option<Undone>> {
+        self.undo_next(id, UndoKind::Undo)
+    }
+
+    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action
+    /// came after the undo.
+    ///
+    /// # Errors
+    /// As [`Core::undo`].
+    pub fn redo(&mut self, id: DocumentId) -> Result<Option<Undone>> {
+        self.undo_next(id, UndoKind::Redo)
+    }
+
+    /// Undoes this change of this replica, whichever came after it. `None`: it is undone already.
+    ///
+    /// # Errors
+    /// As [`Core::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
+    pub fn undo_change(&mut self, id: DocumentId, change: ChangeHash) -> Result<Option<Undone>> {
+        self.undoing(id, |w| w.undo_change(id, change, UndoKind::Undo))
+    }
+
+    /// Whether there is an action to undo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn can_undo(&mut self, id: DocumentId) -> Result<bool> {
+        let document = self.document_row(id)?.id;
+        Ok(next(&self.connection, document, UndoKind::Undo)?.is_some())
+    }
+
+    /// Whether there is an action to redo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn can_redo(&mut self, id: DocumentId) -> Result<bool> {
+        let document = self.document_row(id)?.id;
+        Ok(next(&self.connection, document, UndoKind::Redo)?.is_some())
+    }
+
+    fn undo_next(&mut self, id: DocumentId, kind: UndoKind) -> Result<Option<Undone>> {
+        self.undoing(id, |w| {
+            let document = w.replicas.get(w.tx, id, w.actor)?.row.id;
+            match next(w.tx, document, kind)? {
+                Some(entry) => Ok(w.take_back(id, &entry, kind)?.map(Some)),
+                None => Ok(Ok(None)),
+            }
+        })
+    }
+
+    fn undoing<T>(
+        &mut self,
+        id: DocumentId,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<Result<T>>,
+    ) -> Result<T> {
+        self.write(&[id], |w| {
+            let result = work(w)?;
+            if let Some(replica) = w.replicas.peek(id) {
+                replica.settle_heads();
+                rows::write_document(w.tx, &replica.row)?;
+            }
+            Ok(result)
+        })?
+    }
+}
+
+/// A change made here, as the undos see it.
+#[derive(Debug)]
+struct Entry {
+    position: u64,
+    hash: ChangeHash,
+    /// The hash that it was first made with: by this undos name it.
+    key: ChangeHash,
+    action_type: Option<String>,
+    target: Option<ChangeHash>,
+}
+
+impl Entry {
+    /// Whether it takes something back, in this way.
+    fn is(&self, kind: UndoKind) -> bool {
+        self.target.is_some() && self.action_type.as_deref() == Some(kind.name())
+    }
+
+    fn takes_back(&self) -> bool {
+        self.is(UndoKind::Undo) || self.is(UndoKind::Redo) || self.is(UndoKind::Rollback)
+    }
+}
+
+const ENTRY: &str = "SELECT id, hash, was, action_type, target FROM change
+    WHERE id BETWEEN :from AND :to AND container = 0 AND replaced_by IS NULL AND quarantined IS NULL";
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    let hash = ChangeHash(row.get(1)?);
+    Ok(Entry {
+        position: rows::position_of(row.get(0)?),
+        hash,
+        key: row.get::<_, Option<[u8; 32]>>(2)?.map_or(hash, ChangeHash),
+        action_type: row.get(3)?,
+        target: row.get::<_, Option<[u8; 32]>>(4)?.map(ChangeHash),
+    })
+}
+
+/// Which change made here is taken back next. Walks from the newest to the first that answers.
+///
+/// An undo hides what it names, a redo hides the undo that it names and stands for the action itself, and an action
+/// after an undo leaves nothing to redo.
+fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option<Entry>> {
+    let names = Names::read(connection, document)?;
+    let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (from, to) = rows::id_range(document);
+    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
+    let mut hidden: HashSet<ChangeHash> = HashSet::new();
+    for entry in entries {
+        let entry = entry?;
+        if hidden.remove(&names.live(entry.key)) {
+            continue;
+        }
+        let wanted = match kind {
+            UndoKind::Redo => entry.is(UndoKind::Undo),
+            UndoKind::Undo | UndoKind::Rollback => !entry.takes_back() || entry.is(UndoKind::Redo),
+        };
+        if wanted {
+            return Ok(Some(entry));
+        }
+        match entry.target {
+            Some(target) if entry.takes_back() => hidden.insert(names.live(target)),
+            // An action: there is nothing to redo.
+            _ => return Ok(None),
+        };
+    }
+    Ok(None)
+}
+
+/// Under which hash a change stands now.
+struct Names(HashMap<ChangeHash, ChangeHash>);
+
+impl Names {
+    fn read(connection: &Connection, document: i64) -> Result<Self> {
+        let sql = "SELECT was, hash FROM renamed WHERE document = :document
+                   UNION ALL SELECT was, hash FROM change
+                    WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
+        let mut statement = connection.prepare_cached(sql)?;
+        let (from, to) = rows::id_range(document);
+        let params = named_params! {":document": document, ":from": from, ":to": to};
+        let found = statement.query_map(params, |r| Ok((ChangeHash(r.get(0)?), ChangeHash(r.get(1)?))))?;
+        Ok(Self(found.collect::<rusqlite::Result<_>>()?))
+    }
+
+    /// The bound is against a hostile circle.
+    fn live(&self, mut hash: ChangeHash) -> ChangeHash {
+        for _ in 0..64 {
+            match self.0.get(&hash) {
+                Some(now) if *now != hash => hash = *now,
+                _ => break,
+            }
+        }
+        hash
+    }
+}
+
+impl Writing<'_> {
+    /// Takes back a change of this replica, in the open transaction; the caller writes the document's row. The inner
+    /// result is the undo's, the outer one the transaction's. `None`: it is taken back already.
+    pub(super) fn undo_change(
+        &mut self,
+        id: DocumentId,
+        change: ChangeHash,
+        kind: UndoKind,
+    ) -> Result<Result<Option<Undone>>> {
+        let replica = match self.replicas.get(self.tx, id, self.actor) {
+            Ok(replica) => replica,
+            Err(error @ (Error::UnknownDocument(_) | Error::Corrupt(_))) => return Ok(Err(error)),
+            Err(error) => return Err(error),
+        };
+        let document = replica.row.id;
+        let live = Names::read(self.tx, document)?.live(change);
+        replica.build_index(self.tx)?;
+        let position = replica.index.as_ref().and_then(|index| index.positions.get(&live).copied());
+        let unknown = || Error::UnknownChange(change.to_string());
+        let Some(position) = position else { return Ok(Err(unknown())) };
+        let sql = format!("{ENTRY} AND local = 1");
+        let row = rows::row_id(document, position);
+        let found: Vec<Entry> = {
+            let mut statement = self.tx.prepare_cached(&sql)?;
+            let found = statement.query_map(named_params! {":from": row, ":to": row}, entry)?;
+            found.collect::<rusqlite::Result<_>>()?
+        };
+        let Some(entry) = found.into_iter().next() else {
+            return Ok(Err(Error::NotOwn(change.to_string())));
+        };
+        if read_undone(self.tx, document, None)?.contains(&live) {
+            return Ok(Ok(None));
+        }
+        Ok(self.take_back(id, &entry, kind)?.map(Some))
+    }
+
+    fn take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Result<Undone>> {
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        if replica.row.tombstone.is_some() {
+            return Ok(Err(Error::Deleted(id)));
+        }
+        let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
+        let change = parse_stored(entry.hash, &bytes)?;
+        let facts = read_facts(self.tx, replica, entry, &change)?;
+        let mut message = Message::of_action(kind.name()).by(self.author);
+        message.undoes = Some(entry.key.to_string());
+        let time = self.now.div_euclid(1000);
+        // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
+        let listening = self.listening;
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let plan = undo::plan(&replica.am, &change, &facts).map_err(|e| Error::Bug(e.to_string()))?;
+            let made = commit(&mut replica.am, &plan, &mut message, (time, listening))?;
+            Ok::<_, Error>((plan, made, root_action(&replica.am, entry, &facts.names)))
+        }));
+        let (plan, made, (action, action_type)) = match made {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                self.reopen(id)?;
+                return Ok(Err(error));
+            }
+            Err(_) => {
+                self.reopen(id)?;
+                return Ok(Err(Error::Bug("an undo made the library panic".to_owned())));
+            }
+        };
+        let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.reopen(id)?;
+                return Ok(Err(Error::Refused(refusal)));
+            }
+        };
+        let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
+        let text = json.to_string();
+        self.record(
+            id,
+            &made,
+            &checked,
+            &Told { shown_as: id, message: &message, json: &json, text: &text },
+        )?;
+        let (undone, skipped) = (plan.undone, plan.skipped);
+        Ok(Ok(Undone { hash: checked.hash, kind, of: entry.hash, action, action_type, undone, skipped }))
+    }
+}
+
+/// The action at the end of undos and redos, and its type.
+fn root_action(am: &Automerge, entry: &Entry, names: &Names) -> (ChangeHash, Option<String>) {
+    let mut found = (entry.hash, entry.action_type.clone());
+    let mut target = entry.target;
+    for _ in 0..1_000 {
+        let Some(hash) = target.map(|target| names.live(target)) else { break };
+        let Some(meta) = am.get_change_meta_by_hash(&hash) else { break };
+        let message = Message::decode(meta.message.as_deref());
+        target = message.undoes();
+        found = (hash, message.action);
+    }
+    found
+}
+
+/// Everything an undo must know of the history.
+struct Known {
+    facts: Facts,
+    names: Names,
+}
+
+impl std::ops::Deref for Known {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+fn read_facts(
+    connection: &Connection,
+    replica: &mut Replica,
+    entry: &Entry,
+    change: &Change,
+) -> Result<Known> {
+    let document = replica.row.id;
+    let names = Names::read(connection, document)?;
+    // What was written again stands at the end; what came beside it and after it, from where it stood first.
+    let since = if entry.key == entry.hash && Message::decode(change.message()).was.is_none() {
+        entry.position
+    } else {
+        replica.build_index(connection)?;
+        let index = replica.index.as_ref();
+        index.and_then(|index| index.replaced.get(&entry.key).copied()).unwrap_or(0)
+    };
+    let mut facts = Facts { undone: read_undone(connection, document, Some(entry))?, ..Facts::default() };
+    read_standing(connection, replica, &names, since, &mut facts)?;
+    let preds = undo::preds_of(change);
+    if !preds.is_empty() {
+        read_beside(connection, document, since, &preds, &mut facts)?;
+    }
+    Ok(Known { facts, names })
+}
+
+/// The changes that count as undone, under the hashes by which they stand; once this one is taken back as well.
+fn read_undone(connection: &Connection, document: i64, with: Option<&Entry>) -> Result<HashSet<ChangeHash>> {
+    let names = Names::read(connection, document)?;
+    let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (from, to) = rows::id_range(document);
+    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
+    let mut undone: HashSet<ChangeHash> = with.map(|entry| entry.hash).into_iter().collect();
+    for entry in entries {
+        let entry = entry?;
+        if entry.takes_back()
+            && !undone.contains(&names.live(entry.key))
+            && let Some(target) = entry.target
+        {
+            undone.insert(names.live(target));
+        }
+    }
+    Ok(undone)
+}
+
+/// Which operations stand for which, in the whole history.
+pub(super) fn read_all_standing(connection: &Connection, replica: &Replica) -> Result<undo::Standing> {
+    let names = Names::read(connection, replica.row.id)?;
+    let mut facts = Facts::default();
+    read_standing(connection, replica, &names, 0, &mut facts)?;
+    Ok(facts.standing)
+}
+
+/// Which operations stand for which, by the undos since.
+fn read_standing(
+    connection: &Connection,
+    replica: &Replica,
+    names: &Names,
+    since: u64,
+    facts: &mut Facts,
+) -> Result<()> {
+    let sql = "SELECT hash, bytes FROM change WHERE id BETWEEN :from AND :to AND target IS NOT NULL
+               AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (from, to) = (rows::row_id(replica.row.id, since), rows::id_range(replica.row.id).1);
+    let mut found = statement.query(named_params! {":from": from, ":to": to})?;
+    let mut starts: HashMap<String, Option<OpId>> = HashMap::new();
+    while let Some(row) = found.next()? {
+        let bytes = row.get_ref(1)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
+        let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
+        let message = Message::decode(change.message());
+        let Some(restored) = message.restored else { continue };
+        for (key, runs) in undo::decode_restored(&restored) {
+            let start = starts.entry(key.clone()).or_insert_with(|| start_of(&replica.am, names, &key));
+            let Some(start) = start else { continue };
+            for run in runs {
+                // A message may say anything: no more than the change has operations.
+                let end = run.at.saturating_add(run.len).min(change.len() as u64);
+                for (at, from) in (run.at..end).zip(run.from..) {
+                    let new = OpId(change.start_op().get().saturating_add(at), change.actor_id().clone());
+                    facts.standing.note(new, &OpId(start.0.saturating_add(from), start.1.clone()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first operation of the change that was first made with this hash.
+fn start_of(am: &Automerge, names: &Names, key: &str) -> Option<OpId> {
+    let hash = names.live(key.parse().ok()?);
+    let meta = am.get_change_meta_by_hash(&hash)?;
+    Some(OpId(meta.start_op, meta.actor.as_ref().clone()))
+}
+
+/// What other replicas did, without having seen the change, to what it replaced or deleted.
+fn read_beside(
+    connection: &Connection,
+    document: i64,
+    since: u64,
+    preds: &HashSet<OpId>,
+    facts: &mut Facts,
+) -> Result<()> {
+    let sql = "SELECT hash, bytes FROM change WHERE id BETWEEN :from AND :to AND local = 0 AND container = 0
+               AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (from, to) = (rows::row_id(document, since), rows::id_range(document).1);
+    let mut found = statement.query(named_params! {":from": from, ":to": to})?;
+    while let Some(row) = found.next()? {
+        let bytes = row.get_ref(1)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
+        let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
+        facts.note_beside(&change, preds);
+    }
+    Ok(())
+}
+
+/// Does the plan in memory, and makes its change: an empty one where nothing is left to undo.
+fn commit(
+    am: &mut Automerge,
+    plan: &Plan,
+    message: &mut Message,
+    (time, listening): (i64, bool),
+) -> Result<Made> {
+    let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+    let library = |e: &dyn std::fmt::Display| Error::Bug(format!("an undo was refused: {e}"));
+    let origins = Origins::of(am, plan);
+    let mut tx = am.transaction_log_patches(log).map_err(|e| library(&e))?;
+    let written = match undo::apply(&mut tx, plan) {
+        Ok(written) => written,
+        Err(error) => {
+            tx.rollback();
+            return Err(library(&error));
+        }
+    };
+    message.restored = undo::restored_json(&origins.encode(&written));
+    let options = || CommitOptions::default().with_message(message.encode()).with_time(time);
+    let (hash, mut log) = tx.commit_with(options());
+    if hash.is_none() {
+        am.empty_commit(options());
+    }
+    let patches: Vec<Patch> = if listening { am.make_patches(&mut log) } else { Vec::new() };
+    let change = am.get_last_local_change();
+    let change = change.ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+    Ok(Made { containers: Vec::new(), change, patches })
+}

@@ -1,0 +1,499 @@
+//! What the store promises about effects, under a clock that the test turns.
+
+use std::time::Duration;
+
+use rejoin::{
+    Error,
+    effects::{EffectId, EffectRequest, EffectState, FollowUp, Outcome},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Bench, answered, ask, done, increment, set};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn an_action_and_its_effects_are_both_there_or_both_not() {
+    let mut bench = Bench::new();
+    bench.dispatch(set("/a", 1), &[ask("x"), ask("y")]);
+    let before = bench.changes();
+    // A wrong effect: no change. A wrong action: no effect.
+    let unknown = ask("x").after(EffectId::random());
+    let refused = bench.core.dispatch_with(bench.id, &set("/a", 2), &[ask("x"), unknown]).unwrap_err();
+    assert!(matches!(refused, Error::InvalidEffect(_)), "{refused}");
+    let refused = bench.core.dispatch_with(bench.id, &set("/a/b", 2), &[ask("x")]).unwrap_err();
+    assert!(matches!(refused, Error::Action(_)), "{refused}");
+    assert_eq!((bench.changes(), bench.state("/a")), (before, json!(1)));
+    assert_eq!(bench.core.effects().unwrap().len(), 2);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_when_it_is_asked_for() {
+    let mut bench = Bench::new();
+    let taken = bench.ask(ask("x"));
+    let large = Value::String("x".repeat(2 << 20));
+    for wrong in [
+        EffectRequest::new("", json!({})),
+        EffectRequest::new("test", large),
+        ask(""),
+        ask(&"x".repeat(1_000)),
+        ask("x").with_id(taken),
+        ask("x").commit(json!({"no": "type"})),
+        ask("x").roll_back(FollowUp::new(json!({"type": "a"})).put("x", "y")),
+    ] {
+        let refused = bench.core.dispatch_with(bench.id, &increment("/n", 1), &[wrong]).unwrap_err();
+        assert!(matches!(refused, Error::InvalidEffect(_)), "{refused}");
+    }
+    let itself = ask("x");
+    let itself = itself.clone().after(itself.id());
+    bench.core.dispatch_with(bench.id, &increment("/n", 1), &[itself]).unwrap_err();
+    assert_eq!(bench.core.effects().unwrap().len(), 1);
+    assert_eq!(bench.state("/n"), Value::Null);
+}
+
+#[test]
+fn first_in_first_out_within_a_lane_and_lanes_side_by_side() {
+    let mut bench = Bench::new();
+    let [a1, b1, a2] = ["a", "b", "a"].map(|lane| bench.ask(ask(lane)));
+    assert_eq!(bench.send(|_| done()), [a1, b1]);
+    assert_eq!(bench.send(|_| done()), [a2]);
+    assert!(bench.send(|_| done()).is_empty());
+}
+
+#[test]
+fn one_500_does_not_block_another_lane() {
+    let mut bench = Bench::new();
+    let broken = bench.ask(ask("broken"));
+    let behind = bench.ask(ask("broken"));
+    let others: Vec<_> = (0..20).map(|_| bench.ask(ask("fine"))).collect();
+    let mut sent = Vec::new();
+    loop {
+        let now = bench.send(|e| if e.lane == "broken" { answered(500) } else { done() });
+        if now.is_empty() {
+            break;
+        }
+        sent.extend(now.into_iter().filter(|id| *id != broken));
+    }
+    assert_eq!(sent, others);
+    assert_eq!(
+        (bench.state_of(broken), bench.state_of(behind)),
+        (EffectState::Waiting, EffectState::Waiting)
+    );
+}
+
+#[test]
+fn a_refused_connection_does_not_roll_back_not_even_after_a_month() {
+    let mut bench = Bench::new();
+    let effect = ask("x").roll_back(set("/title", "rolled back"));
+    let id = effect.id();
+    bench.dispatch(set("/title", "mine"), &[effect]);
+    for _ in 0..24 * 30 {
+        bench.send(|_| Outcome::Unreachable("connection refused".into()));
+        bench.pass(HOUR);
+    }
+    let effect = bench.effect(id);
+    assert_eq!((effect.state, bench.state("/title")), (EffectState::Waiting, json!("mine")));
+    assert!(effect.attempts > 700 && effect.charged == 0);
+    assert_eq!(bench.send(|_| done()), [id]);
+    assert_eq!(bench.state_of(id), EffectState::Done);
+}
+
+#[test]
+fn a_401_is_held_and_408_425_429_and_5xx_are_sent_again() {
+    let mut bench = Bench::new();
+    for status in [408, 425, 429, 500, 502, 503] {
+        let id = bench.ask(ask(&status.to_string()).roll_back(increment("/rolled", 1)));
+        bench.send(|_| answered(status));
+        assert_eq!(bench.state_of(id), EffectState::Waiting, "{status}");
+        bench.pass(HOUR);
+        assert_eq!(bench.send(|_| done()), [id], "{status}");
+    }
+    let id = bench.ask(ask("x").roll_back(increment("/rolled", 1)));
+    bench.send(|_| answered(401));
+    bench.pass(HOUR * 24 * 365);
+    assert!(bench.send(|_| done()).is_empty());
+    let held = bench.effect(id);
+    assert_eq!((held.state, held.charged), (EffectState::Held, 0));
+    assert_eq!(bench.core.release_held_effects().unwrap(), 1);
+    assert_eq!(bench.send(|_| done()), [id]);
+    assert_eq!(bench.state("/rolled"), Value::Null);
+}
+
+#[test]
+fn any_other_4xx_is_final_rolled_back_and_a_dead_letter() {
+    for status in [400, 403, 404, 409, 410, 422] {
+        let mut bench = Bench::new();
+        let effect = ask("x")
+            .roll_back(FollowUp::new(json!({"type": "set", "path": "/why"})).put("/status", "/value"));
+        let id = effect.id();
+        bench.dispatch(set("/title", "mine"), &[effect]);
+        bench.send(|_| answered(status));
+        let dead = bench.effect(id);
+        assert_eq!((dead.state, bench.state("/why")), (EffectState::Dead, json!(status)));
+        assert_eq!(dead.last_error.unwrap(), format!("the receiver answered {status}: no"));
+        assert_eq!(dead.outcome.unwrap(), json!({"status": status, "body": {"title": "no"}}));
+        let last = bench.core.history(bench.id, Some(1)).unwrap();
+        assert_eq!(dead.settled_change, Some(last[0].hash));
+    }
+}
+
+#[test]
+fn attempts_and_delays_survive_a_restart() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x"));
+    for seconds in [1, 5, 15, 30, 60, 180, 300, 600, 1_800, 3_600, 3_600] {
+        assert_eq!(bench.send(|_| Outcome::Unreachable("refused".into())), [id]);
+        bench = bench.reopened();
+        bench.pass(Duration::from_secs(seconds) - Duration::from_millis(1));
+        assert!(bench.lease().is_empty(), "sent before its {seconds} s");
+        bench.pass(Duration::from_millis(1));
+    }
+    let effect = bench.effect(id);
+    assert_eq!((effect.attempts, effect.failures), (11, 11));
+    assert_eq!(effect.last_error.as_deref(), Some("nobody was reached: refused"));
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x"));
+    let later = |_: &_| Outcome::Reply { status: 429, retry_after: Some(HOUR), body: Value::Null };
+    bench.send(later);
+    bench.pass(HOUR - Duration::from_millis(1));
+    assert!(bench.lease().is_empty());
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.send(|_| done()), [id]);
+}
+
+#[test]
+fn going_online_sends_now() {
+    let mut bench = Bench::new();
+    let ids = ["a", "b"].map(|lane| bench.ask(ask(lane)));
+    for _ in 0..10 {
+        bench.send(|_| Outcome::Unreachable("offline".into()));
+        bench.pass(HOUR);
+    }
+    bench.send(|_| Outcome::Unreachable("offline".into()));
+    assert!(bench.lease().is_empty());
+    assert_eq!(bench.core.hurry_effects().unwrap(), 2);
+    assert_eq!(bench.send(|_| done()), ids);
+}
+
+#[test]
+fn an_outcome_and_its_commit_action_are_recorded_exactly_once() {
+    let mut bench = Bench::new();
+    let commit = FollowUp::new(json!({"type": "increment", "path": "/confirmed"})).put("/by", "/by");
+    let id = bench.ask(ask("x").commit(commit));
+    let leased = bench.lease();
+    let (effect, lease) = &leased[0];
+    assert!(bench.end(effect, lease, Outcome::Done(json!({"by": 5}))));
+    assert!(!bench.end(effect, lease, Outcome::Done(json!({"by": 5}))), "recorded twice");
+    assert_eq!(bench.state("/confirmed"), 5);
+    assert_eq!(bench.effect(id).outcome, Some(json!({"by": 5})));
+}
+
+#[test]
+fn a_reply_that_comes_after_the_lease_was_lost_is_not_recorded_and_the_other_one_is() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x").commit(increment("/confirmed", 1)));
+    let first = bench.lease();
+    bench.pass(Duration::from_secs(31));
+    let second = bench.lease();
+    assert_eq!((first[0].0.id, second[0].0.id), (id, id));
+    assert!(!bench.end(&first[0].0, &first[0].1, done()));
+    assert_eq!(bench.state("/confirmed"), Value::Null);
+    assert!(bench.end(&second[0].0, &second[0].1, done()));
+    assert_eq!(bench.state("/confirmed"), 1);
+}
+
+#[test]
+fn a_restart_in_the_middle_sends_again_under_the_same_key_and_records_once() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x").commit(increment("/confirmed", 1)));
+    let first = bench.lease();
+    let mut bench = bench.reopened();
+    assert!(bench.lease().is_empty(), "the lease still runs");
+    bench.pass(Duration::from_secs(31));
+    let second = bench.lease();
+    assert_eq!((first[0].0.id, second[0].0.id, second[0].0.attempts), (id, id, 2));
+    assert!(bench.end(&second[0].0, &second[0].1, done()));
+    assert_eq!(bench.state("/confirmed"), 1);
+}
+
+#[test]
+fn a_lease_that_is_renewed_is_not_taken_over() {
+    let mut bench = Bench::new();
+    bench.ask(ask("x"));
+    let leased = bench.lease();
+    for _ in 0..10 {
+        bench.pass(Duration::from_secs(20));
+        assert!(bench.lease().is_empty());
+        assert!(bench.core.renew_effect(leased[0].0.id, &leased[0].1, Duration::from_secs(30)).unwrap());
+    }
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.lease().len(), 1);
+    assert!(!bench.core.renew_effect(leased[0].0.id, &leased[0].1, Duration::from_secs(30)).unwrap());
+}
+
+#[test]
+fn a_commit_action_that_does_not_fit_makes_a_dead_letter_with_the_reply_and_rolls_nothing_back() {
+    let mut bench = Bench::new();
+    let effect = ask("x").commit(set("/title/deeper", 1)).roll_back(set("/rolled", true));
+    let id = effect.id();
+    bench.dispatch(set("/title", "mine"), &[effect]);
+    bench.send(|_| Outcome::Done(json!({"number": 7})));
+    let dead = bench.effect(id);
+    assert_eq!((dead.state, dead.outcome), (EffectState::Dead, Some(json!({"number": 7}))));
+    assert!(dead.last_error.unwrap().starts_with("it was done, but its commit action failed: "));
+    assert_eq!(bench.state("/rolled"), Value::Null);
+    // The action that is in the way is taken away: sent again, under the same key, it is recorded.
+    bench.dispatch(set("/title", json!({})), &[]);
+    assert_eq!(bench.core.retry_effect(&id.to_string()).unwrap(), 1);
+    assert_eq!(bench.send(|_| done()), [id]);
+    assert_eq!((bench.state_of(id), bench.state("/title/deeper")), (EffectState::Done, json!(1)));
+}
+
+#[test]
+fn of_many_edits_of_one_thing_only_the_last_is_sent() {
+    let mut bench = Bench::new();
+    let ids: Vec<_> = (0..5)
+        .map(|n| {
+            let effect = EffectRequest::new("test", json!({"n": n})).lane("x").coalesce("title");
+            bench.ask(effect)
+        })
+        .collect();
+    let mut sent = Vec::new();
+    bench.send(|e| {
+        sent.push(e.request["n"].clone());
+        done()
+    });
+    assert_eq!(sent, [json!(4)]);
+    for pair in ids.windows(2) {
+        let replaced = bench.effect(pair[0]);
+        assert_eq!((replaced.state, replaced.replaced_by), (EffectState::Dropped, Some(pair[1])));
+    }
+    assert!(bench.send(|_| done()).is_empty());
+}
+
+#[test]
+fn nothing_coalesces_across_a_barrier_nor_with_what_is_being_sent() {
+    let mut bench = Bench::new();
+    let put = |n: u64| EffectRequest::new("test", json!({"n": n})).lane("x").coalesce("title");
+    let first = bench.ask(put(1));
+    let barrier = bench.ask(ask("x"));
+    let second = bench.ask(put(2));
+    let elsewhere = bench.ask(put(3).lane("y"));
+    let waited_for = bench.ask(put(4).lane("z"));
+    let waits = bench.ask(ask("w").after(waited_for));
+    let third = bench.ask(put(5).lane("z"));
+    for id in [first, barrier, second, elsewhere, waited_for, waits, third] {
+        assert_eq!(bench.state_of(id), EffectState::Waiting);
+    }
+    let leased = bench.lease();
+    let running = leased.iter().find(|(e, _)| e.id == elsewhere).unwrap().clone();
+    let after = bench.ask(put(6).lane("y"));
+    assert_eq!(bench.state_of(elsewhere), EffectState::Running);
+    assert!(bench.end(&running.0, &running.1, done()));
+    assert_eq!(bench.send(|_| done()), [after]);
+}
+
+#[test]
+fn what_takes_anothers_place_waits_as_long_and_rolls_both_back() {
+    let mut bench = Bench::new();
+    let put = |by: i64| ask("x").coalesce("k").roll_back(increment("/n", -by));
+    bench.dispatch(increment("/n", 1), &[put(1)]);
+    bench.send(|_| Outcome::Unreachable("offline".into()));
+    bench.dispatch(increment("/n", 10), &[put(10)]);
+    bench.dispatch(increment("/n", 100), &[put(100)]);
+    assert!(bench.lease().is_empty(), "it does not wait as long as the first one");
+    bench.pass(HOUR);
+    assert_eq!(bench.state("/n"), 111);
+    assert_eq!(bench.send(|_| answered(409)).len(), 1);
+    assert_eq!(bench.state("/n"), 0);
+}
+
+#[test]
+fn what_comes_after_another_is_sent_after_it_and_dies_with_it() {
+    let mut bench = Bench::new();
+    let create = ask("a").roll_back(set("/created", false));
+    let update = ask("b").after(create.id()).roll_back(set("/updated", false));
+    let tell = ask("c").after(update.id()).roll_back(set("/told", false));
+    let (created, updated, told) = (create.id(), update.id(), tell.id());
+    bench.dispatch(set("/created", true), &[create, update, tell]);
+    assert_eq!(bench.send(|_| answered(503)), [created]);
+    bench.pass(HOUR);
+    assert_eq!(bench.send(|_| answered(422)), [created]);
+    for (id, path) in [(created, "/created"), (updated, "/updated"), (told, "/told")] {
+        assert_eq!((bench.state_of(id), bench.state(path)), (EffectState::Dead, json!(false)));
+    }
+    assert!(bench.effect(updated).last_error.unwrap().contains(&created.to_string()));
+    // The last one cannot go without the others: they are sent again together, in order.
+    assert_eq!(bench.core.retry_effect(&told.to_string()).unwrap(), 3);
+    for id in [created, updated, told] {
+        assert_eq!(bench.send(|_| done()), [id]);
+    }
+}
+
+#[test]
+fn an_effect_may_come_after_one_that_is_done() {
+    let mut bench = Bench::new();
+    let first = bench.ask(ask("a"));
+    bench.send(|_| done());
+    let second = bench.ask(ask("b").after(first));
+    assert_eq!(bench.send(|_| done()), [second]);
+}
+
+#[test]
+fn at_its_deadline_an_effect_is_given_up_wherever_it_stands_in_its_lane() {
+    let mut bench = Bench::new();
+    let head = bench.ask(ask("x"));
+    bench.send(|_| answered(401));
+    let late = bench.ask(ask("x").deadline(HOUR).roll_back(set("/late", true)));
+    let next = bench.ask(ask("x"));
+    bench.pass(HOUR);
+    assert!(bench.lease().is_empty());
+    let dead = bench.effect(late);
+    assert_eq!((dead.state, dead.attempts, bench.state("/late")), (EffectState::Dead, 0, json!(true)));
+    assert_eq!(dead.last_error.unwrap(), "its deadline passed before it was done");
+    bench.core.release_held_effects().unwrap();
+    assert_eq!((bench.send(|_| done()), bench.send(|_| done())), (vec![head], vec![next]));
+}
+
+#[test]
+fn what_is_answered_and_fails_too_often_is_given_up() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x").attempt_limit(3).roll_back(set("/rolled", true)));
+    for state in [EffectState::Waiting, EffectState::Waiting, EffectState::Dead] {
+        bench.send(|_| answered(500));
+        assert_eq!(bench.state_of(id), state);
+        bench.pass(HOUR);
+    }
+    assert_eq!(bench.state("/rolled"), true);
+}
+
+#[test]
+fn a_request_that_kills_whoever_sends_it_is_given_up() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x").attempt_limit(3));
+    let behind = bench.ask(ask("x"));
+    for _ in 0..3 {
+        assert_eq!(bench.lease()[0].0.id, id);
+        bench.pass(Duration::from_secs(31));
+    }
+    bench.lease();
+    assert_eq!(bench.state_of(id), EffectState::Dead);
+    assert_eq!(bench.lease()[0].0.id, behind);
+}
+
+#[test]
+fn dead_letters_can_be_listed_sent_again_and_dropped_and_are_rolled_back_once() {
+    let mut bench = Bench::new();
+    let effect = ask("x").commit(set("/done", true)).roll_back(increment("/n", -1));
+    let id = effect.id();
+    bench.dispatch(increment("/n", 1), &[effect]);
+    bench.send(|_| answered(422));
+    assert_eq!(bench.state("/n"), 0);
+    let listed = bench.core.effects().unwrap();
+    assert_eq!((listed.len(), listed[0].state), (1, EffectState::Dead));
+    bench.core.retry_effect(&id.to_string()).unwrap();
+    assert_eq!(bench.send(|_| answered(422)), [id]);
+    assert_eq!((bench.state_of(id), bench.state("/n")), (EffectState::Dead, json!(0)));
+    let prefix = id.to_string()[..8].to_owned();
+    bench.core.retry_effect(&prefix).unwrap();
+    assert_eq!(bench.send(|_| done()), [id]);
+    assert_eq!(bench.state("/done"), true);
+    for refused in [bench.core.retry_effect(&prefix).err(), bench.core.drop_effect(&prefix, false).err()] {
+        assert!(matches!(refused, Some(Error::EffectSettled { state: EffectState::Done, .. })));
+    }
+    assert!(matches!(bench.core.effect("ffff"), Err(Error::UnknownEffect(_))));
+    assert!(matches!(bench.core.effect(""), Err(Error::UnknownEffect(_))));
+}
+
+#[test]
+fn a_dropped_effect_keeps_what_its_action_wrote_unless_it_is_to_be_rolled_back() {
+    let mut bench = Bench::new();
+    let make = |lane: &str| ask(lane).roll_back(increment("/n", -1));
+    let (kept, taken_back) = (make("a"), make("b"));
+    let after = ask("c").after(kept.id()).roll_back(set("/after", false));
+    let ids = [kept.id(), taken_back.id(), after.id()];
+    bench.dispatch(increment("/n", 1), &[kept, after]);
+    bench.dispatch(increment("/n", 1), &[taken_back]);
+    let dropped = bench.core.drop_effect(&ids[0].to_string(), false).unwrap();
+    assert_eq!(dropped.dependants.iter().map(|e| e.id).collect::<Vec<_>>(), [ids[2]]);
+    assert_eq!((bench.state("/n"), bench.state("/after")), (json!(2), json!(false)));
+    bench.core.drop_effect(&ids[1].to_string(), true).unwrap();
+    assert_eq!(bench.state("/n"), 1);
+    assert_eq!(
+        ids.map(|id| bench.state_of(id)),
+        [EffectState::Dropped, EffectState::Dropped, EffectState::Dead]
+    );
+    assert!(bench.lease().is_empty());
+}
+
+#[test]
+fn a_clock_that_jumps_by_years_holds_nothing_up() {
+    let years = 10 * 365 * 86_400_000;
+    for jump in [years, -years] {
+        let mut bench = Bench::new();
+        let id = bench.ask(ask("x"));
+        bench.send(|_| answered(503));
+        bench.turn_clock(jump);
+        let leased = bench.lease();
+        assert_eq!(leased[0].0.id, id);
+        bench.turn_clock(-jump);
+        assert!(bench.end(&leased[0].0, &leased[0].1, done()));
+    }
+}
+
+#[test]
+fn an_effect_outlives_the_document_it_was_asked_for() {
+    let mut bench = Bench::new();
+    let id = bench.ask(ask("x").commit(set("/done", true)));
+    bench.core.leave(bench.id).unwrap();
+    assert_eq!(bench.send(|_| done()), [id]);
+    let dead = bench.effect(id);
+    assert_eq!(dead.state, EffectState::Dead);
+    assert!(dead.last_error.unwrap().contains("its commit action failed: no document"));
+}
+
+#[test]
+fn taking_the_action_back_takes_back_what_was_never_sent() {
+    let mut bench = Bench::new();
+    let untouched = bench.ask(ask("x"));
+    let effect = ask("y");
+    let id = effect.id();
+    bench.dispatch(set("/a", 1), &[effect]);
+    let queued = bench.core.queue(None).unwrap().len();
+    bench.core.drop_queued(&queued.to_string()).unwrap();
+    assert_eq!((bench.state_of(id), bench.state_of(untouched)), (EffectState::Dropped, EffectState::Waiting));
+    assert_eq!(bench.send(|_| done()), [untouched]);
+}
+
+#[test]
+fn an_effect_follows_its_action_when_the_change_is_written_again() {
+    let mut bench = Bench::new();
+    bench.dispatch(set("/first", 1), &[]);
+    let id = bench.ask(ask("x"));
+    let before = bench.effect(id).change;
+    // Taking back the first action writes the second one again.
+    bench.core.drop_queued("1").unwrap();
+    let after = bench.effect(id).change;
+    assert_ne!(before, after);
+    let held = bench.core.history(bench.id, None).unwrap();
+    assert!(held.iter().any(|entry| entry.hash == after));
+}
+
+#[test]
+fn what_is_done_is_kept_for_a_while_and_the_table_does_not_grow_for_ever() {
+    let mut bench = Bench::new();
+    let dead = bench.ask(ask("dead"));
+    bench.send(|_| answered(400));
+    for _ in 0..12 {
+        let effects: Vec<_> = (0..100).map(|n| ask(&n.to_string())).collect();
+        bench.dispatch(increment("/n", 1), &effects);
+        bench.send(|_| done());
+    }
+    let kept = bench.core.effects().unwrap();
+    assert_eq!(kept.len(), 1_001);
+    assert_eq!(kept[0].id, dead);
+}

@@ -1,0 +1,161 @@
+//! Version 1 of a contact has `name` and a list of phones; version 2 has `full_name`, and a map of phones.
+
+use std::collections::BTreeMap;
+
+use rejoin::{
+    DocumentId, Error, Store,
+    slice::{Draft, Migration, Rejection, Slice},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Act {
+    Put { id: String, contact: Value },
+}
+
+fn put(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+    let Act::Put { id, contact } = action;
+    draft.entities("/people").upsert(id, contact)
+}
+
+struct V1;
+
+impl Slice for V1 {
+    const NAME: &'static str = "contacts";
+    type State = Value;
+    type Action = Act;
+    fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+        put(draft, action)
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Person {
+    full_name: String,
+    phones: BTreeMap<String, bool>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct People {
+    people: BTreeMap<String, Person>,
+}
+
+struct V2;
+
+impl Slice for V2 {
+    const NAME: &'static str = "contacts";
+    const VERSION: u32 = 2;
+    type State = People;
+    type Action = Act;
+    fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+        put(draft, action)
+    }
+    fn migrate(from: u32, contacts: &mut Migration<'_, '_>) -> Result<(), Rejection> {
+        assert_eq!(from, 1);
+        for id in contacts.keys("/people")? {
+            let at = |field: &str| format!("/people/{id}/{field}");
+            contacts.rename(&at("name"), &at("full_name"))?;
+            if let Some(Value::Array(phones)) = contacts.get(&at("phones"))? {
+                contacts.delete(&at("phones"))?;
+                for phone in phones.iter().filter_map(Value::as_str) {
+                    contacts.put(&at(&format!("phones/{phone}")), true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Stubborn;
+
+impl Slice for Stubborn {
+    const NAME: &'static str = "contacts";
+    const VERSION: u32 = 2;
+    type State = Value;
+    type Action = Act;
+    fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+        put(draft, action)
+    }
+    fn migrate(_: u32, contacts: &mut Migration<'_, '_>) -> Result<(), Rejection> {
+        contacts.put("/half", true)?;
+        Err("the moon is full".into())
+    }
+}
+
+fn contact(id: &str, fields: Value) -> Act {
+    Act::Put { id: id.to_owned(), contact: fields }
+}
+
+async fn open<S: Slice>(place: &tempfile::TempDir, name: &str) -> Store {
+    Store::builder(place.path().join(name)).slice::<S>().open().await.unwrap()
+}
+
+async fn two_old(place: &tempfile::TempDir, server: &Server) -> DocumentId {
+    let (a, b) = (open::<V1>(place, "a.db").await, open::<V1>(place, "b.db").await);
+    let id = a.create(None, None).await.unwrap();
+    b.join(id, None, None).await.unwrap();
+    let ada = contact("ada", json!({"name": "Ada", "phones": ["1", "2"]}));
+    a.slice::<V1>(id).dispatch(ada).await.unwrap();
+    server.sync(&[&a, &b]).await;
+    id
+}
+
+#[tokio::test]
+async fn two_devices_that_migrate_at_once_converge_without_doubling() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (a, b) = (open::<V2>(&place, "a.db").await, open::<V2>(&place, "b.db").await);
+    // Both migrate offline, the one by reading and the other by writing.
+    let read = a.slice::<V2>(id).state().await.unwrap();
+    assert_eq!(read.people["ada"].full_name, "Ada");
+    b.slice::<V2>(id).dispatch(contact("ben", json!({"full_name": "Ben"}))).await.unwrap();
+    server.sync(&[&a, &b]).await;
+    let state = a.slice::<V2>(id).state().await.unwrap();
+    assert_eq!(state, b.slice::<V2>(id).state().await.unwrap());
+    let phones = BTreeMap::from([("1".to_owned(), true), ("2".to_owned(), true)]);
+    assert_eq!(state.people["ada"], Person { full_name: "Ada".into(), phones });
+    assert_eq!(state.people["ben"].full_name, "Ben");
+    let kinds = |store: &Store| {
+        let store = store.clone();
+        async move {
+            let history = store.history(id, None).await.unwrap();
+            history.iter().filter(|line| line.action_type.as_deref() == Some("contacts/@migrate")).count()
+        }
+    };
+    assert_eq!((kinds(&a).await, kinds(&b).await), (2, 2), "each migrated once");
+}
+
+#[tokio::test]
+async fn what_an_older_app_writes_later_is_migrated_when_it_comes() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (new, old) = (open::<V2>(&place, "a.db").await, open::<V1>(&place, "b.db").await);
+    new.slice::<V2>(id).state().await.unwrap();
+    old.slice::<V1>(id).dispatch(contact("eve", json!({"name": "Eve", "phones": ["3"]}))).await.unwrap();
+    server.sync(&[&new, &old]).await;
+    let state = new.slice::<V2>(id).state().await.unwrap();
+    assert_eq!(state.people["eve"].full_name, "Eve");
+    assert_eq!(state.people["ada"].full_name, "Ada");
+    let before = new.history(id, None).await.unwrap().len();
+    new.slice::<V2>(id).state().await.unwrap();
+    assert_eq!(new.history(id, None).await.unwrap().len(), before, "nothing is migrated twice");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_changes_nothing_and_says_why() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let store = open::<Stubborn>(&place, "a.db").await;
+    let before = store.state(id, "").await.unwrap();
+    let error = store.slice::<Stubborn>(id).state().await.unwrap_err();
+    assert!(matches!(&error, Error::Rejected { action, .. } if action == "contacts/@migrate"), "{error}");
+    let error = store.slice::<Stubborn>(id).dispatch(contact("x", json!({}))).await.unwrap_err();
+    assert!(error.to_string().contains("the moon is full"), "{error}");
+    assert_eq!(store.state(id, "").await.unwrap(), before);
+}

@@ -1,0 +1,176 @@
+use rejoin::{
+    Error, ErrorKind, Store,
+    slice::{Draft, Rejection, Slice},
+};
+use serde_json::json;
+
+use crate::support::{Device, TaskAction, TaskSlice, two_devices};
+
+#[tokio::test]
+async fn an_action_is_one_change_with_its_slice_in_its_type() {
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    let tasks = device.store.slice::<TaskSlice>(id);
+    let made = tasks.dispatch(TaskAction::Added { title: "bread".into() }).await.unwrap();
+    let queue = device.store.queue(Some(id)).await.unwrap();
+    assert_eq!(queue.len(), 1);
+    assert_eq!(queue[0].action_type.as_deref(), Some("tasks/added"));
+    assert_eq!(queue[0].action, Some(json!({"type": "tasks/added", "title": "bread"})));
+    assert_eq!(queue[0].change_hash, made.hash);
+    assert_eq!(tasks.state().await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reducer_that_fails_or_panics_changes_nothing_and_says_which_action() {
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    let tasks = device.store.slice::<TaskSlice>(id);
+    tasks.dispatch(TaskAction::Counted { by: 1 }).await.unwrap();
+    let before = device.store.state(id, "").await.unwrap();
+    let failed = tasks.dispatch(TaskAction::Spoilt).await.unwrap_err();
+    assert_eq!(failed.to_string(), "the action \"tasks/spoilt\" was rejected: milk");
+    assert_eq!(failed.kind(), ErrorKind::Refused);
+    let broken = tasks.dispatch(TaskAction::Broken).await.unwrap_err();
+    assert_eq!(broken.to_string(), "the action \"tasks/broken\" made its reducer panic: glass");
+    assert_eq!(device.store.state(id, "").await.unwrap(), before);
+    assert_eq!(device.store.queue(None).await.unwrap().len(), 1);
+    // Others in the same group are done.
+    let many = vec![
+        TaskAction::Counted { by: 1 },
+        TaskAction::Broken,
+        TaskAction::Spoilt,
+        TaskAction::Counted { by: 1 },
+    ];
+    let results = tasks.dispatch_all(many).await.unwrap();
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
+    assert_eq!(tasks.state().await.unwrap().count, 3);
+}
+
+#[tokio::test]
+async fn two_devices_that_upsert_one_thing_merge_it_field_by_field() {
+    let (a, b, server, id) = two_devices().await;
+    let (on_a, on_b) = (a.store.slice::<TaskSlice>(id), b.store.slice::<TaskSlice>(id));
+    let upsert = |fields| TaskAction::Upserted { id: "x".into(), fields };
+    on_a.dispatch(upsert(json!({"title": "bread", "labels": {"shop": "north"}}))).await.unwrap();
+    on_b.dispatch(upsert(json!({"done": true, "labels": {"price": 3}}))).await.unwrap();
+    on_a.dispatch(TaskAction::Counted { by: 5 }).await.unwrap();
+    on_b.dispatch(TaskAction::Counted { by: 10 }).await.unwrap();
+    on_a.dispatch(TaskAction::Noted { text: "from a".into() }).await.unwrap();
+    on_b.dispatch(TaskAction::Noted { text: "from b".into() }).await.unwrap();
+    server.sync(&[&a.store, &b.store]).await;
+    let state = on_a.state().await.unwrap();
+    assert_eq!(state, on_b.state().await.unwrap());
+    let task = state.items.get("x").unwrap();
+    assert_eq!((task.title.as_str(), task.done), ("bread", true));
+    assert_eq!(json!(task.labels), json!({"price": 3, "shop": "north"}));
+    assert_eq!(state.count, 15);
+    assert!(state.notes.contains("from a") && state.notes.contains("from b"), "{}", state.notes);
+}
+
+#[tokio::test]
+async fn what_is_removed_and_made_again_is_new() {
+    let (a, b, server, id) = two_devices().await;
+    let (on_a, on_b) = (a.store.slice::<TaskSlice>(id), b.store.slice::<TaskSlice>(id));
+    let upsert = |fields| TaskAction::Upserted { id: "x".into(), fields };
+    on_a.dispatch(upsert(json!({"title": "bread", "done": true}))).await.unwrap();
+    on_a.dispatch(TaskAction::Removed { id: "x".into() }).await.unwrap();
+    on_a.dispatch(upsert(json!({"title": "milk"}))).await.unwrap();
+    server.sync(&[&a.store, &b.store]).await;
+    let state = on_b.state().await.unwrap();
+    assert_eq!(state, on_a.state().await.unwrap());
+    let task = state.items.get("x").unwrap();
+    assert_eq!((task.title.as_str(), task.done), ("milk", false));
+}
+
+#[tokio::test]
+async fn an_action_can_be_given_as_json() {
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    device.store.dispatch_json(id, &json!({"type": "tasks/counted", "by": 4})).await.unwrap();
+    device.store.dispatch_json(id, &json!({"type": "set", "path": "/a", "value": 1})).await.unwrap();
+    assert_eq!(device.store.state(id, "").await.unwrap(), json!({"a": 1, "tasks": {"count": 4}}));
+    let wrong =
+        device.store.dispatch_json(id, &json!({"type": "tasks/counted", "by": "four"})).await.unwrap_err();
+    assert!(matches!(&wrong, Error::BadAction { action, .. } if action == "tasks/counted"), "{wrong}");
+    let unknown = device.store.dispatch_json(id, &json!({"type": "bills/paid"})).await.unwrap_err();
+    assert!(matches!(&unknown, Error::UnknownSlice(slice) if slice == "bills"), "{unknown}");
+}
+
+struct SameName;
+
+impl Slice for SameName {
+    const NAME: &'static str = "tasks";
+    type State = Vec<u8>;
+    type Action = ();
+    fn reduce(_: &mut Draft<'_>, (): &()) -> Result<(), Rejection> {
+        Ok(())
+    }
+}
+
+struct BadName;
+
+impl Slice for BadName {
+    const NAME: &'static str = "my/tasks";
+    type State = ();
+    type Action = ();
+    fn reduce(_: &mut Draft<'_>, (): &()) -> Result<(), Rejection> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_registered_is_told_when_the_store_is_opened() {
+    let place = tempfile::tempdir().unwrap();
+    let path = || place.path().join("store.db");
+    let twice = Store::builder(path()).slice::<TaskSlice>().slice::<SameName>().open().await.unwrap_err();
+    assert!(twice.to_string().contains("registered already"), "{twice}");
+    let name = Store::builder(path()).slice::<BadName>().open().await.unwrap_err();
+    assert!(name.to_string().contains("letters"), "{name}");
+    let kind = Store::builder(path()).kind("board", &["tasks"]).open().await.unwrap_err();
+    assert!(kind.to_string().contains("not registered"), "{kind}");
+    assert!(!path().exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn a_slice_that_was_not_registered_and_an_action_without_a_tag_are_clear_errors() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::open(place.path().join("store.db")).await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let error = store.slice::<TaskSlice>(id).dispatch(TaskAction::Counted { by: 1 }).await.unwrap_err();
+    assert!(matches!(&error, Error::UnknownSlice(slice) if slice == "tasks"), "{error}");
+    let error = store.slice::<TaskSlice>(id).state().await.unwrap_err();
+    assert!(matches!(&error, Error::UnknownSlice(slice) if slice == "tasks"), "{error}");
+    let error = store.slice::<SameName>(id).dispatch(()).await.unwrap_err();
+    assert!(error.to_string().contains("serde(tag"), "{error}");
+}
+
+#[tokio::test]
+async fn a_kind_of_document_takes_its_own_slices_only() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("store.db");
+    let build = || Store::builder(&path).slice::<TaskSlice>().kind("board", &["tasks"]).kind("page", &[]);
+    let store = build().open().await.unwrap();
+    let board = store.create_kind("board", None, None).await.unwrap();
+    let page = store.create_kind("page", None, None).await.unwrap();
+    let add = || TaskAction::Counted { by: 1 };
+    store.slice::<TaskSlice>(board).dispatch(add()).await.unwrap();
+    drop(store);
+    let store = build().open().await.unwrap();
+    let error = store.slice::<TaskSlice>(page).dispatch(add()).await.unwrap_err();
+    assert!(matches!(&error, Error::NotOfThisKind { kind, .. } if kind == "page"), "{error}");
+    assert!(store.create_kind("shelf", None, None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_state_that_does_not_fit_its_type_is_an_error_and_is_kept() {
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    device
+        .store
+        .dispatch_json(id, &json!({"type": "set", "path": "/tasks/count", "value": "many"}))
+        .await
+        .unwrap();
+    let error = device.store.slice::<TaskSlice>(id).state().await.unwrap_err();
+    assert!(matches!(&error, Error::StateMismatch { slice, .. } if slice == "tasks"), "{error}");
+    assert_eq!(device.store.state(id, "/tasks/count").await.unwrap(), "many");
+}

@@ -1,0 +1,14 @@
+//! The promises of undo and redo, on real stores.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure here fails the test"
+)]
+
+mod beside;
+mod met;
+mod random;
+mod stack;
+mod support;
