@@ -139,3 +139,26 @@ fn the_persons_undo_passes_by_what_effects_did_and_what_they_rolled_back() {
     bench.core.redo(bench.id).unwrap().unwrap();
     assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
 }
+
+#[test]
+fn an_effect_follows_its_action_through_a_fork_and_rolls_it_back_as_it_is_spelled_then() {
+    let mut bench = Bench::new();
+    let mut other = Other::new(&bench);
+    bench.dispatch(set("/v", 0), &[]);
+    hand_over(&mut bench.core, &mut other.0, bench.id);
+    // A clone of this store: both write under one actor and number, and the other one is first at the server.
+    other.0.take_fresh_actor(bench.core.actor().clone()).unwrap();
+    other.0.dispatch(&[(bench.id, set("/theirs", 1))]).unwrap().pop().unwrap().unwrap();
+    let effect = ask("x").roll_back_guarded();
+    let id = effect.id();
+    bench.dispatch(set("/v", 1), &[effect]);
+    let before = bench.effect(id).change;
+    hand_over(&mut other.0, &mut bench.core, bench.id);
+    let after = bench.effect(id).change;
+    assert_ne!(before, after, "nothing was written again");
+    let stands = bench.core.history(bench.id, None).unwrap();
+    assert!(stands.iter().any(|entry| entry.hash == after && entry.replaced_by.is_none()));
+    assert_eq!(bench.state(""), json!({"v": 1, "theirs": 1}));
+    bench.send(|_| answered(409));
+    assert_eq!(bench.state(""), json!({"v": 0, "theirs": 1}));
+}
