@@ -120,6 +120,27 @@ fn nothing_is_left_to_roll_back_of_what_the_person_undid() {
 }
 
 #[test]
+fn the_persons_undo_passes_by_what_effects_did_and_what_they_rolled_back() {
+    let mut bench = Bench::new();
+    bench.dispatch(set("/a", 1), &[ask("x").commit(increment("/confirmed", 1))]);
+    bench.dispatch(
+        set("/b", 1),
+        &[ask("y").commit(increment("/confirmed", 1)).roll_back(set("/b", "failed"))],
+    );
+    bench.send(|_| done());
+    bench.dispatch(set("/c", 1), &[ask("z").roll_back(set("/c", "failed"))]);
+    bench.send(|_| answered(422));
+    assert_eq!(bench.state(""), json!({"a": 1, "b": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"c": "failed", "confirmed": 2}));
+    assert_eq!(bench.core.undo(bench.id).unwrap(), None);
+    bench.core.redo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+}
+
+#[test]
 fn an_effect_follows_its_action_through_a_fork_and_rolls_it_back_as_it_is_spelled_then() {
     let mut bench = Bench::new();
     let mut other = Other::new(&bench);
