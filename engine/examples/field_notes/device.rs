@@ -130,9 +130,8 @@ impl Device {
         let (mut changes, outbox) = (self.notes.changes(), self.outbox.clone());
         tokio::spawn(async move {
             while let Some(change) = changes.next().await {
-                let author = change.change.and_then(|change| change.author);
-                let by = (change.origin == Origin::Remote)
-                    .then(|| author.unwrap_or_else(|| "Somebody".to_owned()));
+                let other = change.change.filter(|_| change.origin == Origin::Remote);
+                let by = other.map(|change| change.author.unwrap_or_else(|| "Somebody".to_owned()));
                 if outbox.send(Message::Heard(by)).is_err() {
                     return;
                 }
@@ -232,15 +231,15 @@ impl Device {
         Ok(self.held.clone())
     }
 
-    /// Ends: what waits is sent, if that is quickly done.
-    pub(crate) async fn close(mut self) -> Result<()> {
+    /// Ends: what waits is sent, where the server was there a moment ago and takes it quickly.
+    pub(crate) async fn close(mut self, link: &Link) -> Result<()> {
         if let Some((stop, following)) = self.follower.take() {
             drop(stop);
             // It fails only if it panicked, which was told where it happened.
             let _ = following.await;
         }
         let document = self.store.document(self.document).await?;
-        if document.queued > 0 && self.about().await?.server.is_some() {
+        if document.queued > 0 && *link == Link::InStep {
             let options = SyncOptions::default().documents([self.document]).timeout(FAREWELL);
             let _ = tokio::time::timeout(FAREWELL, self.store.sync(options)).await;
         }

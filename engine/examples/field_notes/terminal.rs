@@ -1,6 +1,11 @@
 //! A real terminal: taken, listened to, and given back as it was, whatever happens.
 
-use std::{error::Error, io::stdout, time::Duration};
+use std::{
+    error::Error,
+    io::stdout,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use ratatui::{
     Terminal,
@@ -23,12 +28,16 @@ use crate::{
 /// How often the thread that reads the keys looks whether the app has ended.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Whether the terminal is the app's.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// The terminal is the app's as long as this lives.
 struct Taken;
 
 impl Taken {
     fn take() -> std::io::Result<Self> {
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
         let taken = Self;
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         Ok(taken)
@@ -41,7 +50,11 @@ impl Drop for Taken {
     }
 }
 
+/// Once only: leaving twice would put the cursor into what was printed in between.
 fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     // Nobody can be told: this is the terminal.
     let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
@@ -76,8 +89,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     session.draw()?;
     while session.turn().await? {}
     drop(taken);
-    session.device.close().await?;
-    Ok(())
+    Ok(session.device.close(&session.app.link).await?)
 }
 
 /// Reads the keys until the app has ended.

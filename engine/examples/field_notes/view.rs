@@ -53,12 +53,12 @@ fn draw_list(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let title = match (&app.focus, app.search.is_empty()) {
         (Focus::Search, _) => format!(" /{} ", app.search),
         (_, false) => format!(" {} for /{} ", rows.len(), app.search),
-        _ => format!(" {} notes ", rows.len()),
+        _ => format!(" {} note{} ", rows.len(), if rows.len() == 1 { "" } else { "s" }),
     };
     let tags: Vec<String> =
         app.held.overview.tags.iter().map(|(tag, count)| format!("#{tag} {count}")).collect();
-    let block =
-        Block::bordered().title(title).title_bottom(Line::styled(format!(" {} ", tags.join("  ")), DIM));
+    let tags = if tags.is_empty() { String::new() } else { format!(" {} ", tags.join("  ")) };
+    let block = Block::bordered().title(title).title_bottom(Line::styled(tags, DIM));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     if rows.is_empty() {
@@ -98,6 +98,10 @@ fn draw_note(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let block = Block::bordered();
     let inner = block.inner(area);
     frame.render_widget(block, area);
+    // In a low window the field that is written in has all of it.
+    if let Some(editor) = editor.filter(|_| inner.height < 7) {
+        return draw_editor(frame, editor, inner);
+    }
     let Some((id, note)) = app.current() else { return };
     let met = app.held.met.iter().find(|met| met.id == id);
     let heights = [1, 1, 1, u16::from(met.is_some()), 1].map(Constraint::Length);
@@ -105,7 +109,7 @@ fn draw_note(frame: &mut Frame<'_>, app: &App, area: Rect) {
         Layout::vertical(heights.into_iter().chain([Constraint::Min(0)])).areas(inner);
     frame.render_widget(Line::styled("─".repeat(gap.width.into()), DIM), gap);
     if let Some(met) = met {
-        let text = format!("≠ at the same time, {}: x takes it", met.other);
+        let text = format!("≠ x takes the other {}", met.other);
         frame.render_widget(Line::styled(text, Modifier::REVERSED), other);
     }
     let by = if note.author.is_empty() { String::new() } else { format!(" by {}", note.author) };
@@ -186,14 +190,13 @@ fn hint_line(app: &App) -> String {
 
 fn draw_help(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let keys = HELP.iter().map(|(key, does)| Line::raw(format!("{key:>10}  {does}")));
-    let mut lines: Vec<Line<'_>> = keys.collect();
-    lines.push(Line::raw(""));
-    lines.push(Line::styled("Someone else takes part with:", BOLD));
-    lines.push(Line::raw(app.about.share.as_str()));
+    let share = [Line::styled("To take part, a friend types:", BOLD), Line::raw(app.about.share.as_str())];
+    let mut lines: Vec<Line<'_>> = share.into_iter().chain([Line::raw("")]).chain(keys).collect();
     if let Link::Offline { why, .. } = &app.link {
         lines.push(Line::styled(format!("Offline, nothing is lost: {why}"), DIM));
     }
-    let width = area.width.min(64);
+    let widest = app.about.share.chars().count().saturating_add(2).max(64);
+    let width = area.width.min(u16::try_from(widest).unwrap_or(u16::MAX));
     let height = area.height.min(u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(5));
     let [middle] =
         Layout::horizontal([Constraint::Length(width)]).flex(ratatui::layout::Flex::Center).areas(area);
