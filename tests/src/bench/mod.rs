@@ -5,6 +5,7 @@ mod dispatch;
 mod floor;
 mod growth;
 mod online;
+mod reducers;
 mod table;
 mod typist;
 mod worker;
@@ -42,11 +43,16 @@ impl Options {
 /// One part of the benchmark: it adds its lines to the table.
 type Part = fn(&Options, &mut Table);
 
-const PARTS: [(&str, Part); 4] =
-    [("dispatch", dispatch::run), ("w1", online::w1), ("w3", online::w3), ("growth", growth::run)];
+const PARTS: [(&str, Part); 5] = [
+    ("dispatch", dispatch::run),
+    ("w1", online::w1),
+    ("w3", online::w3),
+    ("growth", growth::run),
+    ("reducers", reducers::run),
+];
 
 /// What the parts are called.
-pub fn parts() -> [&'static str; 4] {
+pub fn parts() -> [&'static str; 5] {
     PARTS.map(|(name, _)| name)
 }
 
