@@ -285,8 +285,8 @@ impl Store {
         &self.work.thunks
     }
 
-    /// Woken when anything happened, here or in another process on this store.
-    pub(crate) fn stirred(&self) -> watch::Receiver<u64> {
+    /// Woken when anything was written to this store: here at once, by another process within a tenth of a second.
+    pub fn write_signal(&self) -> watch::Receiver<u64> {
         let stirred = self.work.stirred.subscribe();
         // Wakes the thread, which from now on looks around.
         let _ = self.submit_call(|core| drop(core.hear_others()));

@@ -135,7 +135,7 @@ impl Store {
     }
 
     async fn run_work(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let mut stirred = self.stirred();
+        let mut stirred = self.write_signal();
         let mut runner = Runner::new(self, options);
         let mut shutdown = pin!(shutdown.fuse());
         loop {

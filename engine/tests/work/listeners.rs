@@ -10,7 +10,7 @@ use std::{
 };
 
 use rejoin::{
-    DocumentId, Error, Store,
+    Action, DocumentId, Error, Store,
     effects::{EffectHandlers, EffectOptions, EffectRequest, Outcome, Schedule, handler},
     slice::{Draft, Rejection, Scope, Slice},
     work::{
@@ -20,7 +20,7 @@ use rejoin::{
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::support::{PATIENCE, increment, path_of, set, soon};
+use crate::support::{increment, path_of, set, soon};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -54,9 +54,9 @@ async fn shown(store: &Store) -> ListenerInfo {
 /// Runs until the listener stands so.
 async fn run_until(store: &Store, wanted: impl Fn(&ListenerInfo) -> bool) {
     let reached = async {
-        let mut pause = tokio::time::interval(Duration::from_millis(5));
+        let mut signal = store.write_signal();
         while !wanted(&shown(store).await) {
-            pause.tick().await;
+            signal.changed().await.unwrap();
         }
     };
     soon(store.run(quick(), reached)).await.unwrap();
@@ -137,10 +137,10 @@ async fn two_runners_on_one_file_hear_each_action_once() {
         let store = if n % 3 == 0 { &first } else { &second };
         store.dispatch(id, set(path, 1)).await.unwrap();
     }
-    let mut events = first.subscribe();
+    let mut signal = first.write_signal();
     soon(async {
         while first.state(id, "/n").await.ok() != Some(json!(60)) {
-            let _ = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
+            signal.changed().await.unwrap();
         }
     })
     .await;
@@ -175,28 +175,22 @@ async fn one_run_does_thunks_listeners_and_effects_until_nothing_is_left() {
         let effect = EffectRequest::new("mail", json!({})).commit(increment("/mailed", 1));
         Ok(Reaction::none().effect(effect).thunk(said))
     };
-    let confirms = |_: Heard| async { Ok(Reaction::none().action(set("/confirmed", true))) };
+    let confirms = |_: Heard| async { Ok(Reaction::none().action(increment("/confirmed", 1))) };
+    let orders = Listener::new("orders").types(["insert"]).when(|kind| kind == "insert").local();
     let store = Store::builder(dir.path().join("a.db"))
         .thunk(Said)
-        .listener(Listener::new("orders").types(["set"]).when(|kind| kind == "set").local(), hears)
-        .listener(Listener::new("confirms").types(["increment"]), confirms)
+        .listener(orders, hears)
+        .listener(Listener::new("confirms").types(["set", "increment"]), confirms)
         .open()
         .await
         .unwrap();
     let id = store.create(None, None).await.unwrap();
-    store.dispatch(id, increment("/before", 1)).await.unwrap();
+    store.dispatch(id, Action::Insert { path: "/orders/-".into(), value: json!("tent") }).await.unwrap();
     let mail = handler(|_| async { Outcome::Done(json!(null)) });
-    let work = || quick().effects(EffectHandlers::new().with("mail", mail), EffectOptions::default());
-    // "orders" would hear the thunk's own action for ever: it hears its first one only.
-    let options = work();
-    let until = async {
-        let mut pause = tokio::time::interval(Duration::from_millis(5));
-        while store.state(id, "/confirmed").await.is_err() {
-            pause.tick().await;
-        }
-    };
-    soon(store.run(options, until)).await.unwrap();
-    assert_eq!(store.state(id, "/confirmed").await.unwrap(), true);
+    let options = quick().effects(EffectHandlers::new().with("mail", mail), EffectOptions::default());
+    soon(store.run_until_idle(options)).await.unwrap();
+    let expected = json!({"orders": ["tent"], "thunk": "said", "mailed": 1, "confirmed": 2});
+    assert_eq!(store.state(id, "").await.unwrap(), expected);
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
