@@ -90,6 +90,7 @@ pub(crate) enum Command {
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Queue(queue::QueueArgs),
+    Effects(effects::EffectsArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
     Undo(undo::UndoArgs),

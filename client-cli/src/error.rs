@@ -207,6 +207,9 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "`rejoin queue` lists what waits: use its number, or the start of its change's hash"
         }
         E::AlreadySent(_) => "change the document again instead: the change is everybody's by now",
+        E::UnknownEffect(_) => "`rejoin effects ls --all` lists them: use its number, or the start of its id",
+        E::EffectSettled { .. } => "nothing was changed; `rejoin effects show` tells more",
+        E::InvalidEffect(_) => "nothing was changed; it is the app that asks for effects",
         E::Refused(_) => "nothing was changed; split it into smaller actions",
         E::NotAStore { .. } => "it was left alone; give another file with --store",
         E::NewerSchema { .. } => {

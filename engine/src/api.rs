@@ -37,6 +37,8 @@ enum Job {
     Dispatch(DocumentId, Command, oneshot::Sender<Result<Receipt>>),
     /// Anything else.
     Call(Box<dyn FnOnce(&mut Core) + Send>),
+    /// The end: what was asked before is done, what is asked later is not.
+    Close(oneshot::Sender<()>),
 }
 
 /// Closes the channel and waits for the thread when the last handle goes: what was asked is done, and at
@@ -260,6 +262,17 @@ impl Store {
         self.mark.as_deref()
     }
 
+    /// Closes the store, for every clone of the handle: what was asked before is done, and then the file is closed.
+    /// Dropping the last handle does the same, and blocks while it does; after this it has nothing left to do.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it is closed already. From then on every verb answers so.
+    pub async fn close(&self) -> Result<()> {
+        let (answer, closed) = oneshot::channel();
+        self.submit(Job::Close(answer))?;
+        closed.await.map_err(|_| Error::Closed)
+    }
+
     /// Where what happens to documents is heard, after it is durable: also what other processes on this store
     /// do, within a tenth of a second. A subscriber that falls 1,024 events behind loses the oldest and is
     /// told so.
@@ -323,7 +336,7 @@ fn open_core(path: &Path, built: &Built) -> Result<Core> {
 fn work(mut core: Core, inbox: &mpsc::Receiver<Job>) {
     let mut next = None;
     let mut rested = true;
-    loop {
+    let asked = loop {
         let job = match next.take() {
             Some(job) => Ok(job),
             None if core.is_heard() => inbox.recv_timeout(LOOK_AROUND),
@@ -342,11 +355,17 @@ fn work(mut core: Core, inbox: &mpsc::Receiver<Job>) {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 rest(&mut core, &mut rested);
             }
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Ok(Job::Close(answer)) => break Some(answer),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break None,
         }
-    }
+    };
     if let Err(error) = core.make_snapshots() {
         tracing::debug!(%error, "no snapshot was made at the end");
+    }
+    drop(core);
+    if let Some(answer) = asked {
+        // Whoever went away needs no answer.
+        let _ = answer.send(());
     }
 }
 
@@ -651,8 +670,8 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     can_redo(id: DocumentId = id) -> bool { |core| core.can_redo(id) }
-    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a map or list the
-    /// change that made it and then everything in it.
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a counter the
+    /// change that made it and those that added to it, of a map or list the one that made it and then everything in it.
     ///
     /// # Errors
     /// As [`Store::state_at`].

@@ -6,25 +6,34 @@
 //! lost, nothing doubled, nobody asked to resolve anything.
 //!
 //! ```
-//! use rejoin::{Action, Error, Store, SyncOptions};
+//! use rejoin::{Store, SyncOptions, slice::{Draft, Rejection, Slice}};
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")]
+//! enum Act { Noted { text: String }, Liked }
+//!
+//! struct Notes;
+//! impl Slice for Notes {
+//!     const NAME: &'static str = "notes";
+//!     type State = serde_json::Value;
+//!     type Action = Act;
+//!     fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+//!         match action {
+//!             Act::Noted { text } => draft.insert("/lines/-", text),
+//!             Act::Liked => draft.increment("/likes", 1),
+//!         }
+//!     }
+//! }
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> rejoin::Result<()> {
 //!     # let dir = tempfile::tempdir().unwrap();
-//!     # let path = dir.path().join("notes.db");
-//!     let store = Store::open(path).await?;
-//!     let notes = store.create(None, Some("notes")).await?;
-//!
-//!     // Durable when it returns, online or not; change and queue row are one transaction.
-//!     let hello = Action::Splice { path: "/body".into(), pos: 0, delete: 0, insert: "Hello".into() };
-//!     store.dispatch(notes, hello).await?;
-//!     store.dispatch(notes, Action::Increment { path: "/edits".into(), by: 1 }).await?;
-//!     assert_eq!(store.state(notes, "/body").await?, "Hello");
-//!     assert_eq!(store.queue(None).await?.len(), 2);
-//!
-//!     // Whenever there may be a connection. Without one nothing is lost: the queue is kept.
-//!     let report = store.sync(SyncOptions::default().server("http://127.0.0.1:9")).await?;
-//!     assert!(matches!(report.worst(), Some(Error::Unreachable(_))));
+//!     # std::env::set_current_dir(&dir).unwrap();
+//!     let store = Store::builder("notes.db").slice::<Notes>().open().await?;
+//!     let notes = store.slice::<Notes>(store.create(None, Some("notes")).await?);
+//!     notes.dispatch(Act::Noted { text: "Hello".into() }).await?; // durable when it returns, online or not
+//!     println!("{} and {} waiting", notes.state().await?, store.queue(None).await?.len());
+//!     # assert_eq!(notes.state().await?, serde_json::json!({"lines": ["Hello"]}));
+//!     store.sync(SyncOptions::default().server("http://127.0.0.1:4810")).await?; // without a connection nothing is lost
 //!     Ok(())
 //! }
 //! ```
@@ -33,7 +42,11 @@
 //! - [`Store`] is the handle for asynchronous callers, [`blocking::Store`] the same for others. Both are `Send`,
 //!   `Sync` and cheap to clone. A verb that was asked for is carried out even when its future is dropped: only
 //!   the answer is lost.
-//! - [`Action`] is what the built-in JSON slice understands. An action makes exactly one change.
+//! - [`slice::Slice`] is a named part of a document with a state type, actions and a reducer, given to the store by
+//!   [`Store::builder`], with [middleware](slice::Middleware) and kinds of documents. [`Action`] is what the built-in
+//!   JSON slice understands, which needs no registration. An action makes exactly one change.
+//! - [`effects`] is the outbox: what actions ask of the outside, sent when there is a connection.
+//! - [`Store::undo`], [`Store::blame`] and [`Store::conflicts`] look at who did what, and take it back.
 //! - [`Store::sync`] pushes and pulls once, [`Store::watch`] stays in step, [`Store::subscribe`] tells what
 //!   happened, after it is durable.
 //! - [`Error::kind`] tells what can be done about an error.
@@ -42,7 +55,7 @@
 //!   servers, simulators and the curious.
 //!
 //! # Features
-//! `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
+//! `autosurgeon`: reducers on a typed value, see [`slice::Draft`]. `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
 //! `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process.
 //! `planted-bugs`: for the project's own tests.
 

@@ -19,6 +19,26 @@ CREATE TABLE slice_migrated (
   PRIMARY KEY (document, slice)
 ) WITHOUT ROWID;
 
+-- CROSS JOIN has SQLite begin with the queue, which is short, and not with every change there is.
+DROP VIEW queue;
+CREATE VIEW queue AS
+SELECT row_number() OVER (ORDER BY p.ordinal, p.id) AS position,
+       d.uuid AS document,
+       c.action_type AS action_type,
+       p.action AS action,
+       lower(hex(c.hash)) AS change_hash,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.enqueued_at / 1000.0, 'unixepoch') AS enqueued_at,
+       p.attempts AS attempts,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.last_attempt_at / 1000.0, 'unixepoch') AS last_attempt_at,
+       p.last_error AS last_error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.next_attempt_at / 1000.0, 'unixepoch') AS next_attempt_at,
+       p.state AS state
+  FROM pending p
+  CROSS JOIN change c ON c.id = p.id
+  CROSS JOIN document d ON d.id = p.id >> 40
+ WHERE c.container = 0
+ ORDER BY p.ordinal, p.id;
+
 DROP VIEW documents;
 CREATE VIEW documents AS
 SELECT d.uuid AS id,
@@ -26,7 +46,7 @@ SELECT d.uuid AS id,
        d.heads AS heads,
        d.changes - (SELECT count(*) FROM change c
          WHERE c.container = 1 AND c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1) AS changes,
-       (SELECT count(*) FROM pending p JOIN change c ON c.id = p.id
+       (SELECT count(*) FROM pending p CROSS JOIN change c ON c.id = p.id
          WHERE p.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 AND c.container = 0 AND p.state <> 'parked') AS queued,
        d.cursor AS cursor,
        strftime('%Y-%m-%dT%H:%M:%fZ', d.last_sync_at / 1000.0, 'unixepoch') AS last_sync_at,

@@ -56,11 +56,14 @@ pub const ENGINE: Schema = Schema {
 /// The server's log. Application id: "rjsl".
 pub const SERVER: Schema = Schema {
     application_id: 0x726a_736c,
-    migrations: &[Migration {
-        version: 1,
-        name: "server/0001_log.sql",
-        sql: include_str!("../server/0001_log.sql"),
-    }],
+    migrations: &[
+        Migration { version: 1, name: "server/0001_log.sql", sql: include_str!("../server/0001_log.sql") },
+        Migration {
+            version: 2,
+            name: "server/0002_stretches.sql",
+            sql: include_str!("../server/0002_stretches.sql"),
+        },
+    ],
 };
 
 /// Why a database could not be brought to this build's schema.
@@ -122,4 +125,27 @@ fn current_version(connection: &Connection, schema: &Schema) -> Result<i32, Migr
         return Err(MigrateError::Newer { found: version, known });
     }
     Ok(version)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+mod tests {
+    use super::*;
+
+    fn plan(connection: &Connection, query: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let rows = statement.query_map([], |r| r.get("detail")).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_look_at_a_short_queue_does_not_walk_every_change() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &ENGINE).unwrap();
+        for query in ["SELECT * FROM queue", "SELECT queued FROM documents"] {
+            let plan = plan(&connection, query);
+            let one_by_one = |line: &&String| line.contains(" c ") && !line.contains("rowid=?");
+            assert_eq!(plan.iter().find(one_by_one), None, "{query}: {plan:#?}");
+        }
+    }
 }

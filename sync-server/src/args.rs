@@ -228,7 +228,8 @@ pub(crate) fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
-    log.with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }
 
 #[cfg(test)]

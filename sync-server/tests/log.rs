@@ -339,3 +339,23 @@ fn actors_of_any_length_keep_their_sequences_apart() {
         assert_eq!(server.push(document, None, &writer.many(2)).accepted, Some(2));
     }
 }
+
+#[test]
+fn a_database_of_the_first_schema_finds_its_changes_after_the_upgrade() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("server.db");
+    let limits = ServerLimits::default();
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(40);
+    let mut log = LogStore::open(&path).unwrap();
+    respond(&mut log, &limits, &push(document, None, &body), 0);
+    drop(log);
+    // As the first schema had it: 40 bits of the hash, and no stretches.
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute("UPDATE change SET lookup = id >> 40 << 40", []).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    let mut log = LogStore::open(&path).unwrap();
+    let again = respond(&mut log, &limits, &push(document, None, &body), 0);
+    assert_eq!((again.accepted, again.duplicate), (Some(0), Some(40)));
+}

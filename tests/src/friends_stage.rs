@@ -1,6 +1,7 @@
 //! The stage on which two people type, with a server between them, and someone who may kill any of them.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     friends::{Order, Step, Typist, plan},
-    harness::{Killer, Place, Proxy, Server, get},
+    harness::{Killer, Moment, Place, Proxy, Server, Victim, check_file},
     traces::Trace,
 };
 
@@ -23,14 +24,16 @@ pub struct Stage {
     proxy: Proxy,
     id: DocumentId,
     typists: [Typist; 2],
-    /// How many transactions each has typed.
-    typed: [usize; 2],
+    /// The changes that each has made, in order: one for each transaction.
+    typed: [Vec<String>; 2],
+    /// The change that a transaction became, by its index in the trace.
+    made: HashMap<usize, String>,
     /// How many of the other's each has seen.
     seen: [usize; 2],
     /// Where the log ends for each.
     ends: [u64; 2],
     /// After so many of a person's transactions the log was so long.
-    pushed: [std::collections::HashMap<usize, u64>; 2],
+    pushed: [HashMap<usize, u64>; 2],
     killer: Option<(Killer, u64)>,
     usual: [Duration; 2],
 }
@@ -51,7 +54,8 @@ impl Stage {
             proxy,
             id,
             typists,
-            typed: [0; 2],
+            typed: Default::default(),
+            made: HashMap::new(),
             seen: [0; 2],
             ends: [0; 2],
             pushed: Default::default(),
@@ -96,19 +100,25 @@ impl Stage {
         if !strike {
             self.usual[kind] = (self.usual[kind] * 7 + began.elapsed()) / 8;
         }
-        Some(answer.expect("a typist that was not killed answers"))
+        let answer = answer.expect("a typist that was not killed answers");
+        assert!(self.killer.is_some() || answer["error"].is_null(), "{answer}");
+        Some(answer)
     }
 
     /// Kills the typist or the server at a random moment. Returns whether it was the typist.
     fn strike(&mut self, agent: usize, kind: usize) -> bool {
         let Some((killer, _)) = &mut self.killer else { return false };
         let at_server = kind == 1 && killer.draw(2) == 0;
-        killer.wait_below(self.usual[kind]);
+        let usual = self.usual[kind];
+        let moment = Moment { within: usual / 2, patience: usual * 3, spread: usual / 8 };
         if !at_server {
-            let typist = &mut self.typists[agent];
-            return killer.kill(&mut typist.process, &typist.store, Some(&self.proxy));
+            let Typist { process, store, .. } = &mut self.typists[agent];
+            let proxy = (kind == 1).then_some(&self.proxy);
+            return killer.strike(&mut Victim { process, database: store, proxy, serves: false }, moment);
         }
-        if killer.kill(&mut self.server.process, &self.server.database, Some(&self.proxy)) {
+        let Server { process, database, .. } = &mut self.server;
+        let mut victim = Victim { process, database, proxy: Some(&self.proxy), serves: true };
+        if killer.strike(&mut victim, moment) {
             self.proxy.set_target(None);
             self.proxy.cut();
             self.server = Server::start(&self.server.database);
@@ -117,51 +127,74 @@ impl Stage {
         false
     }
 
+    fn open(&self, agent: usize) -> rusqlite::Connection {
+        let store = &self.typists[agent].store;
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let opened = rusqlite::Connection::open_with_flags(store, flags);
+        let connection = opened.unwrap_or_else(|e| panic!("{}: {e}", store.display()));
+        connection.busy_timeout(Duration::from_secs(10)).expect("a timeout can be set");
+        connection
+    }
+
     /// From the public views: live changes here, and rows that wait to be sent.
     fn count(&self, agent: usize) -> (usize, usize) {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let connection = rusqlite::Connection::open_with_flags(&self.typists[agent].store, flags);
-        let connection = connection.expect("the store opens");
-        connection.busy_timeout(Duration::from_secs(10)).expect("a timeout can be set");
         let sql =
             "SELECT (SELECT changes FROM documents), (SELECT count(*) FROM queue WHERE state = 'waiting')";
-        let row = connection.query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)));
+        let row = self.open(agent).query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)));
         let (changes, waiting) = row.expect("the views can be read");
         (usize::try_from(changes).unwrap_or(0), usize::try_from(waiting).unwrap_or(0))
     }
 
-    /// How many changes this person is to hold: with the one that made the text.
+    /// The heads of this person's document: with them all that it holds is said.
+    fn heads(&self, agent: usize) -> BTreeSet<String> {
+        let heads: String = self
+            .open(agent)
+            .query_row("SELECT heads FROM documents", [], |r| r.get(0))
+            .expect("the view can be read");
+        heads.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Which changes this person made, in order.
+    fn own(&self, agent: usize) -> Vec<String> {
+        let connection = self.open(agent);
+        let sql = "SELECT change_hash FROM history WHERE origin = 'local' ORDER BY position";
+        let mut statement = connection.prepare(sql).expect("the view can be read");
+        let rows = statement.query_map([], |r| r.get(0)).expect("the view can be read");
+        rows.collect::<Result<_, _>>().expect("the view can be read")
+    }
+
+    /// How many changes this person is to hold; the one that makes the text is not counted.
     fn expected(&self, agent: usize) -> usize {
-        let actions = self.typed[agent] + self.seen[agent];
-        actions + usize::from(actions > 0)
+        self.typed[agent].len() + self.seen[agent]
     }
 
     fn type_all(&mut self, trace: &Trace, agent: usize, txns: &[usize]) {
         let patches: Vec<_> = txns.iter().flat_map(|i| trace.txns[*i].patches.clone()).collect();
         assert_eq!(patches.len(), txns.len(), "a transaction is one edit");
-        assert_eq!(self.count(agent).0, self.expected(agent), "the typist holds what the trace says");
-        let before = self.typed[agent];
-        while self.typed[agent] < before + patches.len() {
-            let rest = patches[self.typed[agent] - before..].to_vec();
+        // Heads with all that they descend from are the whole document: no change more, and none less.
+        let parents = &trace.txns[txns[0]].parents;
+        let seen: BTreeSet<String> = parents.iter().map(|parent| self.made[parent].clone()).collect();
+        assert_eq!(self.heads(agent), seen, "the typist has seen what the trace says");
+        let (before, end) = (self.typed[agent].len(), self.typed[agent].len() + patches.len());
+        while self.typed[agent].len() < end {
+            let rest = patches[self.typed[agent].len() - before..].to_vec();
             let n = rest.len();
             match self.order(agent, &Order::Type { patches: rest }) {
                 Some(answer) => {
-                    assert_eq!(answer["typed"], n);
-                    self.typed[agent] += n;
+                    let hashes = answer["typed"].as_array().expect("hashes").iter();
+                    self.typed[agent].extend(hashes.filter_map(Value::as_str).map(str::to_owned));
+                    assert_eq!(self.typed[agent].len(), end, "{n} were to be typed");
                 }
                 // Killed: what is durable was typed, told or not, and is not typed again.
                 None => {
-                    let held = self.count(agent).0;
-                    let known = self.seen[agent] + usize::from(held > 0);
-                    let typed = held - known;
-                    assert!(
-                        (self.typed[agent]..=before + patches.len()).contains(&typed),
-                        "none is lost or doubled"
-                    );
-                    self.typed[agent] = typed;
+                    let own = self.own(agent);
+                    assert!(own.starts_with(&self.typed[agent]), "what was told is durable");
+                    assert!(own.len() <= end, "nothing is doubled");
+                    self.typed[agent] = own;
                 }
             }
         }
+        self.made.extend(txns.iter().copied().zip(self.typed[agent][before..].iter().cloned()));
     }
 
     fn push(&mut self, agent: usize) {
@@ -172,14 +205,8 @@ impl Stage {
             tries += 1;
             assert!(tries < 100, "what waits is not pushed");
         }
-        let length = self.log_length();
-        self.pushed[agent].insert(self.typed[agent], length);
-    }
-
-    fn log_length(&self) -> u64 {
-        let list = get(&format!("{}/v1/documents", self.server.url), "application/json").json();
-        let cursor = list["documents"][0]["cursor"].as_str().and_then(rejoin::Cursor::parse);
-        crate::harness::place(cursor.as_ref())
+        let length = self.server.log_length();
+        self.pushed[agent].insert(self.typed[agent].len(), length);
     }
 
     fn pull(&mut self, agent: usize, count: usize) {
@@ -207,11 +234,13 @@ impl Stage {
         for (agent, look) in looks.iter().enumerate() {
             assert!(look["text"] == trace.end_content, "typist {agent} ends at endContent");
             assert_eq!(look["queued"], 0, "the queue of typist {agent} is empty");
-            assert_eq!(look["own"], self.typed[agent], "nothing is lost and nothing doubled");
-            assert_eq!(look["others"], self.typed[1 - agent], "nothing is lost and nothing doubled");
+            assert_eq!(look["own"], self.typed[agent].len(), "nothing is lost and nothing doubled");
+            assert_eq!(look["others"], self.typed[1 - agent].len(), "nothing is lost and nothing doubled");
         }
         assert_eq!(looks[0]["heads"], looks[1]["heads"]);
-        assert_eq!(self.log_length() as usize, trace.txns.len() + 1, "the log holds each once");
-        drop(std::fs::read_dir(self.place.dir()));
+        assert_eq!(self.server.log_length() as usize, trace.txns.len() + 1, "the log holds each once");
+        for name in ["a.db", "b.db", "server.db"] {
+            check_file(&self.place.path(name));
+        }
     }
 }

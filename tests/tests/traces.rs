@@ -67,7 +67,6 @@ fn a_paper_written_by_two_clients_reads_as_it_was_written() {
 
 /// Two people typing at once: each sees at each moment exactly what they saw then.
 #[test]
-#[ignore = "open: the harness that holds changes back does not get everything pushed"]
 fn two_friends_typing_see_what_they_saw_and_end_where_they_ended() {
     let Some(dir) = traces() else { return };
     let trace = Trace::read(&dir, "friendsforever");

@@ -9,7 +9,7 @@ use crate::output::Paint;
 
 /// Show who wrote what is at a path, and with which action
 ///
-/// Of a text, each run that one action wrote; of a map or list, everything in it. What was put back by an undo is
+/// Of a text, each run that one action wrote; of a counter, each action that added to it; of a map or list, everything in it. What was put back by an undo is
 /// shown with the one who first wrote it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -71,9 +71,10 @@ fn line(context: &Context, blame: &Blame) -> String {
         path => printable(path),
     };
     let span = blame.start.zip(blame.length).map(|(start, length)| format!(" {start}..{}", start + length));
+    let added = blame.added.map(|by| format!(" {by:+}")).unwrap_or_default();
     let back = blame.restored_by.map(|hash| format!("  put back by {}", short_hash(&hash)));
     let (span, back) = (span.unwrap_or_default(), back.unwrap_or_default());
-    format!("{hash}  {time}  {:<12}  {action:<9}  {path}{span}{back}", who(writer))
+    format!("{hash}  {time}  {:<12}  {action:<9}  {path}{span}{added}{back}", who(writer))
 }
 
 fn json_blame(blame: &Blame) -> Value {
@@ -83,6 +84,9 @@ fn json_blame(blame: &Blame) -> Value {
         if let Some((start, length)) = blame.start.zip(blame.length) {
             object.insert("start".to_owned(), start.into());
             object.insert("length".to_owned(), length.into());
+        }
+        if let Some(by) = blame.added {
+            object.insert("added".to_owned(), by.into());
         }
         let back = blame.restored_by.map_or(Value::Null, |hash| hash.to_string().into());
         object.insert("restored_by".to_owned(), back);

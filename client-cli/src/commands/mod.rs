@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod edit;
+pub(crate) mod effects;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod import;
@@ -55,6 +56,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Sync(args) => sync::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Queue(args) => queue::run(context, args).await,
+        Command::Effects(args) => effects::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Undo(args) => undo::undo(context, args).await,

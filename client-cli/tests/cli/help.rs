@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "apply",
     "status",
     "queue",
+    "effects",
     "log",
     "diff",
     "undo",

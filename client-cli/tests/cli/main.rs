@@ -4,6 +4,7 @@
 mod apply;
 mod bad_input;
 mod demo;
+mod effects;
 mod environment;
 mod help;
 mod local;

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Action;
+use crate::{
+    Action,
+    slice::{Intent, Slice, Typed},
+};
 
 /// An action, dispatched to the effect's document when the effect is settled, with what came back put into it.
 ///
@@ -32,6 +35,17 @@ impl FollowUp {
     /// The action with this JSON, as it is dispatched.
     pub fn new(action: Value) -> Self {
         Self { action, put: Vec::new() }
+    }
+
+    /// An action of a typed slice. One that cannot be written as JSON with a type is refused when the effect is asked
+    /// for.
+    pub fn of<S: Slice>(action: S::Action) -> Self {
+        Self::new(Typed::<S>::new(action).map_or(Value::Null, |typed| typed.json().clone()))
+    }
+
+    /// The slice whose action it is; `None` for the built-in one.
+    pub(crate) fn slice(&self) -> Option<&str> {
+        Some(self.action.get("type")?.as_str()?.split_once('/')?.0)
     }
 
     /// Puts a part of the reply into the action before it is dispatched. Both are JSON Pointers: `from` into the

@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) dependencies: Dependencies,
     /// Someone here can send it.
     pub(crate) handled: bool,
+    /// What follows from it can be dispatched here: otherwise it is another process's.
+    pub(crate) known: bool,
 }
 
 /// How those stand that an effect comes after.
@@ -50,6 +52,9 @@ pub(crate) fn plan(rows: &[Row], now: Millis) -> Plan {
     let mut lanes: HashSet<&str> = HashSet::new();
     for row in rows {
         let first = lanes.insert(&row.lane);
+        if !row.known {
+            continue;
+        }
         if let Some(why) = dies(row, now) {
             plan.dying.push((row.ordinal, why));
             continue;
@@ -130,6 +135,7 @@ mod tests {
             owner_gone: false,
             dependencies: Dependencies::Done,
             handled: true,
+            known: true,
         }
     }
 
@@ -152,8 +158,9 @@ mod tests {
         let later = Row { next_attempt_at: Some(NOW + 5_000), ..row(1, "a") };
         let planned = plan(&[later, row(2, "a"), row(3, "b")], NOW);
         assert_eq!((planned.due, planned.wake_at), (vec![3], Some(NOW + 5_000)));
-        let foreign = Row { handled: false, ..row(1, "a") };
-        assert_eq!(due(&[foreign, row(2, "a"), row(3, "b")]), [3]);
+        for foreign in [Row { handled: false, ..row(1, "a") }, Row { known: false, ..row(1, "a") }] {
+            assert_eq!(due(&[foreign, row(2, "a"), row(3, "b")]), [3]);
+        }
     }
 
     #[test]

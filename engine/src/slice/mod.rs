@@ -62,7 +62,7 @@ pub use migration::Migration;
 pub use select::Selector;
 
 pub(crate) use draft::Ground;
-pub(crate) use registry::{Command, Registry, Typed, payload_of};
+pub(crate) use registry::{Command, Intent, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};
 

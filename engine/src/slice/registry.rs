@@ -229,6 +229,11 @@ impl Registry {
         self.slices.get(name).ok_or_else(|| Error::UnknownSlice(name.to_owned()))
     }
 
+    /// Whether a slice of this name is registered.
+    pub(crate) fn knows_slice(&self, name: &str) -> bool {
+        self.slices.contains_key(name)
+    }
+
     /// Whether a document of this kind takes this slice. A kind that this app does not know takes any.
     pub(crate) fn takes(&self, kind: Option<&str>, slice: &str) -> bool {
         kind.and_then(|kind| self.kinds.get(kind)).is_none_or(|slices| slices.contains(slice))

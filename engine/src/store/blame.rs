@@ -1,12 +1,21 @@
 //! Who wrote what is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use automerge::{Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ValueRef};
+use automerge::{
+    Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ScalarValueRef, ValueRef,
+    legacy::OpType,
+};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::{Core, Millis, read::check_heads, replica::Replica, rows, undo::read_all_standing};
+use super::{
+    Core, Millis,
+    read::check_heads,
+    replica::{Replica, parse_stored},
+    rows,
+    undo::read_all_standing,
+};
 use crate::{
     Actor, DocumentId, Error, Result,
     reducer::{ActionError, Place, find, parse_pointer, prefix},
@@ -45,6 +54,9 @@ pub struct Blame {
     /// Of a run of a text: how many code points it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
+    /// What was added to a counter: a line for each change that did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<i64>,
     /// Who wrote it first. Where it was deleted or replaced and put back by an undo, still the one who wrote it.
     #[serde(flatten)]
     pub writer: Writer,
@@ -55,7 +67,7 @@ pub struct Blame {
 
 impl Core {
     /// Who wrote what is at a JSON Pointer, now or at the given heads: of a scalar the change that put it, of a
-    /// counter the one that made it, of a text its runs, of a map or list the change that made it and then
+    /// counter the one that made it and those that added to it, of a text its runs, of a map or list the change that made it and then
     /// everything in it.
     ///
     /// # Errors
@@ -71,6 +83,7 @@ impl Core {
             reader.read(pointer).map(|()| reader.found)
         });
         let found = found.map_err(Error::Corrupt)??;
+        let found = with_added(&self.connection, replica, found, at)?;
         let mut writers = Writers::of(&self.connection, replica);
         found.into_iter().map(|run| run.blame(&mut writers)).collect()
     }
@@ -117,13 +130,73 @@ struct Run {
     span: Option<(u64, u64)>,
     hash: ChangeHash,
     restored_by: Option<ChangeHash>,
+    /// The counter that it is, or that was added to.
+    counter: Option<OpId>,
+    added: Option<i64>,
+}
+
+/// After each counter the changes that added to it. Only they know that they did, so the history is read, once, where
+/// there is a counter.
+fn with_added(
+    connection: &Connection,
+    replica: &Replica,
+    found: Vec<Run>,
+    at: Option<&[ChangeHash]>,
+) -> Result<Vec<Run>> {
+    let mut added: HashMap<OpId, Vec<(ChangeHash, i64)>> =
+        found.iter().filter_map(|run| Some((run.counter.clone()?, Vec::new()))).collect();
+    if added.is_empty() {
+        return Ok(found);
+    }
+    let after: HashSet<ChangeHash> = at.map_or_else(HashSet::new, |heads| {
+        replica.am.get_changes_meta(heads).into_iter().map(|change| change.hash).collect()
+    });
+    rows::each_live_bytes(connection, replica.row.id, 0, |hash, bytes| {
+        if after.contains(&hash) {
+            return Ok(());
+        }
+        let change = parse_stored(hash, bytes)?;
+        // Of some changes that were accepted the library cannot read all.
+        let Ok(operations) = guarded(|| change.decode().operations) else { return Ok(()) };
+        for op in operations {
+            let OpType::Increment(by) = op.action else { continue };
+            for counter in op.pred.iter() {
+                match added.get_mut(counter) {
+                    Some(list) if list.last().is_some_and(|(last, _)| *last == hash) => {
+                        if let Some((_, sum)) = list.last_mut() {
+                            *sum = sum.saturating_add(by);
+                        }
+                    }
+                    Some(list) => list.push((hash, by)),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let mut all = Vec::with_capacity(found.len());
+    for run in found {
+        let more = run.counter.as_ref().and_then(|counter| added.remove(counter)).unwrap_or_default();
+        let path = run.path.clone();
+        all.push(run);
+        all.extend(more.into_iter().map(|(hash, by)| Run {
+            path: path.clone(),
+            span: None,
+            hash,
+            restored_by: None,
+            counter: None,
+            added: Some(by),
+        }));
+    }
+    Ok(all)
 }
 
 impl Run {
     fn blame(self, writers: &mut Writers<'_>) -> Result<Blame> {
         let (start, length) = self.span.unzip();
         let writer = writers.get(self.hash)?;
-        Ok(Blame { path: self.path, start, length, writer, restored_by: self.restored_by })
+        let Self { path, added, restored_by, .. } = self;
+        Ok(Blame { path, start, length, added, writer, restored_by })
     }
 }
 
@@ -140,7 +213,11 @@ impl Reader<'_> {
         match find(self.am, &parts, self.at)? {
             Place::Root => self.object(pointer, &ROOT, ObjType::Map, 0),
             Place::There { value, id, .. } => {
-                self.note(pointer, &id);
+                self.note(
+                    pointer,
+                    &id,
+                    value.as_scalar().is_some_and(|v| matches!(v, ScalarValue::Counter(_))),
+                );
                 match value {
                     automerge::Value::Object(kind) => self.object(pointer, &id, kind, parts.len()),
                     automerge::Value::Scalar(_) => Ok(()),
@@ -160,9 +237,18 @@ impl Reader<'_> {
         }
     }
 
-    fn note(&mut self, path: &str, id: &ObjId) {
-        if let Some((hash, restored_by)) = op_of(id).and_then(|id| self.origin(&id)) {
-            self.found.push(Run { path: path.to_owned(), span: None, hash, restored_by });
+    fn note(&mut self, path: &str, id: &ObjId, counter: bool) {
+        let Some(id) = op_of(id) else { return };
+        if let Some((hash, restored_by)) = self.origin(&id) {
+            let counter = counter.then_some(id);
+            self.found.push(Run {
+                path: path.to_owned(),
+                span: None,
+                hash,
+                restored_by,
+                counter,
+                added: None,
+            });
         }
     }
 
@@ -201,7 +287,7 @@ impl Reader<'_> {
         value: &ValueRef<'_>,
         id: &ObjId,
     ) -> Result<(), ActionError> {
-        self.note(path, id);
+        self.note(path, id, matches!(value, ValueRef::Scalar(ScalarValueRef::Counter(_))));
         match value {
             ValueRef::Object(kind) => self.object(path, id, *kind, depth + 1),
             ValueRef::Scalar(_) => Ok(()),
@@ -217,6 +303,9 @@ impl Reader<'_> {
         let mut first = true;
         for item in items {
             let width = crate::undo::width(&item.value) as u64;
+            if width == 0 {
+                continue;
+            }
             let Some((hash, restored_by)) = op_of(&item.id()).and_then(|id| self.origin(&id)) else {
                 continue;
             };
@@ -228,7 +317,8 @@ impl Reader<'_> {
                 }
                 _ => {
                     let span = Some((start, width));
-                    self.found.push(Run { path: path.to_owned(), span, hash, restored_by });
+                    let path = path.to_owned();
+                    self.found.push(Run { path, span, hash, restored_by, counter: None, added: None });
                 }
             }
             start += width;

@@ -147,7 +147,7 @@ impl Core {
     /// [`Core::dispatch`](super::Core::dispatch).
     pub fn take(&mut self, id: DocumentId, pointer: &str, choice: Choice) -> Result<Receipt> {
         self.write(&[id], |w| {
-            let result = w.take(id, pointer, choice)?;
+            let result = w.take_value(id, pointer, choice)?;
             if let Some(replica) = w.replicas.peek(id) {
                 replica.settle_heads();
                 rows::write_document(w.tx, &replica.row)?;
@@ -230,7 +230,7 @@ fn values(am: &Automerge, met: &Met) -> Result<Vec<(Value, ChangeHash)>, ActionE
 }
 
 impl Writing<'_> {
-    fn take(&mut self, id: DocumentId, pointer: &str, choice: Choice) -> Result<Result<Receipt>> {
+    fn take_value(&mut self, id: DocumentId, pointer: &str, choice: Choice) -> Result<Result<Receipt>> {
         let replica = match self.replicas.get(self.tx, id, self.actor) {
             Ok(replica) => replica,
             Err(error @ (Error::UnknownDocument(_) | Error::Corrupt(_))) => return Ok(Err(error)),
@@ -268,12 +268,8 @@ impl Writing<'_> {
         };
         let json = json!({"type": "take", "path": pointer, "hash": chosen.hash.to_string()});
         let text = json.to_string();
-        self.record(
-            id,
-            &made,
-            &checked,
-            &Told { shown_as: id, message: &message, json: &json, text: &text },
-        )?;
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        self.record(id, &made, &checked, &told)?;
         Ok(Ok(Receipt { hash: checked.hash }))
     }
 }

@@ -168,9 +168,10 @@ pub(super) fn free_name(connection: &Connection, document: i64) -> Result<()> {
 fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
     let (from, to) = rows::id_range(row.id);
     let range = named_params! {":from": from, ":to": to};
+    // A cross join is walked as it is written: the queue is short, and the document may be long.
     let sql = "SELECT count(*) FILTER (WHERE c.container = 0 AND p.state <> 'parked'),
                       count(*) FILTER (WHERE c.container = 0 AND p.state = 'parked'), count(*)
-                 FROM pending p JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
+                 FROM pending p CROSS JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
     let mut statement = connection.prepare_cached(sql)?;
     let (queued, parked, rows_left): (i64, i64, i64) =
         statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;

@@ -36,7 +36,7 @@ impl Core {
             return Ok(());
         }
         let first = self.heard.is_empty();
-        for row in rows::read_documents(&self.connection)? {
+        for row in rows::read_documents_and_companions(&self.connection)? {
             let now = (row.last, row.epoch);
             let known = self.heard.insert(row.uuid, now).unwrap_or(if first { now } else { (0, row.epoch) });
             if known != now {
@@ -48,6 +48,9 @@ impl Core {
 
     fn tell(&mut self, row: &DocumentRow, (known, epoch): (u64, i64)) -> Result<()> {
         let new = rows::read_changes(&self.connection, row.id, known)?;
+        // What happens in a companion happened to its document.
+        let main = row.companion_of.map(|id| rows::read_uuid(&self.connection, id)).transpose()?;
+        let shown_as = main.unwrap_or(row.uuid);
         for (local, origin) in [(true, Origin::Local), (false, Origin::Remote)] {
             let shown = new.iter().filter(|c| c.local == local && !c.container && c.stands());
             let changes: Vec<EventChange> = shown
@@ -62,7 +65,7 @@ impl Core {
             if !changes.is_empty() || epoch != row.epoch {
                 // Nobody listens: nothing is lost.
                 let _ = self.events.send(Event {
-                    document: row.uuid,
+                    document: shown_as,
                     origin,
                     changes,
                     heads: row.heads.clone(),

@@ -134,7 +134,8 @@ impl Core {
 }
 
 fn read_batch(connection: &Connection, document: i64, state: &str, bounds: BatchBounds) -> Result<Batch> {
-    let sql = "SELECT p.id, c.hash, c.bytes FROM pending p JOIN change c ON c.id = p.id
+    // A cross join is walked as it is written: from the queue, however long the document is.
+    let sql = "SELECT p.id, c.hash, c.bytes FROM pending p CROSS JOIN change c ON c.id = p.id
                 WHERE p.id BETWEEN :from AND :to AND p.state = :state ORDER BY p.id";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
@@ -312,8 +313,8 @@ impl Writing<'_> {
 }
 
 fn read_pending_hashes(connection: &Connection, document: i64) -> Result<HashMap<ChangeHash, i64>> {
-    let sql =
-        "SELECT c.hash, p.id FROM pending p JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
+    let sql = "SELECT c.hash, p.id FROM pending p CROSS JOIN change c ON c.id = p.id
+                WHERE p.id BETWEEN :from AND :to";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement

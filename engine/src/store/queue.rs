@@ -26,7 +26,7 @@ fn read_queue(connection: &Connection) -> Result<Vec<Row>> {
     let sql =
         "SELECT p.id, d.uuid, c.action_type, p.action, c.hash, p.enqueued_at, p.attempts, p.last_attempt_at,
                       p.last_error, p.next_attempt_at, p.state
-                 FROM pending p JOIN change c ON c.id = p.id JOIN document d ON d.id = p.id >> 40
+                 FROM pending p CROSS JOIN change c ON c.id = p.id CROSS JOIN document d ON d.id = p.id >> 40
                 WHERE c.container = 0 ORDER BY p.ordinal, p.id";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;

@@ -98,6 +98,21 @@ pub(super) fn read_documents(connection: &Connection) -> Result<Vec<DocumentRow>
     rows.map(|row| row?).collect()
 }
 
+/// As [`read_documents`], with the companions.
+pub(super) fn read_documents_and_companions(connection: &Connection) -> Result<Vec<DocumentRow>> {
+    let sql = format!("SELECT {DOCUMENT_COLUMNS} FROM document ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], document_row)?;
+    rows.map(|row| row?).collect()
+}
+
+/// The id under which others know the document of this row.
+pub(super) fn read_uuid(connection: &Connection, document: i64) -> Result<DocumentId> {
+    let sql = "SELECT uuid FROM document WHERE id = :id";
+    let uuid: String = connection.query_row(sql, named_params! {":id": document}, |r| r.get(0))?;
+    uuid.parse().map_err(|_| Error::Corrupt(format!("{uuid:?} is no document id")))
+}
+
 /// Writes what changes with every commit.
 pub(super) fn write_document(connection: &Connection, row: &DocumentRow) -> Result<()> {
     let sql = "UPDATE document SET heads = :heads, heads_at = :heads_at, last = :last, changes = :changes,

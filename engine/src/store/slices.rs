@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, ChangeHash, PatchLog};
+use automerge::{ChangeHash, PatchLog};
 use serde_json::Value;
 
 use super::{
@@ -110,7 +110,7 @@ impl Core {
         let Command::Slice(intent) = command else {
             return Err(Error::Bug("the built-in slice is durable".to_owned()));
         };
-        let am = self.memory.entry(*id).or_insert_with(Automerge::new);
+        let am = self.memory.entry(*id).or_default();
         check_takes(&registry, row.kind.as_deref(), command)?;
         let asked = {
             let read = |pointer: &str| Ok(state::to_json(am, pointer, None)?);

@@ -31,6 +31,10 @@ pub fn apply(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Written, Automerge
             Inverse::Put { object, at, copy } => put(tx, object, at.clone(), copy, &mut written)?,
             Inverse::Delete { object, at } => tx.delete(object, at.clone())?,
             Inverse::Add { object, at, by } => tx.increment(object, at.clone(), *by)?,
+            Inverse::Mark { object, mark } if mark.value == ScalarValue::Null => {
+                tx.unmark(object, &mark.name, mark.start, mark.end, ExpandMark::default())?;
+            }
+            Inverse::Mark { object, mark } => tx.mark(object, mark.clone(), ExpandMark::default())?,
             Inverse::Remove { object, index, count, text: true } => {
                 // A text holds fewer code points than an isize.
                 tx.splice_text(object, *index, *count as isize, "")?;

@@ -2,7 +2,7 @@
 
 use automerge::{Automerge, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark};
 
-use super::{OpId, op_of};
+use super::{OpId, op_of, sequence::width};
 use crate::state::MAX_READ_DEPTH;
 
 /// A value that is to be written again, and the operation that wrote it.
@@ -69,14 +69,22 @@ fn object(am: &Automerge, id: &ObjId, kind: ObjType, depth: usize) -> Result<Con
             }
             Content::Map(entries)
         }
-        ObjType::List => Content::List(items(am, id, depth)?),
-        ObjType::Text => Content::Text(items(am, id, depth)?, am.marks(id).unwrap_or_default()),
+        ObjType::List => Content::List(items(am, id, depth, |_| true)?),
+        ObjType::Text => {
+            let read = items(am, id, depth, |value| width(value) > 0)?;
+            Content::Text(read, am.marks(id).unwrap_or_default())
+        }
     })
 }
 
-fn items(am: &Automerge, id: &ObjId, depth: usize) -> Result<Vec<Copy>, TooDeep> {
+fn items(
+    am: &Automerge,
+    id: &ObjId,
+    depth: usize,
+    counts: impl Fn(&ValueRef<'_>) -> bool,
+) -> Result<Vec<Copy>, TooDeep> {
     let mut copies = Vec::new();
-    for item in am.list_range(id, ..) {
+    for item in am.list_range(id, ..).filter(|item| counts(&item.value)) {
         copies.extend(item_copy(am, &item.value, &item.id(), depth)?);
     }
     Ok(copies)

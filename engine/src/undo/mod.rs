@@ -23,6 +23,9 @@
 
 mod apply;
 mod copy;
+mod lists;
+mod marks;
+mod objects;
 mod plan;
 mod sequence;
 mod standing;
@@ -55,3 +58,6 @@ pub(crate) fn op_of(id: &ObjId) -> Option<OpId> {
 pub(crate) fn exid(op: &OpId) -> ObjId {
     ObjId::Id(op.0, op.1.clone(), 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use automerge::{Automerge, Change, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue, Value};
+use automerge::{Automerge, Change, ChangeHash, ObjId, Prop, ROOT, ReadDoc, ScalarValue, Value, marks::Mark};
 
 use super::{
     Content, Copy, OpId, Standing, TooDeep,
     copy::read,
-    exid, op_of,
-    sequence::{Element, Sequence},
+    exid,
+    lists::ListEdit,
+    op_of,
     target::{At, Left, Place, Target},
 };
 
@@ -74,6 +75,13 @@ pub enum Inverse {
         /// How much.
         by: i64,
     },
+    /// Marks a part of a text, or unmarks it with null.
+    Mark {
+        /// The text.
+        object: ObjId,
+        /// The mark.
+        mark: Mark,
+    },
     /// Removes elements of a list or code points of a text.
     Remove {
         /// The list or text.
@@ -117,7 +125,10 @@ impl Plan {
             match inverse {
                 Inverse::Put { copy, .. } => copy.each(each),
                 Inverse::Insert { copies, .. } => copies.iter().for_each(|copy| copy.each(each)),
-                Inverse::Delete { .. } | Inverse::Add { .. } | Inverse::Remove { .. } => {}
+                Inverse::Delete { .. }
+                | Inverse::Add { .. }
+                | Inverse::Mark { .. }
+                | Inverse::Remove { .. } => {}
             }
         }
     }
@@ -143,49 +154,27 @@ pub fn plan(am: &Automerge, change: &Change, facts: &Facts) -> Result<Plan, TooD
     planner.finish()
 }
 
-struct Planner<'a> {
-    am: &'a Automerge,
-    facts: &'a Facts,
-    target: &'a Target,
+pub(super) struct Planner<'a> {
+    pub(super) am: &'a Automerge,
+    pub(super) facts: &'a Facts,
+    pub(super) target: &'a Target,
     /// What the change's operations stand for in the end.
-    ours: HashSet<OpId>,
-    plan: Plan,
-    lists: Vec<ListEdit>,
-}
-
-/// What is to be done with one list or text.
-struct ListEdit {
-    /// The object that the change wrote to.
-    object: ObjId,
-    /// The one that stands for it now.
-    live: ObjId,
-    text: bool,
-    now: Sequence,
-    /// What it was before the change; read when it is needed.
-    before: Option<Sequence>,
-    /// Elements that go, by their place in `now`.
-    removed: HashSet<usize>,
-    /// What is inserted: the index, its place among what the change met, and the value.
-    inserted: Vec<(usize, usize, Copy)>,
-    /// Whether the change inserted, and deleted.
-    inserts: bool,
-    deletes: bool,
-    /// Some of what the change inserted is gone or was written over; some of what it deleted does not return.
-    inserts_left: bool,
-    deletes_left: bool,
+    pub(super) ours: HashSet<OpId>,
+    pub(super) plan: Plan,
+    pub(super) lists: Vec<ListEdit>,
 }
 
 impl Planner<'_> {
-    fn first(&self, id: &OpId) -> OpId {
+    pub(super) fn first(&self, id: &OpId) -> OpId {
         self.facts.standing.first(id)
     }
 
-    fn is_ours(&self, id: &ObjId) -> bool {
+    pub(super) fn is_ours(&self, id: &ObjId) -> bool {
         op_of(id).is_some_and(|id| self.ours.contains(&self.first(&id)))
     }
 
     /// The object as it is in the document now: itself, or what was put back in its place.
-    fn live(&self, object: &ObjId) -> Option<ObjId> {
+    pub(super) fn live(&self, object: &ObjId) -> Option<ObjId> {
         let Some(id) = op_of(object) else { return Some(ROOT) };
         let first = self.first(&id);
         let copies = self.facts.standing.copies(&first).iter().rev();
@@ -237,7 +226,7 @@ impl Planner<'_> {
         ids.iter().any(|id| self.first(id) == winner)
     }
 
-    fn put_or_skip(&mut self, object: &ObjId, at: Prop, copy: Option<Copy>) {
+    pub(super) fn put_or_skip(&mut self, object: &ObjId, at: Prop, copy: Option<Copy>) {
         match copy {
             Some(copy) => {
                 self.plan.inverses.push(Inverse::Put { object: object.clone(), at, copy });
@@ -248,7 +237,7 @@ impl Planner<'_> {
     }
 
     /// The change's value wins: what it hid comes forward, what it replaced is put back, or nothing is there.
-    fn take_back(
+    pub(super) fn take_back(
         &mut self,
         place: &Place,
         (object, at): (&ObjId, Prop),
@@ -291,14 +280,14 @@ impl Planner<'_> {
     }
 
     /// What others added to a counter that the change put.
-    fn added_since(&self, value: &Value<'_>, id: &ObjId) -> i64 {
+    pub(super) fn added_since(&self, value: &Value<'_>, id: &ObjId) -> i64 {
         let Some(ScalarValue::Counter(now)) = value.as_scalar() else { return 0 };
         let then = op_of(id).and_then(|id| self.target.counters.get(&id));
         then.map_or(0, |then| i64::from(now).saturating_sub(*then))
     }
 
     /// The best of what others wrote at the same place without having seen the change.
-    fn beside(&self, object: &ObjId, at: &Prop) -> Result<Option<Copy>, TooDeep> {
+    pub(super) fn beside(&self, object: &ObjId, at: &Prop) -> Result<Option<Copy>, TooDeep> {
         let all = self.am.get_all(object, at.clone()).unwrap_or_default();
         match all.iter().rev().find(|(_, id)| !self.is_ours(id)) {
             Some((value, id)) => read(self.am, value, id),
@@ -337,7 +326,7 @@ impl Planner<'_> {
     }
 
     /// A value as it was, a counter with what others added beside the change.
-    fn copy_before(&self, value: &Value<'_>, id: &ObjId) -> Result<Option<Copy>, TooDeep> {
+    pub(super) fn copy_before(&self, value: &Value<'_>, id: &ObjId) -> Result<Option<Copy>, TooDeep> {
         let mut copy = read(self.am, value, id)?;
         if let Some(Copy { of, content: Content::Scalar(ScalarValue::Counter(n)) }) = &mut copy
             && let Some(by) = self.facts.added.get(of)
@@ -347,7 +336,12 @@ impl Planner<'_> {
         Ok(copy)
     }
 
-    fn subtract(&mut self, place: &Place, (object, at): (&ObjId, Prop), (value, id): (&Value<'_>, &ObjId)) {
+    pub(super) fn subtract(
+        &mut self,
+        place: &Place,
+        (object, at): (&ObjId, Prop),
+        (value, id): (&Value<'_>, &ObjId),
+    ) {
         let counter = matches!(value.as_scalar(), Some(ScalarValue::Counter(_)));
         let by = place.added.checked_neg();
         match by {
@@ -358,226 +352,16 @@ impl Planner<'_> {
             _ => self.plan.skipped += 1,
         }
     }
-}
-
-/// Objects that the change made.
-impl Planner<'_> {
-    /// Whether somebody else has written into the object.
-    fn is_shared(&self, object: &ObjId, kind: ObjType) -> bool {
-        let shared = |value: Value<'_>, id: &ObjId, conflict: bool| match value {
-            _ if conflict || !self.is_ours(id) => true,
-            Value::Object(kind) => self.is_shared(id, kind),
-            value => self.added_since(&value, id) != 0,
-        };
-        match kind {
-            ObjType::Map | ObjType::Table => self
-                .am
-                .map_range(object, ..)
-                .any(|item| shared(item.value.clone().into_value(), &item.id(), item.conflict)),
-            ObjType::List | ObjType::Text => self
-                .am
-                .list_range(object, ..)
-                .any(|item| shared(item.value.clone().into_value(), &item.id(), item.conflict)),
-        }
-    }
-
-    /// Takes what is ours out of an object in which others have written.
-    fn empty_of_ours(&mut self, object: &ObjId, kind: ObjType) -> Result<(), TooDeep> {
-        match kind {
-            ObjType::Map | ObjType::Table => {
-                for item in self.am.map_range(object, ..) {
-                    let id = item.id();
-                    if item.conflict || !self.is_ours(&id) {
-                        continue;
-                    }
-                    let value = item.value.clone().into_value();
-                    match value {
-                        Value::Object(kind) if self.is_shared(&id, kind) => self.empty_of_ours(&id, kind)?,
-                        value if self.added_since(&value, &id) != 0 => {}
-                        _ => {
-                            let at = Prop::Map(item.key.into_owned());
-                            self.plan.inverses.push(Inverse::Delete { object: object.clone(), at });
-                            self.plan.undone += 1;
-                        }
-                    }
-                }
-            }
-            ObjType::List | ObjType::Text => {
-                let nth = self.list(object, object.clone());
-                self.remove_ours(nth)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Lists and texts.
-impl Planner<'_> {
-    /// The edit of this list; begun, when it is the first of it.
-    fn list(&mut self, object: &ObjId, live: ObjId) -> usize {
-        if let Some(nth) = self.lists.iter().position(|list| list.live == live) {
-            return nth;
-        }
-        let text = matches!(self.am.object_type(&live), Ok(ObjType::Text));
-        let now = Sequence::read(self.am, &live, None, &self.facts.standing);
-        self.lists.push(ListEdit {
-            object: object.clone(),
-            live,
-            text,
-            now,
-            before: None,
-            removed: HashSet::new(),
-            inserted: Vec::new(),
-            inserts: false,
-            deletes: false,
-            inserts_left: false,
-            deletes_left: false,
-        });
-        self.lists.len() - 1
-    }
-
-    fn element(&mut self, place: &Place, live: ObjId, element: &OpId) -> Result<(), TooDeep> {
-        let nth = self.list(&place.object, live);
-        if place.inserted {
-            return self.uninsert(place, nth);
-        }
-        match place.left {
-            Left::Nothing => return self.undelete(place, nth, element),
-            Left::Value | Left::Counter => {}
-        }
-        let Some(list) = self.lists.get(nth) else { return Ok(()) };
-        let of = if place.left == Left::Value { &place.puts } else { &place.preds };
-        let found = of.iter().find_map(|id| list.now.find(&self.facts.standing.first(id)));
-        let Some((which, index)) = found.map(|(which, element)| (which, element.index)) else {
-            self.plan.skipped += 1;
-            return Ok(());
-        };
-        let live = list.live.clone();
-        let Some((value, id)) = self.am.get(&live, index).ok().flatten() else { return Ok(()) };
-        if place.left == Left::Counter {
-            self.subtract(place, (&live, Prop::Seq(index)), (&value, &id));
-            return Ok(());
-        }
-        // Somebody deleted what the change replaced: without the change, nothing would be there.
-        let gone = place.preds.iter().any(|pred| self.facts.touched.contains(pred));
-        if gone && self.beside(&live, &Prop::Seq(index))?.is_none() {
-            if let Some(list) = self.lists.get_mut(nth) {
-                list.removed.insert(which);
-            }
-            self.plan.undone += 1;
-            return Ok(());
-        }
-        self.take_back(place, (&live, Prop::Seq(index)), (value, id))
-    }
-
-    /// The change inserted the element: it goes, unless it is gone or somebody wrote over it.
-    fn uninsert(&mut self, place: &Place, nth: usize) -> Result<(), TooDeep> {
-        let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
-        list.inserts = true;
-        let found = place.puts.iter().find_map(|id| list.now.find(&self.facts.standing.first(id)));
-        let Some((which, _)) = found else {
-            list.inserts_left = true;
-            return Ok(());
-        };
-        self.remove_element(nth, which)
-    }
-
-    /// Removes an element whose value is ours, or takes out of it what is ours.
-    fn remove_element(&mut self, nth: usize, which: usize) -> Result<(), TooDeep> {
-        let Some(list) = self.lists.get(nth) else { return Ok(()) };
-        let Some(element) = list.now.elements.get(which) else { return Ok(()) };
-        let (live, index, conflict) = (list.live.clone(), element.index, element.conflict);
-        let id = exid(&element.id);
-        if conflict && let Some(copy) = self.beside(&live, &Prop::Seq(index))? {
-            self.put_or_skip(&live, Prop::Seq(index), Some(copy));
-            return Ok(());
-        }
-        let kind = self.am.object_type(&id).ok();
-        let shared = match kind {
-            Some(kind) => self.is_shared(&id, kind),
-            None if self.target.counters.is_empty() => false,
-            None => {
-                let value = self.am.get(&live, index).ok().flatten();
-                value.is_some_and(|(value, id)| self.added_since(&value, &id) != 0)
-            }
-        };
-        if !shared {
-            if let Some(list) = self.lists.get_mut(nth) {
-                list.removed.insert(which);
-            }
-            return Ok(());
-        }
-        if let Some(list) = self.lists.get_mut(nth) {
-            list.inserts_left = true;
-        }
-        kind.map_or(Ok(()), |kind| self.empty_of_ours(&id, kind))
-    }
-
-    /// Every element of ours in a list in which others have written.
-    fn remove_ours(&mut self, nth: usize) -> Result<(), TooDeep> {
-        let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
-        list.inserts = true;
-        let ours: Vec<usize> = (0..)
-            .zip(&list.now.elements)
-            .filter(|(_, e)| self.ours.contains(&e.first))
-            .map(|(n, _)| n)
-            .collect();
-        ours.into_iter().try_for_each(|which| self.remove_element(nth, which))
-    }
-
-    /// The change deleted the element: it returns, unless it is there, or somebody else deleted it or put
-    /// something there.
-    fn undelete(&mut self, place: &Place, nth: usize, element: &OpId) -> Result<(), TooDeep> {
-        self.read_before(nth);
-        let touched = place.preds.iter().any(|pred| self.facts.touched.contains(pred));
-        let standing = &self.facts.standing;
-        let Some(list) = self.lists.get(nth) else { return Ok(()) };
-        let there = place.preds.iter().any(|pred| list.now.find(&standing.first(pred)).is_some());
-        let was = list
-            .before
-            .as_ref()
-            .and_then(|before| place.preds.iter().find_map(|pred| before.find(&standing.first(pred))));
-        let copy = match was.filter(|_| !touched && !there) {
-            Some((order, was)) => match &was.value {
-                Some(value) => self.copy_before(value, &exid(&was.id))?.map(|copy| (order, copy)),
-                None => None,
-            },
-            None => None,
-        };
-        // Where the element was, as the document remembers it.
-        let tomb = (list.live == list.object).then(|| place_of(self.am, &list.object, element)).flatten();
-        let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
-        list.deletes = true;
-        match copy {
-            Some((order, copy)) => list.inserted.push((tomb.unwrap_or(usize::MAX), order, copy)),
-            None => list.deletes_left = true,
-        }
-        Ok(())
-    }
-
-    /// Reads the list as it was before the change.
-    fn read_before(&mut self, nth: usize) {
-        if let Some(list) = self.lists.get_mut(nth)
-            && list.before.is_none()
-        {
-            let deps = &self.target.deps;
-            list.before = Some(Sequence::read(self.am, &list.object, Some(deps), &self.facts.standing));
-        }
-    }
-
-    /// What was at an element before the change replaced it.
-    fn before_element(&mut self, place: &Place, nth: usize) -> Result<Option<Copy>, TooDeep> {
-        self.read_before(nth);
-        let before = self.lists.get(nth).and_then(|list| list.before.as_ref());
-        let found =
-            before.and_then(|before| place.preds.iter().find_map(|pred| before.find(&self.first(pred))));
-        match found {
-            Some((_, Element { id, value: Some(value), .. })) => self.copy_before(value, &exid(id)),
-            _ => Ok(None),
-        }
-    }
 
     fn finish(mut self) -> Result<Plan, TooDeep> {
+        let target = self.target;
+        target.marks.iter().for_each(|(object, name)| self.unmark(object, name));
+        // What is found in one list may add another, of what is inside.
+        let mut nth = 0;
+        while nth < self.lists.len() {
+            self.uninsert(nth)?;
+            nth += 1;
+        }
         for mut list in std::mem::take(&mut self.lists) {
             list.settle();
             let undone = u64::from(list.inserts && !list.removed.is_empty());
@@ -585,100 +369,6 @@ impl Planner<'_> {
             self.plan.skipped += u64::from(list.inserts_left) + u64::from(list.deletes && list.deletes_left);
             list.write(&mut self.plan.inverses);
         }
-        // Marks are left as they are.
-        self.plan.skipped += self.target.marks;
         Ok(self.plan)
     }
-}
-
-/// The index that an operation's element has, or would have.
-fn place_of(am: &Automerge, object: &ObjId, element: &OpId) -> Option<usize> {
-    let cursor = automerge::Cursor::try_from(format!("{}@{}", element.0, element.1).as_str()).ok()?;
-    am.get_cursor_position(object, &cursor, None).ok()
-}
-
-impl ListEdit {
-    /// Finds where what returns belongs: where the document remembers it, but not before what stood before it, nor
-    /// behind what stood behind it, as far as those are there (or what stands for them).
-    fn settle(&mut self) {
-        let Some(before) = &self.before else { return };
-        let there: Vec<Option<(usize, usize)>> = before
-            .elements
-            .iter()
-            .map(|e| self.now.find(&e.first).map(|(_, now)| (now.index, now.index + now.width)))
-            .collect();
-        let mut low = Vec::with_capacity(there.len());
-        let mut bound = 0;
-        for element in &there {
-            low.push(bound);
-            bound = element.map_or(bound, |(_, end)| end);
-        }
-        let mut high = vec![self.now.length; there.len()];
-        let mut bound = self.now.length;
-        for (place, element) in high.iter_mut().zip(&there).rev() {
-            *place = bound;
-            bound = element.map_or(bound, |(start, _)| start);
-        }
-        for (index, order, _) in &mut self.inserted {
-            let low = low.get(*order).copied().unwrap_or(0);
-            let high = high.get(*order).copied().unwrap_or(self.now.length);
-            let wanted = if *index == usize::MAX { low } else { *index };
-            *index = wanted.min(high).max(low);
-        }
-        self.inserted.sort_by_key(|(index, order, _)| (*index, *order));
-        // What was in this order stays in it.
-        let mut least = 0;
-        let mut by_order: Vec<&mut (usize, usize, Copy)> = self.inserted.iter_mut().collect();
-        by_order.sort_by_key(|(_, order, _)| *order);
-        for (index, _, _) in by_order {
-            least = least.max(*index);
-            *index = least;
-        }
-        self.inserted.sort_by_key(|(_, order, _)| *order);
-    }
-
-    /// The steps, from the end to the beginning, so that none moves what another means.
-    fn write(self, inverses: &mut Vec<Inverse>) {
-        let mut removed: Vec<usize> = self.removed.iter().copied().collect();
-        removed.sort_unstable();
-        let mut inserted = self.inserted;
-        while let (Some(removal), insertion) = (removed.last().copied(), inserted.last()) {
-            let Some(element) = self.now.elements.get(removal) else { break };
-            if insertion.is_some_and(|(index, _, _)| *index > element.index) {
-                insert_run(&mut inserted, (&self.live, self.text), inverses);
-                continue;
-            }
-            removed.pop();
-            let step = (element.index, element.width);
-            match inverses.last_mut() {
-                Some(Inverse::Remove { object, index, count, .. })
-                    if *object == self.live && step.0 + step.1 == *index =>
-                {
-                    *index = step.0;
-                    *count += step.1;
-                }
-                _ => inverses.push(Inverse::Remove {
-                    object: self.live.clone(),
-                    index: step.0,
-                    count: step.1,
-                    text: self.text,
-                }),
-            }
-        }
-        while !inserted.is_empty() {
-            insert_run(&mut inserted, (&self.live, self.text), inverses);
-        }
-    }
-}
-
-/// Takes from the end what is inserted at one index.
-fn insert_run(
-    inserted: &mut Vec<(usize, usize, Copy)>,
-    (object, text): (&ObjId, bool),
-    inverses: &mut Vec<Inverse>,
-) {
-    let Some(index) = inserted.last().map(|(index, _, _)| *index) else { return };
-    let from = inserted.partition_point(|(at, _, _)| *at < index);
-    let copies = inserted.split_off(from).into_iter().map(|(_, _, copy)| copy).collect();
-    inverses.push(Inverse::Insert { object: object.clone(), index, copies, text });
 }

@@ -1,6 +1,6 @@
 //! A list or a text as elements, each with the operation whose value reads there.
 
-use std::collections::HashMap;
+use std::{cell::OnceCell, collections::HashMap};
 
 use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, ScalarValueRef, Value, ValueRef};
 
@@ -28,7 +28,8 @@ pub(super) struct Element {
 pub(super) struct Sequence {
     pub(super) elements: Vec<Element>,
     pub(super) length: usize,
-    by_first: HashMap<OpId, usize>,
+    /// Made when something is first looked for.
+    by_first: OnceCell<HashMap<OpId, usize>>,
 }
 
 impl Sequence {
@@ -47,8 +48,10 @@ impl Sequence {
         for item in items {
             let Some(id) = op_of(&item.id()) else { continue };
             let width = if text { width(&item.value) } else { 1 };
+            if width == 0 {
+                continue;
+            }
             let first = standing.first(&id);
-            sequence.by_first.entry(first.clone()).or_insert(sequence.elements.len());
             let index = sequence.length;
             sequence.length += width;
             let value = at.map(|_| item.value.clone().into_value());
@@ -59,15 +62,26 @@ impl Sequence {
 
     /// The element whose value is this operation's, or one that stands for the same.
     pub(super) fn find(&self, first: &OpId) -> Option<(usize, &Element)> {
-        let nth = *self.by_first.get(first)?;
+        let by_first = self.by_first.get_or_init(|| {
+            // Of several the first one counts.
+            self.elements
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(nth, element)| (element.first.clone(), nth))
+                .collect()
+        });
+        let nth = *by_first.get(first)?;
         Some((nth, self.elements.get(nth)?))
     }
 }
 
-/// How many code points an element of a text has.
+/// How many code points an element of a text has: a block has one. The library lists the ends of marks among the
+/// elements; these have none.
 pub(crate) fn width(value: &ValueRef<'_>) -> usize {
     match value {
         ValueRef::Scalar(ScalarValueRef::Str(text)) => text.chars().count(),
-        _ => 1,
+        ValueRef::Object(_) => 1,
+        ValueRef::Scalar(_) => 0,
     }
 }

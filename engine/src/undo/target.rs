@@ -48,14 +48,15 @@ pub(super) struct Place {
 /// A change, taken apart.
 #[derive(Debug)]
 pub(super) struct Target {
+    pub(super) hash: ChangeHash,
     pub(super) deps: Vec<ChangeHash>,
     pub(super) places: Vec<Place>,
     /// Every operation of it.
     pub(super) operations: Vec<OpId>,
     /// What its counters read after it.
     pub(super) counters: HashMap<OpId, i64>,
-    /// How many marks it began.
-    pub(super) marks: u64,
+    /// The texts that it marked, and the names of the marks.
+    pub(super) marks: Vec<(ObjId, String)>,
 }
 
 impl Target {
@@ -64,11 +65,12 @@ impl Target {
         let actor = change.actor_id();
         let decoded = change.decode();
         let mut target = Self {
+            hash: change.hash(),
             deps: change.deps().to_vec(),
             places: Vec::new(),
             operations: Vec::with_capacity(decoded.operations.len()),
             counters: HashMap::new(),
-            marks: 0,
+            marks: Vec::new(),
         };
         let own = |id: &OpId| id.1 == *actor && id.0 >= start;
         let mut places: HashMap<(ObjId, At), usize> = HashMap::new();
@@ -87,10 +89,6 @@ impl Target {
         id: OpId,
         own: &impl Fn(&OpId) -> bool,
     ) {
-        if matches!(op.action, OpType::MarkBegin(_) | OpType::MarkEnd(_)) {
-            self.marks += u64::from(matches!(op.action, OpType::MarkBegin(_)));
-            return;
-        }
         self.count(&op, &id);
         let object = match &op.obj {
             ObjectId::Root => ROOT,
@@ -98,6 +96,17 @@ impl Target {
             ObjectId::Id(object) if own(object) => return,
             ObjectId::Id(object) => exid(object),
         };
+        match &op.action {
+            OpType::MarkBegin(mark) => {
+                let mark = (object, mark.name.to_string());
+                if !self.marks.contains(&mark) {
+                    self.marks.push(mark);
+                }
+                return;
+            }
+            OpType::MarkEnd(_) => return,
+            _ => {}
+        }
         let at = match &op.key {
             Key::Map(key) => At::Key(key.to_string()),
             Key::Seq(_) if op.insert => At::Element(id.clone()),

@@ -119,7 +119,7 @@ pub fn apply_untrusted(
         trials: TRIALS,
         changes,
     };
-    for range in batch.portions() {
+    for range in portions(&batch.changes) {
         // The first try of a portion is free: so honest changes all go in, however many they are.
         batch.trials = batch.trials.saturating_add(1);
         batch.settle(range, false);
@@ -127,6 +127,34 @@ pub fn apply_untrusted(
     let mut left_out: Vec<_> = batch.left_out.into_iter().collect();
     left_out.sort_unstable_by_key(|(_, (at, _))| *at);
     Outcome { quarantined: left_out.into_iter().map(|(hash, (_, reason))| (hash, reason)).collect() }
+}
+
+/// Applies changes to the document itself: for one that can be made again, and where a copy of it would cost too
+/// much memory. They are all new to it, and each comes after what it depends on. All go in, or it fails.
+///
+/// # Errors
+/// Why it failed. The document is half changed then, and to be thrown away: [`apply_untrusted`] finds out which
+/// change it was.
+pub fn apply_in_place(document: &mut Automerge, mut changes: Vec<Change>) -> Result<(), String> {
+    for range in portions(&changes) {
+        let portion = changes.drain(..range.len()).collect();
+        guarded(|| take_in(document, &mut PatchLog::inactive(), portion))??;
+    }
+    Ok(())
+}
+
+/// Runs of changes with a bounded number of operations.
+fn portions(changes: &[Change]) -> Vec<Range<usize>> {
+    let (mut portions, mut start, mut operations) = (Vec::new(), 0, 0_usize);
+    for (at, change) in changes.iter().enumerate() {
+        operations = operations.saturating_add(change.len());
+        if operations > OPERATIONS_A_TRIAL && at > start {
+            portions.push(start..at);
+            (start, operations) = (at, change.len());
+        }
+    }
+    portions.push(start..changes.len());
+    portions
 }
 
 /// Changes on their way into a document.
@@ -140,20 +168,6 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Runs of changes with a bounded number of operations.
-    fn portions(&self) -> Vec<Range<usize>> {
-        let (mut portions, mut start, mut operations) = (Vec::new(), 0, 0_usize);
-        for (at, change) in self.changes.iter().enumerate() {
-            operations = operations.saturating_add(change.len());
-            if operations > OPERATIONS_A_TRIAL && at > start {
-                portions.push(start..at);
-                (start, operations) = (at, change.len());
-            }
-        }
-        portions.push(start..self.changes.len());
-        portions
-    }
-
     /// Applies what can be applied of a range, earlier ones first. `fails` says that it is known to fail as
     /// a whole: its first half went in, and with its second half it did not.
     fn settle(&mut self, range: Range<usize>, fails: bool) {
@@ -258,15 +272,20 @@ fn trial(
     guarded(|| {
         // A clone keeps actor and author, where `fork` would take a new actor.
         let (mut copy, mut log) = (document.clone(), patches.clone());
-        let made = nesting::made(&changes);
-        let expected = copy.stats().num_changes.saturating_add(changes.len() as u64);
-        copy.apply_changes_log_patches(changes, &mut log).map_err(|error| error.to_string())?;
-        if copy.stats().num_changes != expected {
-            return Err("Automerge took it without applying it".to_owned());
-        }
-        nesting::check(&copy, made)?;
+        take_in(&mut copy, &mut log, changes)?;
         Ok((copy, log))
     })?
+}
+
+/// Gives the library changes, all of which are ready. After an error or a panic the document is spoilt.
+fn take_in(document: &mut Automerge, log: &mut PatchLog, changes: Vec<Change>) -> Result<(), String> {
+    let made = nesting::made(&changes);
+    let expected = document.stats().num_changes.saturating_add(changes.len() as u64);
+    document.apply_changes_log_patches(changes, log).map_err(|error| error.to_string())?;
+    if document.stats().num_changes != expected {
+        return Err("Automerge took it without applying it".to_owned());
+    }
+    nesting::check(document, made)
 }
 
 /// Loads a compact Automerge file after the fence measured it.
@@ -305,30 +324,64 @@ pub fn parse_untrusted(checked: &CheckedChange) -> Result<Change, String> {
     Ok(change)
 }
 
-/// Loads `bytes`, a snapshot of `document`, again, and compares heads, changes and state. "A snapshot
-/// replaces raw changes only after it was loaded again and its heads, its set of changes and its state were
-/// found equal." For bytes that were made here: they do not pass [`check_document`].
-///
-/// # Errors
-/// What differs, or why it cannot be loaded or read.
-pub fn verify_snapshot(document: &Automerge, bytes: &[u8]) -> Result<(), String> {
-    let loaded = load(bytes)?;
-    guarded(|| {
-        if document.get_heads() != loaded.get_heads() {
-            return Err("the heads differ after loading it again".to_owned());
-        }
-        if change_hashes(document) != change_hashes(&loaded) {
-            return Err("the changes differ after loading it again".to_owned());
-        }
-        if !same(&document.hydrate(None), &loaded.hydrate(None)) {
-            return Err("the state differs after loading it again".to_owned());
-        }
-        Ok(())
-    })?
+/// What a snapshot must have in common with the document that it was made of. It stands for the document while
+/// the snapshot is loaded again: so that the two need not be in memory together.
+#[derive(Debug)]
+pub struct Summary {
+    heads: Vec<ChangeHash>,
+    /// Sorted.
+    changes: Vec<ChangeHash>,
+    state: hydrate::Value,
 }
 
-fn change_hashes(document: &Automerge) -> HashSet<ChangeHash> {
-    document.get_changes_meta(&[]).into_iter().map(|change| change.hash).collect()
+impl Summary {
+    /// Heads, set of changes and state.
+    ///
+    /// # Errors
+    /// Why the library cannot read them.
+    pub fn of(document: &Automerge) -> Result<Self, String> {
+        guarded(|| Self {
+            heads: document.get_heads(),
+            changes: change_hashes(document),
+            state: document.hydrate(None),
+        })
+    }
+
+    /// Loads `bytes` again, and compares. "A snapshot replaces raw changes only after it was loaded again and its
+    /// heads, its set of changes and its state were found equal." For bytes that were made here: they do not
+    /// pass [`check_document`].
+    ///
+    /// # Errors
+    /// What differs, or why it cannot be loaded or read.
+    pub fn verify(&self, bytes: &[u8]) -> Result<(), String> {
+        let loaded = load(bytes)?;
+        guarded(|| {
+            if self.heads != loaded.get_heads() {
+                return Err("the heads differ after loading it again".to_owned());
+            }
+            if self.changes != change_hashes(&loaded) {
+                return Err("the changes differ after loading it again".to_owned());
+            }
+            if !same(&self.state, &loaded.hydrate(None)) {
+                return Err("the state differs after loading it again".to_owned());
+            }
+            Ok(())
+        })?
+    }
+}
+
+/// Loads `bytes`, a snapshot of `document`, again, and compares as [`Summary::verify`] does.
+///
+/// # Errors
+/// As for [`Summary::verify`].
+pub fn verify_snapshot(document: &Automerge, bytes: &[u8]) -> Result<(), String> {
+    Summary::of(document)?.verify(bytes)
+}
+
+fn change_hashes(document: &Automerge) -> Vec<ChangeHash> {
+    let mut hashes: Vec<_> = document.get_changes_meta(&[]).into_iter().map(|change| change.hash).collect();
+    hashes.sort_unstable();
+    hashes
 }
 
 /// Equality for which a NaN is equal to itself: one honest NaN would leave a document without snapshots.

@@ -118,3 +118,47 @@ fn nothing_is_left_to_roll_back_of_what_the_person_undid() {
     assert_eq!((dead.last_error.as_deref(), dead.settled_change), (Some("no"), None));
     assert_eq!(bench.state("/b"), 2);
 }
+
+#[test]
+fn the_persons_undo_passes_by_what_effects_did_and_what_they_rolled_back() {
+    let mut bench = Bench::new();
+    bench.dispatch(set("/a", 1), &[ask("x").commit(increment("/confirmed", 1))]);
+    bench.dispatch(
+        set("/b", 1),
+        &[ask("y").commit(increment("/confirmed", 1)).roll_back(set("/b", "failed"))],
+    );
+    bench.send(|_| done());
+    bench.dispatch(set("/c", 1), &[ask("z").roll_back(set("/c", "failed"))]);
+    bench.send(|_| answered(422));
+    assert_eq!(bench.state(""), json!({"a": 1, "b": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+    bench.core.undo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"c": "failed", "confirmed": 2}));
+    assert_eq!(bench.core.undo(bench.id).unwrap(), None);
+    bench.core.redo(bench.id).unwrap().unwrap();
+    assert_eq!(bench.state(""), json!({"a": 1, "c": "failed", "confirmed": 2}));
+}
+
+#[test]
+fn an_effect_follows_its_action_through_a_fork_and_rolls_it_back_as_it_is_spelled_then() {
+    let mut bench = Bench::new();
+    let mut other = Other::new(&bench);
+    bench.dispatch(set("/v", 0), &[]);
+    hand_over(&mut bench.core, &mut other.0, bench.id);
+    // A clone of this store: both write under one actor and number, and the other one is first at the server.
+    other.0.take_fresh_actor(bench.core.actor().clone()).unwrap();
+    other.0.dispatch(&[(bench.id, set("/theirs", 1))]).unwrap().pop().unwrap().unwrap();
+    let effect = ask("x").roll_back_guarded();
+    let id = effect.id();
+    bench.dispatch(set("/v", 1), &[effect]);
+    let before = bench.effect(id).change;
+    hand_over(&mut other.0, &mut bench.core, bench.id);
+    let after = bench.effect(id).change;
+    assert_ne!(before, after, "nothing was written again");
+    let stands = bench.core.history(bench.id, None).unwrap();
+    assert!(stands.iter().any(|entry| entry.hash == after && entry.replaced_by.is_none()));
+    assert_eq!(bench.state(""), json!({"v": 1, "theirs": 1}));
+    bench.send(|_| answered(409));
+    assert_eq!(bench.state(""), json!({"v": 0, "theirs": 1}));
+}

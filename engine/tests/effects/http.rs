@@ -222,3 +222,20 @@ async fn a_server_that_never_answers_is_broken_off_and_asked_again() {
     assert_eq!(waiting.last_error.as_deref(), Some("the handler did not end within 100 ms"));
     assert_eq!((waiting.state, waiting.outcome), (EffectState::Waiting, None::<Value>));
 }
+
+#[tokio::test]
+async fn a_text_goes_out_as_it_is_where_the_headers_say_so() {
+    let bench = Bench::new().await;
+    let server = Server::start(|_, _| status(200)).await;
+    let headers = json!({"Content-Type": "text/plain"});
+    for headers in [headers, json!({})] {
+        let request = json!({"url": "/x", "headers": headers, "body": "hello"});
+        bench.ask(EffectRequest::new("http", request)).await;
+    }
+    bench.run(to(&server)).await;
+    let asked = server.asked();
+    // As JSON it is in quotes, which this server takes off.
+    let lengths: Vec<_> =
+        asked.iter().map(|a| (a.header("content-length").unwrap(), a.body.clone())).collect();
+    assert_eq!(lengths, [("5", json!("hello")), ("7", json!("hello"))]);
+}

@@ -14,4 +14,5 @@ mod http;
 mod processes;
 mod runner;
 mod server;
+mod slices;
 mod support;

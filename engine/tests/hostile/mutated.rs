@@ -12,7 +12,7 @@ use automerge::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rejoin::{
     fence::{DEPTH, Limits, check_bytes},
-    untrusted::{HELD, TRIALS, apply_untrusted, guarded, parse_untrusted, verify_snapshot},
+    untrusted::{HELD, TRIALS, apply_in_place, apply_untrusted, guarded, parse_untrusted, verify_snapshot},
 };
 
 use crate::support::{
@@ -123,6 +123,20 @@ fn bad_changes_in_a_batch_are_found_and_all_others_go_in() {
     assert!(outcome.quarantined[1].1.contains(&bad[0].hash().to_string()), "{:?}", outcome.quarantined[1]);
     assert_eq!(state(&document), state(&applied(&good)));
     stays_editable(&mut document);
+}
+
+#[test]
+fn applied_in_place_all_go_in_or_it_is_an_error() {
+    quiet();
+    let good = [chain(1, 300), chain(2, 300)].concat();
+    let mut document = Automerge::new();
+    assert_eq!(apply_in_place(&mut document, good.clone()), Ok(()));
+    assert_eq!(state(&document), state(&applied(&good)));
+    let mut batch = good.clone();
+    batch.insert(10, parse(&panicking(100, vec![])));
+    assert!(apply_in_place(&mut Automerge::new(), batch).is_err());
+    let orphans = good[5..20].to_vec();
+    assert!(apply_in_place(&mut Automerge::new(), orphans).is_err(), "they lack what they depend on");
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod reading;
 mod reducers;
 mod scopes;
 mod support;
+mod typed;

@@ -3,8 +3,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use futures_util::StreamExt;
 use rejoin::{
-    Scope, Store,
+    Error, Scope, Store,
     slice::{Draft, Rejection, Slice},
 };
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,10 @@ async fn a_local_slice_is_durable_and_nothing_of_it_leaves_the_device() {
         .collect::<Vec<_>>();
     assert_eq!(own, [1]);
     assert_eq!(store.documents().await.unwrap().len(), 1);
-    drop(store);
+    store.close().await.unwrap();
+    assert!(matches!(store.close().await, Err(Error::Closed)));
+    assert!(matches!(store.slice::<Window>(id).dispatch(value("late")).await, Err(Error::Closed)));
+    assert!(matches!(store.slice::<Window>(id).state().await, Err(Error::Closed)));
     let store = open(&path).await;
     assert_eq!(store.slice::<Window>(id).state().await.unwrap(), serde_json::json!({"value": "private49"}));
     store.leave(id).await.unwrap();
@@ -152,4 +156,18 @@ async fn a_slice_in_memory_is_gone_with_the_store() {
     drop(store);
     let store = open(&path).await;
     assert_eq!(store.slice::<Search>(id).state().await.unwrap(), Value::Null);
+}
+
+#[tokio::test]
+async fn what_another_process_does_to_a_local_slice_is_heard_as_of_its_document() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("store.db");
+    let (store, other) = (open(&path).await, open(&path).await);
+    let id = store.create(None, None).await.unwrap();
+    let view = store.slice::<Window>(id).select("/value", String::clone);
+    let mut heard = store.slice::<Window>(id).changes();
+    assert_eq!(*view.get().await.unwrap(), "");
+    other.slice::<Window>(id).dispatch(value("wide")).await.unwrap();
+    assert!(heard.next().await.is_some());
+    assert_eq!(*view.get().await.unwrap(), "wide");
 }

@@ -49,6 +49,22 @@ fn blame_of_a_text_has_runs_with_their_writers() {
 }
 
 #[test]
+fn blame_of_a_counter_names_who_added_to_it() {
+    let (mut a, mut b, id) = two(vec![add("/m/n", 1)]);
+    let at = a.document(id).unwrap().heads;
+    let theirs = act(&mut b, id, add("/m/n", 10));
+    act(&mut a, id, add("/other", 3));
+    sync(&mut a, &mut b, id);
+    let lines = |core: &mut Core, at: Option<&[rejoin::ChangeHash]>| -> Vec<Option<i64>> {
+        core.blame(id, "/m/n", at).unwrap().into_iter().map(|b| b.added).collect()
+    };
+    assert_eq!(lines(&mut a, None), [None, Some(1), Some(10)]);
+    assert_eq!(lines(&mut a, Some(&at)), [None, Some(1)]);
+    assert_eq!(a.blame(id, "/m/n", None).unwrap()[2].writer.hash, theirs);
+    assert_eq!(a.blame(id, "/other", None).unwrap()[1].added, Some(3));
+}
+
+#[test]
 fn blame_names_who_wrote_it_and_not_who_put_it_back() {
     let (mut a, mut b, id) = two(vec![splice("/t", 0, 0, "text")]);
     act(&mut b, id, splice("/t", 0, 4, ""));

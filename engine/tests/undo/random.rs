@@ -171,3 +171,44 @@ proptest! {
         prop_assert!(a.check().unwrap().ok);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    /// The second store is a copy of the first, so that the second's changes are written again, undos and all: what
+    /// it undoes and redoes then is as if they had not been.
+    #[test]
+    fn what_was_written_again_after_a_fork_can_still_be_undone_and_redone(
+        steps in prop::collection::vec(step(), 1..25)
+    ) {
+        let (mut a, mut b, id) = two(vec![set("/x", json!(0))]);
+        b.take_fresh_actor(a.actor().clone()).unwrap();
+        act(&mut a, id, set("/a/first", json!({})));
+        act(&mut b, id, set("/b/first", json!({})));
+        for step in &steps {
+            match step {
+                Step::Sync => {}
+                Step::Act(mine, kind) => {
+                    let (core, root) = if *mine { (&mut a, "a") } else { (&mut b, "b") };
+                    if let Some(action) = fit(core, id, root, kind) {
+                        act(core, id, action);
+                    }
+                }
+                Step::Undo(mine) => drop(if *mine { &mut a } else { &mut b }.undo(id).unwrap()),
+                Step::Redo(mine) => drop(if *mine { &mut a } else { &mut b }.redo(id).unwrap()),
+            }
+        }
+        let alone = state(&mut a, id);
+        let met = sync(&mut a, &mut b, id);
+        prop_assert_eq!(met.get("a"), alone.get("a"));
+        let count = undo_all(&mut b, id);
+        let read = sync(&mut a, &mut b, id);
+        prop_assert_eq!(read.get("a"), alone.get("a"));
+        prop_assert!(read.get("b").is_none_or(is_bare), "{}", read);
+        for _ in 0..count {
+            prop_assert!(b.redo(id).unwrap().is_some());
+        }
+        prop_assert_eq!(sync(&mut a, &mut b, id), met);
+        prop_assert!(b.check().unwrap().ok);
+    }
+}

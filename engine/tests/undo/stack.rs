@@ -264,3 +264,23 @@ fn a_large_paste_is_undone_in_one_splice_and_in_time() {
     let message = core.history(id, None).unwrap().len();
     assert_eq!(message, 5);
 }
+
+#[test]
+fn undo_in_a_long_document_takes_no_longer_than_a_person_waits() {
+    let (mut core, id) = one();
+    let typed: Vec<_> = (0..20_000).map(|n| (id, splice("/t", n * 5, 0, "words"))).collect();
+    for group in typed.chunks(1_000) {
+        core.dispatch(group).unwrap();
+    }
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        for timed in [Core::undo, Core::undo, Core::redo, Core::undo] {
+            let started = std::time::Instant::now();
+            timed(&mut core, id).unwrap().unwrap();
+            took.push(started.elapsed());
+        }
+    }
+    took.sort();
+    println!("100,000 characters, 20,000 changes: {:?} in the middle, {:?} at most", took[6], took[11]);
+    assert!(took[6] < std::time::Duration::from_millis(500));
+}

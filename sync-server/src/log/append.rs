@@ -130,7 +130,7 @@ impl<'c> Appender<'c> {
         self.insert.execute(named_params! {
             ":id": row_key(self.document.key, end.position),
             ":hash": change.hash.0,
-            ":lookup": super::view::lookup_key(self.document.key, &change.hash),
+            ":lookup": super::view::lookup_key(self.document.key, end.position, &change.hash),
             ":actor": actor,
             ":seq": signed(change.seq),
             ":deps": self.encoded,
@@ -222,7 +222,7 @@ impl Ancestry for Appender<'_> {
         if self.absent.as_ref() == Some(hash) {
             return Ok(None);
         }
-        self.view.locate(self.document.key, hash)
+        self.view.locate(self.document.key, self.start, hash)
     }
 
     fn dependencies(&mut self, position: u64) -> Result<Vec<u64>, LogError> {

@@ -147,7 +147,7 @@ fn check_row(row: &Row<'_>, document: i64, sum: &mut Sum) -> Result<(), String> 
         return Err(format!("the rows from {expected} to it are missing"));
     }
     let change = fence::check_bytes(&bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
-    if change.hash != hash || row.get(2) != Ok(lookup_key(document, &hash)) {
+    if change.hash != hash || row.get(2) != Ok(lookup_key(document, expected, &hash)) {
         return Err(format!("its bytes hash to {}, and the row says {hash}", change.hash));
     }
     if row.get(5).map(Digest) != Ok(sum.end.digest) {

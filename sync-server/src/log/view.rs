@@ -8,6 +8,9 @@ use super::{Digest, LogError, Mark};
 
 /// Bits of a row's key that hold the position; the document's are above them.
 const POSITION_BITS: u32 = 40;
+/// Bits of a position within its stretch, and the highest stretch that a key has room for.
+const STRETCH_BITS: u32 = 14;
+const LAST_STRETCH: u64 = (1 << 10) - 1;
 /// The highest position.
 pub(super) const LAST_POSITION: u64 = (1 << POSITION_BITS) - 1;
 
@@ -86,14 +89,18 @@ impl<'c> View<'c> {
         Ok(Mark { position, digest })
     }
 
-    /// Where the change with this hash is.
-    pub(crate) fn locate(&self, document: i64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
+    /// Where the change with this hash is, in a log that ends at `end`.
+    pub(crate) fn locate(&self, document: i64, end: u64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
         let mut statement =
             self.connection.prepare_cached("SELECT id, hash FROM change WHERE lookup = :lookup")?;
-        let mut rows = statement.query(named_params! { ":lookup": lookup_key(document, hash) })?;
-        while let Some(row) = rows.next()? {
-            if row.get_ref(1)?.as_blob().map_err(corrupt_type)? == hash.0 {
-                return Ok(Some(position_of(row.get(0)?)));
+        // What is asked for is most often new.
+        for stretch in (0..=stretch_of(end)).rev() {
+            let mut rows =
+                statement.query(named_params! { ":lookup": key_in_stretch(document, stretch, hash) })?;
+            while let Some(row) = rows.next()? {
+                if row.get_ref(1)?.as_blob().map_err(corrupt_type)? == hash.0 {
+                    return Ok(Some(position_of(row.get(0)?)));
+                }
             }
         }
         Ok(None)
@@ -154,8 +161,9 @@ impl<'c> View<'c> {
 
     /// The heads, in the order of their hashes.
     pub(crate) fn heads(&self, document: i64) -> Result<Vec<ChangeHash>, LogError> {
+        // A cross join begins with the heads, which are few; otherwise SQLite walks every change of the document.
         let mut statement = self.connection.prepare_cached(
-            "SELECT change.hash FROM head JOIN change USING (id) WHERE head.id BETWEEN :first AND :last",
+            "SELECT change.hash FROM head CROSS JOIN change USING (id) WHERE head.id BETWEEN :first AND :last",
         )?;
         let heads = statement.query_map(
             named_params! { ":first": row_key(document, 1), ":last": row_key(document, LAST_POSITION) },
@@ -247,10 +255,22 @@ pub(super) fn position_of(key: i64) -> u64 {
     key.cast_unsigned() & LAST_POSITION
 }
 
-/// What a change is looked for by: the document and the first 40 bits of the hash.
-pub(super) fn lookup_key(document: i64, hash: &ChangeHash) -> i64 {
-    let prefix = hash.0.iter().take(5).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
-    row_key(document, prefix)
+/// What a change is looked for by: the document, the stretch of the log that it is in, and the first 30 bits of
+/// its hash. Hashes fall anywhere in an index. With the stretch before them the newest lie together: a push reads
+/// and writes the pages of one stretch, however long the log is, and a look at a log of a million changes tries
+/// 62 stretches, some microseconds each.
+pub(super) fn lookup_key(document: i64, position: u64, hash: &ChangeHash) -> i64 {
+    key_in_stretch(document, stretch_of(position), hash)
+}
+
+fn key_in_stretch(document: i64, stretch: u64, hash: &ChangeHash) -> i64 {
+    let prefix = hash.0.iter().take(4).fold(0, |sum, byte| (sum << 8) | u64::from(*byte)) >> 2;
+    row_key(document, (stretch << 30) | prefix)
+}
+
+/// The stretch of a log that a position is in: 16,384 positions each, and the last has no end.
+fn stretch_of(position: u64) -> u64 {
+    (position >> STRETCH_BITS).min(LAST_STRETCH)
 }
 
 /// Writes dependencies as differences from the own position, LEB128.
@@ -306,6 +326,38 @@ mod tests {
         assert_eq!(decode_deps(5, &[0x80]), None, "cut");
         assert_eq!(decode_deps(5, &[0]), None, "its own position");
         assert_eq!(decode_deps(5, &[5]), None, "before the beginning");
+    }
+
+    #[test]
+    fn changes_of_one_stretch_lie_together_whatever_their_hashes() {
+        let (low, high) = (ChangeHash([0; 32]), ChangeHash([0xff; 32]));
+        let stretch = 1 << STRETCH_BITS;
+        assert!(lookup_key(1, stretch - 1, &high) < lookup_key(1, stretch, &low));
+        assert!(lookup_key(1, LAST_POSITION, &high) < lookup_key(2, 1, &low));
+        assert_eq!(lookup_key(1, stretch, &high), lookup_key(1, 2 * stretch - 1, &high));
+    }
+
+    #[test]
+    fn a_change_is_found_in_whatever_stretch_of_the_log_it_is() {
+        let log = super::super::LogStore::open_in_memory().unwrap();
+        let view = log.view();
+        let no_checks = "PRAGMA foreign_keys = OFF";
+        view.connection.execute_batch(no_checks).unwrap();
+        let end = 100_000;
+        let hash = |position: u64| ChangeHash([(position % 251) as u8; 32]);
+        let positions = [1, 16_383, 16_384, 50_000, end];
+        for position in positions {
+            let sql = "INSERT INTO change (id, hash, lookup, actor, seq, deps, digest, bytes)
+                       VALUES (:id, :hash, :lookup, 1, 1, x'', x'', x'')";
+            let (id, lookup) = (row_key(1, position), lookup_key(1, position, &hash(position)));
+            let values = named_params! { ":id": id, ":hash": hash(position).0, ":lookup": lookup };
+            view.connection.execute(sql, values).unwrap();
+        }
+        for position in positions {
+            assert_eq!(view.locate(1, end, &hash(position)).unwrap(), Some(position));
+            assert_eq!(view.locate(2, end, &hash(position)).unwrap(), None, "another document's");
+        }
+        assert_eq!(view.locate(1, end, &ChangeHash([0xee; 32])).unwrap(), None);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
 use automerge::{Automerge, Change, ChangeHash};
 use rejoin::{
     fence::{self, DocumentLimits, Limits},
-    untrusted::{HELD, apply_untrusted, guarded, load_untrusted, parse_untrusted, verify_snapshot},
+    untrusted::{
+        HELD, Summary, apply_in_place, apply_untrusted, guarded, load_untrusted, parse_untrusted,
+        verify_snapshot,
+    },
 };
 
 use crate::{
@@ -37,13 +40,16 @@ pub(super) struct Merged {
     pub(super) expelled: BTreeSet<u64>,
     /// The plain bytes that went in.
     pub(super) bytes: usize,
+    /// The library could not take something of this log: from now on it works on copies.
+    pub(super) careful: bool,
 }
 
 impl Merged {
     /// Nothing yet.
     pub(super) fn empty(expelled: BTreeSet<u64>) -> Self {
         let (document, left_out) = (Automerge::new(), BTreeMap::new());
-        Self { document, position: 0, left_out, expelled, bytes: 0 }
+        let careful = !expelled.is_empty();
+        Self { document, position: 0, left_out, expelled, bytes: 0, careful }
     }
 
     /// From the stored snapshot, where there is one that ends at `upto` or before.
@@ -80,16 +86,28 @@ impl Merged {
             if Instant::now() >= deadline {
                 return Err(Fault::new(Code::Unavailable));
             }
-            let batch = Batch::read(view, document, (self.position, upto), &self.expelled)?;
+            let mut batch = Batch::read(view, document, (self.position, upto), &self.expelled)?;
+            self.careful |= !batch.unreadable.is_empty();
+            if !self.careful {
+                let changes = std::mem::take(&mut batch.changes).into_iter().map(|(_, change)| change);
+                if let Err(why) = apply_in_place(&mut self.document, changes.collect()) {
+                    tracing::debug!(%why, "a log is merged again, on copies");
+                    // The document is spoilt, and can be made again from the log.
+                    *self = Self { careful: true, ..Self::from_snapshot(view, document, upto)? };
+                    continue;
+                }
+            }
             self.position = batch.last;
             self.bytes += batch.bytes;
             self.left_out.extend(batch.unreadable.iter().map(|(at, why)| (*at, why.clone())));
-            self.apply(batch.changes);
+            if self.careful {
+                self.apply_on_copies(batch.changes);
+            }
         }
         Ok(())
     }
 
-    fn apply(&mut self, mut changes: Vec<(u64, Change)>) {
+    fn apply_on_copies(&mut self, mut changes: Vec<(u64, Change)>) {
         for _ in 0..ROUNDS {
             let given = changes.iter().map(|(_, change)| change.clone()).collect();
             let outcome = apply_untrusted(&mut self.document, given, None);
@@ -114,6 +132,16 @@ impl Merged {
     pub(super) fn to_file(&self) -> Result<Vec<u8>, String> {
         let bytes = guarded(|| self.document.save())?;
         verify_snapshot(&self.document, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, and the document goes before the file is loaded again: while that lasts, the library needs more
+    /// than twice the memory of a document for it alone.
+    pub(super) fn into_file(self) -> Result<Vec<u8>, String> {
+        let bytes = guarded(|| self.document.save())?;
+        let summary = Summary::of(&self.document)?;
+        drop(self);
+        summary.verify(&bytes)?;
         Ok(bytes)
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn make(view: View<'_>, document: &Document, deadline: Instant) -> Re
     if reach < merged.position {
         merged = prefix(view, document.key, reach, deadline)?;
     }
-    match merged.to_file() {
+    match merged.into_file() {
         Ok(bytes) => Ok(made(document.key, reach, known_stop.or(stop_after(reach, end)), bytes)),
         Err(why) => {
             tracing::warn!(document = %document.uuid, %why, "a snapshot cannot be loaded again");
@@ -74,14 +74,14 @@ fn longest(
     let mut best = None;
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        match prefix(view, document, middle, deadline)?.to_file() {
+        match prefix(view, document, middle, deadline)?.into_file() {
             Ok(bytes) => (good, best) = (middle, Some(bytes)),
             Err(_) => bad = middle,
         }
     }
     let bytes = match best {
         Some(bytes) => bytes,
-        None => prefix(view, document, good, deadline)?.to_file().map_err(|why| {
+        None => prefix(view, document, good, deadline)?.into_file().map_err(|why| {
             tracing::error!(%why, "no prefix of a log can be held in a snapshot");
             Fault::new(Code::Unavailable)
         })?,

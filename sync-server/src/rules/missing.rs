@@ -26,7 +26,7 @@ pub(crate) fn missing(
     }
     let mut lacking = Vec::new();
     for hash in hashes {
-        if view.locate(document.key, hash)?.is_none() {
+        if view.locate(document.key, document.end.position, hash)?.is_none() {
             lacking.push(*hash);
         }
     }

@@ -5,6 +5,7 @@ mod dispatch;
 mod floor;
 mod growth;
 mod online;
+mod reducers;
 mod table;
 mod typist;
 mod worker;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 pub use worker::worker;
 
 use table::Table;
+
+use crate::harness::binaries;
 
 /// What is to be measured.
 #[derive(Debug, Clone, Default)]
@@ -40,14 +43,29 @@ impl Options {
 /// One part of the benchmark: it adds its lines to the table.
 type Part = fn(&Options, &mut Table);
 
-/// Measures, and prints a table.
+const PARTS: [(&str, Part); 5] = [
+    ("dispatch", dispatch::run),
+    ("w1", online::w1),
+    ("w3", online::w3),
+    ("growth", growth::run),
+    ("reducers", reducers::run),
+];
+
+/// What the parts are called.
+pub fn parts() -> [&'static str; 5] {
+    PARTS.map(|(name, _)| name)
+}
+
+/// Measures, and prints a table. Panics, and so ends with a failure, where something did not work: a slow
+/// figure is none.
 pub fn run(options: &Options) {
+    // Now, and not in the middle of a figure: it takes minutes where nothing was built yet.
+    eprintln!("bench: building server and clients as they ship …");
+    binaries();
     let began = Instant::now();
     let mut table = Table::new(options.json);
     floor::flush(&mut table);
-    let parts: [(&str, Part); 4] =
-        [("dispatch", dispatch::run), ("w1", online::w1), ("w3", online::w3), ("growth", growth::run)];
-    for (name, part) in parts {
+    for (name, part) in PARTS {
         if options.wants(name) {
             eprintln!("bench: {name} …");
             part(options, &mut table);

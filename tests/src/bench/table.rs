@@ -33,6 +33,7 @@ impl Table {
         note: impl Into<String>,
     ) {
         let row = Row { what: what.into(), value, unit, note: note.into() };
+        assert!(row.value.is_finite(), "what was not measured is no figure: {row:?}");
         eprintln!("bench:   {:<58} {:>12} {:<10} {}", row.what, shown(row.value), row.unit, row.note);
         self.rows.push(row);
     }

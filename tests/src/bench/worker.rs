@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 use super::{floor, ms, typist::Typist};
 use crate::harness::Proc;
 
+/// An order that takes longer hangs: the benchmark fails and says which.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// What a worker is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -74,7 +77,11 @@ struct Client {
 impl Client {
     async fn obey(&mut self, order: Order) -> Value {
         let began = Instant::now();
-        let mut answer = self.carry_out(order).await;
+        let shown = format!("{order:?}");
+        let mut answer = match tokio::time::timeout(DEADLINE, self.carry_out(order)).await {
+            Ok(answer) => answer,
+            Err(_) => panic!("{shown} was not done within {DEADLINE:?}"),
+        };
         if answer.get("ms").is_none() {
             answer["ms"] = ms(began.elapsed()).into();
         }

@@ -12,8 +12,8 @@ struct Args {
     /// One JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Only these parts: dispatch, w1, w3, growth
-    #[arg(long, value_delimiter = ',')]
+    /// Only these parts
+    #[arg(long, value_delimiter = ',', value_parser = bench::parts())]
     only: Vec<String>,
     #[command(subcommand)]
     command: Option<Command>,

@@ -112,12 +112,17 @@ impl Client {
 
     /// The file as another program finds it: sound.
     pub fn check_file(&self) {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let connection = rusqlite::Connection::open_with_flags(&self.store, flags).expect("the store opens");
-        let found: String =
-            connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("the check runs");
-        assert_eq!(found, "ok", "{}", self.store.display());
+        check_file(&self.store);
     }
+}
+
+/// The SQLite file is sound, read as another program would.
+pub fn check_file(file: &Path) {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = rusqlite::Connection::open_with_flags(file, flags).expect("the file opens");
+    let found: String =
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("the check runs");
+    assert_eq!(found, "ok", "{}", file.display());
 }
 
 /// A command that runs.

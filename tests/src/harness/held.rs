@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use rejoin::{
     Cursor,
     driver::{HttpTransport, Transport},
-    wire::{CHANGES, Request, Response, TransportError},
+    wire::{CHANGES, JSON, PROBLEM, Problem, PushReply, Request, Response, TransportError},
 };
 use tokio::sync::Notify;
 
@@ -34,6 +34,18 @@ impl Held {
         self.end.store(end, Ordering::SeqCst);
     }
 
+    /// An answer that brings nothing of others, up to the log's end, goes through: there is nothing newer.
+    fn cut_push(&self, after: Option<&Cursor>, response: Response) -> Response {
+        if response.status != 200 || response.media_type != CHANGES {
+            return response;
+        }
+        if response.body.is_empty() && !response.more && response.cursor == response.end {
+            self.end.fetch_max(place(response.end.as_ref()), Ordering::SeqCst);
+            return response;
+        }
+        without_news(after, &response)
+    }
+
     async fn answer(&self, request: &Request) -> Result<Response, TransportError> {
         match request {
             Request::Push { document, after, body, .. } => {
@@ -43,14 +55,8 @@ impl Held {
                     limit: Some(1),
                     body: body.clone(),
                 };
-                let mut response = self.inner.send(&push).await?;
-                if response.status == 200 && response.media_type == CHANGES {
-                    // What the reply brought may be newer than what is to be seen: it is asked for again.
-                    response.body.clear();
-                    response.cursor.clone_from(after);
-                    response.more = true;
-                }
-                Ok(response)
+                let response = self.inner.send(&push).await?;
+                Ok(self.cut_push(after.as_ref(), response))
             }
             Request::Pull { document, after, .. } => {
                 let end = self.end.load(Ordering::SeqCst);
@@ -70,15 +76,35 @@ impl Held {
                 }
                 Ok(response)
             }
-            // A snapshot would hold everything.
-            Request::Snapshot { .. } => Ok(Response {
-                status: 404,
-                media_type: "application/problem+json".to_owned(),
-                ..Response::default()
-            }),
+            // It would hold everything.
+            Request::Snapshot { .. } => Ok(no_snapshot()),
             other => self.inner.send(other).await,
         }
     }
+}
+
+/// The answer to a push without what it brought of others: that may be newer than what is to be seen. A server
+/// answers so in JSON; its cursor has not moved, for what lies between is held back.
+fn without_news(after: Option<&Cursor>, response: &Response) -> Response {
+    let reply = PushReply {
+        cursor: after.map(ToString::to_string),
+        end: response.end.as_ref().map(ToString::to_string),
+        accepted: response.accepted.unwrap_or_default(),
+        duplicate: response.duplicate.unwrap_or_default(),
+        heads: Vec::new(),
+        rejected: Vec::new(),
+    };
+    in_json(200, JSON, &reply)
+}
+
+fn no_snapshot() -> Response {
+    let title = "no snapshot".to_owned();
+    in_json(404, PROBLEM, &Problem { code: "not-found".to_owned(), status: 404, title, detail: None })
+}
+
+fn in_json(status: u16, media_type: &str, body: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("a reply is JSON");
+    Response { status, media_type: media_type.to_owned(), body, ..Response::default() }
 }
 
 impl Transport for Held {

@@ -1,8 +1,9 @@
 use std::{
-    path::Path,
-    process::{Child, Command, ExitStatus},
+    process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that does not outlive its handle.
 #[derive(Debug)]
@@ -22,10 +23,11 @@ impl Proc {
         self.child.id()
     }
 
-    /// Sends a signal by name: `KILL`, `TERM`, `STOP`, `CONT`.
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).output();
-        sent.expect("kill can be started");
+    /// Sends a signal. One that has ended already is left alone.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -38,17 +40,22 @@ impl Proc {
     /// Stops the process where it is and waits until it stands still, so that what it is in the middle of can
     /// be looked at before it is killed. `false` when it has ended instead.
     pub fn freeze(&mut self) -> bool {
-        self.signal("STOP");
+        self.signal(Signal::STOP);
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             if self.child.try_wait().expect("a child can be asked").is_some() {
                 return false;
             }
-            match self.state() {
-                Some('T') => return true,
-                Some('Z' | 'X') | None => return false,
-                _ => std::thread::yield_now(),
+            let mut states = self.states();
+            // A thread that has ended, and with the last one the process.
+            states.retain(|state| !"ZX".contains(*state));
+            if states.is_empty() {
+                return false;
             }
+            if states.iter().all(|state| *state == 'T') {
+                return true;
+            }
+            std::thread::yield_now();
         }
         panic!("process {} does not stop", self.id());
     }
@@ -58,9 +65,14 @@ impl Proc {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
-    fn state(&self) -> Option<char> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        stat.rsplit_once(") ")?.1.chars().next()
+    /// What each thread does: `T` for one that stands still.
+    fn states(&self) -> Vec<char> {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return Vec::new() };
+        let state = |thread: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            stat.rsplit_once(") ")?.1.chars().next()
+        };
+        threads.filter_map(state).collect()
     }
 
     /// The most memory it has had, in KiB (`VmHWM`).
@@ -83,19 +95,5 @@ impl Proc {
 impl Drop for Proc {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Whether some process is inside a write transaction on this SQLite file right now. Asked of a frozen
-/// process's file it tells what a kill will tear.
-pub fn is_write_locked(file: &Path) -> bool {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let Ok(connection) = rusqlite::Connection::open_with_flags(file, flags) else { return false };
-    if connection.busy_timeout(Duration::ZERO).is_err() {
-        return false;
-    }
-    match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
-        Ok(()) => false,
-        Err(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy),
     }
 }

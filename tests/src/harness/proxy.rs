@@ -38,10 +38,12 @@ struct Shared {
     down: AtomicU64,
     connections: AtomicU64,
     requests: AtomicU64,
+    unanswered: AtomicU64,
     delay_us: AtomicU64,
     held: Mutex<bool>,
     released: Condvar,
     open: Mutex<HashMap<u64, Link>>,
+    ended: Condvar,
     closed: AtomicBool,
 }
 
@@ -49,7 +51,7 @@ struct Shared {
 struct Link {
     client: TcpStream,
     server: TcpStream,
-    /// The client spoke last: a request is under way that the server has not begun to answer.
+    /// The client spoke last: a request has gone to the server, and nothing of an answer has come back.
     asked: bool,
 }
 
@@ -94,10 +96,24 @@ impl Proxy {
         }
     }
 
-    /// How many requests are under way that the server has not begun to answer. Bytes of an answer that are
-    /// still coming are not counted: the number is rather too low.
+    /// How many requests have gone to the server of which nothing has come back. One that is being answered is
+    /// not counted: the number is rather too low.
     pub fn open_requests(&self) -> usize {
         lock(&self.shared.open).values().filter(|link| link.asked).count()
+    }
+
+    /// How many connections ended so far with a request of which nothing had come back.
+    pub fn unanswered(&self) -> u64 {
+        self.shared.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// After the server has died: waits until every connection to it has ended here, too.
+    pub fn wait_closed(&self) {
+        let open = lock(&self.shared.open);
+        let patience = Duration::from_secs(10);
+        let waited = self.shared.ended.wait_timeout_while(open, patience, |open| !open.is_empty());
+        let (open, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert!(open.is_empty(), "a connection outlives its server");
     }
 
     /// Lets each piece wait so long before it goes on.
@@ -111,10 +127,10 @@ impl Proxy {
         self.shared.released.notify_all();
     }
 
-    /// Cuts every open connection.
+    /// Cuts every open connection. None of them has an open request from now on.
     pub fn cut(&self) {
-        for link in lock(&self.shared.open).values() {
-            link.close();
+        for (_, link) in lock(&self.shared.open).drain() {
+            self.shared.end(&link);
         }
     }
 }
@@ -126,6 +142,14 @@ impl Drop for Proxy {
         self.cut();
         // The accepting thread sees that it is over.
         let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn end(&self, link: &Link) {
+        self.unanswered.fetch_add(u64::from(link.asked), Ordering::SeqCst);
+        link.close();
+        self.ended.notify_all();
     }
 }
 
@@ -164,8 +188,9 @@ fn join(shared: &Arc<Shared>, number: u64, client: &TcpStream, server: &TcpStrea
         let shared = Arc::clone(shared);
         thread::spawn(move || {
             pump(&shared, (number, up), from, to);
-            if let Some(link) = lock(&shared.open).remove(&number) {
-                link.close();
+            let link = lock(&shared.open).remove(&number);
+            if let Some(link) = link {
+                shared.end(&link);
             }
         });
     }
@@ -178,7 +203,6 @@ fn pump(shared: &Shared, (number, up): (u64, bool), mut from: TcpStream, mut to:
             Ok(n) if n > 0 => n,
             _ => return,
         };
-        note(shared, number, up, n);
         let delay = shared.delay_us.load(Ordering::SeqCst);
         if delay > 0 {
             thread::sleep(Duration::from_micros(delay));
@@ -187,6 +211,8 @@ fn pump(shared: &Shared, (number, up): (u64, bool), mut from: TcpStream, mut to:
         while *held && !shared.closed.load(Ordering::SeqCst) {
             held = shared.released.wait(held).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        // Under the lock: while everything is held back, what is noted stays as it is.
+        note(shared, number, up, n);
         drop(held);
         let Some(bytes) = buffer.get(..n) else { return };
         if to.write_all(bytes).is_err() {

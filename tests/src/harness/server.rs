@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Proc, binaries};
+use rejoin::Cursor;
+
+use super::{Proc, binaries, get, place};
 
 /// A real server process on a free port of this machine.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Server {
 
     /// SIGTERM, and waits for the end: the exit code and what else stood on standard output.
     pub fn stop(mut self) -> (Option<i32>, String) {
-        self.process.signal("TERM");
+        self.process.signal(rustix::process::Signal::TERM);
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.process.child.try_wait().expect("a child can be asked") {
@@ -64,6 +66,13 @@ impl Server {
             let _ = out.read_to_string(&mut rest);
         }
         (status.code(), rest)
+    }
+
+    /// How many changes its only document has.
+    pub fn log_length(&self) -> u64 {
+        let list = get(&format!("{}/v1/documents", self.url), "application/json").json();
+        let cursor = list["documents"][0]["cursor"].as_str().and_then(Cursor::parse);
+        place(cursor.as_ref())
     }
 
     /// What it logged.

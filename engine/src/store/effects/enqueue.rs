@@ -116,11 +116,13 @@ impl Writing<'_> {
         Ok((same && free && !waited_for).then_some(last))
     }
 
-    /// The document's row says what was dispatched to it in this transaction.
+    /// The document's row, and those of companions, say what was dispatched to them in this transaction.
     pub(in super::super) fn settle_document(&mut self, id: DocumentId) -> Result<()> {
-        if let Some(replica) = self.replicas.peek(id) {
-            replica.settle_heads();
-            documents::write_document(self.tx, &replica.row)?;
+        for id in std::iter::once(&id).chain(&self.companions) {
+            if let Some(replica) = self.replicas.peek(*id) {
+                replica.settle_heads();
+                documents::write_document(self.tx, &replica.row)?;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::{
         Effect, EffectId, EffectState, owner,
         plan::{Dependencies, LONGEST_LEASE, Plan, Row, plan},
     },
+    slice::Registry,
 };
 
 /// Under which terms effects are leased.
@@ -43,7 +44,7 @@ impl Core {
     /// The file's.
     pub fn lease_effects(&mut self, terms: &LeaseTerms) -> Result<Leased> {
         let now = self.now();
-        let (_, looked) = look(&self.connection, terms, now)?;
+        let (_, looked) = look(&self.connection, (terms, &self.registry), now)?;
         if looked.due.is_empty() && looked.dying.is_empty() {
             return Ok(Leased { effects: Vec::new(), wait: wait_until(looked.wake_at, now) });
         }
@@ -92,12 +93,14 @@ pub(super) fn held(w: &Writing<'_>, id: EffectId, lease: &str) -> Result<Option<
 impl Writing<'_> {
     fn lease(&mut self, terms: &LeaseTerms) -> Result<Leased> {
         loop {
-            let (open, plan) = look(self.tx, terms, self.now)?;
-            if plan.dying.is_empty() {
+            let (open, plan) = look(self.tx, (terms, self.registry), self.now)?;
+            let mut dying = plan.dying.clone();
+            dying.extend(open.iter().filter(|r| plan.due.contains(&r.ordinal)).filter_map(killed_too_many));
+            if dying.is_empty() {
                 return self.take_due(open, &plan, terms);
             }
             // What dies lets the next of its lane step forward.
-            for (ordinal, why) in plan.dying {
+            for (ordinal, why) in dying {
                 if let Some(row) =
                     rows::read_ordinal(self.tx, ordinal)?.filter(|r| !r.effect.state.is_settled())
                 {
@@ -111,19 +114,9 @@ impl Writing<'_> {
         let mut leased = Leased { effects: Vec::new(), wait: wait_until(plan.wake_at, self.now) };
         for mut row in open.into_iter().filter(|r| plan.due.contains(&r.ordinal)).take(terms.most) {
             if row.effect.state == EffectState::Running {
-                // Whoever sent it is gone without a word: that counts, or a request that kills its sender would
-                // kill senders for ever.
                 row.effect.failures += 1;
                 row.effect.charged += 1;
-                row.effect.last_error =
-                    Some("the process that sent it ended before it was recorded".to_owned());
-                if row.effect.charged >= row.effect.attempt_limit {
-                    let why =
-                        format!("given up after {} failed attempts: its senders died", row.effect.charged);
-                    self.settle_row(row, Ending::dead(why))?;
-                    leased.wait = Some(Duration::ZERO);
-                    continue;
-                }
+                row.effect.last_error = Some(SENDER_DIED.to_owned());
             }
             let lease = owner::new_lease();
             row.effect.state = EffectState::Running;
@@ -138,21 +131,36 @@ impl Writing<'_> {
     }
 }
 
+/// What is known of an attempt that nobody ended.
+const SENDER_DIED: &str = "the process that sent it ended before it was recorded";
+
+/// Whoever sent it is gone without a word: that counts against the limit, or a request that kills its sender would
+/// kill senders for ever.
+fn killed_too_many(row: &EffectRow) -> Option<(i64, String)> {
+    let failed = row.effect.charged + 1;
+    let over = row.effect.state == EffectState::Running && failed >= row.effect.attempt_limit;
+    over.then(|| (row.ordinal, format!("given up after {failed} failed attempts: {SENDER_DIED}")))
+}
+
 /// The rows that matter, and what is to be done with them.
 fn look(
     connection: &rusqlite::Connection,
-    terms: &LeaseTerms,
+    here: (&LeaseTerms, &Registry),
     now: Millis,
 ) -> Result<(Vec<EffectRow>, Plan)> {
     let open = rows::read_open(connection, now)?;
-    let facts = open.iter().map(|row| facts(connection, row, terms)).collect::<Result<Vec<_>>>()?;
+    let facts = open.iter().map(|row| facts(connection, row, here)).collect::<Result<Vec<_>>>()?;
     let mut plan = plan(&facts, now);
     let deadline = rows::next_deadline(connection)?.filter(|at| *at > now);
     plan.wake_at = [plan.wake_at, deadline].into_iter().flatten().min();
     Ok((open, plan))
 }
 
-fn facts(connection: &rusqlite::Connection, row: &EffectRow, terms: &LeaseTerms) -> Result<Row> {
+fn facts(
+    connection: &rusqlite::Connection,
+    row: &EffectRow,
+    (terms, registry): (&LeaseTerms, &Registry),
+) -> Result<Row> {
     let mut dependencies = Dependencies::Done;
     for after in &row.effect.after {
         match rows::read_state_of(connection, *after)? {
@@ -176,6 +184,7 @@ fn facts(connection: &rusqlite::Connection, row: &EffectRow, terms: &LeaseTerms)
         owner_gone: running && row.owner.as_deref().is_some_and(owner::is_gone),
         dependencies,
         handled: terms.kinds.contains(&row.effect.kind),
+        known: row.unknown_slice(registry).is_none(),
     })
 }
 

@@ -117,13 +117,17 @@ impl Core {
     /// come after it become dead letters, and are rolled back.
     ///
     /// # Errors
-    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done, was dropped, or is being sent.
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done, was dropped, or is being sent;
+    /// [`Error::UnknownSlice`] when its rollback is an action of a slice that is not registered here.
     pub fn drop_effect(&mut self, id: &str, roll_back: bool) -> Result<EffectDrop> {
         let plan = self.plan_effect_drop(id)?;
         self.write(&[], |w| {
             let id = plan.dropped.id;
             let row = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownEffect(id.to_string()))?;
             droppable(&row)?;
+            if let Some(slice) = row.unknown_slice(w.registry).filter(|_| roll_back) {
+                return Err(Error::UnknownSlice(slice.to_owned()));
+            }
             w.settle_row(row, Ending::dropped(roll_back))
         })?;
         Ok(plan)

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, named_params};
 use crate::{
     DocumentId, Error, Millis, Result,
     effects::{Effect, EffectId, EffectRequest, EffectState, FollowUp, Rollback},
+    slice::Registry,
 };
 
 /// A row of `effect` with what is not shown.
@@ -18,6 +19,18 @@ pub(super) struct EffectRow {
     pub(super) rolled_back: bool,
     pub(super) owner: Option<String>,
     pub(super) lease_until: Option<Millis>,
+}
+
+impl EffectRow {
+    /// A slice whose action follows from it, and that is not registered here: then its end is another process's.
+    pub(super) fn unknown_slice(&self, registry: &Registry) -> Option<&str> {
+        let rollback = match &self.rollback {
+            Some(Rollback::Action(follow)) => Some(follow),
+            _ => None,
+        };
+        let slices = self.commit.iter().chain(rollback).filter_map(FollowUp::slice);
+        slices.into_iter().find(|slice| !registry.knows_slice(slice))
+    }
 }
 
 const COLUMNS: &str = "ordinal, id, document, change_hash, action_type, action, kind, lane, request, coalesce_key,
@@ -113,20 +126,22 @@ pub(super) fn read_prefix(connection: &Connection, prefix: &str) -> Result<Vec<E
 }
 
 /// What a plan has to look at: the first of each lane, and those whose deadline passed. The lanes are jumped
-/// through by their index, so that a long lane costs no more than a short one.
+/// through by their index, so that a long lane costs no more than a short one; the planner alone would count.
 pub(super) fn read_open(connection: &Connection, now: Millis) -> Result<Vec<EffectRow>> {
     let rest = "WHERE ordinal IN (
           WITH RECURSIVE lanes (lane) AS (
-            SELECT min(lane) FROM effect WHERE state IN ('waiting', 'running', 'held')
+            SELECT * FROM (SELECT lane FROM effect INDEXED BY effect_lane
+                            WHERE state IN ('waiting', 'running', 'held') ORDER BY lane LIMIT 1)
             UNION ALL
-            SELECT (SELECT min(lane) FROM effect WHERE state IN ('waiting', 'running', 'held') AND lane > lanes.lane)
+            SELECT (SELECT lane FROM effect INDEXED BY effect_lane
+                     WHERE state IN ('waiting', 'running', 'held') AND lane > lanes.lane ORDER BY lane LIMIT 1)
               FROM lanes WHERE lanes.lane IS NOT NULL
           )
-          SELECT (SELECT min(ordinal) FROM effect
-                   WHERE state IN ('waiting', 'running', 'held') AND lane = lanes.lane)
+          SELECT (SELECT ordinal FROM effect INDEXED BY effect_lane
+                   WHERE state IN ('waiting', 'running', 'held') AND lane = lanes.lane ORDER BY ordinal LIMIT 1)
             FROM lanes WHERE lanes.lane IS NOT NULL
           UNION
-          SELECT ordinal FROM effect
+          SELECT ordinal FROM effect INDEXED BY effect_deadline
            WHERE deadline_at IS NOT NULL AND state IN ('waiting', 'running', 'held') AND deadline_at <= :now
         ) ORDER BY ordinal";
     select(connection, rest, named_params! {":now": now})
@@ -134,9 +149,10 @@ pub(super) fn read_open(connection: &Connection, now: Millis) -> Result<Vec<Effe
 
 /// The earliest deadline of what is not settled.
 pub(super) fn next_deadline(connection: &Connection) -> Result<Option<Millis>> {
-    let sql = "SELECT min(deadline_at) FROM effect
-                WHERE deadline_at IS NOT NULL AND state IN ('waiting', 'running', 'held')";
-    Ok(connection.prepare_cached(sql)?.query_row([], |r| r.get(0))?)
+    let sql = "SELECT deadline_at FROM effect INDEXED BY effect_deadline
+                WHERE deadline_at IS NOT NULL AND state IN ('waiting', 'running', 'held')
+                ORDER BY deadline_at LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.query_row([], |r| r.get(0)).optional()?)
 }
 
 /// The newest effect of a lane that is not settled.
@@ -260,20 +276,22 @@ pub(super) fn update(connection: &Connection, row: &EffectRow) -> Result<()> {
     Ok(())
 }
 
-/// Takes away what was done or dropped long ago: all but the newest so many, and what others still refer to.
+/// Takes away what was done or dropped long ago: all but the newest so many, what others still come after, and
+/// what would be rolled back with the effect that took its place.
 pub(super) fn prune(connection: &Connection, keep: i64) -> Result<()> {
-    // Looked at by the count of rows first: nothing is to be read for a table that is small.
     let sql = "SELECT ordinal FROM effect WHERE state = :state ORDER BY ordinal DESC LIMIT 1 OFFSET :keep";
     let delete = "DELETE FROM effect WHERE state = :state AND ordinal <= :until
-                  AND (replaced_by IS NULL OR replaced_by NOT IN (SELECT id FROM effect
-                        WHERE state IN ('waiting', 'running', 'held', 'dead')))
-                  AND id NOT IN (SELECT a.after FROM effect_after a JOIN effect e ON e.id = a.effect
-                        WHERE e.state IN ('waiting', 'running', 'held', 'dead'))";
+                  AND NOT EXISTS (SELECT 1 FROM effect by WHERE by.id = effect.replaced_by AND by.state <> 'done'
+                        AND effect.rollback IS NOT NULL AND effect.rolled_back = 0)
+                  AND NOT EXISTS (SELECT 1 FROM effect_after a JOIN effect e ON e.id = a.effect
+                        WHERE a.after = effect.id AND e.state IN ('waiting', 'running', 'held', 'dead'))";
     for state in [EffectState::Done, EffectState::Dropped] {
-        let params = named_params! {":state": state.as_str(), ":keep": keep};
-        let until: Option<i64> =
-            connection.prepare_cached(sql)?.query_row(params, |r| r.get(0)).optional()?;
-        let Some(until) = until else { continue };
+        let find = |keep: i64| -> Result<Option<i64>> {
+            let params = named_params! {":state": state.as_str(), ":keep": keep};
+            Ok(connection.prepare_cached(sql)?.query_row(params, |r| r.get(0)).optional()?)
+        };
+        // Many at a time, so that most calls end here.
+        let (Some(_), Some(until)) = (find(keep + keep / 10)?, find(keep)?) else { continue };
         let params = named_params! {":state": state.as_str(), ":until": until};
         if connection.prepare_cached(delete)?.execute(params)? > 0 {
             connection.execute("DELETE FROM effect_after WHERE effect NOT IN (SELECT id FROM effect)", [])?;

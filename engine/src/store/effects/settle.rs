@@ -97,7 +97,8 @@ impl Writing<'_> {
             }
             for dependant in rows::read_dependants(self.tx, id)? {
                 let open = rows::read_one(self.tx, dependant)?.filter(|r| !r.effect.state.is_settled());
-                if let Some(row) = open {
+                // One whose rollback only another process can do dies there.
+                if let Some(row) = open.filter(|r| r.unknown_slice(self.registry).is_none()) {
                     let why = format!("it comes after the effect {id}, which was not done");
                     ends.push((row, Ending::dead(why)));
                 }
@@ -130,6 +131,11 @@ impl Writing<'_> {
         let action = commit.with_reply(row.effect.outcome.as_ref().unwrap_or(&Value::Null));
         match self.follow(row.effect.document, &action)? {
             Ok(receipt) => row.effect.settled_change = Some(receipt.hash),
+            // Nobody waits for what is to be recorded there.
+            Err(Error::UnknownDocument(_) | Error::Deleted(_)) => {
+                row.effect.last_error =
+                    Some("its document is not here any more: nothing was recorded in it".to_owned());
+            }
             Err(error) => {
                 row.effect.state = EffectState::Dead;
                 row.effect.last_error = Some(format!("it was done, but its commit action failed: {error}"));
@@ -168,6 +174,7 @@ impl Writing<'_> {
         };
         match done {
             Ok(change) => row.effect.settled_change = change,
+            Err(Error::UnknownDocument(_) | Error::Deleted(_)) => {}
             Err(error) => {
                 let why = row.effect.last_error.take().unwrap_or_default();
                 row.effect.last_error = Some(format!("{why}; its rollback failed: {error}"));

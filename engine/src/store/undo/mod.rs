@@ -1,13 +1,13 @@
 //! Undo and redo. There is no stack beside the history: which action is next follows from the changes made here,
 //! of which each undo names what it takes back. So it survives restarts, syncs, rewriting, and other processes.
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+mod facts;
+mod stack;
 
-use automerge::{Automerge, Change, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
-use rusqlite::{Connection, named_params};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
+use rusqlite::named_params;
 use serde::Serialize;
 use serde_json::json;
 
@@ -15,13 +15,18 @@ use super::{
     Core,
     core::Writing,
     dispatch::{Made, Told},
-    replica::{Replica, parse_stored},
+    replica::parse_stored,
     rows,
 };
 use crate::{
     DocumentId, Error, Message, Result, fence,
-    undo::{self, Facts, OpId, Origins, Plan},
+    undo::{self, Origins, Plan},
 };
+
+pub(super) use facts::read_all_standing;
+
+use facts::{read_facts, read_undone};
+use stack::{ENTRY, Entry, Names, entry, next};
 
 /// How an action is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -67,7 +72,8 @@ pub struct Undone {
 }
 
 impl Core {
-    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none.
+    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none. What slices
+    /// that stay on the device hold is in a document of its own, and is not undone by this.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`], [`Error::Deleted`]; [`Error::Refused`] when what it would write is outside the
@@ -134,101 +140,6 @@ impl Core {
             }
             Ok(result)
         })?
-    }
-}
-
-/// A change made here, as the undos see it.
-#[derive(Debug)]
-struct Entry {
-    position: u64,
-    hash: ChangeHash,
-    /// The hash that it was first made with: by this undos name it.
-    key: ChangeHash,
-    action_type: Option<String>,
-    target: Option<ChangeHash>,
-}
-
-impl Entry {
-    /// Whether it takes something back, in this way.
-    fn is(&self, kind: UndoKind) -> bool {
-        self.target.is_some() && self.action_type.as_deref() == Some(kind.name())
-    }
-
-    fn takes_back(&self) -> bool {
-        self.is(UndoKind::Undo) || self.is(UndoKind::Redo) || self.is(UndoKind::Rollback)
-    }
-}
-
-const ENTRY: &str = "SELECT id, hash, was, action_type, target FROM change
-    WHERE id BETWEEN :from AND :to AND container = 0 AND replaced_by IS NULL AND quarantined IS NULL";
-
-fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
-    let hash = ChangeHash(row.get(1)?);
-    Ok(Entry {
-        position: rows::position_of(row.get(0)?),
-        hash,
-        key: row.get::<_, Option<[u8; 32]>>(2)?.map_or(hash, ChangeHash),
-        action_type: row.get(3)?,
-        target: row.get::<_, Option<[u8; 32]>>(4)?.map(ChangeHash),
-    })
-}
-
-/// Which change made here is taken back next. Walks from the newest to the first that answers.
-///
-/// An undo hides what it names, a redo hides the undo that it names and stands for the action itself, and an action
-/// after an undo leaves nothing to redo.
-fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option<Entry>> {
-    let names = Names::read(connection, document)?;
-    let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let (from, to) = rows::id_range(document);
-    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-    let mut hidden: HashSet<ChangeHash> = HashSet::new();
-    for entry in entries {
-        let entry = entry?;
-        if hidden.remove(&names.live(entry.key)) {
-            continue;
-        }
-        let wanted = match kind {
-            UndoKind::Redo => entry.is(UndoKind::Undo),
-            UndoKind::Undo | UndoKind::Rollback => !entry.takes_back() || entry.is(UndoKind::Redo),
-        };
-        if wanted {
-            return Ok(Some(entry));
-        }
-        match entry.target {
-            Some(target) if entry.takes_back() => hidden.insert(names.live(target)),
-            // An action: there is nothing to redo.
-            _ => return Ok(None),
-        };
-    }
-    Ok(None)
-}
-
-/// Under which hash a change stands now.
-struct Names(HashMap<ChangeHash, ChangeHash>);
-
-impl Names {
-    fn read(connection: &Connection, document: i64) -> Result<Self> {
-        let sql = "SELECT was, hash FROM renamed WHERE document = :document
-                   UNION ALL SELECT was, hash FROM change
-                    WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
-        let mut statement = connection.prepare_cached(sql)?;
-        let (from, to) = rows::id_range(document);
-        let params = named_params! {":document": document, ":from": from, ":to": to};
-        let found = statement.query_map(params, |r| Ok((ChangeHash(r.get(0)?), ChangeHash(r.get(1)?))))?;
-        Ok(Self(found.collect::<rusqlite::Result<_>>()?))
-    }
-
-    /// The bound is against a hostile circle.
-    fn live(&self, mut hash: ChangeHash) -> ChangeHash {
-        for _ in 0..64 {
-            match self.0.get(&hash) {
-                Some(now) if *now != hash => hash = *now,
-                _ => break,
-            }
-        }
-        hash
     }
 }
 
@@ -329,136 +240,6 @@ fn root_action(am: &Automerge, entry: &Entry, names: &Names) -> (ChangeHash, Opt
         found = (hash, message.action);
     }
     found
-}
-
-/// Everything an undo must know of the history.
-struct Known {
-    facts: Facts,
-    names: Names,
-}
-
-impl std::ops::Deref for Known {
-    type Target = Facts;
-
-    fn deref(&self) -> &Facts {
-        &self.facts
-    }
-}
-
-fn read_facts(
-    connection: &Connection,
-    replica: &mut Replica,
-    entry: &Entry,
-    change: &Change,
-) -> Result<Known> {
-    let document = replica.row.id;
-    let names = Names::read(connection, document)?;
-    // What was written again stands at the end; what came beside it and after it, from where it stood first.
-    let since = if entry.key == entry.hash && Message::decode(change.message()).was.is_none() {
-        entry.position
-    } else {
-        replica.build_index(connection)?;
-        let index = replica.index.as_ref();
-        index.and_then(|index| index.replaced.get(&entry.key).copied()).unwrap_or(0)
-    };
-    let mut facts = Facts { undone: read_undone(connection, document, Some(entry))?, ..Facts::default() };
-    read_standing(connection, replica, &names, since, &mut facts)?;
-    let preds = undo::preds_of(change);
-    if !preds.is_empty() {
-        read_beside(connection, document, since, &preds, &mut facts)?;
-    }
-    Ok(Known { facts, names })
-}
-
-/// The changes that count as undone, under the hashes by which they stand; once this one is taken back as well.
-fn read_undone(connection: &Connection, document: i64, with: Option<&Entry>) -> Result<HashSet<ChangeHash>> {
-    let names = Names::read(connection, document)?;
-    let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let (from, to) = rows::id_range(document);
-    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-    let mut undone: HashSet<ChangeHash> = with.map(|entry| entry.hash).into_iter().collect();
-    for entry in entries {
-        let entry = entry?;
-        if entry.takes_back()
-            && !undone.contains(&names.live(entry.key))
-            && let Some(target) = entry.target
-        {
-            undone.insert(names.live(target));
-        }
-    }
-    Ok(undone)
-}
-
-/// Which operations stand for which, in the whole history.
-pub(super) fn read_all_standing(connection: &Connection, replica: &Replica) -> Result<undo::Standing> {
-    let names = Names::read(connection, replica.row.id)?;
-    let mut facts = Facts::default();
-    read_standing(connection, replica, &names, 0, &mut facts)?;
-    Ok(facts.standing)
-}
-
-/// Which operations stand for which, by the undos since.
-fn read_standing(
-    connection: &Connection,
-    replica: &Replica,
-    names: &Names,
-    since: u64,
-    facts: &mut Facts,
-) -> Result<()> {
-    let sql = "SELECT hash, bytes FROM change WHERE id BETWEEN :from AND :to AND target IS NOT NULL
-               AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let (from, to) = (rows::row_id(replica.row.id, since), rows::id_range(replica.row.id).1);
-    let mut found = statement.query(named_params! {":from": from, ":to": to})?;
-    let mut starts: HashMap<String, Option<OpId>> = HashMap::new();
-    while let Some(row) = found.next()? {
-        let bytes = row.get_ref(1)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
-        let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
-        let message = Message::decode(change.message());
-        let Some(restored) = message.restored else { continue };
-        for (key, runs) in undo::decode_restored(&restored) {
-            let start = starts.entry(key.clone()).or_insert_with(|| start_of(&replica.am, names, &key));
-            let Some(start) = start else { continue };
-            for run in runs {
-                // A message may say anything: no more than the change has operations.
-                let end = run.at.saturating_add(run.len).min(change.len() as u64);
-                for (at, from) in (run.at..end).zip(run.from..) {
-                    let new = OpId(change.start_op().get().saturating_add(at), change.actor_id().clone());
-                    facts.standing.note(new, &OpId(start.0.saturating_add(from), start.1.clone()));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The first operation of the change that was first made with this hash.
-fn start_of(am: &Automerge, names: &Names, key: &str) -> Option<OpId> {
-    let hash = names.live(key.parse().ok()?);
-    let meta = am.get_change_meta_by_hash(&hash)?;
-    Some(OpId(meta.start_op, meta.actor.as_ref().clone()))
-}
-
-/// What other replicas did, without having seen the change, to what it replaced or deleted.
-fn read_beside(
-    connection: &Connection,
-    document: i64,
-    since: u64,
-    preds: &HashSet<OpId>,
-    facts: &mut Facts,
-) -> Result<()> {
-    let sql = "SELECT hash, bytes FROM change WHERE id BETWEEN :from AND :to AND local = 0 AND container = 0
-               AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let (from, to) = (rows::row_id(document, since), rows::id_range(document).1);
-    let mut found = statement.query(named_params! {":from": from, ":to": to})?;
-    while let Some(row) = found.next()? {
-        let bytes = row.get_ref(1)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
-        let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
-        facts.note_beside(&change, preds);
-    }
-    Ok(())
 }
 
 /// Does the plan in memory, and makes its change: an empty one where nothing is left to undo.
