@@ -19,6 +19,7 @@ use crate::{
         Blame, CheckReport, Choice, Conflict, Core, Difference, DocumentInfo, DropPlan, Durability,
         EffectDrop, Event, HistoryEntry, QueueEntry, Receipt, Settings, Undone,
     },
+    work::{Tasks, ThunkInfo},
 };
 
 /// At most so many waiting dispatches share a commit.
@@ -80,8 +81,16 @@ pub struct Store {
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
+    work: Arc<WorkBench>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
+}
+
+/// What those who run thunks and listeners need.
+struct WorkBench {
+    tasks: Tasks,
+    thunks: broadcast::Sender<ThunkInfo>,
+    stirred: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -114,28 +123,29 @@ impl Store {
 
     pub(crate) async fn open_built(path: PathBuf, built: Built) -> Result<Self> {
         let (answer, opened) = oneshot::channel();
-        let starting = Self::start(path, built, answer)?;
+        let starting = Self::start_thread(path, built, answer)?;
         Self::finish(starting, opened.await.map_err(|_| Error::Closed)?)
     }
 
     pub(crate) fn open_built_blocking(path: PathBuf, built: Built) -> Result<Self> {
         let (answer, opened) = oneshot::channel();
-        let starting = Self::start(path, built, answer)?;
+        let starting = Self::start_thread(path, built, answer)?;
         Self::finish(starting, opened.blocking_recv().map_err(|_| Error::Closed)?)
     }
 
-    fn start(path: PathBuf, built: Built, answer: oneshot::Sender<Result<Opened>>) -> Result<Worker> {
+    fn start_thread(path: PathBuf, built: Built, answer: oneshot::Sender<Result<Opened>>) -> Result<Worker> {
         let (jobs, inbox) = mpsc::channel();
         let failed = path.clone();
-        let run = move || match Core::open(&path, built.durability) {
-            Ok(mut core) => {
-                core.set_registry(built.registry);
+        let run = move || match open_core(&path, &built) {
+            Ok(core) => {
+                let (thunks, stirred) = core.work_senders();
                 let opened = Opened {
                     events: core.event_sender(),
                     queued: core.queue_signal(),
                     asked: core.effect_signal(),
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
+                    work: Arc::new(WorkBench { tasks: built.tasks, thunks, stirred }),
                 };
                 if answer.send(Ok(opened)).is_ok() {
                     work(core, &inbox);
@@ -149,8 +159,8 @@ impl Store {
     }
 
     fn finish(worker: Worker, opened: Result<Opened>) -> Result<Self> {
-        let Opened { events, queued, asked, path, mark } = opened?;
-        Ok(Self { worker: Arc::new(worker), events, queued, asked, path, mark })
+        let Opened { events, queued, asked, work, path, mark } = opened?;
+        Ok(Self { worker: Arc::new(worker), events, queued, asked, work, path, mark })
     }
 
     fn submit(&self, job: Job) -> Result<()> {
@@ -278,6 +288,24 @@ impl Store {
         self.queued.clone()
     }
 
+    /// What this process can run.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.work.tasks
+    }
+
+    /// Where what happens to thunks is told.
+    pub(crate) fn thunk_sender(&self) -> &broadcast::Sender<ThunkInfo> {
+        &self.work.thunks
+    }
+
+    /// Woken when anything was written to this store: here at once, by another process within a tenth of a second.
+    pub fn write_signal(&self) -> watch::Receiver<u64> {
+        let stirred = self.work.stirred.subscribe();
+        // Wakes the thread, which from now on looks around.
+        let _ = self.submit_call(|core| drop(core.hear_others()));
+        stirred
+    }
+
     /// Woken when something about effects changed here: asked for, settled, sent again.
     pub fn effect_signal(&self) -> watch::Receiver<u64> {
         self.asked.clone()
@@ -289,8 +317,19 @@ struct Opened {
     events: broadcast::Sender<Event>,
     queued: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
+    work: Arc<WorkBench>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
+}
+
+/// The store with its slices and listeners, and the orphans settled that dead processes left.
+fn open_core(path: &Path, built: &Built) -> Result<Core> {
+    let mut core = Core::open(path, built.durability)?;
+    core.set_registry(built.registry.clone());
+    let listeners = built.tasks.listeners();
+    core.register_listeners(listeners.iter().map(Arc::as_ref))?;
+    core.settle_orphans()?;
+    Ok(core)
 }
 
 /// The thread: jobs in order, waiting dispatches together, snapshots when it is quiet.

@@ -1,6 +1,7 @@
 //! Building a store: its slices, kinds of documents and middleware.
 
 use std::{
+    future::Future,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,6 +9,7 @@ use std::{
 use crate::{
     Durability, Result, Store, blocking,
     slice::{Middleware, Registry, Slice},
+    work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
 
 /// What a store is opened with. What is wrong with it is told by `open`.
@@ -34,12 +36,14 @@ pub struct Builder {
     path: PathBuf,
     durability: Durability,
     registry: Result<Registry>,
+    tasks: Result<Tasks>,
 }
 
 /// What the store's thread is given.
 pub(crate) struct Built {
     pub(crate) durability: Durability,
     pub(crate) registry: Registry,
+    pub(crate) tasks: Tasks,
 }
 
 impl std::fmt::Debug for Builder {
@@ -50,7 +54,12 @@ impl std::fmt::Debug for Builder {
 
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), durability: Durability::default(), registry: Ok(Registry::default()) }
+        Self {
+            path: path.to_owned(),
+            durability: Durability::default(),
+            registry: Ok(Registry::default()),
+            tasks: Ok(Tasks::default()),
+        }
     }
 
     fn register(mut self, add: impl FnOnce(&mut Registry) -> Result<()>) -> Self {
@@ -83,14 +92,58 @@ impl Builder {
         })
     }
 
+    fn task(mut self, add: impl FnOnce(&mut Tasks) -> Result<()>) -> Self {
+        self.tasks = self.tasks.and_then(|mut tasks| add(&mut tasks).map(|()| tasks));
+        self
+    }
+
+    /// Registers a thunk: where [`Store::run`] runs, this process can do its work. A name that is taken is told by
+    /// `open`.
+    pub fn thunk<T: Thunk>(self, thunk: T) -> Self {
+        self.task(|tasks| tasks.add_thunk(thunk))
+    }
+
+    /// Registers a listener: where [`Store::run`] runs, `handler` is called for each action that it wants, in the
+    /// order of each document, one at a time, and its reaction is recorded with its new position. A new name begins
+    /// where the listener says; a known one goes on where it stopped. See [`crate::work`] for what is promised. A name
+    /// that is taken is told by `open`.
+    ///
+    /// ```
+    /// use rejoin::{Action, Store, work::{Listener, Reaction, WorkOptions}};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let counts = Listener::new("counts").types(["set"]);
+    /// let store = Store::builder(dir.path().join("app.db"))
+    ///     .listener(counts, |heard| async move {
+    ///         println!("{:?} by {:?}", heard.payload, heard.author);
+    ///         Ok(Reaction::none().action(Action::Increment { path: "/sets".into(), by: 1 }))
+    ///     })
+    ///     .open()
+    ///     .await?;
+    /// let notes = store.create(None, None).await?;
+    /// store.dispatch(notes, Action::Set { path: "/title".into(), value: "Hello".into() }).await?;
+    /// store.run_until_idle(WorkOptions::default()).await?;
+    /// assert_eq!(store.state(notes, "/sets").await?, 1);
+    /// # Ok::<(), rejoin::Error>(()) }).unwrap();
+    /// ```
+    pub fn listener<F, Fut>(self, listener: Listener, handler: F) -> Self
+    where
+        F: Fn(Heard) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reaction, String>> + Send + 'static,
+    {
+        self.task(|tasks| tasks.add_listener(Hearing::new(listener, handler)))
+    }
+
     fn built(self) -> Result<(PathBuf, Built)> {
-        Ok((self.path, Built { durability: self.durability, registry: self.registry? }))
+        let (registry, tasks) = (self.registry?, self.tasks?);
+        Ok((self.path, Built { durability: self.durability, registry, tasks }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).
     ///
     /// # Errors
-    /// As [`Store::open`], and [`crate::Error::BadSlice`].
+    /// As [`Store::open`], and [`crate::Error::BadSlice`], [`crate::Error::InvalidThunk`],
+    /// [`crate::Error::BadListener`].
     pub async fn open(self) -> Result<Store> {
         let (path, built) = self.built()?;
         Store::open_built(path, built).await

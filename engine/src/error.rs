@@ -104,6 +104,23 @@ pub enum Error {
     /// An effect cannot be asked for like this; nothing was changed.
     #[error("the effect cannot be asked for: {0}")]
     InvalidEffect(String),
+    /// No thunk has this id, or it was settled so long ago that its row is gone.
+    #[error("no thunk is called {0:?}")]
+    UnknownThunk(String),
+    /// A thunk cannot be registered or started like this, or its row not be read; nothing was changed.
+    #[error("the thunk {0}")]
+    InvalidThunk(String),
+    /// No listener of this name was ever registered.
+    #[error("no listener is called {0:?}")]
+    UnknownListener(String),
+    /// The listener cannot be registered.
+    #[error("the listener {name:?} cannot be registered: {reason}")]
+    BadListener {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// A change is outside the limits; nothing was changed.
     #[error("{}", .0.detail)]
     Refused(Refusal),
@@ -198,6 +215,8 @@ impl Error {
             | Self::InvalidEffect(_)
             | Self::BadAction { .. }
             | Self::UnknownSlice(_)
+            | Self::InvalidThunk(_)
+            | Self::BadListener { .. }
             | Self::BadSlice { .. } => ErrorKind::Usage,
             Self::UnknownDocument(_)
             | Self::DocumentExists(_)
@@ -213,6 +232,8 @@ impl Error {
             | Self::UnknownQueueRow(_)
             | Self::AlreadySent(_)
             | Self::UnknownEffect(_)
+            | Self::UnknownThunk(_)
+            | Self::UnknownListener(_)
             | Self::EffectSettled { .. }
             | Self::Refused(_)
             | Self::Import(_)

@@ -75,6 +75,7 @@ pub mod store;
 pub mod undo;
 pub mod untrusted;
 pub mod wire;
+pub mod work;
 
 mod action;
 mod api;

@@ -45,6 +45,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0004_effects.sql",
             sql: include_str!("../engine/0004_effects.sql"),
         },
+        Migration {
+            version: 5,
+            name: "engine/0005_listeners_thunks.sql",
+            sql: include_str!("../engine/0005_listeners_thunks.sql"),
+        },
     ],
 };
 

@@ -74,7 +74,7 @@ impl FollowUp {
         action
     }
 
-    pub(super) fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let pointer = |p: &String| p.is_empty() || p.starts_with('/');
         let typed = self.action.get("type").is_some_and(Value::is_string);
         typed && self.put.iter().all(|p| pointer(&p.from) && p.into.len() > 1 && p.into.starts_with('/'))

@@ -153,7 +153,7 @@ fn said(status: u16, body: &Value) -> String {
     }
 }
 
-fn short(text: String) -> String {
+pub(crate) fn short(text: String) -> String {
     if text.chars().count() <= ERROR_CHARS {
         return text;
     }

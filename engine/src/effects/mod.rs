@@ -49,12 +49,12 @@ mod follow_up;
 mod handler;
 #[cfg(feature = "sync")]
 mod http;
-mod judge;
+pub(crate) mod judge;
 mod leases;
 pub(crate) mod owner;
 pub(crate) mod plan;
 mod request;
-mod run;
+pub(crate) mod run;
 mod schedule;
 mod types;
 

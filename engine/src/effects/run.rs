@@ -187,15 +187,16 @@ async fn attempt(lease: Lease, handler: Arc<dyn EffectHandler>, effect: Effect, 
     lease.record(verdict).await;
 }
 
-struct AbortOnDrop(JoinHandle<Outcome>);
+/// A task that goes when nobody waits for it any more.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
-impl Drop for AbortOnDrop {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-fn panic_text(error: tokio::task::JoinError) -> String {
+pub(crate) fn panic_text(error: tokio::task::JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "its task was cancelled".to_owned() };
     let payload: &(dyn Any + Send) = payload.as_ref();
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);

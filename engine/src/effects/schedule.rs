@@ -58,7 +58,7 @@ impl Schedule {
 
     /// The delay after so many failures, in milliseconds. What the receiver asked for (`Retry-After`) goes before
     /// the schedule, and is never cut short.
-    pub(super) fn wait(&self, failures: u64, asked: Option<Duration>, rng: &mut impl rand::Rng) -> Millis {
+    pub(crate) fn wait(&self, failures: u64, asked: Option<Duration>, rng: &mut impl rand::Rng) -> Millis {
         let share = rng.random_range(0.0..=1.0) * self.jitter;
         let delay = match asked {
             Some(asked) => asked.min(LONGEST_WAIT).mul_f64(1.0 + share),

@@ -20,6 +20,7 @@ use crate::{
     Actor, DocumentId, Error, Result,
     fence::Limits,
     slice::{Committed, Registry},
+    work::ThunkInfo,
 };
 
 /// How many events a slow subscriber may be behind before it loses the oldest.
@@ -52,6 +53,12 @@ pub struct Core {
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
     pub(super) registry: Registry,
+    pub(super) thunk_events: broadcast::Sender<ThunkInfo>,
+    /// Up to which commit those who listen were told about thunks; `None` while nobody listens.
+    pub(super) thunks_told: Option<i64>,
+    /// Woken by every commit, and by those of other processes while someone waits for it.
+    pub(super) stirred: watch::Sender<u64>,
+    pub(super) stirred_version: i64,
     /// The slices that live in memory only.
     pub(super) memory: HashMap<DocumentId, automerge::Automerge>,
     data_version: i64,
@@ -111,6 +118,10 @@ impl Core {
             underneath,
             clock: Box::new(wall_clock),
             registry: Registry::default(),
+            thunk_events: broadcast::Sender::new(EVENTS_KEPT),
+            thunks_told: None,
+            stirred: watch::Sender::new(0),
+            stirred_version: 0,
             memory: HashMap::new(),
             data_version: 0,
             heard: HashMap::new(),
@@ -127,6 +138,11 @@ impl Core {
     /// Gives back the connection: what a simulator reopens after a "crash".
     pub fn into_connection(self) -> Connection {
         self.connection
+    }
+
+    /// Where those who wait for work listen: what happens to thunks, and that anything happened.
+    pub(crate) fn work_senders(&self) -> (broadcast::Sender<ThunkInfo>, watch::Sender<u64>) {
+        (self.thunk_events.clone(), self.stirred.clone())
     }
 
     /// The clock that new rows bear, milliseconds since 1970. No order depends on it.
@@ -253,16 +269,17 @@ impl Core {
                 events: Vec::new(),
                 enqueued: 0,
                 asked: 0,
+                worked: false,
                 also: &mut also,
             };
             let value = work(&mut writing)?;
             let (events, enqueued, asked) = (writing.events, writing.enqueued, writing.asked);
-            let committed = writing.committed;
+            let (committed, worked) = (writing.committed, writing.worked);
             tx.commit()?;
-            Ok((value, events, (enqueued, asked), ordinal, committed))
+            Ok((value, events, (enqueued, asked, worked), ordinal, committed))
         })();
         match result {
-            Ok((value, events, (enqueued, asked), ordinal, committed)) => {
+            Ok((value, events, (enqueued, asked, worked), ordinal, committed)) => {
                 if let Some(mark) = &mut self.mark {
                     mark.write(ordinal);
                 }
@@ -281,6 +298,10 @@ impl Core {
                 if asked > 0 {
                     self.asked.send_modify(|n| *n += asked);
                 }
+                if worked {
+                    self.tell_thunks_from(Some(ordinal));
+                }
+                self.stirred.send_modify(|n| *n = n.wrapping_add(1));
                 self.tell_middleware(&committed);
                 Ok(value)
             }
@@ -323,6 +344,8 @@ pub(super) struct Writing<'a> {
     pub(super) enqueued: u64,
     /// How much changed about effects.
     pub(super) asked: u64,
+    /// Something about thunks changed.
+    pub(super) worked: bool,
     /// Documents that the work touches without its caller knowing them beforehand.
     pub(super) also: &'a mut Vec<DocumentId>,
 }

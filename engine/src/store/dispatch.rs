@@ -169,6 +169,10 @@ impl Writing<'_> {
     /// Does an action that is given as JSON.
     pub(super) fn dispatch_value(&mut self, id: DocumentId, action: &Value) -> Result<Result<Receipt>> {
         match self.registry.decode(action) {
+            Ok(command) if command.scope() == Scope::Memory => {
+                let reason = "its slice is in memory only, and no part of a transaction".to_owned();
+                Ok(Err(Error::BadAction { action: command.kind().to_owned(), reason }))
+            }
             Ok(command) => self.dispatch_one(id, &command),
             Err(error) => Ok(Err(error)),
         }

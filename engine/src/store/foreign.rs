@@ -7,9 +7,20 @@ use super::{
 use crate::Result;
 
 impl Core {
-    /// Whether someone is subscribed.
+    /// Whether someone is subscribed, to documents, to thunks or to whatever happens.
     pub fn is_heard(&self) -> bool {
-        self.events.receiver_count() > 0
+        let work = self.thunk_events.receiver_count() + self.stirred.receiver_count();
+        self.events.receiver_count() + work > 0
+    }
+
+    /// Wakes who waits for whatever happens, and tells of thunks.
+    fn stir(&mut self) -> Result<()> {
+        let version: i64 = self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?;
+        if std::mem::replace(&mut self.stirred_version, version) != version {
+            self.tell_thunks();
+            self.stirred.send_modify(|n| *n = n.wrapping_add(1));
+        }
+        Ok(())
     }
 
     /// Tells subscribers what other processes have written since the last call; the first call only notes how
@@ -18,7 +29,10 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn hear_others(&mut self) -> Result<()> {
-        if !self.is_heard() || !self.others_wrote()? {
+        if self.is_heard() {
+            self.stir()?;
+        }
+        if self.events.receiver_count() == 0 || !self.others_wrote()? {
             return Ok(());
         }
         let first = self.heard.is_empty();

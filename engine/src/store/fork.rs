@@ -16,6 +16,7 @@ use super::{
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
+    work::follow_drop,
 };
 use crate::{
     Action, Actor, DocumentId, Error, Message, Result, container, fence,
@@ -313,6 +314,7 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
         insert_rewritten(w.tx, id, rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
         w.tx.execute("UPDATE change SET was = NULL WHERE id = :id", named_params! {":id": id})?;
+        follow_drop(w.tx, (document, source.position()), (rewritten.was, rewritten.hash))?;
         follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
         // An undo may name what it was.
         let sql = "INSERT OR REPLACE INTO renamed (document, was, hash) VALUES (:document, :was, :hash)";

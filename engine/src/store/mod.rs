@@ -25,6 +25,7 @@ mod sync_types;
 mod types;
 mod underneath;
 mod undo;
+mod work;
 
 pub use self::core::Core;
 pub use blame::{Blame, Writer};
@@ -36,3 +37,4 @@ pub use types::{
     Origin, QueueEntry, QueueState, Receipt, Settings,
 };
 pub use undo::{UndoKind, Undone};
+pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};

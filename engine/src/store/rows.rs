@@ -285,6 +285,24 @@ pub(super) fn read_changes(connection: &Connection, document: i64, after: u64) -
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// As [`read_changes`], so many at most.
+pub(super) fn read_some_changes(
+    connection: &Connection,
+    document: i64,
+    after: u64,
+    most: u64,
+) -> Result<Vec<ChangeRow>> {
+    let sql = format!(
+        "SELECT {CHANGE_COLUMNS} FROM change c JOIN actor a ON a.id = c.actor
+          WHERE c.id > :from AND c.id <= :to ORDER BY c.id LIMIT :most"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (from, to) = (row_id(document, after), id_range(document).1);
+    let params = named_params! {":from": from, ":to": to, ":most": most as i64};
+    let rows = statement.query_map(params, change_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The newest rows of a document, newest last.
 pub(super) fn read_newest(connection: &Connection, document: i64, count: usize) -> Result<Vec<ChangeRow>> {
     let sql = format!(

@@ -1,0 +1,148 @@
+//! Settling thunks: the outcome and the action after it, once.
+
+use std::time::Duration;
+
+use automerge::ChangeHash;
+use serde_json::{Value, json};
+
+use super::{
+    super::{Core, Receipt, core::Writing},
+    lease::lease_millis,
+    thunk_rows::{self as rows, ThunkRow},
+};
+use crate::{
+    DocumentId, Error, Result,
+    effects::judge::short,
+    work::{Orphan, ThunkId, ThunkState},
+};
+
+/// How many of each way to end are kept to be looked at.
+const KEPT: i64 = 1_000;
+
+impl Core {
+    /// Records how a thunk ended, with the action after it, in one transaction: exactly once. `false`: it was
+    /// aborted or superseded meanwhile, or the lease is another's; then what came is discarded.
+    ///
+    /// # Errors
+    /// The file's: then nothing was recorded, and it may be tried again.
+    pub fn settle_thunk(&mut self, id: ThunkId, lease: &str, outcome: Result<Value, String>) -> Result<bool> {
+        self.write(&[], |w| {
+            let Some(row) = held_thunk(w, id, lease)? else { return Ok(false) };
+            match outcome {
+                Ok(result) => w.fulfil(row, result)?,
+                Err(why) => w.reject(row, why)?,
+            }
+            Ok(true)
+        })
+    }
+
+    /// Holds a lease, and renews it when a third of it has passed. `false`: the thunk was aborted or superseded, or
+    /// the lease is another's.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn keep_thunk(&mut self, id: ThunkId, lease: &str, length: Duration) -> Result<bool> {
+        let (now, millis) = (self.now(), lease_millis(length));
+        let Some(row) = rows::read_one(&self.connection, id)?.filter(|row| is_held(row, lease)) else {
+            return Ok(false);
+        };
+        if row.lease_until.is_some_and(|until| until.saturating_sub(now) > millis - millis / 3) {
+            return Ok(true);
+        }
+        self.write(&[], |w| {
+            if held_thunk(w, id, lease)?.is_none() {
+                return Ok(false);
+            }
+            rows::renew(w.tx, id, w.now.saturating_add(millis))?;
+            Ok(true)
+        })
+    }
+
+    /// Gives a lease back without an outcome: whoever comes next runs it again, or it is rejected where it must not
+    /// be begun twice.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn give_back_thunk(&mut self, id: ThunkId, lease: &str) -> Result<()> {
+        self.write(&[], |w| {
+            let Some(mut row) = held_thunk(w, id, lease)? else { return Ok(()) };
+            if row.on_death == Orphan::Reject {
+                return w.reject(row, "it was broken off before it ended".to_owned());
+            }
+            (row.owner, row.lease_until) = (None, None);
+            w.update_thunk(&row)
+        })
+    }
+}
+
+fn is_held(row: &ThunkRow, lease: &str) -> bool {
+    row.info.state == ThunkState::Pending && row.owner.as_deref() == Some(lease)
+}
+
+/// The row, as long as this lease on it holds. A lease that ran out holds until somebody else takes it.
+fn held_thunk(w: &Writing<'_>, id: ThunkId, lease: &str) -> Result<Option<ThunkRow>> {
+    Ok(rows::read_one(w.tx, id)?.filter(|row| is_held(row, lease)))
+}
+
+impl Writing<'_> {
+    fn fulfil(&mut self, mut row: ThunkRow, result: Value) -> Result<()> {
+        if let Some(follow) = &row.fulfilled {
+            match self.follow_thunk(row.info.document, &follow.with_reply(&result))? {
+                Ok(change) => row.info.settled_change = Some(change),
+                // What was done stays done.
+                Err(error) => row.info.error = Some(short(format!("the action after it failed: {error}"))),
+            }
+        }
+        row.info.result = Some(result);
+        self.end_thunk(row, ThunkState::Fulfilled)
+    }
+
+    pub(super) fn reject(&mut self, mut row: ThunkRow, why: String) -> Result<()> {
+        let mut why = short(why);
+        if let Some(follow) = &row.rejected {
+            match self.follow_thunk(row.info.document, &follow.with_reply(&json!({ "error": why })))? {
+                Ok(change) => row.info.settled_change = Some(change),
+                Err(error) => why = short(format!("{why}; the action after it failed: {error}")),
+            }
+        }
+        row.info.error = Some(why);
+        self.end_thunk(row, ThunkState::Rejected)
+    }
+
+    pub(super) fn end_thunk(&mut self, mut row: ThunkRow, state: ThunkState) -> Result<()> {
+        row.info.state = state;
+        row.info.settled_at = Some(self.now);
+        (row.owner, row.lease_until) = (None, None);
+        self.update_thunk(&row)?;
+        rows::prune(self.tx, state, KEPT)
+    }
+
+    pub(super) fn update_thunk(&mut self, row: &ThunkRow) -> Result<()> {
+        self.worked = true;
+        rows::update(self.tx, row, self.ordinal)
+    }
+
+    /// The inner result is the action's.
+    fn follow_thunk(&mut self, document: Option<DocumentId>, action: &Value) -> Result<Result<ChangeHash>> {
+        let Some(document) = document else {
+            return Ok(Err(Error::InvalidThunk("there is no document for its action".to_owned())));
+        };
+        Ok(self.dispatch_within(document, action)?.map(|receipt| receipt.hash))
+    }
+
+    /// Dispatches an action in this transaction and settles the documents it wrote to. The inner result is the
+    /// action's.
+    pub(super) fn dispatch_within(
+        &mut self,
+        document: DocumentId,
+        action: &Value,
+    ) -> Result<Result<Receipt>> {
+        self.also.push(document);
+        let done = self.dispatch_value(document, action)?;
+        self.settle_document(document)?;
+        for companion in self.companions.clone() {
+            self.settle_document(companion)?;
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,227 @@
+//! Starting thunks, and what becomes of them.
+
+use std::{fmt, marker::PhantomData};
+
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::{ListenerInfo, StartOptions, Thunk, ThunkId, ThunkInfo, ThunkRequest, ThunkState};
+use crate::{DocumentId, Error, Result, Store};
+
+/// How a thunk ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Settled<T> {
+    /// With this output.
+    Fulfilled(T),
+    /// For this reason.
+    Rejected(String),
+    /// For this reason: somebody aborted it, or a later one took its place.
+    Aborted(String),
+}
+
+/// Why there is no output.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ThunkError {
+    /// It was rejected.
+    #[error("the thunk was rejected: {0}")]
+    Rejected(String),
+    /// It was aborted, or a later one took its place.
+    #[error("the thunk was aborted: {0}")]
+    Aborted(String),
+    /// The store could not be asked.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// One start of a thunk. Cheap to clone. Dropping it changes nothing: the thunk goes on, in this process or another.
+pub struct ThunkHandle<T: Thunk> {
+    store: Store,
+    id: ThunkId,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Thunk> Clone for ThunkHandle<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), id: self.id, of: PhantomData }
+    }
+}
+
+impl<T: Thunk> fmt::Debug for ThunkHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThunkHandle").field("name", &T::NAME).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<T: Thunk> ThunkHandle<T> {
+    /// Its name, with which any process finds it again: [`Store::thunk`].
+    pub fn id(&self) -> ThunkId {
+        self.id
+    }
+
+    /// How it stands.
+    ///
+    /// # Errors
+    /// As [`Store::thunk_info`].
+    pub async fn info(&self) -> Result<ThunkInfo> {
+        self.store.thunk_info(self.id).await
+    }
+
+    /// Aborts it, and drops its future wherever it runs: in this process at once, in another within a second.
+    /// `false`: it was settled before.
+    ///
+    /// # Errors
+    /// As [`Store::abort_thunk`].
+    pub async fn abort(&self) -> Result<bool> {
+        self.store.abort_thunk(self.id).await
+    }
+
+    /// Waits until it is settled, by whichever process. Cancel-safe, and as long as nobody runs it, without end.
+    ///
+    /// # Errors
+    /// [`Error::UnknownThunk`] when it was settled so long ago that its row is gone; [`Error::InvalidThunk`] when its
+    /// output is not of this type.
+    pub async fn wait(&self) -> Result<Settled<T::Output>> {
+        let info = self.store.wait_for_thunk(self.id).await?;
+        let why = info.error.unwrap_or_default();
+        match info.state {
+            ThunkState::Fulfilled => {
+                let output = serde_json::from_value(info.result.unwrap_or(Value::Null));
+                let output = output.map_err(|error| {
+                    Error::InvalidThunk(format!("{:?}: its output cannot be read: {error}", T::NAME))
+                })?;
+                Ok(Settled::Fulfilled(output))
+            }
+            ThunkState::Aborted => Ok(Settled::Aborted(why)),
+            _ => Ok(Settled::Rejected(why)),
+        }
+    }
+
+    /// Waits for its output.
+    ///
+    /// # Errors
+    /// [`ThunkError::Rejected`], [`ThunkError::Aborted`], and what [`ThunkHandle::wait`] says.
+    pub async fn unwrap(&self) -> Result<T::Output, ThunkError> {
+        match self.wait().await? {
+            Settled::Fulfilled(output) => Ok(output),
+            Settled::Rejected(why) => Err(ThunkError::Rejected(why)),
+            Settled::Aborted(why) => Err(ThunkError::Aborted(why)),
+        }
+    }
+}
+
+impl Store {
+    /// Starts a thunk: when this returns, it is durably pending. It runs where [`Store::run`] does, in this process or
+    /// another on this store in which it is registered. `None`: its condition does not hold, and nothing was started.
+    ///
+    /// # Errors
+    /// [`Error::InvalidThunk`]: nothing was started; [`Error::UnknownDocument`]; the file's.
+    pub async fn start<T: Thunk>(
+        &self,
+        argument: T::Argument,
+        options: StartOptions,
+    ) -> Result<Option<ThunkHandle<T>>> {
+        let request = ThunkRequest::new::<T>(argument, options);
+        let started = self.with_core(move |core| core.start_thunk(&request)).await?;
+        Ok(started.map(|id| self.thunk(id)))
+    }
+
+    /// A handle on one that was started before, perhaps in another process.
+    pub fn thunk<T: Thunk>(&self, id: ThunkId) -> ThunkHandle<T> {
+        ThunkHandle { store: self.clone(), id, of: PhantomData }
+    }
+
+    /// What happens to thunks, each as it stands then, after it is durable: also what other processes on this store
+    /// do, within a tenth of a second. A subscriber that falls 1,024 behind loses the oldest and is told so.
+    pub fn thunk_events(&self) -> broadcast::Receiver<ThunkInfo> {
+        let events = self.thunk_sender().subscribe();
+        // A closed store has nothing to be heard of.
+        let _ = self.submit_call(|core| core.tell_thunks());
+        events
+    }
+
+    async fn wait_for_thunk(&self, id: ThunkId) -> Result<ThunkInfo> {
+        let mut events = self.thunk_sender().subscribe();
+        loop {
+            let read = move |core: &mut crate::store::Core| {
+                // First: what comes after this is told.
+                core.tell_thunks();
+                core.thunk_info(id)
+            };
+            let info = self.with_core(read).await?;
+            if info.state.is_settled() {
+                return Ok(info);
+            }
+            loop {
+                match events.recv().await {
+                    Ok(info) if info.id == id && info.state.is_settled() => return Ok(info),
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => break,
+                    Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
+                }
+            }
+        }
+    }
+
+    /// All thunks that are kept, in the order of their starts: the pending ones, and the newest thousand of each way
+    /// to end.
+    ///
+    /// # Errors
+    /// The file's.
+    pub async fn thunks(&self) -> Result<Vec<ThunkInfo>> {
+        self.with_core(|core| core.thunks()).await
+    }
+
+    /// One thunk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownThunk`].
+    pub async fn thunk_info(&self, id: ThunkId) -> Result<ThunkInfo> {
+        self.with_core(move |core| core.thunk_info(id)).await
+    }
+
+    /// Aborts a thunk, and drops its future wherever it runs. `false`: it was settled before.
+    ///
+    /// # Errors
+    /// [`Error::UnknownThunk`]; the file's.
+    pub async fn abort_thunk(&self, id: ThunkId) -> Result<bool> {
+        self.with_core(move |core| core.abort_thunk(id)).await
+    }
+
+    /// How far each listener that was ever registered has heard each document.
+    ///
+    /// # Errors
+    /// The file's.
+    pub async fn listeners(&self) -> Result<Vec<ListenerInfo>> {
+        self.with_core(|core| core.listeners()).await
+    }
+
+    /// Lets a listener that failed try again now, on one document or on all. Returns on how many.
+    ///
+    /// # Errors
+    /// [`Error::UnknownListener`]; the file's.
+    pub async fn resume_listener(&self, name: &str, document: Option<DocumentId>) -> Result<u64> {
+        let name = name.to_owned();
+        self.with_core(move |core| core.resume_listener(&name, document)).await
+    }
+
+    /// Lets a listener go on after the action of this document on which it failed, without hearing it. Returns on how
+    /// many actions: 0 where it failed on none, 2 where it failed in a local-only slice as well.
+    ///
+    /// # Errors
+    /// [`Error::UnknownListener`]; the file's.
+    pub async fn skip_listener(&self, name: &str, document: DocumentId) -> Result<u64> {
+        let name = name.to_owned();
+        self.with_core(move |core| core.skip_listener(&name, document)).await
+    }
+
+    /// Forgets a listener that is no longer registered, with its positions. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// The file's.
+    pub async fn forget_listener(&self, name: &str) -> Result<bool> {
+        let name = name.to_owned();
+        self.with_core(move |core| core.forget_listener(&name)).await
+    }
+}
