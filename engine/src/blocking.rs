@@ -30,7 +30,7 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`crate::slice::SliceHandle::state`].
     pub fn state(&self) -> Result<S::State> {
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read(None))?)
+        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", None))?)
     }
 
     /// The state as it was at these heads.
@@ -39,7 +39,7 @@ impl<S: Slice> SliceHandle<S> {
     /// As [`crate::slice::SliceHandle::state_at`].
     pub fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
         let heads = Some(heads.to_vec());
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read(heads))?)
+        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
     }
 }
 

@@ -231,3 +231,41 @@ fn a_store_whose_own_change_lost_writes_under_another_actor() {
     assert_eq!(one.state(id, "", None).unwrap(), json!({"one": 1, "two": 2, "after": 3}));
     assert_eq!(one.state(id, "", None).unwrap(), two.state(id, "", None).unwrap());
 }
+
+#[test]
+fn a_thousand_appends_write_in_proportion_and_not_the_whole_state_each_time() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("store.db");
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    let id = core.create(None, None).unwrap();
+    let log = place.path().join("store.db-wal");
+    let mut written = |n: usize| {
+        let before = std::fs::metadata(&log).unwrap().len();
+        for _ in 0..n {
+            act(&mut core, id, Action::Insert { path: "/list/-".into(), value: "x".repeat(1_000).into() });
+        }
+        std::fs::metadata(&log).unwrap().len() - before
+    };
+    written(10);
+    let (first, second) = (written(50), written(50));
+    assert!(second < first * 3 / 2, "{first} bytes for the first fifty, and {second} for the next");
+}
+
+#[test]
+fn a_queue_row_of_an_unknown_type_is_kept_as_it_stands() {
+    let mut core = Core::open_in_memory().unwrap();
+    let mut other = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    other.join(id, None, None).unwrap();
+    act(&mut core, id, set("/a", 1.into()));
+    let row = "UPDATE change SET action_type = 'later/invented', action_version = 9";
+    let pending = r#"UPDATE pending SET action = '{"type":"later/invented","x":1}'"#;
+    let connection = core.into_connection();
+    connection.execute(row, []).unwrap();
+    connection.execute(pending, []).unwrap();
+    let mut core = Core::open_connection(connection).unwrap();
+    let queued = core.queue(None).unwrap();
+    assert_eq!(queued[0].action_type.as_deref(), Some("later/invented"));
+    hand_over(&mut core, &mut other, id);
+    assert_eq!(other.state(id, "/a", None).unwrap(), 1);
+}

@@ -3,6 +3,8 @@
 //! Released files are frozen: a change to the schema is a new file. A database that is newer than
 //! this build is refused and left alone.
 
+use std::path::PathBuf;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One numbered step.
@@ -84,21 +86,69 @@ pub enum MigrateError {
         /// The newest version this build knows.
         known: i32,
     },
+    /// The copy that is made before an upgrade could not be made or removed.
+    #[error("{path}: {source}")]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file was found damaged after the upgrade; the copy from before was kept.
+    #[error("the database is damaged ({detail}); as it was before the upgrade it is kept in {copy}")]
+    Damaged {
+        /// The copy from before.
+        copy: PathBuf,
+        /// What was found.
+        detail: String,
+    },
     /// SQLite failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
 
 /// Brings the database to the newest schema, each step in a transaction with its version.
-/// An empty file becomes a database of this kind.
+/// An empty file becomes a database of this kind. An older file is copied first, beside itself (mode 0600); the
+/// copy goes when every step is done and the file was checked, and stays after an error.
 ///
 /// # Errors
-/// `Foreign` and `Newer` change nothing; after `Sqlite` the steps before the failing one stand.
+/// `Foreign` and `Newer` change nothing; after `Sqlite` the steps before the failing one stand. `Copy` changes
+/// nothing.
 pub fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
     let known = schema.migrations.last().map_or(0, |m| m.version);
-    if current_version(connection, schema)? == known {
+    let found = current_version(connection, schema)?;
+    if found == known {
         return Ok(());
     }
+    let copy = if found > 0 { copy_beside(connection, found)? } else { None };
+    apply(connection, schema)?;
+    let Some(copy) = copy else { return Ok(()) };
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+    if sound == "ok" {
+        return std::fs::remove_file(&copy).map_err(|source| MigrateError::Copy { path: copy, source });
+    }
+    Err(MigrateError::Damaged { copy, detail: sound })
+}
+
+/// A whole copy of a database beside it; `None` for one in memory.
+fn copy_beside(connection: &Connection, version: i32) -> Result<Option<PathBuf>, MigrateError> {
+    let Some(path) = connection.path().filter(|path| !path.is_empty()) else { return Ok(None) };
+    let copy = PathBuf::from(format!("{path}-schema-{version}-{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&copy).map_err(|source| MigrateError::Copy { path: copy.clone(), source })?;
+    let copied = connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]);
+    if let Err(error) = copied {
+        // The error is what is told; a copy that was not made is of no use.
+        let _ = std::fs::remove_file(&copy);
+        return Err(error.into());
+    }
+    Ok(Some(copy))
+}
+
+fn apply(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
     for migration in schema.migrations {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if current_version(&tx, schema)? < migration.version {
@@ -136,6 +186,27 @@ mod tests {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
         let rows = statement.query_map([], |r| r.get("detail")).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn an_older_file_is_copied_before_it_is_changed_and_the_copy_goes_when_all_went_well() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store.db");
+        let old = Schema { migrations: &ENGINE.migrations[..1], ..ENGINE };
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &old).unwrap();
+        connection.execute("INSERT INTO meta VALUES ('author', 'ada')", []).unwrap();
+        let bad = Migration { version: 2, name: "bad", sql: "DROP TABLE meta; SELECT no_such_thing();" };
+        let failing = Schema { migrations: Box::leak(Box::new([ENGINE.migrations[0], bad])), ..ENGINE };
+        assert!(migrate(&mut connection, &failing).is_err());
+        let author =
+            |c: &Connection| c.query_row("SELECT value FROM meta", [], |r| r.get::<_, String>(0)).unwrap();
+        assert_eq!(author(&connection), "ada", "a failing step changes nothing");
+        let copy = format!("{}-schema-1-{}", path.display(), std::process::id());
+        assert_eq!(author(&Connection::open(&copy).unwrap()), "ada", "and the copy is kept");
+        migrate(&mut connection, &ENGINE).unwrap();
+        assert_eq!(author(&connection), "ada");
+        assert!(!std::path::Path::new(&copy).exists());
     }
 
     #[test]

@@ -89,10 +89,11 @@ impl<S: Slice> SliceHandle<S> {
 
     pub(crate) fn read(
         &self,
+        part: &str,
         at: Option<Vec<ChangeHash>>,
     ) -> impl FnOnce(&mut Core) -> Result<Option<Value>> + Send + 'static {
-        let document = self.document;
-        move |core| core.slice_state(document, (S::NAME, S::SCOPE), at.as_deref())
+        let (document, part) = (self.document, part.to_owned());
+        move |core| core.slice_state(document, (S::NAME, S::SCOPE, &part), at.as_deref())
     }
 
     pub(crate) fn typed(state: Option<Value>) -> Result<S::State> {
@@ -108,7 +109,7 @@ impl<S: Slice> SliceHandle<S> {
     /// [`Error::StateMismatch`] when what is in the document does not fit the type; [`Error::UnknownSlice`]; what a
     /// migration says.
     pub async fn state(&self) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read(None)).await?)
+        Self::typed(self.store.with_core(self.read("", None)).await?)
     }
 
     /// The state as it was at these heads, without a migration.
@@ -116,7 +117,7 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`SliceHandle::state`], and [`Error::UnknownChange`].
     pub async fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read(Some(heads.to_vec()))).await?)
+        Self::typed(self.store.with_core(self.read("", Some(heads.to_vec()))).await?)
     }
 
     /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):

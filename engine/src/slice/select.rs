@@ -76,8 +76,7 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
         if let Some(value) = self.known() {
             return Ok(value);
         }
-        let whole = self.handle.store().with_core(self.handle.read(None)).await?;
-        let part = whole.as_ref().and_then(|whole| whole.pointer(&self.pointer)).cloned();
+        let part = self.handle.store().with_core(self.handle.read(&self.pointer, None)).await?;
         let part: P = match part {
             None | Some(Value::Null) => P::default(),
             Some(part) => serde_json::from_value(part).map_err(|error| Error::StateMismatch {

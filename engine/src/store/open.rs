@@ -84,6 +84,8 @@ fn migration_error(path: &Path, error: MigrateError) -> Error {
         MigrateError::Foreign { .. } => Error::NotAStore { path: path.to_owned() },
         MigrateError::Newer { found, known } => Error::NewerSchema { path: path.to_owned(), found, known },
         MigrateError::Sqlite(error) => not_a_store(path, error),
+        MigrateError::Copy { path, source } => Error::Io { path, source },
+        MigrateError::Damaged { .. } => Error::Corrupt(error.to_string()),
         other => Error::Bug(other.to_string()),
     }
 }

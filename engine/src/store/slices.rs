@@ -61,7 +61,7 @@ impl Core {
         })
     }
 
-    /// A slice's state as JSON, now or at the given heads; `None` where nothing of it was written. What older versions
+    /// A slice's state as JSON, or the part of it at a JSON Pointer, now or at the given heads; `None` where nothing of it was written. What older versions
     /// of the slice wrote is migrated first, by a change of its own, unless heads are given.
     ///
     /// # Errors
@@ -69,12 +69,12 @@ impl Core {
     pub(crate) fn slice_state(
         &mut self,
         id: DocumentId,
-        (slice, scope): (&'static str, Scope),
+        (slice, scope, part): (&'static str, Scope, &str),
         at: Option<&[ChangeHash]>,
     ) -> Result<Option<Value>> {
         let version = self.registry.slice(slice)?.version();
         let row = self.document_row(id)?;
-        let pointer = format!("/{slice}");
+        let pointer = format!("/{slice}{part}");
         let home = match scope {
             Scope::Memory => {
                 let Some(am) = self.memory.get(&id) else { return Ok(None) };
@@ -187,7 +187,7 @@ impl Core {
 fn if_there(read: Result<Value, ActionError>) -> Result<Option<Value>> {
     match read {
         Ok(value) => Ok(Some(value)),
-        Err(ActionError::NotFound { .. }) => Ok(None),
+        Err(ActionError::NotFound { .. } | ActionError::PastEnd { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
