@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use rejoin::{
     Conflict, DocumentId, Error, Origin, Result, Store, SyncOptions, SyncReport, WatchOptions,
-    slice::{EntityMap, Selector, SliceHandle},
+    slice::{Changes, EntityMap, Selector, SliceHandle},
 };
 use tokio::{
     sync::{
@@ -120,6 +120,11 @@ impl Device {
         Ok(About { author: remembered.author, server, share })
     }
 
+    /// What happens to the notes from now on.
+    pub(crate) fn changes(&self) -> Changes<Notes> {
+        self.notes.changes()
+    }
+
     /// Where messages to the app go.
     pub(crate) fn outbox(&self) -> UnboundedSender<Message> {
         self.outbox.clone()
@@ -127,7 +132,7 @@ impl Device {
 
     /// Tells of everything that happens to the notes: by this app, by others, by another window on this store.
     fn listen(&self) {
-        let (mut changes, outbox) = (self.notes.changes(), self.outbox.clone());
+        let (mut changes, outbox) = (self.changes(), self.outbox.clone());
         tokio::spawn(async move {
             while let Some(change) = changes.next().await {
                 let other = change.change.filter(|_| change.origin == Origin::Remote);
@@ -174,14 +179,18 @@ impl Device {
                 self.notes.dispatch(NoteAction::Added { id: id.clone(), title, body }).await?;
                 told.push(Message::Added(id));
             }
-            Command::Note(action) => drop(self.notes.dispatch(action).await?),
+            Command::Note(action) => {
+                self.notes.dispatch(action).await?;
+            }
             Command::Type { id, seen, text } => {
                 let now = self.keep(&id, seen, &text).await?;
                 told.push(Message::Kept { id, now });
             }
             Command::Undo => told.push(undone(false, self.store.undo(self.document).await?)),
             Command::Redo => told.push(undone(true, self.store.redo(self.document).await?)),
-            Command::Take { path } => drop(self.store.take(self.document, &path, 1).await?),
+            Command::Take { path } => {
+                self.store.take(self.document, &path, 1).await?;
+            }
             Command::Settings(action) => {
                 self.settings.dispatch(action).await?;
                 return Ok(told);

@@ -6,6 +6,8 @@
 //! commands; `device` carries them out on the store and tells what happened, there and at the server; `view` draws the
 //! state. With `--script`, or where standard output is no terminal, two people play a short session instead.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example tells what it does")]
+
 mod clock;
 mod device;
 mod editor;

@@ -2,6 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, path::Path, time::Duration};
 
+use futures_util::StreamExt;
 use ratatui::{
     Terminal,
     backend::TestBackend,
@@ -147,6 +148,7 @@ pub(crate) async fn play() -> Outcome {
     ada.types("x").await?;
     ada.until("the choice is sent", |app| app.held.met.is_empty() && says("in step")(app)).await?;
     ben.until("the choice", |app| app.held.met.is_empty() && app.held.notes == ada.0.app.held.notes).await?;
+    at_one_moment(&mut ada, &mut ben).await?;
     ben.press(&[KeyCode::Char('/')]).await?;
     ben.types("#birds").await?;
     tell("Ben searches", &ben);
@@ -186,6 +188,23 @@ async fn together(place: &Path) -> Outcome<(Server, Person, Person)> {
     ada.shows(&id.to_string())?;
     ada.press(&[KeyCode::Esc]).await?;
     Ok((server, ada, ben))
+}
+
+/// Ben's words come into the text that Ada has before her while hers are not yet kept.
+async fn at_one_moment(ada: &mut Person, ben: &mut Person) -> Outcome {
+    ada.press(&[KeyCode::Enter, KeyCode::Home]).await?;
+    ada.types("Day two. ").await?;
+    let mut news = ada.0.device.changes();
+    ben.press(&[KeyCode::Home, KeyCode::Enter]).await?;
+    ben.types(" Gone by nine.").await?;
+    ben.press(&[KeyCode::Esc]).await?;
+    timeout(PATIENCE, news.next()).await?;
+    // The store has them, and Ada's app was not told yet.
+    ada.press(&[KeyCode::Esc]).await?;
+    let both = "Day two. At dawn: one grey heron on the weir. It caught two fish. Gone by nine.";
+    let reads = |app: &App| app.held.notes.iter().any(|(_, note)| note.body == both);
+    assert!(reads(&ada.0.app), "{}", ada.screen());
+    ben.until("Ada's words", reads).await
 }
 
 /// Without the server both write into the same note; its address comes back.

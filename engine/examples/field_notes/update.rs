@@ -85,7 +85,7 @@ impl App {
                 commands.push(Command::Add { title: "Untitled".to_owned(), body: String::new() });
                 commands
             }
-            Intent::Delete | Intent::Pin | Intent::Archive | Intent::TakeOther => self.to_note(intent),
+            Intent::Delete | Intent::Pin | Intent::Archive | Intent::TakeOther => self.on_note(intent),
             Intent::ShowArchive => {
                 self.settings.archive_shown = !self.settings.archive_shown;
                 let shown = self.settings.archive_shown;
@@ -223,7 +223,7 @@ impl App {
         vec![Command::Search(SearchAction::Searched { text: search.to_owned() })]
     }
 
-    fn to_note(&mut self, intent: Intent) -> Vec<Command> {
+    fn on_note(&mut self, intent: Intent) -> Vec<Command> {
         let Some((id, note)) = self.current() else { return Vec::new() };
         let (id, title, pinned, archived) = (id.to_owned(), note.title.clone(), note.pinned, note.archived);
         let rows = self.rows();

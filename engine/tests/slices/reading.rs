@@ -76,10 +76,10 @@ async fn an_undo_and_an_action_of_no_slice_are_heard_where_they_wrote_to_the_sli
     let set = |path: &str| Action::Set { path: path.to_owned(), value: json!("x") };
     device.store.dispatch(id, set("/elsewhere")).await.unwrap();
     device.store.dispatch(id, set("/tasks/notes")).await.unwrap();
+    tasks.dispatch(TaskAction::Counted { by: 1 }).await.unwrap();
     let mut next = async || heard.next().await.unwrap().change.unwrap().action_type;
     assert_eq!(next().await.as_deref(), Some("undo"));
     assert_eq!(next().await.as_deref(), Some("set"));
-    tasks.dispatch(TaskAction::Counted { by: 1 }).await.unwrap();
     assert_eq!(next().await.as_deref(), Some("tasks/counted"), "what wrote elsewhere is not heard");
 }
 
