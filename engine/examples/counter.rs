@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p rejoin --example counter -- [FILE] [BY]`
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example shows what it does")]
+
 use rejoin::{
     Store,
     slice::{Draft, Rejection, Slice},

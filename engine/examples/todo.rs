@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p rejoin --example todo`
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example shows what it does")]
+
 use std::error::Error;
 
 use rejoin::{

@@ -82,6 +82,8 @@ pub struct Draft<'d> {
     base: &'d [ChangeHash],
     held: &'d ContainerSet,
     missing: Vec<ContainerSpec>,
+    /// What this action writes whole: whatever it makes there is its own, and no other device's.
+    whole: Vec<Vec<String>>,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -105,7 +107,7 @@ pub(crate) struct Ground<'d> {
 impl<'d> Draft<'d> {
     pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
         let Ground { slice, about, base, held } = *ground;
-        Self { tx, slice, about, base, held, missing: Vec::new() }
+        Self { tx, slice, about, base, held, missing: Vec::new(), whole: Vec::new() }
     }
 
     /// The transaction, and the containers that must be made first.
@@ -125,11 +127,21 @@ impl<'d> Draft<'d> {
     fn act(&mut self, action: &Action) -> Result<(), Rejection> {
         let missing = reduce_within(&mut self.tx, self.base, self.held, action)?;
         for spec in missing {
-            if !self.missing.contains(&spec) {
+            let own = self.whole.iter().any(|path| spec.path().starts_with(path));
+            if !own && !self.missing.contains(&spec) {
                 self.missing.push(spec);
             }
         }
         Ok(())
+    }
+
+    /// Puts a map or list in the place of what is there, as this action's own: what the reducer goes on to make in it
+    /// needs no changes of its own, which would be there before the map when the reducer runs again.
+    pub(super) fn set_whole(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
+        let value = to_json(value)?;
+        let full = self.full(path);
+        self.whole.push(parse_pointer(&full)?);
+        self.act(&Action::Set { path: full, value })
     }
 
     /// What is at a path, as JSON; `None` where nothing is.
@@ -160,7 +172,11 @@ impl<'d> Draft<'d> {
     /// A value that JSON cannot hold; a path that leads nowhere.
     pub fn set(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
         let value = to_json(value)?;
-        self.act(&Action::Set { path: self.full(path), value })
+        match &value {
+            Value::Object(entries) if !entries.is_empty() => self.set_whole(path, value),
+            Value::Array(items) if !items.is_empty() => self.set_whole(path, value),
+            _ => self.act(&Action::Set { path: self.full(path), value }),
+        }
     }
 
     /// Puts what differs of a value at a path: maps are merged key by key, at every depth; anything else is put. So

@@ -9,7 +9,8 @@ use super::{Draft, Rejection, draft::escape};
 /// A map of entities in a reducer, each under its id.
 ///
 /// [`Entities::upsert`] merges field by field, also across devices: two that upsert one new id at once make one entity
-/// with the fields of both. [`Entities::add`] and [`Entities::set`] write an entity whole.
+/// with the fields of both. [`Entities::add`] and [`Entities::set`] write an entity whole; text, counters and lists that
+/// the same action then makes in it are part of it.
 #[derive(Debug)]
 pub struct Entities<'e, 'd> {
     draft: &'e mut Draft<'d>,
@@ -59,7 +60,7 @@ impl<'e, 'd> Entities<'e, 'd> {
     /// # Errors
     /// As [`Entities::add`].
     pub fn set(&mut self, id: &str, entity: impl Serialize) -> Result<(), Rejection> {
-        self.draft.set(&self.at(id), entity)
+        self.draft.set_whole(&self.at(id), entity)
     }
 
     /// Merges fields into an entity that is there; `false`, and nothing changes, where it is not.

@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{Command, Selector, Slice, Typed, middleware::parse_action};
+use super::{Command, Selector, Slice, Typed, middleware::parse_action, select::touches};
 use crate::{
     ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store,
     effects::EffectRequest, store::Core,
@@ -130,7 +130,8 @@ impl<S: Slice> SliceHandle<S> {
     }
 
     /// What happens to this slice from now on, as a stream, after it is durable: every action of it, of this replica
-    /// and of others, with who, from where, and what changed.
+    /// and of others, with who, from where, and what changed. With them what belongs to no slice and wrote to this one:
+    /// an undo, an action of the built-in JSON slice, a change of another program.
     pub fn changes(&self) -> Changes<S> {
         Changes {
             events: Box::pin(stream(self.store.subscribe())),
@@ -198,11 +199,15 @@ impl<S: Slice> Changes<S> {
         if event.document != self.handle.document {
             return;
         }
+        let touched = touches(&event, &format!("/{}", S::NAME));
         let patches: Arc<[automerge::Patch]> = event.patches.into();
         let rebuilt = event.rebuilt && event.changes.is_empty();
         for change in event.changes {
             let kind = change.action_type.as_deref().unwrap_or_default();
-            if kind.strip_prefix(S::NAME).is_none_or(|rest| !rest.starts_with('/')) {
+            let own = kind.strip_prefix(S::NAME).is_some_and(|rest| rest.starts_with('/'));
+            // An undo, say, an action of the JSON slice, or a change of another program.
+            let of_no_slice = !kind.contains('/');
+            if !(own || (of_no_slice && touched)) {
                 continue;
             }
             let action = (change.action_version <= S::VERSION)

@@ -39,7 +39,7 @@
 //!
 //! # Two ways to write a reducer
 //! With the verbs of [`Draft`] (and [`Draft::automerge`] under them) an action costs what it writes, however large
-//! the document is. With [`Draft::edit`] (feature `autosurgeon`) the slice's state is read into a typed value, edited
+//! the document is. With `Draft::edit` (feature `autosurgeon`) the slice's state is read into a typed value, edited
 //! as any Rust value, and what differs is written: it costs the size of the slice, each time.
 //!
 //! # What syncs

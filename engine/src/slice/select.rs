@@ -119,7 +119,8 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
     }
 }
 
-fn touches(event: &Event, path: &str) -> bool {
+/// Whether something at, above or below this path changed, as far as is known.
+pub(super) fn touches(event: &Event, path: &str) -> bool {
     let related = |at: &str| is_under(at, path) || is_under(path, at);
     event.rebuilt || event.patches.iter().any(|patch| related(&place_of(patch)))
 }

@@ -26,7 +26,7 @@ impl Copy {
     }
 }
 
-/// What a [`Copy`] writes.
+/// What a copy writes.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A scalar; a counter with all that was added to it.

@@ -162,3 +162,20 @@ fn an_effect_follows_its_action_through_a_fork_and_rolls_it_back_as_it_is_spelle
     bench.send(|_| answered(409));
     assert_eq!(bench.state(""), json!({"v": 0, "theirs": 1}));
 }
+
+#[test]
+fn nothing_is_left_to_roll_back_of_an_action_that_was_taken_back() {
+    let mut bench = Bench::new();
+    let effect = ask("x").roll_back_guarded();
+    let id = effect.id();
+    bench.dispatch(set("/v", 1), &[effect]);
+    bench.send(|_| Outcome::Unreachable("offline".into()));
+    // It may have arrived all the same: it is sent again, though the action is gone.
+    bench.core.drop_queued("1").unwrap();
+    bench.core.hurry_effects().unwrap();
+    assert_eq!(bench.send(|_| answered(409)), [id]);
+    let dead = bench.effect(id);
+    assert_eq!((dead.state, dead.settled_change), (EffectState::Dead, None));
+    assert_eq!(dead.last_error.as_deref(), Some("the receiver answered 409: no"));
+    assert_eq!(bench.state(""), json!({}));
+}

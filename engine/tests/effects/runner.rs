@@ -229,17 +229,16 @@ async fn two_stores_on_one_file_send_each_effect_once() {
         (0..60).map(|n| ask(&format!("lane {}", n % 7)).commit(increment("/done", 1))).collect();
     let mut expected: Vec<_> = effects.iter().map(EffectRequest::id).collect();
     one.dispatch_with(id, increment("/asked", 1), effects).await.unwrap();
-    // Neither ends its first before the other has begun one: so both take part.
-    let both = Arc::new(tokio::sync::Barrier::new(2));
+    // Nothing ends before both have begun one: four lanes at once leave three for the other.
+    let both = tokio::sync::watch::Sender::new([false; 2]);
     let runners = [&one, &two].into_iter().enumerate().map(|(nth, store)| {
-        let (sent, both, begun) = (Arc::clone(&sent), Arc::clone(&both), AtomicUsize::new(0));
+        let (sent, both) = (Arc::clone(&sent), both.clone());
         let slow = handler(move |effect| {
             sent.lock().unwrap().push((nth, effect.id));
-            let (both, first) = (Arc::clone(&both), begun.fetch_add(1, Ordering::SeqCst) == 0);
+            both.send_modify(|begun| begun[nth] = true);
+            let mut both = both.subscribe();
             async move {
-                if first {
-                    both.wait().await;
-                }
+                both.wait_for(|begun| *begun == [true; 2]).await.unwrap();
                 Outcome::Done(Value::Null)
             }
         });

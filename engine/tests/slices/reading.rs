@@ -1,6 +1,6 @@
 use futures_util::StreamExt;
 use rejoin::{
-    Origin, Store,
+    Action, Origin, Store,
     slice::{Draft, EntityMap, Rejection, Slice},
 };
 use serde_json::json;
@@ -63,6 +63,24 @@ async fn a_subscriber_hears_each_action_with_its_author_origin_and_patches() {
     assert_eq!(other.origin, Origin::Remote);
     assert!(!other.patches.is_empty());
     assert!(other.action.is_none(), "its slice does not put payloads into the message");
+}
+
+#[tokio::test]
+async fn an_undo_and_an_action_of_no_slice_are_heard_where_they_wrote_to_the_slice() {
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    let tasks = device.store.slice::<TaskSlice>(id);
+    tasks.dispatch(TaskAction::Counted { by: 2 }).await.unwrap();
+    let mut heard = tasks.changes();
+    device.store.undo(id).await.unwrap().unwrap();
+    let set = |path: &str| Action::Set { path: path.to_owned(), value: json!("x") };
+    device.store.dispatch(id, set("/elsewhere")).await.unwrap();
+    device.store.dispatch(id, set("/tasks/notes")).await.unwrap();
+    let mut next = async || heard.next().await.unwrap().change.unwrap().action_type;
+    assert_eq!(next().await.as_deref(), Some("undo"));
+    assert_eq!(next().await.as_deref(), Some("set"));
+    tasks.dispatch(TaskAction::Counted { by: 1 }).await.unwrap();
+    assert_eq!(next().await.as_deref(), Some("tasks/counted"), "what wrote elsewhere is not heard");
 }
 
 #[tokio::test]

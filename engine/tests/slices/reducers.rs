@@ -46,6 +46,49 @@ async fn a_reducer_that_fails_or_panics_changes_nothing_and_says_which_action() 
     assert_eq!(tasks.state().await.unwrap().count, 3);
 }
 
+/// A thing that is added with a text and a counter in it.
+struct Pages;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum PageAction {
+    Added { id: String, fields: serde_json::Value },
+}
+
+impl Slice for Pages {
+    const NAME: &'static str = "pages";
+    type State = serde_json::Value;
+    type Action = PageAction;
+    fn reduce(draft: &mut Draft<'_>, action: &PageAction) -> Result<(), Rejection> {
+        let PageAction::Added { id, fields } = action;
+        if !draft.entities("/items").add(id, fields)? {
+            return Err("it is there".into());
+        }
+        draft.splice(&format!("/items/{id}/body"), 0, 0, "Once")?;
+        draft.increment(&format!("/items/{id}/read"), 1)
+    }
+}
+
+#[tokio::test]
+async fn what_an_action_makes_in_the_entity_that_it_adds_is_part_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::builder(place.path().join("a.db")).slice::<Pages>().open().await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let pages = store.slice::<Pages>(id);
+    for (page, fields) in [("a", json!({"title": "A"})), ("b", json!({}))] {
+        pages.dispatch(PageAction::Added { id: page.into(), fields }).await.unwrap();
+    }
+    let state = pages.state().await.unwrap();
+    assert_eq!(state["items"]["a"], json!({"title": "A", "body": "Once", "read": 1}));
+    assert_eq!(state["items"]["b"], json!({"body": "Once", "read": 1}));
+    store.undo(id).await.unwrap().unwrap();
+    assert_eq!(
+        pages.state().await.unwrap()["items"],
+        json!({"a": state["items"]["a"]}),
+        "nothing of it stays"
+    );
+}
+
 #[tokio::test]
 async fn two_devices_that_upsert_one_thing_merge_it_field_by_field() {
     let (a, b, server, id) = two_devices().await;
