@@ -1,7 +1,8 @@
 //! A live view that follows another process on the same store file: it starts itself once more as the writer, prints
 //! what it hears, and draws the list anew each time. Nothing but the file is between the two.
 //!
-//! `cargo run --example live_view`. It asserts what it shows and ends by itself.
+//! `cargo run -p rejoin --example live_view`. It asserts what it shows and ends by itself.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{path::Path, process::Stdio};
 
@@ -44,16 +45,18 @@ impl Slice for Packing {
     fn reduce(draft: &mut Draft<'_>, action: &PackingAction) -> Result<(), Rejection> {
         match action {
             PackingAction::Added { item } => {
-                draft.entities("/items").upsert(item, &json!({"packed": false})).map(drop)
+                draft.entities("/items").upsert(item, json!({"packed": false})).map(drop)
             }
             PackingAction::Packed { item } => {
-                draft.entities("/items").upsert(item, &json!({"packed": true})).map(drop)
+                draft.entities("/items").upsert(item, json!({"packed": true})).map(drop)
             }
         }
     }
 }
 
 const LIST: &str = "holiday";
+/// As fast as somebody packs, about.
+const PACE: std::time::Duration = std::time::Duration::from_millis(150);
 const ITEMS: [&str; 3] = ["map", "rope", "tent"];
 
 async fn open(path: &Path) -> rejoin::Result<Store> {
@@ -87,11 +90,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!((event.document, event.origin), (id, Origin::Local));
         for change in &event.changes {
             heard += 1;
-            println!(
-                "{} {}",
-                change.author.as_deref().unwrap_or("?"),
-                change.action_type.as_deref().unwrap_or("?")
-            );
+            let (who, what) = (change.author.as_deref(), change.action_type.as_deref());
+            let item = change.payload.as_ref().and_then(|payload| payload["item"].as_str());
+            println!("{}: {} {}", who.unwrap_or("?"), what.unwrap_or("?"), item.unwrap_or("?"));
+            assert!(item.is_some(), "what was done is known, and not only that something was");
         }
         let state = list.state().await?;
         let drawn = state
@@ -114,9 +116,11 @@ async fn write(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let list = store.slice::<Packing>(store.find(LIST).await?);
     for item in ITEMS {
         list.dispatch(PackingAction::Added { item: item.to_owned() }).await?;
+        tokio::time::sleep(PACE).await;
     }
     for item in ITEMS {
         list.dispatch(PackingAction::Packed { item: item.to_owned() }).await?;
+        tokio::time::sleep(PACE).await;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Thunks against a small HTTP server in the same program: one that is fulfilled, one that is aborted, a search in
 //! which only the latest question counts, and one that a second handle on the file takes over from the first.
 //!
-//! `cargo run --example thunk`. It asserts what it shows and ends by itself.
+//! `cargo run -p rejoin --example thunk`. It asserts what it shows and ends by itself.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{
     sync::{Arc, Mutex},

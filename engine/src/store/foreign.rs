@@ -3,6 +3,7 @@
 use super::{
     Core, Event, EventChange, Origin,
     rows::{self, DocumentRow},
+    work::payload,
 };
 use crate::Result;
 
@@ -53,15 +54,16 @@ impl Core {
         let shown_as = main.unwrap_or(row.uuid);
         for (local, origin) in [(true, Origin::Local), (false, Origin::Remote)] {
             let shown = new.iter().filter(|c| c.local == local && !c.container && c.stands());
-            let changes: Vec<EventChange> = shown
-                .map(|c| EventChange {
+            let changes = shown.map(|c| {
+                Ok(EventChange {
                     hash: c.hash,
                     action_type: c.action_type.clone(),
                     action_version: c.action_version,
                     author: c.author.clone(),
-                    payload: None,
+                    payload: payload(&self.connection, c.id)?,
                 })
-                .collect();
+            });
+            let changes: Vec<EventChange> = changes.collect::<Result<_>>()?;
             if !changes.is_empty() || epoch != row.epoch {
                 // Nobody listens: nothing is lost.
                 let _ = self.events.send(Event {

@@ -212,7 +212,7 @@ pub struct EventChange {
     pub action_version: u32,
     /// Who made it.
     pub author: Option<String>,
-    /// The action's fields without its type, where they are known: it was made by this process, or its slice puts
-    /// them into the message.
+    /// The action's fields without its type, where they are known: it was made on this store (by another process: as
+    /// long as it waits in the queue), or its slice puts them into the message.
     pub payload: Option<Value>,
 }

@@ -269,6 +269,7 @@ impl Bench {
                         other => panic!("{other:?}"),
                     }
                     all.push(heard);
+                    assert!(all.len() < 1_000, "it hears itself");
                 }
             }
         }

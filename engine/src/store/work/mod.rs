@@ -13,3 +13,4 @@ pub use claims::{Claim, HeardFailure, Reacted};
 pub use lease::{Work, WorkTerms};
 
 pub(super) use listener_rows::follow_drop;
+pub(super) use walk::payload;

@@ -143,7 +143,7 @@ fn root_of(mut hash: ChangeHash, was: &HashMap<ChangeHash, ChangeHash>) -> Chang
 }
 
 /// The action's fields without its type: from the queue while it waits there, else from the change's message.
-fn payload(connection: &Connection, id: i64) -> Result<Option<serde_json::Value>> {
+pub(in super::super) fn payload(connection: &Connection, id: i64) -> Result<Option<serde_json::Value>> {
     let sql = "SELECT action FROM pending WHERE id = :id";
     let queued: Option<Option<String>> =
         connection.prepare_cached(sql)?.query_row(named_params! {":id": id}, |r| r.get(0)).optional()?;
