@@ -54,6 +54,11 @@
 //!   pure state machine; [`fence`] and [`untrusted`] keep hostile bytes from the library. They are public for
 //!   servers, simulators and the curious.
 //!
+//! # Panics
+//! A reducer, a handler or a hostile change that panics fails alone: the panic is caught and becomes an error. The
+//! process's panic hook hears of it first, and by default prints; [`untrusted::install_panic_hook`] sends what is caught
+//! to `tracing` instead. A terminal app should call it, or have its own hook tell threads apart.
+//!
 //! # Features
 //! `autosurgeon`: reducers on a typed value, see [`slice::Draft`]. `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
 //! `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process.

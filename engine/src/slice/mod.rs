@@ -40,7 +40,8 @@
 //! # Two ways to write a reducer
 //! With the verbs of [`Draft`] (and [`Draft::automerge`] under them) an action costs what it writes, however large
 //! the document is. With `Draft::edit` (feature `autosurgeon`) the slice's state is read into a typed value, edited
-//! as any Rust value, and what differs is written: it costs the size of the slice, each time.
+//! as any Rust value, and what differs is written: it costs the size of the slice, each time. Measured (`bench --only
+//! reducers`): 0.25 ms an action on the transaction with 100 things and with 10,000; on a typed value 2 ms and 217 ms.
 //!
 //! # What syncs
 //! Operations, not actions. An action of another replica is in the document when it arrives; no reducer runs for it

@@ -50,6 +50,8 @@ pub struct Selector<S: Slice, P, T> {
 struct Memo<T> {
     events: broadcast::Receiver<Event>,
     value: Option<Arc<T>>,
+    /// Counts what touched it: a value that was computed before the last is not kept.
+    touched: u64,
 }
 
 impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
@@ -63,7 +65,7 @@ impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
 
 impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
     pub(super) fn new(handle: SliceHandle<S>, pointer: &str, compute: Compute<P, T>) -> Self {
-        let memo = Mutex::new(Memo { events: handle.store().subscribe(), value: None });
+        let memo = Mutex::new(Memo { events: handle.store().subscribe(), value: None, touched: 0 });
         Self { handle, pointer: pointer.to_owned(), compute, memo, computed: AtomicU64::new(0) }
     }
 
@@ -73,9 +75,10 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
     /// # Errors
     /// As [`SliceHandle::state`].
     pub async fn get(&self) -> Result<Arc<T>> {
-        if let Some(value) = self.known() {
-            return Ok(value);
-        }
+        let touched = match self.known() {
+            Ok(value) => return Ok(value),
+            Err(touched) => touched,
+        };
         let part = self.handle.store().with_core(self.handle.read(&self.pointer, None)).await?;
         let part: P = match part {
             None | Some(Value::Null) => P::default(),
@@ -86,7 +89,10 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
         };
         let value = Arc::new((self.compute)(&part));
         self.computed.fetch_add(1, Ordering::Relaxed);
-        self.lock().value = Some(Arc::clone(&value));
+        let mut memo = self.lock();
+        if memo.touched == touched {
+            memo.value = Some(Arc::clone(&value));
+        }
         Ok(value)
     }
 
@@ -100,19 +106,20 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last value, if nothing touched it. What happened until now is taken from the events before the state is
+    /// The last value, if nothing touched it; else how often it was touched. What happened until now is taken from the events before the state is
     /// read: so a change in between makes it compute once more, and none is missed.
-    fn known(&self) -> Option<Arc<T>> {
+    fn known(&self) -> Result<Arc<T>, u64> {
         let mut memo = self.lock();
         let path = format!("/{}{}", S::NAME, self.pointer);
         loop {
             let touched = match memo.events.try_recv() {
                 Ok(event) => event.document == self.handle.document() && touches(&event, &path),
                 Err(broadcast::error::TryRecvError::Lagged(_)) => true,
-                Err(_) => return memo.value.clone(),
+                Err(_) => return memo.value.clone().ok_or(memo.touched),
             };
             if touched {
                 memo.value = None;
+                memo.touched += 1;
             }
         }
     }

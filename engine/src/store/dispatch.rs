@@ -1,7 +1,5 @@
 //! From an action to a change and its queue row.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use automerge::{
     Automerge, Change, ChangeHash, Patch, PatchLog,
     transaction::{CommitOptions, Transactable},
@@ -20,6 +18,7 @@ use crate::{
     fence::{self, CheckedChange, Refusal, RefusalCode},
     reducer,
     slice::{ActionInfo, Command, Committed, Draft, Ground, Rejection, Scope, payload_of},
+    untrusted::contained,
 };
 
 /// How often a reducer may be run anew for containers that it turns out to need. What it still lacks then is made
@@ -402,12 +401,7 @@ pub(super) fn commit_options(message: &Message, now: i64) -> CommitOptions {
 
 /// Runs an action's work, and makes an error of a panic that says which action.
 pub(super) fn caught<T>(action: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        let reason = text.unwrap_or_else(|| "without a message".to_owned());
-        Err(Error::ReducerPanicked { action: action.to_owned(), reason })
-    })
+    contained(work).unwrap_or_else(|reason| Err(Error::ReducerPanicked { action: action.to_owned(), reason }))
 }
 
 /// A slice's reducer or migration, and what it may know.

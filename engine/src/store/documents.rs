@@ -118,6 +118,7 @@ impl Core {
     pub fn leave(&mut self, id: DocumentId) -> Result<()> {
         let row = self.document_row(id)?;
         self.replicas.forget(id);
+        self.memory.remove(&id);
         self.write(&[id], |w| {
             if let Some(companion) = rows::read_companion(w.tx, row.id)? {
                 w.replicas.forget(companion);

@@ -1,7 +1,5 @@
 //! Where slices live, and what stands around their reducers.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use automerge::{ChangeHash, PatchLog};
 use serde_json::Value;
 
@@ -18,7 +16,7 @@ use crate::{
     reducer::ActionError,
     slice::{ActionInfo, Before, Command, Committed, Draft, Ground, Scope, Verdict, payload_of},
     state,
-    untrusted::guarded,
+    untrusted::{contained, guarded},
 };
 
 impl Core {
@@ -176,7 +174,7 @@ impl Core {
     pub(super) fn tell_middleware(&self, committed: &[Committed]) {
         for action in committed {
             for one in self.registry.middleware.iter().rev() {
-                if catch_unwind(AssertUnwindSafe(|| one.after(action))).is_err() {
+                if contained(|| one.after(action)).is_err() {
                     tracing::error!(action = action.action_type, "middleware panicked after the commit");
                 }
             }
@@ -262,6 +260,7 @@ impl Writing<'_> {
         };
         if !self.companions.contains(&companion) {
             self.companions.push(companion);
+            self.also.push(companion);
         }
         Ok(companion)
     }

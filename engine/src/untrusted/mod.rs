@@ -69,13 +69,18 @@ thread_local! {
 /// # Errors
 /// The message of the panic.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    contained(work).map_err(|reason| format!("Automerge panicked: {reason}"))
+}
+
+/// [`guarded`], for work that is not the library's: the app's own reducers and middleware.
+pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let outer = GUARDED.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(outer);
     result.map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        format!("Automerge panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+        text.unwrap_or_else(|| "without a message".to_owned())
     })
 }
 
@@ -87,7 +92,7 @@ pub fn install_panic_hook() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if GUARDED.get() {
-            tracing::debug!(panic = %info, "the library panicked on remote data");
+            tracing::debug!(panic = %info, "a panic that is contained");
         } else {
             tracing::error!(panic = %info, "a panic");
             before(info);

@@ -1,3 +1,5 @@
+use std::future::Future;
+
 use futures_util::StreamExt;
 use rejoin::{
     Action, Origin, Store,
@@ -134,4 +136,28 @@ async fn an_unknown_or_newer_action_is_shown_by_its_name_and_counts() {
     let history = plain.history(id, None).await.unwrap();
     assert_eq!(history[0].action_type.as_deref(), Some("tasks/counted"));
     assert_eq!(plain.state(id, "").await.unwrap(), json!({"tasks": {"count": 2}}));
+}
+
+#[tokio::test]
+async fn what_apps_await_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    let device = Device::new().await;
+    let id = device.store.create(None, None).await.unwrap();
+    let tasks = device.store.slice::<TaskSlice>(id);
+    let count = tasks.select("/items", EntityMap::<Task>::len);
+    is_send(&tasks);
+    is_send(&tasks.changes());
+    is_send(&tasks.dispatch(TaskAction::Counted { by: 1 }));
+    is_send(&tasks.state());
+    is_send(&count.get());
+    is_send(&device.store.dispatch_json(id, &json!({})));
+    is_send(&device.store.undo(id));
+    is_send(&device.store.sync(rejoin::SyncOptions::default()));
+    // Cancel-safe: what was asked for is done even when its future goes away.
+    drop(tasks.dispatch(TaskAction::Counted { by: 0 }));
+    let mut asked = Box::pin(tasks.dispatch(TaskAction::Counted { by: 7 }));
+    let waker = futures_util::task::noop_waker();
+    let _ = asked.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    drop(asked);
+    assert_eq!(tasks.state().await.unwrap().count, 7);
 }
