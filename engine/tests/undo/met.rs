@@ -120,6 +120,8 @@ fn concurrent_writes_are_listed_until_one_is_taken() {
     );
     let row = a.queue(None).unwrap().pop().unwrap();
     assert_eq!(row.action.unwrap()["path"], "/m/x");
+    let undone = undo(&mut a, id);
+    assert_eq!((undone.action, undone.action_type.as_deref()), (history[0].hash, Some("take")));
 }
 
 #[test]

@@ -233,6 +233,11 @@ fn root_action(am: &Automerge, entry: &Entry, names: &Names) -> (ChangeHash, Opt
     let mut found = (entry.hash, entry.action_type.clone());
     let mut target = entry.target;
     for _ in 0..1_000 {
+        // Other actions name a change too: what `take` took is not what it is.
+        let kinds = [UndoKind::Undo, UndoKind::Redo, UndoKind::Rollback].map(UndoKind::name);
+        if found.1.as_deref().is_none_or(|kind| !kinds.contains(&kind)) {
+            break;
+        }
         let Some(hash) = target.map(|target| names.live(target)) else { break };
         let Some(meta) = am.get_change_meta_by_hash(&hash) else { break };
         let message = Message::decode(meta.message.as_deref());
