@@ -16,7 +16,8 @@ use super::{
     Core, Event, Receipt,
     blame::{Writer, Writers},
     core::Writing,
-    dispatch::{Made, Told},
+    dispatch::Told,
+    make::Made,
     rows,
 };
 use crate::{

@@ -13,6 +13,7 @@ mod foreign;
 mod fork;
 mod heal;
 mod intake;
+mod make;
 mod mark;
 mod open;
 mod queue;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Core, Event, EventChange, Origin, Receipt,
     core::Writing,
-    dispatch::{Work, caught, commit_options, message_of},
+    make::{Work, caught, commit_options, message_of},
     read::check_heads,
     rows,
 };

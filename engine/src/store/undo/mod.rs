@@ -11,13 +11,7 @@ use rusqlite::named_params;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    Core,
-    core::Writing,
-    dispatch::{Made, Told},
-    replica::parse_stored,
-    rows,
-};
+use super::{Core, core::Writing, dispatch::Told, make::Made, replica::parse_stored, rows};
 use crate::{
     DocumentId, Error, Message, Result, fence,
     undo::{self, Origins, Plan},

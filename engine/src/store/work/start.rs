@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Result, state,
-    store::dispatch::caught,
+    store::make::caught,
     work::{ThunkGround, ThunkId, ThunkInfo, ThunkRequest, ThunkState},
 };
 
