@@ -65,6 +65,11 @@ pub const SERVER: Schema = Schema {
             name: "server/0002_stretches.sql",
             sql: include_str!("../server/0002_stretches.sql"),
         },
+        Migration {
+            version: 3,
+            name: "server/0003_tokens.sql",
+            sql: include_str!("../server/0003_tokens.sql"),
+        },
     ],
 };
 
