@@ -121,7 +121,10 @@ pub enum MigrateError {
 /// nothing.
 pub fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
     let known = schema.migrations.last().map_or(0, |m| m.version);
-    let found = current_version(connection, schema)?;
+    // In one transaction: another process may be making the database just now.
+    let looking = connection.transaction()?;
+    let found = current_version(&looking, schema)?;
+    drop(looking);
     if found == known {
         return Ok(());
     }

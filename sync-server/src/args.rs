@@ -9,8 +9,7 @@ use crate::token::TokenCommand;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  rejoin-server\n  rejoin-server --listen 127.0.0.1:0 --database /var/lib/rejoin/log.db\n  \
-                  rejoin-server token create --name laptop --document '*' --access create\n\n\
+    after_help = "Examples:\n  rejoin-server\n  rejoin-server --listen 127.0.0.1:0 --database /var/lib/rejoin/log.db\n\n\
                   Without tokens only loopback addresses are served; `rejoin-server token create` makes one.\n\
                   Sizes are bytes, or numbers with KiB, MiB or GiB; times are like 500ms, 30s or 5m."
 )]

@@ -1,5 +1,6 @@
 use std::{
-    path::PathBuf,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -7,18 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{LogError, readers::Readers, rules::Fault};
+use tokio::sync::{mpsc, oneshot};
 
-/// Connections that look tokens up. They are the gate's own: a long read elsewhere holds up nobody at the door.
-const CONNECTIONS: usize = 2;
+use crate::{
+    LogError,
+    log::{LogReader, View},
+    rules::{Code, Fault},
+};
+
+/// Most requests that wait to be looked up; more are told to come later.
+const WAITING: usize = 1_024;
 /// How long a server without tokens goes on before it looks again whether one was made.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+type Lookup = Box<dyn FnOnce(&LogReader) + Send>;
 
 /// Whether this server asks for tokens. Another process may make the first one at any time, and revoke any: nothing
 /// of a token is remembered between requests.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) readers: Readers,
+    /// A thread and a connection of its own: a long read elsewhere holds up nobody at the door, and looking costs
+    /// no second thread its memory.
+    lookups: mpsc::Sender<Lookup>,
     /// Once a token was seen it stays so, whatever becomes of the database: a server that listens to the world must
     /// not take it for its own machine.
     guarded: AtomicBool,
@@ -27,10 +38,28 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate before a database that was opened before.
-    pub(crate) fn new(database: PathBuf) -> Result<Self, LogError> {
-        let readers = Readers::new(database, CONNECTIONS);
-        let guarded = readers.read_here(|view| view.has_tokens())?;
-        Ok(Self { readers, guarded: AtomicBool::new(guarded), looked: Mutex::default() })
+    pub(crate) fn start(database: &Path) -> Result<Self, LogError> {
+        let reader = LogReader::open(database)?;
+        let guarded = reader.read(|view| view.has_tokens())?;
+        let (lookups, mut waiting) = mpsc::channel::<Lookup>(WAITING);
+        std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+            while let Some(lookup) = waiting.blocking_recv() {
+                // Invariant 8: "Whatever a remote side sends, nothing panics past its task." Who asked is told.
+                drop(catch_unwind(AssertUnwindSafe(|| lookup(&reader))));
+            }
+        })?;
+        Ok(Self { lookups, guarded: AtomicBool::new(guarded), looked: Mutex::default() })
+    }
+
+    /// Reads with one state of the database from first to last.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (told, answer) = oneshot::channel();
+        let lookup: Lookup = Box::new(move |reader| drop(told.send(reader.read(work))));
+        self.lookups.try_send(lookup).map_err(|_| Fault::new(Code::Unavailable))?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal)))
     }
 
     /// Whether a token had been made when this was last looked at.
@@ -47,7 +76,7 @@ impl Gate {
         if self.looked().is_some_and(|at| began.duration_since(at) < LOOK_AGAIN) {
             return Ok(false);
         }
-        if self.readers.read(|view| Ok(view.has_tokens()?)).await? {
+        if self.read(|view| Ok(view.has_tokens()?)).await? {
             self.guarded.store(true, Ordering::Release);
             tracing::info!("a token was made: from now on every resource needs one");
         } else {

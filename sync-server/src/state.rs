@@ -51,7 +51,7 @@ impl AppState {
     /// As [`LogStore::open`].
     pub fn open(config: ServerConfig) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
-        let gate = Gate::new(config.database.clone())?;
+        let gate = Gate::start(&config.database)?;
         let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;

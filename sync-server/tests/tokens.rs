@@ -362,3 +362,18 @@ fn a_name_is_given_once_and_again_after_it_was_revoked() {
     let for_ever = NewToken { lifetime: Some(Duration::from_secs(u64::MAX)), ..new("old") };
     assert!(matches!(tokens.create(&for_ever), Err(TokenError::TooLong)));
 }
+
+#[test]
+fn several_who_open_a_database_that_is_not_there_yet_all_get_it() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                let path = &path;
+                scope.spawn(move || token(path, name, None, Access::Admin));
+            }
+        });
+        assert_eq!(Tokens::open(&path).unwrap().list().unwrap().len(), 3);
+    }
+}

@@ -53,7 +53,7 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
         }
         Demand::Any | Demand::Nobody => None,
     };
-    let reading = state.shared.gate.readers.read(move |view| {
+    let reading = state.shared.gate.read(move |view| {
         let now = now();
         let principal = Principal::Token(authenticate(view, &hash, now)?);
         match (demand, document) {
