@@ -65,6 +65,11 @@ pub const SERVER: Schema = Schema {
             name: "server/0002_stretches.sql",
             sql: include_str!("../server/0002_stretches.sql"),
         },
+        Migration {
+            version: 3,
+            name: "server/0003_tokens.sql",
+            sql: include_str!("../server/0003_tokens.sql"),
+        },
     ],
 };
 
@@ -116,7 +121,10 @@ pub enum MigrateError {
 /// nothing.
 pub fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
     let known = schema.migrations.last().map_or(0, |m| m.version);
-    let found = current_version(connection, schema)?;
+    // In one transaction: another process may be making the database just now.
+    let looking = connection.transaction()?;
+    let found = current_version(&looking, schema)?;
+    drop(looking);
     if found == known {
         return Ok(());
     }

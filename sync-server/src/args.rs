@@ -3,12 +3,14 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 use rejoin_server::{ServerConfig, ServerLimits};
 
+use crate::token::TokenCommand;
+
 /// The sync server of rejoin: a log of changes for each document, over HTTP.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:\n  rejoin-server\n  rejoin-server --listen 127.0.0.1:0 --database /var/lib/rejoin/log.db\n\n\
-                  Without tokens only loopback addresses are served.\n\
+                  Without tokens only loopback addresses are served; `rejoin-server token create` makes one.\n\
                   Sizes are bytes, or numbers with KiB, MiB or GiB; times are like 500ms, 30s or 5m."
 )]
 pub(crate) struct Args {
@@ -16,7 +18,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// The loopback address to listen on; port 0 takes a free one
+    /// The address to listen on: a loopback one where no token was made; port 0 takes a free one
     #[arg(
         long,
         global = true,
@@ -51,6 +53,14 @@ pub(crate) enum Command {
     },
     /// Checks the database, changes nothing, and says what to do
     Doctor,
+    /// Makes, lists, extends and revokes tokens, also while a server runs
+    ///
+    /// From the first token on every resource needs one, and any address may be listened on.
+    Token {
+        /// What to do with tokens
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
 }
 
 /// What is taken, and how much of the machine.

@@ -17,7 +17,7 @@ use crate::{
     LogError, LogStore,
     log::{Attempt, View},
     merge::Made,
-    rules::{Code, Fault, Push, Receipt, delete, store_snapshot, take},
+    rules::{Code, Fault, Principal, Push, Receipt, delete, store_snapshot, take},
 };
 
 /// Most writes that share a commit.
@@ -37,7 +37,7 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 enum Job {
     Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
-    Delete { document: DocumentId, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+    Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
     Snapshot { made: Made, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
 }
 
@@ -79,9 +79,9 @@ impl Committer {
     }
 
     /// Puts a tombstone on a document.
-    pub(crate) async fn delete(&self, document: DocumentId, now: i64) -> Result<(), Fault> {
+    pub(crate) async fn delete(&self, document: DocumentId, by: Principal, now: i64) -> Result<(), Fault> {
         let (waiting, answer) = oneshot::channel();
-        self.send(Job::Delete { document, now, waiting })?;
+        self.send(Job::Delete { document, by, now, waiting })?;
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
@@ -190,7 +190,8 @@ impl Job {
     fn write(&self, view: View<'_>) -> Result<Attempt<Outcome>, LogError> {
         Ok(match self {
             Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
-            Self::Delete { document, now, .. } => delete(view, document, *now)?.map(|()| Outcome::Done),
+            Self::Delete { document, by, now, .. } => delete(view, document, (*by, *now))?
+                .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
             Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
         })
     }

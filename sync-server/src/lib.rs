@@ -5,6 +5,7 @@
 
 mod committer;
 mod config;
+mod gate;
 mod http;
 mod limits;
 mod log;
@@ -13,10 +14,12 @@ mod readers;
 mod rules;
 mod snapshots;
 mod state;
+mod tokens;
 
 pub use config::ServerConfig;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
-pub use log::{Diagnosis, LogError, LogStore, backup, doctor};
-pub use rules::respond;
+pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
+pub use rules::{Access, respond};
 pub use state::{AppState, Figures};
+pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

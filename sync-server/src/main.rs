@@ -1,6 +1,7 @@
 //! The sync server of rejoin, as a program.
 
 mod args;
+mod token;
 
 use std::{
     io::{self, Write},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use rejoin_server::{AppState, backup, doctor, serve};
+use rejoin_server::{AppState, LogError, backup, doctor, has_tokens, serve};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -45,6 +46,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command.clone() {
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
+        Some(Command::Token { command }) => token::run(&database, command),
         None | Some(Command::Serve) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
@@ -66,28 +68,41 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
         Ok(found) => found.collect(),
         Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
     };
-    if let Some(other) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-        return Err(Failure::Usage(format!(
-            "{} is not a loopback address, and without tokens no other is served. \
-             Listen on 127.0.0.1 or [::1] and let a proxy on this machine ask for credentials.",
-            other.ip()
-        )));
-    }
+    refuse_without_tokens(&addresses, &database)?;
     let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
         Failure::Failed(format!(
             "{} could not be listened on: {error}. Choose another with --listen; port 0 takes a free one.",
             args.listen
         ))
     })?;
-    let state = AppState::open(args.config(database.clone())).map_err(|error| {
-        Failure::Failed(format!(
-            "The database {} could not be opened: {error}. It was left as it was: \
-             name another with --database, or run `rejoin-server doctor`.",
-            database.display()
-        ))
-    })?;
+    let state = AppState::open(args.config(database.clone())).map_err(|error| unopened(&database, &error))?;
     announce(&listener)?;
     serve(listener, state, shutdown).await.map_err(stopped)
+}
+
+/// Without tokens whoever can connect may do everything: then only this machine may.
+fn refuse_without_tokens(addresses: &[SocketAddr], database: &Path) -> Result<(), Failure> {
+    let Some(other) = addresses.iter().find(|address| !address.ip().is_loopback()) else { return Ok(()) };
+    if has_tokens(database).map_err(|error| unopened(database, &error))? {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{} is not a loopback address, and without tokens no other is served. \
+         Make a token with `rejoin-server token create`, or listen on 127.0.0.1 or [::1].",
+        other.ip()
+    )))
+}
+
+fn unopened(database: &Path, error: &LogError) -> Failure {
+    Failure::Failed(format!(
+        "The database {} could not be opened: {error}. It was left as it was: \
+         name another with --database, or run `rejoin-server doctor`.",
+        database.display()
+    ))
+}
+
+fn unwritten(error: io::Error) -> Failure {
+    Failure::Failed(format!("Standard output could not be written: {error}. Try again."))
 }
 
 fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {

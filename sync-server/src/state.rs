@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    gate::Gate,
     merge::Merger,
     readers::Readers,
     rules::{Code, Fault},
@@ -24,6 +25,7 @@ pub struct AppState {
 pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) committer: Arc<Committer>,
+    pub(crate) gate: Gate,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
     pub(crate) notes: Notes,
@@ -49,12 +51,13 @@ impl AppState {
     /// As [`LogStore::open`].
     pub fn open(config: ServerConfig) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
+        let gate = Gate::start(&config.database)?;
         let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        Ok(Self { shared: Arc::new(Shared { config, committer, readers, merger, notes, body_memory }) })
+        Ok(Self { shared: Arc::new(Shared { config, gate, committer, readers, merger, notes, body_memory }) })
     }
 
     /// What was committed since the start.

@@ -206,3 +206,63 @@ fn every_option_has_an_environment_variable_in_the_help() {
         assert!(help.contains(&variable), "{variable} is not in the help");
     }
 }
+
+/// `rejoin-server token …`, as somebody types it: the exit code, standard output and standard error.
+fn token(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(BINARY);
+    let output =
+        command.current_dir(directory).args(["--database", "log.db", "token"]).args(arguments).output();
+    let output = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn tokens_are_made_and_revoked_beside_a_running_server_and_stand_in_no_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let create = ["create", "--name", "laptop", "--document", "*", "--access", "admin", "--expires", "90d"];
+    let (code, out, aside) = token(directory.path(), &create);
+    assert_eq!(code, Some(0), "{aside}");
+    let secret = out.trim_end();
+    assert!(secret.starts_with("rjt_") && secret.len() == 47 && out == format!("{secret}\n"), "{out}");
+    assert!(!aside.contains(secret));
+    let log = directory.path().join("server.log");
+    let mut command = Command::new(BINARY);
+    command.env("RUST_LOG", "trace").arg("--database").arg(directory.path().join("log.db"));
+    let server = Process::logging(command, std::fs::File::create(&log).unwrap().into());
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let push = post(server.changes(document), ada.many(1));
+    assert_eq!(send(push.bearer_auth(secret)).await.status, 200);
+    assert_eq!(send(get(server.changes(document))).await.status, 401);
+    let (code, _, says) = token(directory.path(), &create);
+    assert_eq!(code, Some(1));
+    assert!(says.contains("laptop") && says.contains("revoke"), "{says}");
+    let (_, listed, _) = token(directory.path(), &["ls"]);
+    assert!(listed.contains("laptop") && listed.contains("admin") && listed.contains("good"), "{listed}");
+    assert!(!listed.contains(secret));
+    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(0));
+    assert_eq!(send(get(server.changes(document)).bearer_auth(secret)).await.code().0, 401);
+    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(1));
+    server.signal("-TERM");
+    let (code, rest, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!((code, rest.as_str()), (Some(0), ""));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("TRACE") && !log.contains(secret) && !log.contains(&secret[4..]));
+}
+
+#[test]
+fn wrong_words_about_a_token_are_exit_2() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (vec!["create", "--name", "a", "--document", "all", "--access", "read"], "UUID"),
+        (vec!["create", "--name", "a", "--document", "*", "--access", "root"], "admin"),
+        (vec!["create", "--name", "a", "--document", "*", "--access", "read", "--expires", "soon"], "90d"),
+        (vec!["create", "--name", "", "--document", "*", "--access", "read"], "characters"),
+        (vec!["create", "--document", "*", "--access", "read"], "--name"),
+        (vec!["revoke"], "NAME"),
+    ] {
+        let (code, out, text) = token(directory.path(), &arguments);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {text}");
+        assert!(text.to_lowercase().contains(&says.to_lowercase()), "{text}");
+    }
+}

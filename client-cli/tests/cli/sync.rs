@@ -1,9 +1,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use rejoin_server::{Access, NewToken, Tokens};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, Person};
+use crate::environment::{Environment, Person, Ran};
 use crate::server::{Impostor, Server, nobody};
 
 fn queued(person: &Person<'_>) -> usize {
@@ -179,4 +180,77 @@ fn a_watch_follows_until_it_is_told_to_stop() {
     assert_eq!(ada.json(&["get", "d", "/b"]), 3);
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// It ended as it does where a server refuses credentials, and said what to do.
+fn refused(ran: &Ran) {
+    assert_eq!(ran.code, 4, "{ran:#?}");
+    assert!(ran.stderr.contains("the queue is kept") && ran.stderr.contains("init --token -"), "{ran:#?}");
+}
+
+#[test]
+fn a_token_opens_a_server_and_a_revoked_one_keeps_the_queue_and_says_what_to_do() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start(env.path("server.db"));
+    let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+    let new = |name: &str| NewToken {
+        name: name.to_owned(),
+        document: None,
+        access: Access::Create,
+        lifetime: None,
+    };
+    let first = tokens.create(&new("ada")).unwrap();
+    let url = server.url();
+    ada.ok(&["init", "--server", &url]);
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    refused(&ada.run(&["sync"]));
+    ada.run_with(&["init", "--token", "-"], first.reveal()).expect(0);
+    assert_eq!(ada.json(&["sync"])["pushed"], 1);
+    assert_eq!(ada.json(&["status"])["server"]["answers"], true);
+    tokens.revoke("ada").unwrap();
+    ada.ok(&["set", "d", "/a", "2"]);
+    let ran = ada.run(&["sync"]);
+    refused(&ran);
+    assert!(!ran.stderr.contains(first.reveal()));
+    let status = ada.run(&["status"]).expect(4);
+    assert!(
+        status.stderr.contains("init --token -") && status.stdout.contains("1 change queued"),
+        "{status:#?}"
+    );
+    assert_eq!(queued(&ada), 1);
+    let second = tokens.create(&new("ada")).unwrap();
+    ada.run_with(&["init", "--token", "-"], second.reveal()).expect(0);
+    // Another token: what the first one began is not its own.
+    let document = ada.json(&["ls"])[0]["id"].as_str().unwrap().parse().unwrap();
+    refused(&ada.run(&["sync"]));
+    tokens.grant("ada", &document, Access::Write).unwrap();
+    assert_eq!(ada.json(&["sync"])["pushed"], 1);
+    assert_eq!(queued(&ada), 0);
+}
+
+#[test]
+fn a_reader_reads_and_what_it_may_not_push_stays_queued() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let server = Server::start(env.path("server.db"));
+    let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+    let new =
+        |name: &str, document, access| NewToken { name: name.to_owned(), document, access, lifetime: None };
+    let creator = tokens.create(&new("ada", None, Access::Create)).unwrap();
+    let url = server.url();
+    ada.run_with(&["init", "--server", &url, "--token", "-"], creator.reveal()).expect(0);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    let reader = tokens.create(&new("ben", Some(id.parse().unwrap()), Access::Read)).unwrap();
+    ben.run_with(&["init", "--server", &url, "--token", "-"], reader.reveal()).expect(0);
+    ben.ok(&["join", &id, "--name", "d"]);
+    ben.ok(&["sync"]);
+    assert_eq!(ben.json(&["get", "d"]), json!({"a": 1}));
+    ben.ok(&["sync"]);
+    ben.ok(&["set", "d", "/b", "2"]);
+    refused(&ben.run(&["sync"]));
+    assert_eq!(queued(&ben), 1);
 }

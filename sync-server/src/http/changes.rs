@@ -1,6 +1,7 @@
 //! `/v1/documents/ID/changes`: push and pull.
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, Query, State},
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     AppState,
-    rules::{Code, Fault, Form, Push, check_body, pull, reply, reply_at_end},
+    rules::{Code, Fault, Form, Principal, Push, check_body, pull, reply, reply_at_end},
     state::now,
 };
 
@@ -33,6 +34,7 @@ struct Parameters {
 
 pub(super) async fn post(
     State(state): State<AppState>,
+    Extension(by): Extension<Principal>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -54,7 +56,7 @@ pub(super) async fn post(
         } else {
             (check_body(&received.bytes, &limits)?, received.held)
         };
-        let push = Push { document, after, changes };
+        let push = Push { document, after, changes, by };
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);

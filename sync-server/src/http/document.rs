@@ -1,6 +1,9 @@
 //! `/v1/documents/ID`: the merged document, and its deletion.
 
-use axum::extract::{Path, State};
+use axum::{
+    Extension,
+    extract::{Path, State},
+};
 use http::HeaderMap;
 use rejoin::wire::{CHANGES, JSON, Response};
 
@@ -9,7 +12,12 @@ use super::{
     changes::document_id,
     reply::{Answer, Reply},
 };
-use crate::{AppState, merge::Shape, rules, state::now};
+use crate::{
+    AppState,
+    merge::Shape,
+    rules::{self, Principal},
+    state::now,
+};
 
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let document = document_id(&id)?;
@@ -25,8 +33,12 @@ pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, h
     Ok(Reply::without(response, written.left_out))
 }
 
-pub(super) async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    Extension(by): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Answer {
     let document = document_id(&id)?;
-    state.in_time(state.shared.committer.delete(document, now())).await?;
+    state.in_time(state.shared.committer.delete(document, by, now())).await?;
     Ok(rules::deleted().into())
 }

@@ -1,118 +1,139 @@
-use std::net::{IpAddr, Ipv6Addr};
+//! Every request passes here before anything of it is read: who asks, and whether they may.
 
-use axum::{extract::Request, middleware::Next, response::Response};
-use http::{HeaderMap, header};
+use axum::{
+    RequestExt,
+    extract::{MatchedPath, Path, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, Method, header};
 
-use super::reply::Failed;
-use crate::rules::{Code, Fault};
+use super::{changes::document_id, loopback, paths, reply::Failed};
+use crate::{
+    AppState,
+    rules::{Code, Fault, Principal, Verb, authenticate, permit},
+    state::now,
+    tokens::hash_of,
+};
 
-/// Without tokens the server trusts whoever sits at this machine, and nobody else: not a page in a browser that
-/// was led here by a name of its own (`Host`), nor one of another origin.
-pub(super) async fn loopback_only(request: Request, next: Next) -> Result<Response, Failed> {
-    if !is_allowed(request.headers(), request.uri().authority().map(|a| a.as_str())) {
-        let why = "Without tokens only requests to a loopback address and from its own origin are answered.";
-        return Err(Failed(Fault::because(Code::Forbidden, why)));
+/// Longer than any token.
+const LONGEST: usize = 1_024;
+
+/// Where no token was ever made, whoever sits at this machine may do everything. From the first token on each
+/// resource needs one; only the questions whether the server lives need none.
+pub(super) async fn admit(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failed> {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let open = matches!(path.as_deref(), Some(paths::HEALTH | paths::READY));
+    let gate = &state.shared.gate;
+    let guarded = if open { gate.was_guarded() } else { state.in_time(gate.is_guarded()).await? };
+    if !guarded {
+        loopback::only(&request)?;
+        request.extensions_mut().insert(Principal::Local);
+    } else if !open {
+        let by = check(&state, &mut request, path.as_deref()).await?;
+        request.extensions_mut().insert(by);
     }
+    // Whatever is said of the request from here on, the token is not in it.
+    request.headers_mut().remove(header::AUTHORIZATION);
     Ok(next.run(request).await)
 }
 
-fn is_allowed(headers: &HeaderMap, authority: Option<&str>) -> bool {
-    let host = match (one(headers, header::HOST), authority) {
-        (One::Text(host), _) => host,
-        (One::None, Some(authority)) => authority,
-        _ => return false,
-    };
-    let own = |origin: &str| {
-        let origin = origin.to_ascii_lowercase();
-        origin.strip_prefix("http://").is_some_and(|rest| rest == host.to_ascii_lowercase())
-    };
-    names_loopback(host)
-        && match one(headers, header::ORIGIN) {
-            One::None => true,
-            One::Text(origin) => own(origin),
-            One::Unclear => false,
+async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> Result<Principal, Fault> {
+    let hash = hash_of(bearer(request.headers())?);
+    let demand = demand(path, request.method());
+    let document = match demand {
+        Demand::On(_) => {
+            let id: Path<String> = request.extract_parts().await.map_err(|_| Fault::new(Code::Forbidden))?;
+            // A text that is no UUID names no document: the handler, which reads it in the same way, says so.
+            document_id(&id).ok()
         }
-}
-
-enum One<'h> {
-    None,
-    Text(&'h str),
-    /// Sent twice, or no text.
-    Unclear,
-}
-
-fn one(headers: &HeaderMap, name: header::HeaderName) -> One<'_> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => One::None,
-        (Some(value), None) => value.to_str().map_or(One::Unclear, One::Text),
-        _ => One::Unclear,
-    }
-}
-
-/// Whether this `Host`, with a port or without, names a loopback address.
-fn names_loopback(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((name, port)) if name.parse::<Ipv6Addr>().is_ok() => (name, port.strip_prefix(':')),
-            _ => return false,
-        },
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        },
+        Demand::Any | Demand::Nobody => None,
     };
-    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return false;
+    let reading = state.shared.gate.read(move |view| {
+        let now = now();
+        let principal = Principal::Token(authenticate(view, &hash, now)?);
+        match (demand, document) {
+            (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
+            (Demand::On(verb), Some(id)) => permit(view, principal, verb, (&id, now))?.map(|_| principal),
+            (Demand::On(_), None) | (Demand::Any, _) => Ok(principal),
+        }
+    });
+    state.in_time(reading).await
+}
+
+/// What a route asks of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// Any good token will do.
+    Any,
+    /// To do this with the document that the path names.
+    On(Verb),
+    /// A route that nobody put in this list is nobody's.
+    Nobody,
+}
+
+fn demand(path: Option<&str>, method: &Method) -> Demand {
+    let read = method == Method::GET || method == Method::HEAD;
+    match path {
+        // No such resource, which whoever has a token is told.
+        None | Some(paths::LIMITS | paths::DOCUMENTS) => Demand::Any,
+        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT) if read => Demand::On(Verb::Read),
+        Some(paths::DOCUMENT) if method == Method::DELETE => Demand::On(Verb::Delete),
+        Some(paths::CHANGES) if method == Method::POST => Demand::On(Verb::Push),
+        Some(paths::MISSING) if method == Method::POST => Demand::On(Verb::Ask),
+        // A method that is not taken there.
+        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT | paths::MISSING) => Demand::Any,
+        Some(_) => Demand::Nobody,
     }
-    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    is_address || name.eq_ignore_ascii_case("localhost")
+}
+
+/// The token of a request. What is wrong with it is told without it.
+fn bearer(headers: &HeaderMap) -> Result<&str, Fault> {
+    let wanted = |why: &str| Fault::because(Code::Unauthorized, why);
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (first, second) = (values.next(), values.next());
+    let value = first.ok_or_else(|| wanted("Show a token: `Authorization: Bearer TOKEN`."))?;
+    let text = value.to_str().ok().filter(|text| text.len() <= LONGEST && second.is_none());
+    let token = text.and_then(|text| text.split_once(' ')).and_then(|(scheme, token)| {
+        let token = token.trim_matches(' ');
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    token.ok_or_else(|| wanted("`Authorization` is `Bearer` and a token, once."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn allowed(host: &str, origin: Option<&str>) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
-        if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-        }
-        is_allowed(&headers, None)
+    #[test]
+    fn a_route_that_is_in_no_list_is_nobodys() {
+        assert_eq!(demand(Some("/v1/new"), &Method::GET), Demand::Nobody);
+        assert_eq!(demand(Some(paths::CHANGES), &Method::HEAD), Demand::On(Verb::Read));
+        assert_eq!(demand(Some(paths::CHANGES), &Method::PUT), Demand::Any);
     }
 
     #[test]
-    fn only_a_host_that_names_a_loopback_is_answered() {
-        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:4810", "127.9.9.9", "[::1]", "[::1]:4810"] {
-            assert!(allowed(host, None), "{host}");
+    fn a_token_is_shown_once_and_as_a_bearer() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            headers
+        };
+        for good in ["Bearer hush", "bearer hush", "BEARER  hush "] {
+            assert_eq!(bearer(&headers(&[good])).unwrap(), "hush", "{good}");
         }
-        for host in [
-            "example.org",
-            "127.0.0.1.example.org",
-            "0.0.0.0",
-            "10.0.0.1:4810",
-            "[::2]",
-            "[::1",
-            "localhost:x",
-            "",
-        ] {
-            assert!(!allowed(host, None), "{host}");
+        let long = format!("Bearer {}", "x".repeat(LONGEST));
+        for bad in
+            [&["hush"][..], &["Basic hush"], &["Bearer"], &["Bearer "], &["Bearer a", "Bearer b"], &[&long]]
+        {
+            assert_eq!(bearer(&headers(bad)).unwrap_err().code, Code::Unauthorized, "{bad:?}");
         }
-        assert!(!is_allowed(&HeaderMap::new(), None));
-    }
-
-    #[test]
-    fn only_its_own_origin_is_answered() {
-        assert!(allowed("localhost:4810", Some("http://localhost:4810")));
-        for origin in [
-            "http://localhost:3000",
-            "https://localhost:4810",
-            "null",
-            "http://example.org",
-            "http://localhost",
-        ] {
-            assert!(!allowed("localhost:4810", Some(origin)), "{origin}");
-        }
+        assert_eq!(bearer(&HeaderMap::new()).unwrap_err().code, Code::Unauthorized);
     }
 }

@@ -8,8 +8,10 @@ mod documents;
 mod guard;
 mod health;
 mod limits;
+mod loopback;
 mod missing;
 mod paced;
+mod paths;
 mod reply;
 mod serve;
 mod snapshot;
@@ -36,21 +38,21 @@ pub use serve::serve;
 /// Replies below this size travel as they are.
 const COMPRESS_ABOVE: u64 = 512;
 
-/// Every resource of the server, for who brings a listener of their own. It answers only requests whose `Host`
-/// names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
+/// Every resource of the server, for who brings a listener of their own. Where no token was ever
+/// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
 pub fn router(state: AppState) -> Router {
     Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/v1/limits", get(limits::get))
-        .route("/v1/documents", get(documents::get))
-        .route("/v1/documents/{id}", get(document::get).delete(document::delete))
-        .route("/v1/documents/{id}/changes", get(changes::get).post(changes::post))
-        .route("/v1/documents/{id}/snapshot", get(snapshot::get))
-        .route("/v1/documents/{id}/missing", post(missing::post))
+        .route(paths::HEALTH, get(health::alive))
+        .route(paths::READY, get(health::ready))
+        .route(paths::LIMITS, get(limits::get))
+        .route(paths::DOCUMENTS, get(documents::get))
+        .route(paths::DOCUMENT, get(document::get).delete(document::delete))
+        .route(paths::CHANGES, get(changes::get).post(changes::post))
+        .route(paths::SNAPSHOT, get(snapshot::get))
+        .route(paths::MISSING, post(missing::post))
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
-        .layer(middleware::from_fn(guard::loopback_only))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(CatchPanicLayer::custom(reply::of_panic))
         .layer(
             CompressionLayer::new()

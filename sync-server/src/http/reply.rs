@@ -67,6 +67,8 @@ impl IntoResponse for Reply {
         put(names::MORE, reply.more.then(|| "1".to_owned()));
         put(names::QUARANTINED, (quarantined > 0).then(|| quarantined.to_string()));
         put("retry-after", reply.retry_after.map(|after| after.as_secs().max(1).to_string()));
+        // RFC 9110, section 15.5.2.
+        put("www-authenticate", (reply.status == 401).then(|| "Bearer".to_owned()));
         // A page is of one moment, and what was forbidden may be allowed later.
         put(header::CACHE_CONTROL.as_str(), Some("no-store".to_owned()));
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -26,13 +26,16 @@ const NO_ROOM: Duration = Duration::from_millis(50);
 /// the log is closed. Whoever calls binds the listener, and so chooses the address.
 ///
 /// # Errors
-/// Where the listener is not on a loopback address: without tokens nothing else is served.
+/// Where the listener is not on a loopback address and no token was ever made: without tokens nothing else is served.
 pub async fn serve(
     listener: TcpListener,
     state: AppState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    refuse_other_than_loopback(listener.local_addr()?)?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        refuse_without_tokens(address, &state)?;
+    }
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     accept(&listener, &state, (&graceful, &mut connections), shutdown).await;
@@ -47,8 +50,13 @@ pub async fn serve(
 }
 
 /// Without tokens everybody who can connect may do everything.
-pub(crate) fn refuse_other_than_loopback(address: SocketAddr) -> io::Result<()> {
-    if address.ip().is_loopback() {
+fn refuse_without_tokens(address: SocketAddr, state: &AppState) -> io::Result<()> {
+    if state.shared.gate.was_guarded() {
+        tracing::warn!(
+            %address,
+            "plain HTTP beyond this machine: tokens and documents can be read on the way. \
+             Put a proxy with TLS in front."
+        );
         return Ok(());
     }
     let why = format!("{address} is not a loopback address, and without tokens no other is served");

@@ -2,6 +2,8 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
+use crate::rules::Listed;
+
 use super::{
     Digest, Document, LogError, Mark, View,
     append::last_feed,
@@ -21,8 +23,35 @@ impl View<'_> {
         Ok(row.optional()?)
     }
 
-    /// The documents whose newest entry is after `entry`, oldest first, each with that entry.
-    pub(crate) fn changed_since(&self, entry: u64, limit: usize) -> Result<Vec<(Document, u64)>, LogError> {
+    /// Those of the listed documents whose newest entry is after `entry`, oldest first, each with that entry.
+    pub(crate) fn changed_since(
+        &self,
+        entry: u64,
+        listed: Listed,
+        limit: usize,
+    ) -> Result<Vec<(Document, u64)>, LogError> {
+        let (token, only) = match listed {
+            Listed::All => return self.all_changed_since(entry, limit),
+            Listed::Of(token, only) => (token, only.map(|id| id.as_bytes().to_vec())),
+        };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
+             FROM document
+             WHERE feed > :entry
+               AND (uuid = :only OR uuid IN (SELECT document FROM token_document WHERE token = :token))
+             ORDER BY feed LIMIT :limit",
+        )?;
+        let parameters = named_params! {
+            ":entry": signed(entry),
+            ":only": only,
+            ":token": token.0,
+            ":limit": signed(limit as u64),
+        };
+        let rows = statement.query_map(parameters, |row| Ok((read_document(row)?, unsigned(row, 7)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn all_changed_since(&self, entry: u64, limit: usize) -> Result<Vec<(Document, u64)>, LogError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
              FROM document WHERE feed > :entry ORDER BY feed LIMIT :limit",

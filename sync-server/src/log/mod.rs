@@ -9,6 +9,7 @@ mod list;
 mod mark;
 mod snapshot;
 mod store;
+mod tokens;
 mod view;
 
 pub(crate) use append::{Appender, bury, was_of};
@@ -19,4 +20,6 @@ pub(crate) use mark::{Claim, Digest, Mark};
 pub(crate) use snapshot::StoredSnapshot;
 pub use store::LogStore;
 pub(crate) use store::{Attempt, LogReader};
+pub use tokens::TokenInfo;
+pub(crate) use tokens::{TokenId, TokenRow};
 pub(crate) use view::{Document, Page, PageLimit, View};

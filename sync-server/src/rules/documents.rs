@@ -3,25 +3,31 @@ use rejoin::{
     wire::{DocumentEntry, DocumentsReply, JSON, Response},
 };
 
-use super::{Code, Fault, fault::to_json};
+use super::{
+    Code, Fault, Principal, Verb,
+    access::{listed, permit},
+    fault::to_json,
+};
 use crate::{
     LogError, ServerLimits,
     log::{Attempt, Claim, Mark, View, bury},
 };
 
-/// The documents that changed since a token, which proves itself as a cursor does.
+/// The documents that this principal may read, and that changed since a token, which proves itself as a cursor does.
 pub(crate) fn list(
     view: View<'_>,
     limits: &ServerLimits,
     since: Option<&str>,
+    (by, now): (Principal, i64),
 ) -> Result<DocumentsReply, Fault> {
     let claim = since.map_or(Claim::Beginning, Claim::read);
     let since = claim
         .prove(view.feed_end()?, |entry| view.feed_digest_at(entry))?
         .ok_or_else(|| Fault::because(Code::CursorUnknown, "This token is not one of this server."))?;
+    let listed = listed(view, by, now)?;
     let mut next = since;
     let mut documents = Vec::new();
-    for (document, entry) in view.changed_since(since.position, limits.list_documents)? {
+    for (document, entry) in view.changed_since(since.position, listed, limits.list_documents)? {
         let digest = view
             .feed_digest_at(entry)?
             .ok_or_else(|| LogError::Damaged(format!("entry {entry} of the feed is missing")))?;
@@ -39,10 +45,19 @@ pub(crate) fn list(
 
 /// A tombstone, also on a document that was never here: a server restored to before its first push must not take
 /// it again.
-pub(crate) fn delete(view: View<'_>, id: &DocumentId, now: i64) -> Result<Attempt<()>, LogError> {
+pub(crate) fn delete(
+    view: View<'_>,
+    id: &DocumentId,
+    (by, now): (Principal, i64),
+) -> Result<Attempt<Result<(), Fault>>, LogError> {
+    let permission = match permit(view, by, Verb::Delete, (id, now))? {
+        Ok(permission) => permission,
+        Err(fault) => return Ok(Attempt::Undo(Err(fault))),
+    };
+    permission.note(view, id)?;
     Ok(match bury(view, id, now)? {
-        Some(()) => Attempt::Keep(()),
-        None => Attempt::Undo(()),
+        Some(()) => Attempt::Keep(Ok(())),
+        None => Attempt::Undo(Ok(())),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What the server answers, without HTTP: requests and responses are plain values.
 
+mod access;
 mod cursor;
 mod documents;
 mod fault;
@@ -17,6 +18,8 @@ use rejoin::{
 
 use crate::{LogStore, ServerLimits};
 
+pub use access::Access;
+pub(crate) use access::{Listed, Principal, Verb, authenticate, permit};
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault, to_json};
 pub(crate) use missing::missing;
@@ -37,7 +40,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
     match request {
         Request::Push { document, after, limit, body } => {
             let changes = check_body(body, limits)?;
-            let push = Push { document: *document, after: after.clone(), changes };
+            let push = Push { document: *document, after: after.clone(), changes, by: Principal::Local };
             let receipt = alone(log, &push, now)?;
             log.read(|view| reply(view, limits, &receipt, Form::Changes { limit: *limit }))
         }
@@ -47,7 +50,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
         Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
         Request::Delete { document } => {
             let group = log.begin()?;
-            group.attempt(|view| delete(view, document, now))?;
+            group.attempt(|view| delete(view, document, (Principal::Local, now)))??;
             group.commit()?;
             Ok(deleted())
         }

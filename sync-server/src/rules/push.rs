@@ -9,7 +9,8 @@ use rejoin::{
 };
 
 use super::{
-    Code, Fault,
+    Code, Fault, Principal, Verb,
+    access::permit,
     cursor::prove,
     fault::to_json,
     pull::{changes_reply, page_limit},
@@ -25,6 +26,7 @@ pub(crate) struct Push {
     pub(crate) document: DocumentId,
     pub(crate) after: Option<Cursor>,
     pub(crate) changes: Vec<Result<CheckedChange, Refusal>>,
+    pub(crate) by: Principal,
 }
 
 impl Push {
@@ -97,6 +99,12 @@ pub(crate) fn take(
     push: &Push,
     now: i64,
 ) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+    // Asked here and not only when the request began: of two who begin a document one comes second, and a token may
+    // have been revoked while the body arrived.
+    let permission = match permit(view, push.by, Verb::Push, (&push.document, now))? {
+        Ok(permission) => permission,
+        Err(fault) => return Ok(Attempt::Undo(Err(fault))),
+    };
     let document = view.document(&push.document)?;
     if document.as_ref().is_some_and(|document| document.deleted) {
         return Ok(Attempt::Undo(Err(Fault::new(Code::Deleted))));
@@ -107,7 +115,10 @@ pub(crate) fn take(
     };
     let mut appender = match &document {
         Some(document) => Appender::open(view, document.clone())?,
-        None => Appender::create(view, &push.document, now)?,
+        None => {
+            permission.note(view, &push.document)?;
+            Appender::create(view, &push.document, now)?
+        }
     };
     let mut receipt = Receipt {
         document,

@@ -25,9 +25,14 @@ impl Process {
         Self::of(command)
     }
 
-    pub fn of(mut command: Command) -> Self {
+    pub fn of(command: Command) -> Self {
+        Self::logging(command, Stdio::null())
+    }
+
+    /// One that logs there.
+    pub fn logging(mut command: Command, log: Stdio) -> Self {
         let command = command.env("REJOIN_LISTEN", "127.0.0.1:0").stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();

@@ -1,0 +1,91 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    LogError,
+    log::{LogReader, View},
+    rules::{Code, Fault},
+};
+
+/// Most requests that wait to be looked up; more are told to come later.
+const WAITING: usize = 1_024;
+/// How long a server without tokens goes on before it looks again whether one was made.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+type Lookup = Box<dyn FnOnce(&LogReader) + Send>;
+
+/// Whether this server asks for tokens. Another process may make the first one at any time, and revoke any: nothing
+/// of a token is remembered between requests.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// A thread and a connection of its own: a long read elsewhere holds up nobody at the door, and looking costs
+    /// no second thread its memory.
+    lookups: mpsc::Sender<Lookup>,
+    /// Once a token was seen it stays so, whatever becomes of the database: a server that listens to the world must
+    /// not take it for its own machine.
+    guarded: AtomicBool,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Gate {
+    /// A gate before a database that was opened before.
+    pub(crate) fn start(database: &Path) -> Result<Self, LogError> {
+        let reader = LogReader::open(database)?;
+        let guarded = reader.read(|view| view.has_tokens())?;
+        let (lookups, mut waiting) = mpsc::channel::<Lookup>(WAITING);
+        std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+            while let Some(lookup) = waiting.blocking_recv() {
+                // Invariant 8: "Whatever a remote side sends, nothing panics past its task." Who asked is told.
+                drop(catch_unwind(AssertUnwindSafe(|| lookup(&reader))));
+            }
+        })?;
+        Ok(Self { lookups, guarded: AtomicBool::new(guarded), looked: Mutex::default() })
+    }
+
+    /// Reads with one state of the database from first to last.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (told, answer) = oneshot::channel();
+        let lookup: Lookup = Box::new(move |reader| drop(told.send(reader.read(work))));
+        self.lookups.try_send(lookup).map_err(|_| Fault::new(Code::Unavailable))?;
+        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal)))
+    }
+
+    /// Whether a token had been made when this was last looked at.
+    pub(crate) fn was_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Acquire)
+    }
+
+    /// Whether a token was ever made.
+    pub(crate) async fn is_guarded(&self) -> Result<bool, Fault> {
+        if self.was_guarded() {
+            return Ok(true);
+        }
+        let began = Instant::now();
+        if self.looked().is_some_and(|at| began.duration_since(at) < LOOK_AGAIN) {
+            return Ok(false);
+        }
+        if self.read(|view| Ok(view.has_tokens()?)).await? {
+            self.guarded.store(true, Ordering::Release);
+            tracing::info!("a token was made: from now on every resource needs one");
+        } else {
+            *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
+        }
+        Ok(self.was_guarded())
+    }
+
+    fn looked(&self) -> Option<Instant> {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,117 @@
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::extract::Request;
+use http::{HeaderMap, header};
+
+use crate::rules::{Code, Fault};
+
+/// Without tokens the server trusts whoever sits at this machine, and nobody else: not a page in a browser that
+/// was led here by a name of its own (`Host`), nor one of another origin.
+pub(super) fn only(request: &Request) -> Result<(), Fault> {
+    if !is_allowed(request.headers(), request.uri().authority().map(|a| a.as_str())) {
+        let why = "Without tokens only requests to a loopback address and from its own origin are answered.";
+        return Err(Fault::because(Code::Forbidden, why));
+    }
+    Ok(())
+}
+
+fn is_allowed(headers: &HeaderMap, authority: Option<&str>) -> bool {
+    let host = match (one(headers, header::HOST), authority) {
+        (One::Text(host), _) => host,
+        (One::None, Some(authority)) => authority,
+        _ => return false,
+    };
+    let own = |origin: &str| {
+        let origin = origin.to_ascii_lowercase();
+        origin.strip_prefix("http://").is_some_and(|rest| rest == host.to_ascii_lowercase())
+    };
+    names_loopback(host)
+        && match one(headers, header::ORIGIN) {
+            One::None => true,
+            One::Text(origin) => own(origin),
+            One::Unclear => false,
+        }
+}
+
+enum One<'h> {
+    None,
+    Text(&'h str),
+    /// Sent twice, or no text.
+    Unclear,
+}
+
+fn one(headers: &HeaderMap, name: header::HeaderName) -> One<'_> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => One::None,
+        (Some(value), None) => value.to_str().map_or(One::Unclear, One::Text),
+        _ => One::Unclear,
+    }
+}
+
+/// Whether this `Host`, with a port or without, names a loopback address.
+fn names_loopback(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((name, port)) if name.parse::<Ipv6Addr>().is_ok() => (name, port.strip_prefix(':')),
+            _ => return false,
+        },
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return false;
+    }
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        is_allowed(&headers, None)
+    }
+
+    #[test]
+    fn only_a_host_that_names_a_loopback_is_answered() {
+        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:4810", "127.9.9.9", "[::1]", "[::1]:4810"] {
+            assert!(allowed(host, None), "{host}");
+        }
+        for host in [
+            "example.org",
+            "127.0.0.1.example.org",
+            "0.0.0.0",
+            "10.0.0.1:4810",
+            "[::2]",
+            "[::1",
+            "localhost:x",
+            "",
+        ] {
+            assert!(!allowed(host, None), "{host}");
+        }
+        assert!(!is_allowed(&HeaderMap::new(), None));
+    }
+
+    #[test]
+    fn only_its_own_origin_is_answered() {
+        assert!(allowed("localhost:4810", Some("http://localhost:4810")));
+        for origin in [
+            "http://localhost:3000",
+            "https://localhost:4810",
+            "null",
+            "http://example.org",
+            "http://localhost",
+        ] {
+            assert!(!allowed("localhost:4810", Some(origin)), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The paths of the resources, as the router and the guard know them.
+
+pub(super) const HEALTH: &str = "/healthz";
+pub(super) const READY: &str = "/readyz";
+pub(super) const LIMITS: &str = "/v1/limits";
+pub(super) const DOCUMENTS: &str = "/v1/documents";
+pub(super) const DOCUMENT: &str = "/v1/documents/{id}";
+pub(super) const CHANGES: &str = "/v1/documents/{id}/changes";
+pub(super) const SNAPSHOT: &str = "/v1/documents/{id}/snapshot";
+pub(super) const MISSING: &str = "/v1/documents/{id}/missing";

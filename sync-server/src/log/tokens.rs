@@ -1,0 +1,189 @@
+//! Tokens at rest.
+
+use rejoin::DocumentId;
+use rusqlite::{OptionalExtension, Row, named_params, types::Type};
+
+use super::{LogError, View};
+use crate::rules::Access;
+
+/// A token's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenId(pub(super) i64);
+
+/// What is kept of a token, for checking it. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenRow {
+    pub(crate) id: TokenId,
+    /// `None`: every document.
+    pub(crate) document: Option<DocumentId>,
+    pub(crate) access: Access,
+    expires_at: Option<i64>,
+    revoked: bool,
+}
+
+impl TokenRow {
+    /// Whether it is neither revoked nor expired.
+    pub(crate) fn is_good(&self, now: i64) -> bool {
+        !self.revoked && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// A token as a person is shown it. Times are RFC 3339, UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// Its name.
+    pub name: String,
+    /// The document that it is for; `None`: all.
+    pub document: Option<DocumentId>,
+    /// What it allows there.
+    pub access: Access,
+    /// On how many documents it was granted more, or is admin for having begun them.
+    pub grants: u64,
+    /// When it was made.
+    pub created_at: String,
+    /// When it ends, or ended.
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+    /// Whether its time is over.
+    pub expired: bool,
+}
+
+const COLUMNS: &str = "id, document, access, expires_at, revoked_at IS NOT NULL";
+
+impl View<'_> {
+    /// Whether the schema has tokens: a reader migrates nothing.
+    pub(crate) fn knows_tokens(&self) -> Result<bool, LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'token')")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// Whether a token was ever made here, a revoked one too.
+    pub(crate) fn has_tokens(&self) -> Result<bool, LogError> {
+        let mut statement = self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM token)")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// The token with this hash. It is found by the hash alone, which says nothing of the secret: so how long the
+    /// search takes says nothing either.
+    pub(crate) fn token_with(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM token WHERE hash = :hash");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(named_params! { ":hash": hash }, read_token).optional()?)
+    }
+
+    pub(crate) fn token(&self, id: TokenId) -> Result<Option<TokenRow>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM token WHERE id = :id");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(named_params! { ":id": id.0 }, read_token).optional()?)
+    }
+
+    /// The token that bears this name now.
+    pub(crate) fn token_named(&self, name: &str) -> Result<Option<TokenId>, LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id FROM token WHERE name = :name AND revoked_at IS NULL")?;
+        let id = statement.query_row(named_params! { ":name": name }, |row| row.get(0).map(TokenId));
+        Ok(id.optional()?)
+    }
+
+    /// What a token was granted on a document.
+    pub(crate) fn granted(&self, token: TokenId, id: &DocumentId) -> Result<Option<Access>, LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT access FROM token_document WHERE token = :token AND document = :id")?;
+        let row = statement
+            .query_row(named_params! { ":token": token.0, ":id": id.as_bytes() }, |row| read_access(row, 0));
+        Ok(row.optional()?)
+    }
+
+    /// Grants a token access to a document, in place of what it was granted there.
+    pub(crate) fn grant(&self, token: TokenId, id: &DocumentId, access: Access) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO token_document (token, document, access) VALUES (:token, :id, :access)
+                 ON CONFLICT (token, document) DO UPDATE SET access = excluded.access",
+            )?
+            .execute(named_params! { ":token": token.0, ":id": id.as_bytes(), ":access": access.word() })?;
+        Ok(())
+    }
+
+    /// Keeps a token. `ends` is a time, milliseconds since 1970, as `now` is.
+    pub(crate) fn insert_token(
+        &self,
+        (name, hash): (&str, &[u8; 32]),
+        (document, access): (Option<DocumentId>, Access),
+        (now, ends): (i64, Option<i64>),
+    ) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO token (name, hash, document, access, created_at, expires_at)
+                 VALUES (:name, :hash, :document, :access, :now, :ends)",
+            )?
+            .execute(named_params! {
+                ":name": name,
+                ":hash": hash,
+                ":document": document.as_ref().map(|id| id.as_bytes().to_vec()),
+                ":access": access.word(),
+                ":now": now,
+                ":ends": ends,
+            })?;
+        Ok(())
+    }
+
+    pub(crate) fn revoke_token(&self, id: TokenId, now: i64) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached("UPDATE token SET revoked_at = :now WHERE id = :id")?
+            .execute(named_params! { ":id": id.0, ":now": now })?;
+        Ok(())
+    }
+
+    /// Every token, in the order in which they were made.
+    pub(crate) fn tokens(&self, now: i64) -> Result<Vec<TokenInfo>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT name, document, access,
+                    (SELECT count(*) FROM token_document WHERE token = token.id),
+                    strftime('%Y-%m-%dT%H:%M:%SZ', created_at / 1000, 'unixepoch'),
+                    strftime('%Y-%m-%dT%H:%M:%SZ', expires_at / 1000, 'unixepoch'),
+                    strftime('%Y-%m-%dT%H:%M:%SZ', revoked_at / 1000, 'unixepoch'),
+                    coalesce(expires_at <= :now, 0)
+             FROM token ORDER BY id",
+        )?;
+        let rows = statement.query_map(named_params! { ":now": now }, |row| {
+            Ok(TokenInfo {
+                name: row.get(0)?,
+                document: read_document_id(row, 1)?,
+                access: read_access(row, 2)?,
+                grants: super::view::unsigned(row, 3)?,
+                created_at: row.get(4)?,
+                expires_at: row.get(5)?,
+                revoked_at: row.get(6)?,
+                expired: row.get(7)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn read_token(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
+    Ok(TokenRow {
+        id: TokenId(row.get(0)?),
+        document: read_document_id(row, 1)?,
+        access: read_access(row, 2)?,
+        expires_at: row.get(3)?,
+        revoked: row.get(4)?,
+    })
+}
+
+fn read_document_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DocumentId>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(DocumentId::from_bytes))
+}
+
+fn read_access(row: &Row<'_>, column: usize) -> rusqlite::Result<Access> {
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|why: String| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into()))
+}

@@ -1,0 +1,226 @@
+//! Who may do what: a pure rule, and the facts it looks at.
+
+use std::{fmt, str::FromStr};
+
+use rejoin::DocumentId;
+
+use super::{Code, Fault};
+use crate::{
+    LogError,
+    log::{TokenId, TokenRow, View},
+};
+
+/// What a token is good for; each includes the ones before it, but for [`Access::Create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Reading a document.
+    Read,
+    /// Pushing changes too, whoever made them, to a document that has begun.
+    Write,
+    /// Beginning documents, and being admin of those; nothing on documents that others began.
+    Create,
+    /// Everything: beginning and deleting too.
+    Admin,
+}
+
+impl Access {
+    /// The word for it, in the command line and in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Create => "create",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Access {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Read, Self::Write, Self::Create, Self::Admin];
+        let found = all.into_iter().find(|access| access.word() == text);
+        found.ok_or_else(|| "access is read, write, create or admin".to_owned())
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// Somebody at this machine, where no token was ever made: may do everything.
+    Local,
+    /// Whoever bears this token.
+    Token(TokenId),
+}
+
+/// What is to be done with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Read,
+    /// Which changes the log lacks: asked by who reads, and by who is about to begin a document.
+    Ask,
+    Push,
+    Delete,
+}
+
+/// What is known of a token and a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    /// The token's own access, where it covers the document.
+    own: Option<Access>,
+    /// What it was granted on the document, or has from beginning it.
+    granted: Option<Access>,
+    /// Whether the document has begun here.
+    exists: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Allowed,
+    /// Allowed; the document is the token's from then on.
+    Begins,
+    /// There is nothing to read yet.
+    NotThere,
+    Forbidden,
+}
+
+/// What is answered: it depends on nothing else.
+fn decide(standing: Standing, verb: Verb) -> Decision {
+    let create = standing.own == Some(Access::Create);
+    let held = standing.own.filter(|_| !create).max(standing.granted);
+    let enough = match verb {
+        Verb::Read | Verb::Ask => held >= Some(Access::Read),
+        // A healer may push what others wrote: nobody looks at who made a change.
+        Verb::Push if standing.exists => held >= Some(Access::Write),
+        Verb::Push | Verb::Delete => held == Some(Access::Admin),
+    };
+    match verb {
+        _ if enough => Decision::Allowed,
+        _ if !create || standing.exists => Decision::Forbidden,
+        Verb::Read => Decision::NotThere,
+        Verb::Ask => Decision::Allowed,
+        // A tombstone begins a document too: none may come after it.
+        Verb::Push | Verb::Delete => Decision::Begins,
+    }
+}
+
+/// Whose token has this hash, if it is good now.
+pub(crate) fn authenticate(view: View<'_>, hash: &[u8; 32], now: i64) -> Result<TokenId, Fault> {
+    let row = view.token_with(hash)?.filter(|row| row.is_good(now));
+    row.map(|row| row.id).ok_or_else(not_good)
+}
+
+fn not_good() -> Fault {
+    Fault::because(Code::Unauthorized, "This token is not known here, was revoked, or has expired.")
+}
+
+/// What a principal that may do it is to be noted as: who begins a document is admin of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Permission(Option<TokenId>);
+
+impl Permission {
+    /// To be called in the transaction that begins the document.
+    pub(crate) fn note(self, view: View<'_>, id: &DocumentId) -> Result<(), LogError> {
+        self.0.map_or(Ok(()), |token| view.grant(token, id, Access::Admin))
+    }
+}
+
+/// Whether it may be done. What writes asks this in the transaction that does it.
+pub(crate) fn permit(
+    view: View<'_>,
+    principal: Principal,
+    verb: Verb,
+    (id, now): (&DocumentId, i64),
+) -> Result<Result<Permission, Fault>, LogError> {
+    let Principal::Token(token) = principal else { return Ok(Ok(Permission(None))) };
+    let Some(row) = view.token(token)?.filter(|row| row.is_good(now)) else { return Ok(Err(not_good())) };
+    let standing = Standing {
+        own: Some(row.access).filter(|_| row.document.is_none_or(|only| only == *id)),
+        granted: view.granted(token, id)?,
+        exists: view.document(id)?.is_some(),
+    };
+    Ok(match decide(standing, verb) {
+        Decision::Allowed => Ok(Permission(None)),
+        Decision::Begins => Ok(Permission(Some(token))),
+        Decision::NotThere => Err(Fault::no_document()),
+        // The same whether the document is there or not.
+        Decision::Forbidden => {
+            Err(Fault::because(Code::Forbidden, "This token does not allow that on this document."))
+        }
+    })
+}
+
+/// Which documents a principal's list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    All,
+    /// Those granted to the token or begun by it, and this one.
+    Of(TokenId, Option<DocumentId>),
+}
+
+/// What may be read by this principal.
+pub(crate) fn listed(view: View<'_>, principal: Principal, now: i64) -> Result<Listed, Fault> {
+    let Principal::Token(token) = principal else { return Ok(Listed::All) };
+    let TokenRow { access, document, .. } =
+        view.token(token)?.filter(|row| row.is_good(now)).ok_or_else(not_good)?;
+    Ok(match (access, document) {
+        (Access::Create, _) => Listed::Of(token, None),
+        (_, None) => Listed::All,
+        (_, only) => Listed::Of(token, only),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERBS: [Verb; 4] = [Verb::Read, Verb::Ask, Verb::Push, Verb::Delete];
+
+    fn decisions(own: Option<Access>, granted: Option<Access>, exists: bool) -> [Decision; 4] {
+        VERBS.map(|verb| decide(Standing { own, granted, exists }, verb))
+    }
+
+    #[test]
+    fn each_access_allows_what_it_says_and_nothing_else() {
+        use Decision::{Allowed as Yes, Begins, Forbidden as No, NotThere};
+        for (own, there, not_there) in [
+            (None, [No; 4], [No; 4]),
+            (Some(Access::Read), [Yes, Yes, No, No], [Yes, Yes, No, No]),
+            (Some(Access::Write), [Yes, Yes, Yes, No], [Yes, Yes, No, No]),
+            (Some(Access::Create), [No; 4], [NotThere, Yes, Begins, Begins]),
+            (Some(Access::Admin), [Yes; 4], [Yes; 4]),
+        ] {
+            assert_eq!(decisions(own, None, true), there, "{own:?}");
+            assert_eq!(decisions(own, None, false), not_there, "{own:?}");
+            if own != Some(Access::Create) {
+                assert_eq!(decisions(None, own, true), there, "granted {own:?}");
+                assert_eq!(decisions(None, own, false), not_there, "granted {own:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_adds_and_never_takes_away() {
+        for own in [None, Some(Access::Read), Some(Access::Write), Some(Access::Create), Some(Access::Admin)]
+        {
+            for granted in [Access::Read, Access::Write, Access::Admin] {
+                for exists in [true, false] {
+                    let without = decisions(own, None, exists);
+                    let with = decisions(own, Some(granted), exists);
+                    for (without, with) in without.into_iter().zip(with) {
+                        let fine = without == Decision::Forbidden || with != Decision::Forbidden;
+                        assert!(fine, "{own:?} {granted:?} {exists}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `rejoin-server token`: one function a verb.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
+
+use clap::Subcommand;
+use rejoin::DocumentId;
+use rejoin_server::{Access, NewToken, TokenError, TokenInfo, Tokens};
+
+use crate::Failure;
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, once: only its hash is stored
+    #[command(after_help = "\
+Access:
+  read    reading
+  write   reading, and pushing changes to documents that have begun
+  create  beginning documents, and being admin of those; `token grant` adds documents of others
+  admin   everything: beginning and deleting too
+
+Examples:
+  rejoin-server token create --name laptop --document '*' --access create
+  rejoin-server token create --name board --document 7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10 --access read --expires 90d
+  rejoin-server token create --name ada --document '*' --access create > ada.token")]
+    Create {
+        /// Its name, by which it is revoked
+        #[arg(long)]
+        name: String,
+        /// The document that it is for: a UUID, or * for all
+        #[arg(long, value_name = "UUID|*", value_parser = scope)]
+        document: Scope,
+        /// What it allows: read, write, create or admin
+        #[arg(long, value_name = "ACCESS")]
+        access: Access,
+        /// How long it is good, like 90d, 12h, 30m or 45s; until it is revoked where nothing is said
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        expires: Option<Duration>,
+    },
+    /// Lists the tokens, revoked ones too; never their secrets
+    #[command(after_help = "Examples:\n  rejoin-server token ls")]
+    Ls,
+    /// Gives a token access to one more document, in place of what it was given there
+    #[command(
+        after_help = "Examples:\n  rejoin-server token grant laptop --document 7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10 --access write"
+    )]
+    Grant {
+        /// The token's name
+        name: String,
+        /// The document, a UUID
+        #[arg(long, value_name = "UUID")]
+        document: DocumentId,
+        /// What it allows there: read, write or admin
+        #[arg(long, value_name = "ACCESS")]
+        access: Access,
+    },
+    /// Revokes a token: it is good for nothing from then on, also at a server that is running
+    #[command(after_help = "Examples:\n  rejoin-server token revoke laptop")]
+    Revoke {
+        /// The token's name
+        name: String,
+    },
+}
+
+/// The document that a token is for; `None`: all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scope(Option<DocumentId>);
+
+pub(crate) fn run(database: &Path, command: TokenCommand) -> Result<(), Failure> {
+    let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
+    match command {
+        TokenCommand::Create { name, document: Scope(document), access, expires } => {
+            create(&mut tokens, &NewToken { name, document, access, lifetime: expires })
+        }
+        TokenCommand::Ls => list(&tokens),
+        TokenCommand::Grant { name, document, access } => {
+            tokens.grant(&name, &document, access).map_err(failed)?;
+            say_aside(&format!("{name} may now {access} {document}."));
+            Ok(())
+        }
+        TokenCommand::Revoke { name } => {
+            tokens.revoke(&name).map_err(failed)?;
+            say_aside(&format!("{name} is revoked."));
+            Ok(())
+        }
+    }
+}
+
+/// The token alone on standard output, so that it can go straight into a file.
+fn create(tokens: &mut Tokens, new: &NewToken) -> Result<(), Failure> {
+    let secret = tokens.create(new).map_err(failed)?;
+    let mut out = io::stdout().lock();
+    if writeln!(out, "{}", secret.reveal()).and_then(|()| out.flush()).is_err() {
+        let undone = tokens.revoke(&new.name).is_ok();
+        let then = if undone { "It was revoked: make another." } else { "Revoke it and make another." };
+        return Err(Failure::Failed(format!("The token could not be printed, and nobody knows it. {then}")));
+    }
+    say_aside("It is shown this once. Who gets it saves it with `rejoin init --server URL --token -`.");
+    Ok(())
+}
+
+fn list(tokens: &Tokens) -> Result<(), Failure> {
+    let rows = tokens.list().map_err(failed)?.into_iter().map(row);
+    let head = ["name", "document", "access", "granted", "created", "expires", "state"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
+    let mut out = io::stdout().lock();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let widths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let width = widths.max().unwrap_or(0);
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        match writeln!(out, "{}", line.trim_end()) {
+            // The reader had enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(crate::unwritten)?,
+        }
+    }
+    Ok(())
+}
+
+fn row(token: TokenInfo) -> [String; 7] {
+    let state = match (&token.revoked_at, token.expired) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, true) => "expired".to_owned(),
+        (None, false) => "good".to_owned(),
+    };
+    [
+        token.name,
+        token.document.map_or_else(|| "*".to_owned(), |id| id.to_string()),
+        token.access.to_string(),
+        token.grants.to_string(),
+        token.created_at,
+        token.expires_at.unwrap_or_else(|| "never".to_owned()),
+        state,
+    ]
+}
+
+fn failed(error: TokenError) -> Failure {
+    let hint = match &error {
+        TokenError::NameTaken(_) => "Choose another name, or revoke that one first.",
+        TokenError::UnknownName(_) => "`rejoin-server token ls` lists them.",
+        TokenError::BadName | TokenError::NotGrantable => "Give another.",
+        TokenError::TooLong => "Give a shorter time, or none.",
+        _ => "Nothing was changed; check the database with `rejoin-server doctor`.",
+    };
+    let text = format!("Nothing was done: {error}. {hint}");
+    match error {
+        TokenError::BadName | TokenError::NotGrantable | TokenError::TooLong => Failure::Usage(text),
+        _ => Failure::Failed(text),
+    }
+}
+
+/// Results go to standard output, everything else here. Where it is gone nobody can be told.
+fn say_aside(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text {
+        "*" => Ok(Scope(None)),
+        text => {
+            text.parse().map(Some).map(Scope).map_err(|_| "a document is a UUID, or * for all".to_owned())
+        }
+    }
+}
+
+/// Reads `90d`, `12h`, `30m`, `45s`.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let units = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let found = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let seconds = found.and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit));
+    let long = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    long.ok_or_else(|| "a time is a number with w, d, h, m or s, like 90d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_has_a_unit_and_is_not_nothing() {
+        assert_eq!(lifetime("90d").unwrap().as_secs(), 90 * 86_400);
+        assert_eq!(lifetime("2w").unwrap(), lifetime("14d").unwrap());
+        for bad in ["90", "0d", "-1d", "d", "soon", "1.5h", "99999999999999999999d", ""] {
+            assert!(lifetime(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_for_one_document_or_for_all() {
+        assert_eq!(scope("*"), Ok(Scope(None)));
+        assert!(scope("7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10").unwrap().0.is_some());
+        assert!(scope("").is_err() && scope("all").is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Making, listing and revoking tokens, beside a server that may be running on the same database.
+
+use std::{fmt, path::Path, time::Duration};
+
+use rejoin::DocumentId;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    LogError, LogStore, TokenInfo,
+    log::{Attempt, LogReader, TokenId, View},
+    rules::Access,
+    state::now,
+};
+
+/// What every token of ours begins with: so that one that was left in a file is found.
+const PREFIX: &str = "rjt_";
+/// How much chance is in a token.
+const SECRET_BYTES: usize = 32;
+/// Longest name of a token, in characters.
+const NAME_CHARACTERS: usize = 100;
+
+/// Why nothing was done with a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// A token that was not revoked bears this name.
+    #[error("there is a token named {0:?}")]
+    NameTaken(String),
+    /// No token that was not revoked bears this name.
+    #[error("there is no token named {0:?}, or it was revoked")]
+    UnknownName(String),
+    /// A name is a line of at most 100 characters.
+    #[error("a token's name is 1 to 100 characters, without line breaks")]
+    BadName,
+    /// [`Access::Create`] is for documents that have not begun: it cannot be granted on one.
+    #[error("only read, write and admin can be granted on a document")]
+    NotGrantable,
+    /// The token would end later than times can be told.
+    #[error("the token would live too long")]
+    TooLong,
+    /// The database could not be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A token, the one time that it is known. It has no `Debug` and no `Display` that shows it.
+pub struct Secret(String);
+
+impl Secret {
+    fn random() -> Self {
+        Self(format!("{PREFIX}{}", base64url(&rand::random::<[u8; SECRET_BYTES]>())))
+    }
+
+    /// The token itself. It is to be shown to a person once, and never to be stored.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What is stored of a token.
+pub(crate) fn hash_of(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its name, by which a person revokes it: 1 to 100 characters.
+    pub name: String,
+    /// The document that it is for; `None`: all.
+    pub document: Option<DocumentId>,
+    /// What it allows there.
+    pub access: Access,
+    /// How long it is good; `None`: until it is revoked.
+    pub lifetime: Option<Duration>,
+}
+
+/// The tokens of a database.
+#[derive(Debug)]
+pub struct Tokens {
+    log: LogStore,
+}
+
+impl Tokens {
+    /// Opens the database, made where it is missing. A server may be using it.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open(database: &Path) -> Result<Self, LogError> {
+        Ok(Self { log: LogStore::open(database)? })
+    }
+
+    /// Makes a token. Only its hash is stored.
+    ///
+    /// # Errors
+    /// [`TokenError::NameTaken`], [`TokenError::BadName`], [`TokenError::TooLong`]; and where writing fails. Then
+    /// there is no token.
+    pub fn create(&mut self, new: &NewToken) -> Result<Secret, TokenError> {
+        let length = new.name.chars().count();
+        if length == 0 || length > NAME_CHARACTERS || new.name.chars().any(char::is_control) {
+            return Err(TokenError::BadName);
+        }
+        let now = now();
+        let ends = new.lifetime.map(|lifetime| {
+            let millis = i64::try_from(lifetime.as_millis()).ok();
+            // Beyond the year 9999 a time cannot be told.
+            let end = millis.and_then(|millis| now.checked_add(millis));
+            end.filter(|end| *end < 253_402_300_800_000).ok_or(TokenError::TooLong)
+        });
+        let ends = ends.transpose()?;
+        let secret = Secret::random();
+        let hash = hash_of(secret.reveal());
+        self.write(|view| {
+            if view.token_named(&new.name)?.is_some() {
+                return Ok(Err(TokenError::NameTaken(new.name.clone())));
+            }
+            view.insert_token((&new.name, &hash), (new.document, new.access), (now, ends)).map(Ok)
+        })?;
+        Ok(secret)
+    }
+
+    /// Every token, in the order in which they were made, revoked ones too.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub fn list(&self) -> Result<Vec<TokenInfo>, TokenError> {
+        Ok(self.log.view().tokens(now())?)
+    }
+
+    /// Revokes a token: it is good for nothing from then on, also at a server that is running.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownName`], and where writing fails.
+    pub fn revoke(&mut self, name: &str) -> Result<(), TokenError> {
+        self.write(|view| with_named(view, name, |token| view.revoke_token(token, now())))
+    }
+
+    /// Grants a token access to one more document, in place of what it was granted there before.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownName`], [`TokenError::NotGrantable`], and where writing fails.
+    pub fn grant(&mut self, name: &str, document: &DocumentId, access: Access) -> Result<(), TokenError> {
+        if access == Access::Create {
+            return Err(TokenError::NotGrantable);
+        }
+        self.write(|view| with_named(view, name, |token| view.grant(token, document, access)))
+    }
+
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(View<'_>) -> Result<Result<T, TokenError>, LogError>,
+    ) -> Result<T, TokenError> {
+        let group = self.log.begin()?;
+        let done = group.attempt(|view| {
+            Ok(match work(view)? {
+                Ok(value) => Attempt::Keep(Ok(value)),
+                Err(why) => Attempt::Undo(Err(why)),
+            })
+        })??;
+        group.commit()?;
+        Ok(done)
+    }
+}
+
+fn with_named(
+    view: View<'_>,
+    name: &str,
+    work: impl FnOnce(TokenId) -> Result<(), LogError>,
+) -> Result<Result<(), TokenError>, LogError> {
+    match view.token_named(name)? {
+        Some(token) => work(token).map(Ok),
+        None => Ok(Err(TokenError::UnknownName(name.to_owned()))),
+    }
+}
+
+/// Whether a token was ever made in the database at this path; `false` where there is none, or an older one.
+///
+/// # Errors
+/// Where the file is no database of this kind, or cannot be read.
+pub fn has_tokens(database: &Path) -> Result<bool, LogError> {
+    if !std::fs::exists(database)? {
+        return Ok(false);
+    }
+    match LogReader::open(database) {
+        Ok(reader) => reader.read(|view| if view.knows_tokens()? { view.has_tokens() } else { Ok(false) }),
+        // A file that was made and never written to.
+        Err(_) if std::fs::metadata(database)?.len() == 0 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// RFC 4648, section 5, without padding.
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let group = (0..3).fold(0_u32, |group, i| group << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
+        for i in 0..=three.len() {
+            let digit = group >> (18 - 6 * i) & 63;
+            text.extend(DIGITS.get(digit as usize).map(|digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_long_random_and_never_shown_by_accident() {
+        assert_eq!(base64url(b""), "");
+        assert_eq!(base64url(b"f"), "Zg");
+        assert_eq!(base64url(b"fo"), "Zm8");
+        assert_eq!(base64url(b"foobar"), "Zm9vYmFy");
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+        let (one, other) = (Secret::random(), Secret::random());
+        assert_eq!(one.reveal().len(), PREFIX.len() + 43);
+        assert!(one.reveal().starts_with(PREFIX) && one.reveal() != other.reveal());
+        assert!(!format!("{one:?}").contains(one.reveal()));
+        assert!(rejoin::Token::new(one.reveal()).is_some(), "the client takes it");
+    }
+}

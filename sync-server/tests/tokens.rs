@@ -1,0 +1,379 @@
+//! Who may do what: every route, every kind of principal, and what becomes of it while the server runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod support;
+
+use std::{path::Path, time::Duration};
+
+use rejoin::{DocumentId, wire::DocumentsReply};
+use rejoin_server::{Access, NewToken, TokenError, Tokens};
+use reqwest::Method;
+use support::{Answer, Running, Writer, hashes, send};
+
+fn token(database: &Path, name: &str, document: Option<DocumentId>, access: Access) -> String {
+    let new = NewToken { name: name.to_owned(), document, access, lifetime: None };
+    Tokens::open(database).unwrap().create(&new).unwrap().reveal().to_owned()
+}
+
+/// A server with tokens, and everybody who may come to a document.
+struct House {
+    server: Running,
+    client: reqwest::Client,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self { server: Running::start().await, client: reqwest::Client::new() }
+    }
+
+    fn database(&self) -> std::path::PathBuf {
+        self.server.directory.path().join("log.db")
+    }
+
+    fn token(&self, name: &str, document: Option<DocumentId>, access: Access) -> String {
+        token(&self.database(), name, document, access)
+    }
+
+    async fn ask(&self, who: Option<&str>, what: &Ask) -> Answer {
+        let url = format!("http://{}{}", self.server.address, what.path);
+        let mut request = self.client.request(what.method.clone(), url).body(what.body.clone());
+        if let Some(media_type) = what.media_type {
+            request = request.header("content-type", media_type);
+        }
+        if let Some(token) = who {
+            request = request.bearer_auth(token);
+        }
+        send(request).await
+    }
+}
+
+/// A request without credentials.
+struct Ask {
+    method: Method,
+    path: String,
+    media_type: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+fn get(path: String) -> Ask {
+    Ask { method: Method::GET, path, media_type: None, body: Vec::new() }
+}
+
+fn push(document: DocumentId, body: Vec<u8>) -> Ask {
+    let path = format!("/v1/documents/{document}/changes");
+    Ask { method: Method::POST, path, media_type: Some(rejoin::wire::CHANGES), body }
+}
+
+fn missing(document: DocumentId) -> Ask {
+    let path = format!("/v1/documents/{document}/missing");
+    Ask {
+        method: Method::POST,
+        path,
+        media_type: Some(rejoin::wire::JSON),
+        body: br#"{"hashes":[]}"#.to_vec(),
+    }
+}
+
+fn delete(document: DocumentId) -> Ask {
+    Ask { method: Method::DELETE, ..get(format!("/v1/documents/{document}")) }
+}
+
+/// Every route, for a document.
+fn routes(document: DocumentId) -> Vec<(&'static str, Ask)> {
+    let of = |rest: &str| format!("/v1/documents/{document}{rest}");
+    let head = |ask: Ask| Ask { method: Method::HEAD, ..ask };
+    vec![
+        ("healthz", get("/healthz".to_owned())),
+        ("readyz", get("/readyz".to_owned())),
+        ("limits", get("/v1/limits".to_owned())),
+        ("documents", get("/v1/documents".to_owned())),
+        ("nothing", get("/v1/nothing".to_owned())),
+        ("other method", Ask { method: Method::PUT, ..get(of("/changes")) }),
+        ("merged", get(of(""))),
+        ("pull", get(of("/changes"))),
+        ("head of pull", head(get(of("/changes")))),
+        ("snapshot", get(of("/snapshot"))),
+        ("missing", missing(document)),
+        ("push", push(document, Writer::new(9).many(1))),
+        ("delete", delete(document)),
+    ]
+}
+
+const WHO: [&str; 6] = ["admin", "creator", "writer", "reader", "stranger", "nobody"];
+
+/// What each of [`WHO`] is answered: on a document that the creator began, and on one that nobody began.
+fn expected(route: &str) -> ([u16; 6], [u16; 6]) {
+    match route {
+        "healthz" | "readyz" => ([200; 6], [200; 6]),
+        "limits" | "documents" => ([200, 200, 200, 200, 200, 401], [200, 200, 200, 200, 200, 401]),
+        "nothing" => ([404, 404, 404, 404, 404, 401], [404, 404, 404, 404, 404, 401]),
+        "other method" => ([405, 405, 405, 405, 405, 401], [405, 405, 405, 405, 405, 401]),
+        "merged" | "pull" | "head of pull" | "snapshot" => {
+            ([200, 200, 200, 200, 403, 401], [404, 404, 404, 404, 403, 401])
+        }
+        "missing" => ([200, 200, 200, 200, 403, 401], [200, 200, 200, 200, 403, 401]),
+        "push" => ([200, 200, 200, 403, 403, 401], [200, 200, 403, 403, 403, 401]),
+        "delete" => ([204, 204, 403, 403, 403, 401], [204, 204, 403, 403, 403, 401]),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_each_kind_of_principal_as_it_should() {
+    let house = House::new().await;
+    let admin = house.token("admin", None, Access::Admin);
+    let creator = house.token("creator", None, Access::Create);
+    let elsewhere = DocumentId::random();
+    assert_eq!(house.ask(Some(&creator), &push(elsewhere, Writer::new(1).many(1))).await.status, 200);
+    let stranger = house.token("stranger", Some(elsewhere), Access::Admin);
+    let count = routes(elsewhere).len();
+    for (place, begun) in (0..count).flat_map(|place| [(place, true), (place, false)]) {
+        for (column, who) in WHO.into_iter().enumerate() {
+            let document = DocumentId::random();
+            if begun {
+                let began = house.ask(Some(&creator), &push(document, Writer::new(1).many(2))).await;
+                assert_eq!(began.status, 200);
+            }
+            let named = format!("{who} {place} {begun}");
+            let bears = match who {
+                "admin" => Some(admin.clone()),
+                "creator" => Some(creator.clone()),
+                "writer" => Some(house.token(&named, Some(document), Access::Write)),
+                "reader" => Some(house.token(&named, Some(document), Access::Read)),
+                "stranger" => Some(stranger.clone()),
+                _ => None,
+            };
+            let (route, ask) = routes(document).remove(place);
+            let (on_begun, on_none) = expected(route);
+            let answer = house.ask(bears.as_deref(), &ask).await;
+            let wanted = if begun { on_begun[column] } else { on_none[column] };
+            assert_eq!(answer.status, wanted, "{route}, {who}, begun: {begun}: {answer:?}");
+            assert_eq!(answer.header("www-authenticate").is_some(), wanted == 401);
+            if route != "head of pull" && wanted >= 401 {
+                let code = answer.code().1;
+                assert!(wanted != 401 || code == "unauthorized", "{code}");
+                assert!(wanted != 403 || code == "forbidden", "{code}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_creator_has_nothing_on_what_others_began_until_it_is_granted() {
+    let house = House::new().await;
+    let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
+    let document = DocumentId::random();
+    let body = Writer::new(1).many(1);
+    assert_eq!(house.ask(Some(&ada), &push(document, body.clone())).await.status, 200);
+    for (route, ask) in routes(document).into_iter().skip(6) {
+        assert_eq!(house.ask(Some(&ben), &ask).await.status, 403, "{route}");
+    }
+    let mut tokens = Tokens::open(&house.database()).unwrap();
+    tokens.grant("ben", &document, Access::Write).unwrap();
+    let more = Writer::new(2).many(1);
+    assert_eq!(house.ask(Some(&ben), &push(document, more)).await.status, 200);
+    assert_eq!(house.ask(Some(&ben), &delete(document)).await.status, 403);
+    tokens.grant("ben", &document, Access::Read).unwrap();
+    assert_eq!(house.ask(Some(&ben), &push(document, body)).await.status, 403, "in place of what it was");
+    assert!(matches!(tokens.grant("ben", &document, Access::Create), Err(TokenError::NotGrantable)));
+    assert!(matches!(tokens.grant("eve", &document, Access::Read), Err(TokenError::UnknownName(_))));
+}
+
+#[tokio::test]
+async fn of_two_who_begin_a_document_at_once_one_has_it() {
+    let house = House::new().await;
+    let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
+    for _ in 0..20 {
+        let document = DocumentId::random();
+        let (first, second) =
+            (push(document, Writer::new(1).many(1)), push(document, Writer::new(2).many(1)));
+        let answers = tokio::join!(house.ask(Some(&ada), &first), house.ask(Some(&ben), &second));
+        let mut statuses = [answers.0.status, answers.1.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 403]);
+        let pull = get_changes(document);
+        let winner = if answers.0.status == 200 { &ada } else { &ben };
+        let pulled = house.ask(Some(winner), &pull).await;
+        assert_eq!(hashes(&pulled.body).len(), 1);
+    }
+}
+
+fn get_changes(document: DocumentId) -> Ask {
+    get(format!("/v1/documents/{document}/changes"))
+}
+
+#[tokio::test]
+async fn a_push_that_stores_nothing_begins_nothing() {
+    let house = House::new().await;
+    let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
+    let (document, mut writer) = (DocumentId::random(), Writer::new(1));
+    writer.many(1);
+    let orphan = writer.many(1);
+    let reply: rejoin::wire::PushReply = house.ask(Some(&ada), &push(document, orphan)).await.json();
+    assert_eq!((reply.accepted, reply.rejected.len()), (0, 1));
+    assert_eq!(house.ask(Some(&ben), &push(document, Writer::new(2).many(1))).await.status, 200);
+    assert_eq!(house.ask(Some(&ada), &get_changes(document)).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_healer_may_push_what_others_wrote() {
+    let house = House::new().await;
+    let creator = house.token("creator", None, Access::Create);
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    assert_eq!(house.ask(Some(&creator), &push(document, ada.many(1))).await.status, 200);
+    let healer = house.token("healer", Some(document), Access::Write);
+    let others: Vec<u8> = [ada.many(2), ada.fork(2).many(2)].concat();
+    let reply: rejoin::wire::PushReply = house.ask(Some(&healer), &push(document, others)).await.json();
+    assert_eq!(reply.accepted, 4);
+}
+
+#[tokio::test]
+async fn the_list_holds_only_what_may_be_read() {
+    let house = House::new().await;
+    let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
+    let documents: Vec<DocumentId> = (0..4).map(|_| DocumentId::random()).collect();
+    for (place, document) in documents.iter().enumerate() {
+        let who = if place % 2 == 0 { &ada } else { &ben };
+        assert_eq!(house.ask(Some(who), &push(*document, Writer::new(1).many(1))).await.status, 200);
+    }
+    let [zero, one, two, three] = documents[..] else { panic!() };
+    Tokens::open(&house.database()).unwrap().grant("ada", &three, Access::Read).unwrap();
+    let only = house.token("only", Some(one), Access::Read);
+    let all = house.token("all", None, Access::Read);
+    let gone = house.token("gone", Some(DocumentId::random()), Access::Admin);
+    for (who, wanted) in [
+        (&ada, vec![zero, two, three]),
+        (&ben, vec![one, three]),
+        (&only, vec![one]),
+        (&all, documents.clone()),
+        (&gone, vec![]),
+    ] {
+        let list: DocumentsReply = house.ask(Some(who), &get("/v1/documents".to_owned())).await.json();
+        let ids: Vec<String> = list.documents.into_iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, wanted.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let again = get(format!("/v1/documents?since={}", list.next.unwrap_or_default()));
+        let again: DocumentsReply = house.ask(Some(who), &again).await.json();
+        assert!(again.documents.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_or_expired_token_loses_access_at_once_while_the_server_runs() {
+    let house = House::new().await;
+    let (first, second) = (house.token("a", None, Access::Admin), house.token("b", None, Access::Admin));
+    let limits = get("/v1/limits".to_owned());
+    for token in [&first, &second] {
+        assert_eq!(house.ask(Some(token), &limits).await.status, 200);
+    }
+    // As another process would: over a connection of its own.
+    Tokens::open(&house.database()).unwrap().revoke("a").unwrap();
+    assert_eq!(house.ask(Some(&first), &limits).await.code(), (401, "unauthorized".to_owned()));
+    let database = rusqlite::Connection::open(house.database()).unwrap();
+    database.execute("UPDATE token SET expires_at = 1 WHERE name = 'b'", []).unwrap();
+    assert_eq!(house.ask(Some(&second), &limits).await.status, 401);
+    assert_eq!(house.ask(None, &limits).await.status, 401, "tokens that are gone open nothing");
+    let brief = NewToken {
+        name: "brief".to_owned(),
+        document: None,
+        access: Access::Read,
+        lifetime: Some(Duration::from_millis(1)),
+    };
+    let brief = Tokens::open(&house.database()).unwrap().create(&brief).unwrap();
+    while house.ask(Some(brief.reveal()), &limits).await.status != 401 {}
+}
+
+#[tokio::test]
+async fn the_first_token_closes_a_server_that_runs_without_any() {
+    let house = House::new().await;
+    let limits = get("/v1/limits".to_owned());
+    assert_eq!(house.ask(None, &limits).await.status, 200);
+    let admin = house.token("admin", None, Access::Admin);
+    let closed = async { while house.ask(None, &limits).await.status != 401 {} };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("it is closed");
+    assert_eq!(house.ask(Some(&admin), &limits).await.status, 200);
+    // What a page in a browser cannot send needs no Host of this machine.
+    let foreign =
+        |url: &str| support::get(format!("http://{}{url}", house.server.address)).header("host", "a.example");
+    assert_eq!(send(foreign("/v1/limits").bearer_auth(&admin)).await.status, 200);
+    assert_eq!(send(foreign("/healthz")).await.status, 200);
+}
+
+#[tokio::test]
+async fn with_a_token_any_address_is_served_and_without_one_none_but_loopback() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    assert!(!rejoin_server::has_tokens(&path).unwrap());
+    let admin = token(&path, "admin", None, Access::Admin);
+    assert!(rejoin_server::has_tokens(&path).unwrap());
+    let state = rejoin_server::AppState::open(rejoin_server::ServerConfig::new(&path)).unwrap();
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(rejoin_server::serve(listener, state, async { drop(stopped.await) }));
+    let limits = || support::get(format!("http://127.0.0.1:{port}/v1/limits"));
+    assert_eq!(send(limits()).await.status, 401);
+    assert_eq!(send(limits().bearer_auth(&admin)).await.status, 200);
+    drop(stop);
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_token_stands_in_no_error_and_not_in_the_database() {
+    let house = House::new().await;
+    let reader = house.token("reader", Some(DocumentId::random()), Access::Read);
+    let revoked = house.token("revoked", None, Access::Admin);
+    Tokens::open(&house.database()).unwrap().revoke("revoked").unwrap();
+    let document = DocumentId::random();
+    for who in [&reader, &revoked, &format!("{reader}x"), &"y".repeat(5_000)] {
+        for (_, ask) in routes(document) {
+            let answer = house.ask(Some(who), &ask).await;
+            let whole = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
+            assert!(!whole.contains(who.as_str()), "{whole}");
+        }
+    }
+    for file in std::fs::read_dir(house.server.directory.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for token in [&reader, &revoked] {
+            assert!(!bytes.windows(20).any(|part| part == &token.as_bytes()[4..24]));
+        }
+    }
+}
+
+#[test]
+fn a_name_is_given_once_and_again_after_it_was_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut tokens = Tokens::open(&directory.path().join("log.db")).unwrap();
+    let new = |name: &str| NewToken {
+        name: name.to_owned(),
+        document: None,
+        access: Access::Write,
+        lifetime: None,
+    };
+    tokens.create(&new("laptop")).unwrap();
+    assert!(matches!(tokens.create(&new("laptop")), Err(TokenError::NameTaken(_))));
+    tokens.revoke("laptop").unwrap();
+    assert!(matches!(tokens.revoke("laptop"), Err(TokenError::UnknownName(_))));
+    tokens.create(&new("laptop")).unwrap();
+    let states: Vec<bool> = tokens.list().unwrap().iter().map(|token| token.revoked_at.is_some()).collect();
+    assert_eq!(states, [true, false]);
+    for bad in ["", "a\nb", &"x".repeat(101)] {
+        assert!(matches!(tokens.create(&new(bad)), Err(TokenError::BadName)));
+    }
+    let for_ever = NewToken { lifetime: Some(Duration::from_secs(u64::MAX)), ..new("old") };
+    assert!(matches!(tokens.create(&for_ever), Err(TokenError::TooLong)));
+}
+
+#[test]
+fn several_who_open_a_database_that_is_not_there_yet_all_get_it() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                let path = &path;
+                scope.spawn(move || token(path, name, None, Access::Admin));
+            }
+        });
+        assert_eq!(Tokens::open(&path).unwrap().list().unwrap().len(), 3);
+    }
+}
