@@ -4,6 +4,7 @@
 //! this build is refused and left alone.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -112,13 +113,13 @@ pub enum MigrateError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Brings the database to the newest schema, each step in a transaction with its version.
+/// Brings the database to the newest schema, all steps and the version in one transaction: whoever opens it
+/// meanwhile sees the old schema or the new one, and nothing between.
 /// An empty file becomes a database of this kind. An older file is copied first, beside itself (mode 0600); the
 /// copy goes when every step is done and the file was checked, and stays after an error.
 ///
 /// # Errors
-/// `Foreign` and `Newer` change nothing; after `Sqlite` the steps before the failing one stand. `Copy` changes
-/// nothing.
+/// `Damaged` comes after the steps; every other error changes nothing.
 pub fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
     let known = schema.migrations.last().map_or(0, |m| m.version);
     // In one transaction: another process may be making the database just now.
@@ -141,7 +142,10 @@ pub fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), Migra
 /// A whole copy of a database beside it; `None` for one in memory.
 fn copy_beside(connection: &Connection, version: i32) -> Result<Option<PathBuf>, MigrateError> {
     let Some(path) = connection.path().filter(|path| !path.is_empty()) else { return Ok(None) };
-    let copy = PathBuf::from(format!("{path}-schema-{version}-{}", std::process::id()));
+    // Two who upgrade at once, in one process or two, have a copy each.
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    let count = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = PathBuf::from(format!("{path}-schema-{version}-{}-{count}", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -157,15 +161,14 @@ fn copy_beside(connection: &Connection, version: i32) -> Result<Option<PathBuf>,
 }
 
 fn apply(connection: &mut Connection, schema: &Schema) -> Result<(), MigrateError> {
-    for migration in schema.migrations {
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if current_version(&tx, schema)? < migration.version {
-            tx.execute_batch(migration.sql)?;
-            tx.pragma_update(None, "application_id", schema.application_id)?;
-            tx.pragma_update(None, "user_version", migration.version)?;
-            tx.commit()?;
-        }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = current_version(&tx, schema)?;
+    for migration in schema.migrations.iter().filter(|migration| migration.version > found) {
+        tx.execute_batch(migration.sql)?;
+        tx.pragma_update(None, "user_version", migration.version)?;
     }
+    tx.pragma_update(None, "application_id", schema.application_id)?;
+    tx.commit()?;
     Ok(())
 }
 
@@ -210,11 +213,50 @@ mod tests {
         let author =
             |c: &Connection| c.query_row("SELECT value FROM meta", [], |r| r.get::<_, String>(0)).unwrap();
         assert_eq!(author(&connection), "ada", "a failing step changes nothing");
-        let copy = format!("{}-schema-1-{}", path.display(), std::process::id());
-        assert_eq!(author(&Connection::open(&copy).unwrap()), "ada", "and the copy is kept");
+        let copies = || -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.to_string_lossy().contains("-schema-1-")).collect()
+        };
+        let kept = copies();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(author(&Connection::open(&kept[0]).unwrap()), "ada", "and the copy is kept");
         migrate(&mut connection, &ENGINE).unwrap();
         assert_eq!(author(&connection), "ada");
-        assert!(!std::path::Path::new(&copy).exists());
+        assert_eq!(copies(), kept, "a copy that was made now is gone, and the one after the error stays");
+    }
+
+    #[test]
+    fn several_who_make_or_upgrade_one_file_at_once_find_it_whole() {
+        let old = Schema { migrations: &ENGINE.migrations[..1], ..ENGINE };
+        for round in 0..40 {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("store.db");
+            let open = || {
+                let connection = Connection::open(&path).unwrap();
+                connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+                connection
+            };
+            let mut first = open();
+            first.pragma_update(None, "journal_mode", "WAL").unwrap();
+            if round % 2 == 0 {
+                migrate(&mut first, &old).unwrap();
+            }
+            let start = std::sync::Barrier::new(3);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        let mut connection = open();
+                        start.wait();
+                        migrate(&mut connection, &ENGINE).unwrap();
+                    });
+                }
+            });
+            let version: i32 = first.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+            assert_eq!(Some(version), ENGINE.migrations.last().map(|m| m.version));
+            let left: Vec<_> =
+                std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert!(left.iter().all(|name| !name.to_string_lossy().contains("-schema-")), "{left:?}");
+        }
     }
 
     #[test]
