@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rejoin_migrations::{ENGINE, MigrateError, migrate};
+use rejoin_migrations::{ENGINE, MigrateError, migrate, use_wal};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{Durability, mark::Mark, mark::mark_path};
@@ -61,7 +61,7 @@ fn configure(connection: &Connection, durability: Durability) -> rusqlite::Resul
     if foreign != ENGINE.application_id && (foreign != 0 || tables != 0) {
         return Ok(()); // `migrate` says what is wrong with it.
     }
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    use_wal(connection, BUSY_TIMEOUT)?;
     let synchronous = match durability {
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_migrations::{MigrateError, SERVER, migrate};
+use rejoin_migrations::{MigrateError, SERVER, migrate, use_wal};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use super::{LogError, View};
@@ -34,7 +34,7 @@ impl LogStore {
         connection.busy_timeout(BUSY)?;
         // First what refuses a foreign or newer file: changing the journal mode would already write to it.
         migrate(&mut connection, &SERVER)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        use_wal(&connection, BUSY)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         set_up(&connection)?;
         // The first read makes the write-ahead log.
