@@ -5,6 +5,7 @@
 
 mod committer;
 mod config;
+mod events;
 mod http;
 mod limits;
 mod log;

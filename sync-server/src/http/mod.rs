@@ -5,6 +5,7 @@ mod body;
 mod changes;
 mod document;
 mod documents;
+mod events;
 mod guard;
 mod health;
 mod limits;
@@ -22,7 +23,10 @@ use axum::{
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
-    compression::{CompressionLayer, predicate::SizeAbove},
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
     trace::TraceLayer,
 };
 
@@ -44,6 +48,7 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/v1/limits", get(limits::get))
         .route("/v1/documents", get(documents::get))
+        .route("/v1/events", get(events::get))
         .route("/v1/documents/{id}", get(document::get).delete(document::delete))
         .route("/v1/documents/{id}/changes", get(changes::get).post(changes::post))
         .route("/v1/documents/{id}/snapshot", get(snapshot::get))
@@ -55,7 +60,7 @@ pub fn router(state: AppState) -> Router {
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESS_ABOVE)),
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
         .layer(TraceLayer::new_for_http())
         .with_state(state)

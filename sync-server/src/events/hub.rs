@@ -1,0 +1,199 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use rejoin::DocumentId;
+use tokio::sync::mpsc;
+
+use super::Stream;
+use crate::rules::{Code, Fault};
+
+/// Events that may wait for one reader. All readers share an event's bytes, so this is memory for pointers.
+const WAITING: usize = 64;
+
+/// What a stream is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Topics {
+    /// Everything that may be read.
+    All,
+    /// These documents, whether they exist yet or not.
+    Only(HashSet<DocumentId>),
+}
+
+/// Who listens to what. A listener costs an entry here and a timer: no task, no thread, no memory for a document.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    listeners: Arc<Mutex<Listeners>>,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    next: u64,
+    closed: bool,
+    all: HashSet<u64>,
+    by_document: HashMap<DocumentId, HashSet<u64>>,
+    open: HashMap<u64, (Topics, mpsc::Sender<Bytes>)>,
+}
+
+impl Hub {
+    /// For at most so many streams at once.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { listeners: Arc::default(), most }
+    }
+
+    /// Opens a stream. What is committed from now on is in it.
+    pub(crate) fn open(&self, topics: Topics) -> Result<Stream, Fault> {
+        let mut listeners = self.lock();
+        if listeners.closed || listeners.open.len() >= self.most {
+            return Err(Fault::because(Code::Unavailable, "No more streams are open at once: poll instead."));
+        }
+        let (sender, events) = mpsc::channel(WAITING);
+        listeners.next += 1;
+        let id = listeners.next;
+        match &topics {
+            Topics::All => drop(listeners.all.insert(id)),
+            Topics::Only(documents) => {
+                for document in documents {
+                    listeners.by_document.entry(*document).or_default().insert(id);
+                }
+            }
+        }
+        listeners.open.insert(id, (topics, sender));
+        drop(listeners);
+        Ok(Stream::new(events, Place { hub: self.clone(), id }))
+    }
+
+    /// Whether anybody would be told of this document.
+    pub(crate) fn listens(&self, document: &DocumentId) -> bool {
+        let listeners = self.lock();
+        !listeners.all.is_empty() || listeners.by_document.contains_key(document)
+    }
+
+    /// Tells those who listen. One whose buffer is full is cut, and catches up by its cursor: nobody is waited for.
+    pub(crate) fn publish(&self, document: &DocumentId, event: &Bytes) {
+        let mut listeners = self.lock();
+        let named = listeners.by_document.get(document);
+        let told: Vec<u64> = listeners.all.iter().chain(named.into_iter().flatten()).copied().collect();
+        for id in told {
+            let taken =
+                listeners.open.get(&id).is_none_or(|(_, sender)| sender.try_send(event.clone()).is_ok());
+            if !taken {
+                listeners.remove(id);
+            }
+        }
+    }
+
+    /// How many streams are open.
+    pub(crate) fn streams(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Ends all streams, and opens no more.
+    pub(crate) fn close(&self) {
+        let mut listeners = self.lock();
+        *listeners = Listeners { closed: true, ..Listeners::default() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listeners {
+    fn remove(&mut self, id: u64) {
+        let Some((topics, _)) = self.open.remove(&id) else { return };
+        self.all.remove(&id);
+        let Topics::Only(documents) = topics else { return };
+        for document in documents {
+            if let Some(ids) = self.by_document.get_mut(&document) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_document.remove(&document);
+                }
+            }
+        }
+    }
+}
+
+/// The place of a stream among the listeners: it is given up with the stream.
+#[derive(Debug)]
+pub(super) struct Place {
+    hub: Hub,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.hub.lock().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    fn event(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    /// What a stream has to say just now; `None` at its end.
+    fn taken(stream: &mut Stream) -> Vec<Bytes> {
+        let mut all = Vec::new();
+        while let Some(Some(Ok(bytes))) = stream.next().now_or_never() {
+            all.push(bytes);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn each_hears_what_it_asked_for() {
+        let hub = Hub::new(9);
+        let (one, two) = (DocumentId::random(), DocumentId::random());
+        let mut all = hub.open(Topics::All).unwrap();
+        let mut only = hub.open(Topics::Only([one].into())).unwrap();
+        drop((taken(&mut all), taken(&mut only)));
+        hub.publish(&one, &event("one"));
+        hub.publish(&two, &event("two"));
+        assert_eq!(taken(&mut all), ["one", "two"]);
+        assert_eq!(taken(&mut only), ["one"]);
+        drop(all);
+        assert!(hub.listens(&one) && !hub.listens(&two));
+        drop(only);
+        assert!(!hub.listens(&one));
+        assert_eq!(hub.streams(), 0);
+        assert!(hub.lock().by_document.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_cut_and_holds_nobody_back() {
+        let hub = Hub::new(2);
+        let document = DocumentId::random();
+        let mut slow = hub.open(Topics::All).unwrap();
+        let mut quick = hub.open(Topics::Only([document].into())).unwrap();
+        drop(taken(&mut quick));
+        for _ in 0..10 * WAITING {
+            hub.publish(&document, &event("x"));
+            assert_eq!(taken(&mut quick).len(), 1);
+        }
+        assert_eq!(hub.streams(), 1);
+        // What it was sent in time, and then the end.
+        assert_eq!(taken(&mut slow).len(), WAITING + 1);
+        assert!(slow.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn there_are_at_most_so_many_streams_and_none_after_the_end() {
+        let hub = Hub::new(1);
+        let mut stream = hub.open(Topics::All).unwrap();
+        assert_eq!(hub.open(Topics::All).unwrap_err().status(), 503);
+        drop(taken(&mut stream));
+        hub.close();
+        assert!(stream.next().await.is_none());
+        assert_eq!(hub.open(Topics::All).unwrap_err().status(), 503);
+    }
+}

@@ -1,0 +1,9 @@
+//! What is told to those who listen: after a commit, once a document, and never waiting for anybody.
+
+mod hub;
+mod note;
+mod stream;
+
+pub(crate) use hub::{Hub, Topics};
+pub(crate) use note::{Span, spans, tell};
+pub(crate) use stream::Stream;
