@@ -53,7 +53,7 @@ impl AppState {
     /// As [`LogStore::open`].
     pub fn open(config: ServerConfig) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
-        let hub = Hub::new(config.streams);
+        let hub = Hub::new(config.streams, config.heartbeat);
         let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;

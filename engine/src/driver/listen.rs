@@ -26,7 +26,7 @@ const MOST_NAMED: usize = 100;
 /// Notes that wait for the watch. Then the stream waits, and the server cuts it where that takes too long.
 const WAITING: usize = 256;
 /// The longest window of waits between attempts to connect.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a stream has to say.
 #[derive(Debug)]

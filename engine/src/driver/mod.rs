@@ -12,6 +12,7 @@ mod options;
 mod probe;
 mod report;
 pub(crate) mod retry_after;
+mod route;
 mod run;
 mod sse;
 mod sync;

@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ pub(crate) enum Topics {
 pub(crate) struct Hub {
     listeners: Arc<Mutex<Listeners>>,
     most: usize,
+    heartbeat: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -39,9 +41,9 @@ struct Listeners {
 }
 
 impl Hub {
-    /// For at most so many streams at once.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { listeners: Arc::default(), most }
+    /// For at most so many streams at once, each of which says something at least so often.
+    pub(crate) fn new(most: usize, heartbeat: Duration) -> Self {
+        Self { listeners: Arc::default(), most, heartbeat }
     }
 
     /// Opens a stream. What is committed from now on is in it.
@@ -63,7 +65,7 @@ impl Hub {
         }
         listeners.open.insert(id, (topics, sender));
         drop(listeners);
-        Ok(Stream::new(events, Place { hub: self.clone(), id }))
+        Ok(Stream::new(events, (Place { hub: self.clone(), id }, self.heartbeat)))
     }
 
     /// Whether anybody would be told of this document.
@@ -137,6 +139,10 @@ mod tests {
 
     use super::*;
 
+    fn hub(most: usize) -> Hub {
+        Hub::new(most, Duration::from_secs(3_600))
+    }
+
     fn event(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
     }
@@ -152,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_hears_what_it_asked_for() {
-        let hub = Hub::new(9);
+        let hub = hub(9);
         let (one, two) = (DocumentId::random(), DocumentId::random());
         let mut all = hub.open(Topics::All).unwrap();
         let mut only = hub.open(Topics::Only([one].into())).unwrap();
@@ -171,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reader_is_cut_and_holds_nobody_back() {
-        let hub = Hub::new(2);
+        let hub = hub(2);
         let document = DocumentId::random();
         let mut slow = hub.open(Topics::All).unwrap();
         let mut quick = hub.open(Topics::Only([document].into())).unwrap();
@@ -188,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn there_are_at_most_so_many_streams_and_none_after_the_end() {
-        let hub = Hub::new(1);
+        let hub = hub(1);
         let mut stream = hub.open(Topics::All).unwrap();
         assert_eq!(hub.open(Topics::All).unwrap_err().status(), 503);
         drop(taken(&mut stream));
