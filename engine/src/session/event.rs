@@ -97,3 +97,67 @@ fn plan(facts: &Facts, in_trouble: bool, event: &ChangesEvent) -> Plan {
         _ => Plan::Pull,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(cursor: &str) -> Facts {
+        Facts {
+            cursor: Cursor::parse(cursor),
+            healing: false,
+            waiting: 0,
+            sent: 0,
+            parked: 0,
+            changes: 0,
+            unqueued: 0,
+            at_end: true,
+            tombstone_owed: false,
+            tombstone_known: false,
+            enqueued: 0,
+        }
+    }
+
+    fn event() -> ChangesEvent {
+        ChangesEvent {
+            document: String::new(),
+            after: Some("5.ab".to_owned()),
+            cursor: Some("7.cd".to_owned()),
+            heads: Vec::new(),
+            changes: Some("AAAA".to_owned()),
+            deleted: false,
+        }
+    }
+
+    #[test]
+    fn an_event_is_taken_only_at_the_cursor_that_it_comes_after() {
+        assert!(
+            matches!(plan(&at("5.ab"), false, &event()), Plan::Take(r) if r.cursor == Cursor::parse("7.cd"))
+        );
+        assert!(matches!(plan(&at("7.cd"), false, &event()), Plan::Known));
+        // Another place, another log, nothing yet.
+        for other in ["4.ab", "6.ab", "5.ef", "7.ef", "9.ab"] {
+            assert!(matches!(plan(&at(other), false, &event()), Plan::Pull), "{other}");
+        }
+        let nothing = Facts { cursor: None, ..at("5.ab") };
+        assert!(matches!(plan(&nothing, false, &ChangesEvent { after: None, ..event() }), Plan::Pull));
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_taken_as_it_is_is_pulled() {
+        let healing = Facts { healing: true, ..at("5.ab") };
+        assert!(matches!(plan(&healing, false, &event()), Plan::Pull));
+        assert!(matches!(plan(&at("5.ab"), true, &event()), Plan::Pull));
+        for odd in [
+            ChangesEvent { changes: None, ..event() },
+            ChangesEvent { changes: Some("no base64!".to_owned()), ..event() },
+            ChangesEvent { cursor: None, ..event() },
+            ChangesEvent { after: Some("x y".to_owned()), ..event() },
+            ChangesEvent { deleted: true, ..event() },
+        ] {
+            assert!(matches!(plan(&at("5.ab"), false, &odd), Plan::Pull), "{odd:?}");
+        }
+        let deleted = Facts { tombstone_known: true, ..at("5.ab") };
+        assert!(matches!(plan(&deleted, false, &ChangesEvent { deleted: true, ..event() }), Plan::Known));
+    }
+}
