@@ -18,7 +18,7 @@ use super::{
     sync::{Connect, Driver, Target, chosen, over_http},
 };
 use crate::{
-    DocumentId, Error, Millis, Result, Store,
+    DocumentId, Millis, Result, Store,
     planted::{self, Bug},
     session::{Backoff, Hint},
 };
@@ -191,9 +191,11 @@ impl Watch<'_> {
                 }
             }
             Ok(Hint::Pull) => drop(self.hinted.insert(document)),
-            // Left meanwhile.
-            Err(Error::UnknownDocument(_)) => return Ok(()),
-            Err(error) => return Err(error),
+            // The round meets it again, where it is told; of a document that was left nothing is asked any more.
+            Err(error) => {
+                tracing::debug!(%document, %error, "an event was not taken");
+                self.hinted.insert(document);
+            }
         }
         self.streams.believe(&note.server);
         Ok(())

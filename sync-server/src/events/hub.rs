@@ -150,7 +150,7 @@ mod tests {
     /// What a stream has to say just now; `None` at its end.
     fn taken(stream: &mut Stream) -> Vec<Bytes> {
         let mut all = Vec::new();
-        while let Some(Some(Ok(bytes))) = stream.next().now_or_never() {
+        while let Some(Some(Ok(bytes))) = tokio::task::coop::unconstrained(stream.next()).now_or_never() {
             all.push(bytes);
         }
         all
