@@ -122,8 +122,11 @@ struct Tuning {
     #[arg(long, global = true, env = "REJOIN_BODY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
     body_memory: usize,
     /// Most connections at once
-    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 1_024)]
+    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 16_384)]
     connections: usize,
+    /// Most event streams at once
+    #[arg(long, global = true, env = "REJOIN_STREAMS", value_name = "N", default_value_t = 12_288)]
+    streams: usize,
     /// Most pushes that wait to be committed
     #[arg(long, global = true, env = "REJOIN_WAITING_PUSHES", value_name = "N", default_value_t = 1_024)]
     waiting_pushes: usize,
@@ -184,6 +187,7 @@ impl Args {
         config.request_timeout = tuning.request_timeout;
         config.drain_timeout = tuning.drain_timeout.min(LONGEST_DRAIN);
         config.connections = tuning.connections;
+        config.streams = tuning.streams;
         config.body_memory = tuning.body_memory;
         config.waiting_pushes = tuning.waiting_pushes;
         config.readers = tuning.readers;
