@@ -127,6 +127,9 @@ struct Tuning {
     /// Most event streams at once
     #[arg(long, global = true, env = "REJOIN_STREAMS", value_name = "N", default_value_t = 12_288)]
     streams: usize,
+    /// How often an event stream says something where nothing happens; at most 15s
+    #[arg(long, global = true, env = "REJOIN_HEARTBEAT", value_name = "TIME", value_parser = time, default_value = "10s")]
+    heartbeat: Duration,
     /// Most pushes that wait to be committed
     #[arg(long, global = true, env = "REJOIN_WAITING_PUSHES", value_name = "N", default_value_t = 1_024)]
     waiting_pushes: usize,
@@ -155,6 +158,10 @@ struct Tuning {
 
 /// The longest drain: the process promises to end within 10 s of a signal.
 const LONGEST_DRAIN: Duration = Duration::from_secs(9);
+/// Clients are promised to hear something so often.
+const SLOWEST_HEARTBEAT: Duration = Duration::from_secs(15);
+/// More often would be work and nothing else.
+const QUICKEST_HEARTBEAT: Duration = Duration::from_millis(100);
 
 impl Args {
     /// The file that `--database` names.
@@ -188,6 +195,7 @@ impl Args {
         config.drain_timeout = tuning.drain_timeout.min(LONGEST_DRAIN);
         config.connections = tuning.connections;
         config.streams = tuning.streams;
+        config.heartbeat = tuning.heartbeat.clamp(QUICKEST_HEARTBEAT, SLOWEST_HEARTBEAT);
         config.body_memory = tuning.body_memory;
         config.waiting_pushes = tuning.waiting_pushes;
         config.readers = tuning.readers;
