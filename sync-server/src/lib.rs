@@ -18,6 +18,7 @@ mod state;
 mod tokens;
 
 pub use config::ServerConfig;
+pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
