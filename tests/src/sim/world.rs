@@ -445,7 +445,9 @@ impl World {
         let now = self.now_of(client);
         let it = &mut self.clients[client];
         it.set_wall(self.now);
-        let (Some(core), true) = (it.core.as_mut(), it.life == life) else { return Ok(()) };
+        if it.core.is_none() || it.life != life {
+            return Ok(());
+        }
         let slot = &mut it.slots[document];
         let waited_for = slot.flight == Some(number);
         if !waited_for && result.is_err() {
