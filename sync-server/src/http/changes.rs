@@ -66,15 +66,34 @@ pub(super) async fn post(
             None => state.shared.readers.read(move |view| reply(view, &limits, &receipt, form)).await,
         }
     };
-    Ok(state.in_time(work).await?.into())
+    let response = state.in_time(work).await?;
+    note(&state, by, document, &response);
+    Ok(response.into())
 }
 
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Extension(by): Extension<Principal>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answer {
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let limits = state.shared.config.limits;
     let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
-    Ok(state.in_time(state.shared.readers.read(work)).await?.into())
+    let response = state.in_time(state.shared.readers.read(work)).await?;
+    note(&state, by, document, &response);
+    Ok(response.into())
+}
+
+/// Where this client stands after this reply, for who watches the server.
+fn note(state: &AppState, by: Principal, document: DocumentId, response: &rejoin::wire::Response) {
+    let metrics = &state.shared.metrics;
+    if response.media_type == CHANGES {
+        metrics.pulls.inc();
+    }
+    let place = response.cursor.as_ref().and_then(|cursor| cursor.as_str().split('.').next()?.parse().ok());
+    metrics.clients.note(by, document, (place.unwrap_or(0), now()));
 }
 
 /// A text that is no UUID names no document.

@@ -10,7 +10,9 @@ mod guard;
 mod health;
 mod limits;
 mod loopback;
+mod metrics;
 mod missing;
+mod observe;
 mod paced;
 mod paths;
 mod reply;
@@ -29,7 +31,6 @@ use tower_http::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
     },
-    trace::TraceLayer,
 };
 
 use crate::{
@@ -48,6 +49,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route(paths::HEALTH, get(health::alive))
         .route(paths::READY, get(health::ready))
+        .route(paths::METRICS, get(metrics::get))
         .route(paths::LIMITS, get(limits::get))
         .route(paths::EVENTS, get(events::get))
         .route(paths::DOCUMENTS, get(documents::get))
@@ -64,6 +66,6 @@ pub fn router(state: AppState) -> Router {
                 .quality(CompressionLevel::Fastest)
                 .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
-        .layer(TraceLayer::new_for_http())
+        .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }
