@@ -10,6 +10,7 @@ use crate::{
     committer::Committer,
     events::Hub,
     gate::Gate,
+    http::Described,
     merge::Merger,
     metrics::Metrics,
     readers::Readers,
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) described: Described,
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
@@ -75,6 +77,7 @@ impl AppState {
                 readers,
                 merger,
                 metrics,
+                described: Described::default(),
                 notes,
                 body_memory,
             }),

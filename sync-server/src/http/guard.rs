@@ -83,7 +83,7 @@ fn demand(path: Option<&str>, method: &Method) -> Demand {
     let read = method == Method::GET || method == Method::HEAD;
     match path {
         // No such resource, which whoever has a token is told. Lists and streams hold only what may be read.
-        None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS) => Demand::Any,
+        None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS | paths::OPENAPI) => Demand::Any,
         Some(paths::METRICS) => Demand::Whole,
         Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT) if read => Demand::On(Verb::Read),
         Some(paths::DOCUMENT) if method == Method::DELETE => Demand::On(Verb::Delete),

@@ -1,5 +1,6 @@
 //! `/metrics`.
 
+use super::openapi::Refusals;
 use axum::{extract::State, response::IntoResponse};
 use http::{HeaderMap, header};
 
@@ -10,7 +11,14 @@ use crate::{
     state::now,
 };
 
+/// Figures for Prometheus
+///
 /// Where there are tokens, for who is admin of everything: the names of clients are in it.
+#[utoipa::path(get,
+    operation_id = "metrics", path = super::paths::METRICS, tag = "server", responses(
+    Refusals,
+    (status = 200, description = "The figures", content((String = "text/plain"), (String = "application/openmetrics-text"))),
+))]
 pub(super) async fn get(
     State(state): State<AppState>,
     headers: HeaderMap,

@@ -13,6 +13,7 @@ mod loopback;
 mod metrics;
 mod missing;
 mod observe;
+mod openapi;
 mod paced;
 mod paths;
 mod reply;
@@ -20,10 +21,7 @@ mod serve;
 mod snapshot;
 mod strict_json;
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
@@ -33,11 +31,15 @@ use tower_http::{
     },
 };
 
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
 use crate::{
     AppState,
     rules::{Code, Fault},
 };
 
+pub(crate) use openapi::Described;
 pub use serve::serve;
 
 /// Replies below this size travel as they are.
@@ -46,17 +48,21 @@ const COMPRESS_ABOVE: u64 = 512;
 /// Every resource of the server, for who brings a listener of their own. Where no token was ever
 /// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route(paths::HEALTH, get(health::alive))
-        .route(paths::READY, get(health::ready))
-        .route(paths::METRICS, get(metrics::get))
-        .route(paths::LIMITS, get(limits::get))
-        .route(paths::EVENTS, get(events::get))
-        .route(paths::DOCUMENTS, get(documents::get))
-        .route(paths::DOCUMENT, get(document::get).delete(document::delete))
-        .route(paths::CHANGES, get(changes::get).post(changes::post))
-        .route(paths::SNAPSHOT, get(snapshot::get))
-        .route(paths::MISSING, post(missing::post))
+    let (router, api) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(limits::get))
+        .routes(routes!(events::get))
+        .routes(routes!(documents::get))
+        .routes(routes!(document::get, document::delete))
+        .routes(routes!(changes::get, changes::post))
+        .routes(routes!(snapshot::get))
+        .routes(routes!(missing::post))
+        .split_for_parts();
+    state.shared.described.set(&api);
+    router
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
