@@ -16,7 +16,7 @@ mod snapshots;
 mod state;
 mod tokens;
 
-pub use config::ServerConfig;
+pub use config::{JwtSettings, ServerConfig, TlsFiles};
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};

@@ -1,6 +1,7 @@
 //! The sync server of rejoin, as a program.
 
 mod args;
+mod settings;
 mod token;
 
 use std::{
@@ -10,14 +11,16 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use rejoin_server::{AppState, LogError, backup, doctor, has_tokens, serve};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    settings::Settings,
+};
 
 /// Why the program ends: a sentence of what happened and one of what to do.
 enum Failure {
@@ -28,10 +31,10 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let settings = settings::read(std::env::args_os());
     args::log_to_stderr();
     rejoin::untrusted::install_panic_hook();
-    let (code, text) = match run(args) {
+    let (code, text) = match settings.and_then(run) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),
         Err(Failure::Usage(text)) => (2, text),
@@ -41,9 +44,18 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+fn run(settings: Settings) -> Result<(), Failure> {
+    let args = &settings.args;
     let database = args.database().map_err(Failure::Usage)?;
     match args.command.clone() {
+        Some(Command::Config { sample: true }) => {
+            settings::print_sample(&mut io::stdout().lock()).map_err(unwritten)
+        }
+        Some(Command::Config { sample: false }) => {
+            settings::print(&settings, &mut io::stdout().lock()).map_err(unwritten)?;
+            // After they were shown: then it can be seen where what is wrong comes from.
+            args.config(database).map(drop).map_err(Failure::Usage)
+        }
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
         Some(Command::Token { command }) => token::run(&database, command),
@@ -52,7 +64,7 @@ fn run(args: Args) -> Result<(), Failure> {
             let runtime = runtime.map_err(|error| {
                 Failure::Failed(format!("The system gave no threads: {error}. Try again."))
             })?;
-            let result = runtime.block_on(listen(&args, database));
+            let result = runtime.block_on(listen(args, database));
             // A merge that nobody waits for any more must not hold the process.
             runtime.shutdown_background();
             result
@@ -75,7 +87,8 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
             args.listen
         ))
     })?;
-    let state = AppState::open(args.config(database.clone())).map_err(|error| unopened(&database, &error))?;
+    let state = AppState::open(args.config(database.clone()).map_err(Failure::Usage)?)
+        .map_err(|error| unopened(&database, &error))?;
     announce(&listener)?;
     serve(listener, state, shutdown).await.map_err(stopped)
 }
