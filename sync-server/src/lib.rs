@@ -14,12 +14,15 @@ mod readers;
 mod rules;
 mod snapshots;
 mod state;
+mod tls;
 mod tokens;
+mod watched;
 
 pub use config::{JwtSettings, ServerConfig, TlsFiles};
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
 pub use rules::{Access, respond};
-pub use state::{AppState, Figures};
+pub use state::{AppState, Figures, StartError};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};
+pub use watched::FileError;

@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-use rejoin_server::{AppState, LogError, backup, doctor, has_tokens, serve};
+use rejoin_server::{AppState, LogError, ServerConfig, StartError, backup, doctor, has_tokens, serve};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -80,6 +80,7 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
         Ok(found) => found.collect(),
         Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
     };
+    let config = args.config(database.clone()).map_err(Failure::Usage)?;
     refuse_without_tokens(&addresses, &database)?;
     let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
         Failure::Failed(format!(
@@ -104,6 +105,28 @@ fn refuse_without_tokens(addresses: &[SocketAddr], database: &Path) -> Result<()
          Make a token with `rejoin-server token create`, or listen on 127.0.0.1 or [::1].",
         other.ip()
     )))
+}
+
+/// SIGHUP has certificate and keys read again at once, as far as there are any; else it ends the program, as it does
+/// any other.
+fn reload_on_hangup(config: &ServerConfig, state: &AppState) -> io::Result<()> {
+    if config.tls.is_none() && config.jwt.is_none() {
+        return Ok(());
+    }
+    let mut hangup = signal(SignalKind::hangup())?;
+    let state = state.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let state = state.clone();
+            // A panic in there was logged; the next signal tries again.
+            drop(tokio::task::spawn_blocking(move || state.reload()).await);
+        }
+    });
+    Ok(())
+}
+
+fn unusable(error: &StartError) -> Failure {
+    Failure::Usage(format!("The server was not started: {error}. Name another file."))
 }
 
 fn unopened(database: &Path, error: &LogError) -> Failure {
@@ -151,10 +174,10 @@ fn examine(database: &Path) -> Result<(), Failure> {
 }
 
 /// The first line on standard output, and the only one: programs wait for it.
-fn announce(listener: &TcpListener) -> Result<(), Failure> {
+fn announce(listener: &TcpListener, scheme: &str) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(stopped)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).map_err(stopped)
+    writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()).map_err(stopped)
 }
 
 fn stopped(error: io::Error) -> Failure {

@@ -13,7 +13,21 @@ use crate::{
     readers::Readers,
     rules::{Code, Fault},
     snapshots::{self, Notes},
+    tls::{self, Tls},
+    watched::FileError,
 };
+
+/// Why a server could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A certificate, a key or another file that was named cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
 
 /// What all requests of a server share. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -31,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// What a server has committed since it started.
@@ -45,19 +60,33 @@ pub struct Figures {
 }
 
 impl AppState {
-    /// Opens the database and starts the thread that writes to it.
+    /// Reads certificate and keys, opens the database and starts the thread that writes to it.
     ///
     /// # Errors
-    /// As [`LogStore::open`].
-    pub fn open(config: ServerConfig) -> Result<Self, LogError> {
+    /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
+    pub fn open(config: ServerConfig) -> Result<Self, StartError> {
+        let tls = config.tls.as_ref().map(tls::open).transpose()?;
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database)?;
-        let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
+        let committer = Arc::new(Committer::start(log, config.waiting_pushes).map_err(LogError::from)?);
         let readers = Readers::new(config.database.clone(), config.readers);
-        let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
-        let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
+        let merger =
+            Merger::start(readers.clone(), Arc::clone(&committer), &config).map_err(LogError::from)?;
+        let notes = snapshots::start(merger.clone(), config.snapshot_quiet).map_err(LogError::from)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        Ok(Self { shared: Arc::new(Shared { config, gate, committer, readers, merger, notes, body_memory }) })
+        Ok(Self {
+            shared: Arc::new(Shared { config, gate, committer, readers, merger, notes, body_memory, tls }),
+        })
+    }
+
+    /// Looks whether certificate or keys changed, and reads them again then. Where what is there now cannot be used,
+    /// what was read before stays in force, and the log says so. Open connections stay as they are.
+    ///
+    /// [`crate::serve`] does it every two seconds; reading may block.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.shared.tls {
+            tls.look();
+        }
     }
 
     /// What was committed since the start.

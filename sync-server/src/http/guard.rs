@@ -31,7 +31,8 @@ pub(super) async fn admit(
     let gate = &state.shared.gate;
     let guarded = if open { gate.was_guarded() } else { state.in_time(gate.is_guarded()).await? };
     if !guarded {
-        loopback::only(&request)?;
+        let scheme = if state.shared.tls.is_some() { "https" } else { "http" };
+        loopback::only(&request, scheme)?;
         request.extensions_mut().insert(Principal::Local);
     } else if !open {
         let by = check(&state, &mut request, path.as_deref()).await?;
