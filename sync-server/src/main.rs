@@ -72,7 +72,18 @@ fn run(settings: Settings) -> Result<(), Failure> {
     }
 }
 
+/// As many open files as the system allows: each connection is one, and a stream keeps its connection.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it was");
+    }
+}
+
 async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
+    raise_open_files();
     let shutdown = signals().map_err(|error| {
         Failure::Failed(format!("Signals cannot be received: {error}. Start it in another environment."))
     })?;
@@ -88,9 +99,12 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
             args.listen
         ))
     })?;
-    let state = AppState::open(args.config(database.clone()).map_err(Failure::Usage)?)
-        .map_err(|error| unopened(&database, &error))?;
-    announce(&listener)?;
+    let state = AppState::open(config.clone()).map_err(|error| match error {
+        StartError::Log(error) => unopened(&database, &error),
+        error => unusable(&error),
+    })?;
+    reload_on_hangup(&config, &state).map_err(stopped)?;
+    announce(&listener, if config.tls.is_some() { "https" } else { "http" })?;
     serve(listener, state, shutdown).await.map_err(stopped)
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    events::Hub,
     gate::Gate,
     merge::Merger,
     readers::Readers,
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) committer: Arc<Committer>,
     pub(crate) gate: Gate,
+    pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
     pub(crate) notes: Notes,
@@ -57,6 +59,8 @@ pub struct Figures {
     pub pushes: u64,
     /// Changes stored.
     pub changes: u64,
+    /// Event streams that are open now.
+    pub streams: u64,
 }
 
 impl AppState {
@@ -66,16 +70,30 @@ impl AppState {
     /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
     pub fn open(config: ServerConfig) -> Result<Self, StartError> {
         let tls = config.tls.as_ref().map(tls::open).transpose()?;
+        Ok(Self::start(config, tls)?)
+    }
+
+    fn start(config: ServerConfig, tls: Option<Tls>) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database)?;
-        let committer = Arc::new(Committer::start(log, config.waiting_pushes).map_err(LogError::from)?);
+        let hub = Hub::new(config.streams, config.heartbeat);
+        let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
-        let merger =
-            Merger::start(readers.clone(), Arc::clone(&committer), &config).map_err(LogError::from)?;
-        let notes = snapshots::start(merger.clone(), config.snapshot_quiet).map_err(LogError::from)?;
+        let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
+        let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
         Ok(Self {
-            shared: Arc::new(Shared { config, gate, committer, readers, merger, notes, body_memory, tls }),
+            shared: Arc::new(Shared {
+                config,
+                committer,
+                gate,
+                hub,
+                readers,
+                merger,
+                notes,
+                body_memory,
+                tls,
+            }),
         })
     }
 
@@ -96,11 +114,13 @@ impl AppState {
             commits: counters.commits.load(Ordering::Relaxed),
             pushes: counters.pushes.load(Ordering::Relaxed),
             changes: counters.changes.load(Ordering::Relaxed),
+            streams: self.shared.hub.streams() as u64,
         }
     }
 
     /// Commits what waits and takes no more. For who uses [`crate::router`] alone: [`crate::serve`] does it.
     pub async fn close(&self) {
+        self.shared.hub.close();
         let shared = Arc::clone(&self.shared);
         if tokio::task::spawn_blocking(move || shared.committer.close()).await.is_err() {
             tracing::error!("the log could not be closed");

@@ -21,7 +21,7 @@ use crate::{AppState, ServerConfig, watched};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, at most; never longer than the head of a request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
@@ -49,6 +49,8 @@ pub async fn serve(
     accept(&listener, &state, (&graceful, &mut connections), shutdown).await;
     drop(listener);
     looking.shutdown().await;
+    // A stream has no end of its own: it would last until the drain time is over.
+    state.shared.hub.close();
     let drained = tokio::time::timeout(state.shared.config.drain_timeout, graceful.shutdown()).await;
     if drained.is_err() {
         tracing::warn!(open = connections.len(), "connections were cut at the end of the drain time");
@@ -125,7 +127,7 @@ async fn accept(
                 None => watcher.watch(connection(stream, service, config)).await,
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.current());
-                    match shake_hands(acceptor, stream, closing).await {
+                    match shake_hands(acceptor, stream, (closing, config.header_timeout)).await {
                         Ok(stream) => watcher.watch(connection(stream, service, config)).await,
                         Err(error) => {
                             tracing::debug!(%error, "a connection came to no TLS");
@@ -144,10 +146,10 @@ async fn accept(
 async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: Paced,
-    mut closing: watch::Receiver<()>,
+    (mut closing, longest): (watch::Receiver<()>, Duration),
 ) -> io::Result<tokio_rustls::server::TlsStream<Paced>> {
     tokio::select! {
-        shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => {
+        shaken = tokio::time::timeout(longest.min(HANDSHAKE), acceptor.accept(stream)) => {
             shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         }
         // Nobody sends there: it is over when the sender goes.
