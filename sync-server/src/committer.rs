@@ -208,7 +208,7 @@ impl Job {
     fn write(&self, view: View<'_>) -> Result<Attempt<Outcome>, LogError> {
         Ok(match self {
             Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
-            Self::Delete { document, by, now, .. } => delete(view, document, (*by, *now))?
+            Self::Delete { document, by, now, .. } => delete(view, document, (by, *now))?
                 .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
             Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
         })

@@ -8,6 +8,7 @@ mod config;
 mod events;
 mod gate;
 mod http;
+mod jwt;
 mod limits;
 mod log;
 mod merge;

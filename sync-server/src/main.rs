@@ -92,7 +92,9 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
         Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
     };
     let config = args.config(database.clone()).map_err(Failure::Usage)?;
-    refuse_without_tokens(&addresses, &database)?;
+    if config.jwt.is_none() {
+        refuse_without_tokens(&addresses, &database)?;
+    }
     let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
         Failure::Failed(format!(
             "{} could not be listened on: {error}. Choose another with --listen; port 0 takes a free one.",
@@ -116,7 +118,7 @@ fn refuse_without_tokens(addresses: &[SocketAddr], database: &Path) -> Result<()
     }
     Err(Failure::Usage(format!(
         "{} is not a loopback address, and without tokens no other is served. \
-         Make a token with `rejoin-server token create`, or listen on 127.0.0.1 or [::1].",
+         Make a token with `rejoin-server token create`, name a key of JWTs with --jwt-key, or listen on 127.0.0.1 or [::1].",
         other.ip()
     )))
 }

@@ -10,6 +10,7 @@ use crate::{
     committer::Committer,
     events::Hub,
     gate::Gate,
+    jwt::Jwts,
     merge::Merger,
     readers::Readers,
     rules::{Code, Fault},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) jwts: Option<Jwts>,
 }
 
 /// What a server has committed since it started.
@@ -70,12 +72,13 @@ impl AppState {
     /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
     pub fn open(config: ServerConfig) -> Result<Self, StartError> {
         let tls = config.tls.as_ref().map(tls::open).transpose()?;
-        Ok(Self::start(config, tls)?)
+        let jwts = config.jwt.as_ref().map(Jwts::open).transpose()?;
+        Ok(Self::start(config, (tls, jwts))?)
     }
 
-    fn start(config: ServerConfig, tls: Option<Tls>) -> Result<Self, LogError> {
+    fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
-        let gate = Gate::start(&config.database)?;
+        let gate = Gate::start(&config.database, jwts.is_some())?;
         let hub = Hub::new(config.streams, config.heartbeat);
         let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
@@ -93,6 +96,7 @@ impl AppState {
                 notes,
                 body_memory,
                 tls,
+                jwts,
             }),
         })
     }
@@ -104,6 +108,9 @@ impl AppState {
     pub fn reload(&self) {
         if let Some(tls) = &self.shared.tls {
             tls.look();
+        }
+        if let Some(jwts) = &self.shared.jwts {
+            jwts.look();
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) async fn get(
 ) -> Result<Response, Failed> {
     let topics = match topics(&uri)? {
         Topics::Only(ids) if by != Principal::Local => {
-            let reading = state.shared.gate.read(move |view| hearable(view, by, (ids, now())));
+            let listener = by.clone();
+            let reading = state.shared.gate.read(move |view| hearable(view, &listener, (ids, now())));
             Topics::Only(state.in_time(reading).await?)
         }
         topics => topics,
