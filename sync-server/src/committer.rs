@@ -53,7 +53,7 @@ enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<LogStore>>>,
     alive: Arc<AtomicBool>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -66,8 +66,9 @@ impl Committer {
         let alive = Arc::new(AtomicBool::new(true));
         let (counted, still) = (Arc::clone(&counters), Arc::clone(&alive));
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            work((log, Teller::new(hub)), jobs, &counted);
+            let log = work((log, Teller::new(hub)), jobs, &counted);
             still.store(false, Ordering::Release);
+            log
         })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive, counters })
     }
@@ -98,14 +99,14 @@ impl Committer {
         self.alive.load(Ordering::Acquire) && lock(&self.queue).is_some()
     }
 
-    /// Takes no more, commits what waits, and ends. Blocks until then.
-    pub(crate) fn close(&self) {
+    /// Takes no more, commits what waits, and ends. Blocks until then, and gives the log the first time.
+    pub(crate) fn close(&self) -> Option<LogStore> {
         drop(lock(&self.queue).take());
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.join().is_err()
-        {
+        let ended = lock(&self.thread).take()?.join();
+        if ended.is_err() {
             tracing::error!("the committer panicked");
         }
+        ended.ok()
     }
 
     fn send(&self, job: Job) -> Result<(), Fault> {
@@ -118,7 +119,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn work((mut log, mut teller): (LogStore, Teller), mut jobs: mpsc::Receiver<Job>, counters: &Counters) {
+fn work(
+    (mut log, mut teller): (LogStore, Teller),
+    mut jobs: mpsc::Receiver<Job>,
+    counters: &Counters,
+) -> LogStore {
     while let Some(first) = jobs.blocking_recv() {
         let mut bytes = first.weight();
         let mut group = vec![first];
@@ -129,6 +134,7 @@ fn work((mut log, mut teller): (LogStore, Teller), mut jobs: mpsc::Receiver<Job>
         }
         commit((&mut log, &mut teller), group, counters);
     }
+    log
 }
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not

@@ -5,7 +5,7 @@ mod settings;
 mod token;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -107,6 +107,7 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
     })?;
     reload_on_hangup(&config, &state).map_err(stopped)?;
     announce(&listener, if config.tls.is_some() { "https" } else { "http" })?;
+    tell_systemd(sd_notify::NotifyState::Ready);
     serve(listener, state, shutdown).await.map_err(stopped)
 }
 
@@ -123,10 +124,10 @@ fn refuse_without_tokens(addresses: &[SocketAddr], database: &Path) -> Result<()
     )))
 }
 
-/// SIGHUP has certificate and keys read again at once, as far as there are any; else it ends the program, as it does
-/// any other.
+/// SIGHUP has certificate and keys read again at once. Where there are none, and this runs in a terminal, it is the
+/// terminal that goes, and the program with it.
 fn reload_on_hangup(config: &ServerConfig, state: &AppState) -> io::Result<()> {
-    if config.tls.is_none() && config.jwt.is_none() {
+    if config.tls.is_none() && config.jwt.is_none() && io::stderr().is_terminal() {
         return Ok(());
     }
     let mut hangup = signal(SignalKind::hangup())?;
@@ -204,6 +205,13 @@ fn unknown_address(listen: &str, error: &io::Error) -> String {
     format!("{listen:?} is no address with a port: {error}. Give one like 127.0.0.1:4810.")
 }
 
+/// Where systemd started this and waits to be told.
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
 /// A file over the size that the system allows: with a handler, the write fails instead of ending the process.
 const SIGXFSZ: i32 = 25;
 
@@ -217,6 +225,7 @@ fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+        tell_systemd(sd_notify::NotifyState::Stopping);
         tracing::info!("shutting down: open requests are answered, nothing new is taken");
     })
 }

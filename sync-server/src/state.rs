@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -31,6 +34,9 @@ pub enum StartError {
     File(#[from] FileError),
 }
 
+/// How long those who read may take when the database is let go.
+const LETTING_GO: Duration = Duration::from_millis(800);
+
 /// What all requests of a server share. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct AppState {
@@ -48,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
+    /// A stop was asked for: no more traffic is to be sent here.
+    pub(crate) draining: AtomicBool,
     pub(crate) tls: Option<Tls>,
     pub(crate) jwts: Option<Jwts>,
 }
@@ -95,6 +103,7 @@ impl AppState {
                 merger,
                 notes,
                 body_memory,
+                draining: AtomicBool::new(false),
                 tls,
                 jwts,
             }),
@@ -125,11 +134,20 @@ impl AppState {
         }
     }
 
-    /// Commits what waits and takes no more. For who uses [`crate::router`] alone: [`crate::serve`] does it.
+    /// Commits what waits, takes no more, and lets the database go. For who uses [`crate::router`] alone: [`crate::serve`] does it.
     pub async fn close(&self) {
         self.shared.hub.close();
         let shared = Arc::clone(&self.shared);
-        if tokio::task::spawn_blocking(move || shared.committer.close()).await.is_err() {
+        let closing = tokio::task::spawn_blocking(move || {
+            let log = shared.committer.close();
+            shared.gate.close();
+            shared.readers.close(LETTING_GO);
+            // The last connection, and one that writes: so SQLite brings everything into the one file.
+            if let Some(log) = log {
+                log.close();
+            }
+        });
+        if closing.await.is_err() {
             tracing::error!("the log could not be closed");
         }
     }

@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::sync::atomic::Ordering;
+
 use axum::extract::State;
 use rejoin::wire::{JSON, Response};
 
@@ -14,8 +16,11 @@ pub(super) async fn alive() -> Reply {
     ok()
 }
 
-/// The log can be read, and pushes are taken.
+/// The log can be read, pushes are taken, and no stop was asked for.
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
+    if state.shared.draining.load(Ordering::Acquire) {
+        return Err(Fault::because(Code::Unavailable, "The server is about to stop.").into());
+    }
     if !state.shared.committer.is_alive() {
         return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod changes;
+mod cors;
 mod document;
 mod documents;
 mod events;
@@ -45,7 +46,8 @@ const COMPRESS_ABOVE: u64 = 512;
 /// Every resource of the server, for who brings a listener of their own. Where no token was ever
 /// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let cors = cors::layer(&state.shared.config.cors_origins);
+    let router = Router::new()
         .route(paths::HEALTH, get(health::alive))
         .route(paths::READY, get(health::ready))
         .route(paths::LIMITS, get(limits::get))
@@ -65,5 +67,10 @@ pub fn router(state: AppState) -> Router {
                 .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
         .layer(TraceLayer::new_for_http())
-        .with_state(state)
+        .with_state(state);
+    // Before everything else: a browser asks without a token, and must be able to read why it is refused.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

@@ -1,6 +1,11 @@
 //! Connections: accepted, given deadlines, and drained.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -47,6 +52,7 @@ pub async fn serve(
     let mut looking = JoinSet::new();
     looking.spawn(look_at_files(state.clone()));
     accept(&listener, &state, (&graceful, &mut connections), shutdown).await;
+    state.shared.draining.store(true, Ordering::Release);
     drop(listener);
     looking.shutdown().await;
     // A stream has no end of its own: it would last until the drain time is over.
