@@ -21,6 +21,7 @@ mod tokens;
 mod watched;
 
 pub use config::{JwtSettings, ServerConfig, TlsFiles};
+pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
