@@ -1,8 +1,8 @@
 //! What can be typed: the options for every command, and the list of commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::*;
@@ -47,6 +47,16 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "T", env = "REJOIN_TOKEN", hide_env_values = true)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
+    /// Trust these certificates too, PEM: for a server whose own are not signed by a public authority
+    /// [default: what `init` saved]
+    #[arg(long, global = true, value_name = "FILE", env = "REJOIN_CA_CERT", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Speak plain HTTP also to other machines [default: what `init` saved]; whoever is on the way can read the token
+    /// and the documents
+    #[arg(long, global = true, env = "REJOIN_ALLOW_HTTP", hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) allow_http: bool,
     /// Print JSON, and nothing else, on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -62,6 +72,11 @@ impl Globals {
     /// An empty value is none: `REJOIN_SERVER= rejoin …` asks for what was saved.
     pub(crate) fn server(&self) -> Option<&str> {
         self.server.as_deref().filter(|s| !s.is_empty())
+    }
+
+    /// See [`Self::server`].
+    pub(crate) fn ca_cert(&self) -> Option<&Path> {
+        self.ca_cert.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 
     /// See [`Self::server`].

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rejoin::{ChangeHash, DocumentId, DocumentInfo, Store, Token};
+use rejoin::{ChangeHash, DocumentId, DocumentInfo, HttpOptions, Store, Token};
 
 use crate::cli::Globals;
 use crate::error::{CliError, Result};
@@ -61,6 +61,15 @@ impl Context {
             return Ok(Some(server));
         }
         Ok(store.settings().await?.server)
+    }
+
+    /// How servers are spoken to: as was typed, else as was saved.
+    pub(crate) async fn http(&self, store: &Store) -> Result<HttpOptions> {
+        let mut http = HttpOptions::default().allow_http(self.globals.allow_http);
+        if let Some(path) = self.globals.ca_cert() {
+            http = http.ca_file(path)?;
+        }
+        Ok(store.http_options(http).await?)
     }
 
     /// The tokens that a sync may show, each with the server it is for. One that was typed is for the server of

@@ -223,6 +223,14 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::Closed => "try again",
         E::NoServer => "name one with --server URL, or save one with `rejoin init --server URL`",
         E::InvalidServer(_) => "it looks like http://127.0.0.1:4810 or https://sync.example.org",
+        E::PlainHttp(_) => {
+            "give its https:// address; or say --allow-http, once here or with `rejoin init` for good"
+        }
+        E::InvalidCertificates(_) => "give a PEM file with --ca-cert FILE",
+        E::Unreachable(why) if why.contains("certificate") => {
+            "nothing is lost, the queue is kept; check the address, and where the server's certificate is its own, \
+             name it with --ca-cert FILE"
+        }
         E::Unreachable(_) => "nothing is lost, the queue is kept; `rejoin sync` tries again",
         E::Unauthorized(_) => {
             "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"

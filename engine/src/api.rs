@@ -448,6 +448,16 @@ verbs! {
     /// # Errors
     /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
     set_server(server: Option<&str> = server.map(str::to_owned)) -> () { |core| core.set_server(server.as_deref()) }
+    /// Remembers that plain HTTP may be spoken to this server, or forgets it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
+    set_allow_http_to(server: Option<&str> = server.map(str::to_owned)) -> () { |core| core.set_allow_http_to(server.as_deref()) }
+    /// Remembers the file of certificates (PEM) that are trusted beside this machine's, or forgets it.
+    ///
+    /// # Errors
+    /// The file's; [`Error::InvalidCertificates`] for a path that is not Unicode.
+    set_ca_file(path: Option<&Path> = path.map(Path::to_owned)) -> () { |core| core.set_ca_file(path.as_deref()) }
     /// Remembers the name that changes made here bear from now on, or forgets it.
     ///
     /// # Errors

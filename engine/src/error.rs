@@ -169,6 +169,12 @@ pub enum Error {
     /// The server's address cannot be used.
     #[error("{0:?} is not an http or https address")]
     InvalidServer(String),
+    /// Plain HTTP to another machine, which nobody asked for: see `HttpOptions`.
+    #[error("{0} would be spoken to in plain HTTP, and whoever is on the way could read it")]
+    PlainHttp(String),
+    /// What was given as certificates cannot be used.
+    #[error("these are no certificates: {0}")]
+    InvalidCertificates(String),
     /// The server cannot be reached, or what answers is not a sync server. Nothing is lost.
     #[error("the server could not be reached: {0}")]
     Unreachable(String),
@@ -212,6 +218,8 @@ impl Error {
         match self {
             Self::AmbiguousDocument(_)
             | Self::InvalidServer(_)
+            | Self::PlainHttp(_)
+            | Self::InvalidCertificates(_)
             | Self::InvalidEffect(_)
             | Self::BadAction { .. }
             | Self::UnknownSlice(_)

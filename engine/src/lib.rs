@@ -93,7 +93,9 @@ pub use action::Action;
 pub use api::Store;
 pub use builder::Builder;
 #[cfg(feature = "sync")]
-pub use driver::{DocumentReport, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe};
+pub use driver::{
+    DocumentReport, HttpOptions, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;

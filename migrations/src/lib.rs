@@ -72,6 +72,11 @@ pub const SERVER: Schema = Schema {
             name: "server/0003_tokens.sql",
             sql: include_str!("../server/0003_tokens.sql"),
         },
+        Migration {
+            version: 6,
+            name: "server/0006_subjects.sql",
+            sql: include_str!("../server/0006_subjects.sql"),
+        },
     ],
 };
 

@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
-use rejoin_server::{ServerConfig, ServerLimits};
+use rejoin_server::{JwtSettings, ServerConfig, ServerLimits, TlsFiles};
 
 use crate::token::TokenCommand;
 
@@ -11,7 +11,9 @@ use crate::token::TokenCommand;
     version,
     after_help = "Examples:\n  rejoin-server\n  rejoin-server --listen 127.0.0.1:0 --database /var/lib/rejoin/log.db\n\n\
                   Without tokens only loopback addresses are served; `rejoin-server token create` makes one.\n\
-                  Sizes are bytes, or numbers with KiB, MiB or GiB; times are like 500ms, 30s or 5m."
+                  Sizes are bytes, or numbers with KiB, MiB or GiB; times are like 500ms, 30s or 5m.\n\
+                  Every option but --config may be a line of a TOML file: `rejoin-server config --sample` makes one.\n\
+                  The command line goes before the environment, that before the file, that before the default."
 )]
 pub(crate) struct Args {
     /// What to do; `serve` where nothing is said
@@ -38,9 +40,20 @@ pub(crate) struct Args {
     )]
     database: String,
 
-    /// How the log on standard error is written; RUST_LOG chooses how much of it (info, debug, rejoin_server=trace)
+    /// How much is written to standard error: error, warn, info, debug, or by part, as in info,rejoin_server=debug
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
+    log: String,
+
+    /// How it is written
     #[arg(long, global = true, env = "REJOIN_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+
+    /// A TOML file of settings; none is read unless it is named
+    #[arg(long, global = true, env = "REJOIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    door: Door,
 
     #[command(flatten)]
     tuning: Tuning,
@@ -55,10 +68,48 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Who is let in, and how.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "TLS, JWTs and browsers")]
+struct Door {
+    /// The certificate chain, PEM: with --tls-key the server speaks HTTPS; read again when it changes
+    #[arg(long, global = true, env = "REJOIN_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, global = true, env = "REJOIN_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// What JWTs are checked with: an HS256 secret, an Ed25519 public key (PEM), a JWK or a JWKS; read again when it
+    /// changes
+    #[arg(long, global = true, env = "REJOIN_JWT_KEY", value_name = "FILE")]
+    jwt_key: Option<PathBuf>,
+    /// The `aud` that a JWT must bear; where none is named, one with `aud` is refused
+    #[arg(long, global = true, env = "REJOIN_JWT_AUDIENCE", value_name = "TEXT")]
+    jwt_audience: Option<String>,
+    /// The `iss` that a JWT must bear
+    #[arg(long, global = true, env = "REJOIN_JWT_ISSUER", value_name = "TEXT")]
+    jwt_issuer: Option<String>,
+    /// An origin whose pages may use the server from a browser, like https://app.example; once for each
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_CORS_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin
+    )]
+    cors_origin: Vec<String>,
+}
+
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Serves until SIGTERM or SIGINT
     Serve,
+    /// Prints the settings in force and where each is from
+    Config {
+        /// Print every option with its default, as a file to begin with
+        #[arg(long)]
+        sample: bool,
+    },
     /// Writes a consistent copy of the database to a new file, also while a server uses it
     Backup {
         /// The new file
@@ -197,7 +248,11 @@ impl Args {
         Ok(PathBuf::from(path))
     }
 
-    pub(crate) fn config(&self, database: PathBuf) -> ServerConfig {
+    /// What the server is started with.
+    ///
+    /// # Errors
+    /// Two sentences for whoever typed it.
+    pub(crate) fn config(&self, database: PathBuf) -> Result<ServerConfig, String> {
         let tuning = &self.tuning;
         let mut config = ServerConfig::new(database);
         config.limits = tuning.limits();
@@ -215,7 +270,32 @@ impl Args {
         config.merges = tuning.merges;
         config.cache_bytes = tuning.cache_bytes;
         config.snapshot_quiet = tuning.snapshot_quiet;
-        config
+        config.tls = self.door.tls()?;
+        config.jwt = self.door.jwt()?;
+        config.cors_origins.clone_from(&self.door.cors_origin);
+        Ok(config)
+    }
+}
+
+impl Door {
+    fn tls(&self) -> Result<Option<TlsFiles>, String> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.clone(), key: key.clone() })),
+            (None, None) => Ok(None),
+            _ => Err("A certificate is of no use without its key. Name both, with --tls-cert and --tls-key."
+                .to_owned()),
+        }
+    }
+
+    fn jwt(&self) -> Result<Option<JwtSettings>, String> {
+        let (audience, issuer) = (self.jwt_audience.clone(), self.jwt_issuer.clone());
+        match &self.jwt_key {
+            Some(key) => Ok(Some(JwtSettings { key: key.clone(), audience, issuer })),
+            None if audience.is_none() && issuer.is_none() => Ok(None),
+            None => Err("An audience or issuer of JWTs was named, and no key to check them with. \
+                         Name its file with --jwt-key."
+                .to_owned()),
+        }
     }
 }
 
@@ -239,6 +319,31 @@ impl Tuning {
     }
 }
 
+/// Reads `https://app.example:8443`: an origin as a browser sends it.
+fn origin(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Err("`*` would let every page in: name each origin".to_owned());
+    }
+    let lower = text.to_ascii_lowercase();
+    let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
+    let fine = rest.and_then(|rest| rest.parse::<http::uri::Authority>().ok()).is_some_and(|authority| {
+        let default = if lower.starts_with("https") { 443 } else { 80 };
+        !authority.as_str().contains('@') && authority.port_u16() != Some(default)
+    });
+    let why = "an origin is like https://app.example or http://localhost:3000, without a path and without the \
+               scheme's own port";
+    fine.then_some(lower).ok_or_else(|| why.to_owned())
+}
+
+/// What `tracing` can read; empty is `info`.
+fn filter(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok("info".to_owned());
+    }
+    let read = tracing_subscriber::EnvFilter::try_new(text);
+    read.map(|_| text.to_owned()).map_err(|error| format!("no filter of logs: {error}"))
+}
+
 /// Reads `512`, `64KiB`, `16MiB`, `1GiB`.
 fn size(text: &str) -> Result<usize, String> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
@@ -257,10 +362,11 @@ fn time(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| "a time is like 500ms, 30s or 5m".to_owned())
 }
 
-/// Logs go to standard error; `RUST_LOG` chooses how much.
-pub(crate) fn log_to_stderr(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+/// Logs go to standard error.
+/// Where the settings are wrong there are none.
+pub(crate) fn log_to_stderr(args: Option<&Args>) {
+    let format = args.map_or(LogFormat::Text, |args| args.log_format);
+    let filter = tracing_subscriber::EnvFilter::new(args.map_or("info", |args| args.log.as_str()));
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -275,7 +381,7 @@ pub(crate) fn log_to_stderr(format: LogFormat) {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Args, size, time};
+    use super::{Args, origin, size, time};
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -286,7 +392,58 @@ mod tests {
     fn the_defaults_of_the_command_line_are_those_of_the_library() {
         let args = Args::try_parse_from(["rejoin-server"]).unwrap();
         let path = args.database().unwrap();
-        assert_eq!(args.config(path.clone()), rejoin_server::ServerConfig::new(path));
+        assert_eq!(args.config(path.clone()).unwrap(), rejoin_server::ServerConfig::new(path));
+    }
+
+    /// An option that is read and then forgotten would be a promise that is not kept.
+    #[test]
+    fn every_option_changes_what_the_server_is_started_with() {
+        let config = |words: &[String]| {
+            let words = std::iter::once("rejoin-server".to_owned()).chain(words.iter().cloned());
+            let args = Args::try_parse_from(words).unwrap();
+            let path = args.database().unwrap();
+            format!("{} {:?}", args.listen, args.config(path).unwrap())
+        };
+        let command = Args::command();
+        for arg in command.get_arguments().filter(|arg| arg.is_global_set() && arg.get_id() != "config") {
+            let long = arg.get_long().unwrap();
+            assert!(arg.get_env().is_some(), "--{long} has no environment variable");
+            let value = match arg.get_value_names().map_or("", |names| names[0].as_str()) {
+                "N" | "SIZE" | "TIME" => "7".to_owned(),
+                "ORIGIN" => "https://a.example".to_owned(),
+                _ => "other".to_owned(),
+            };
+            let mut words = vec![format!("--{long}={value}")];
+            for (of, with) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("jwt-", "jwt-key")] {
+                if long.starts_with(of) && long != with {
+                    words.push(format!("--{with}=beside"));
+                }
+            }
+            let without =
+                if words.len() > 1 && !long.starts_with("tls") { config(&words[1..]) } else { config(&[]) };
+            assert_ne!(config(&words), without, "--{long} changes nothing");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_one_as_a_browser_sends_it() {
+        assert_eq!(origin("HTTPS://App.example").unwrap(), "https://app.example");
+        assert_eq!(origin("http://localhost:3000").unwrap(), "http://localhost:3000");
+        for bad in [
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://a:443",
+            "http://a:80",
+            "https://u@a",
+            "ftp://a",
+            "",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

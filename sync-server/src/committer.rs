@@ -47,7 +47,7 @@ enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<LogStore>>>,
     alive: Arc<AtomicBool>,
 }
 
@@ -62,8 +62,9 @@ impl Committer {
         let alive = Arc::new(AtomicBool::new(true));
         let still = Arc::clone(&alive);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            work((log, Teller::new(hub)), jobs, &metrics);
+            let log = work((log, Teller::new(hub)), jobs, &metrics);
             still.store(false, Ordering::Release);
+            log
         })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive })
     }
@@ -100,14 +101,14 @@ impl Committer {
         queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
-    /// Takes no more, commits what waits, and ends. Blocks until then.
-    pub(crate) fn close(&self) {
+    /// Takes no more, commits what waits, and ends. Blocks until then, and gives the log the first time.
+    pub(crate) fn close(&self) -> Option<LogStore> {
         drop(lock(&self.queue).take());
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.join().is_err()
-        {
+        let ended = lock(&self.thread).take()?.join();
+        if ended.is_err() {
             tracing::error!("the committer panicked");
         }
+        ended.ok()
     }
 
     fn send(&self, job: Job) -> Result<(), Fault> {
@@ -120,7 +121,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn work((mut log, mut teller): (LogStore, Teller), mut jobs: mpsc::Receiver<Job>, metrics: &Metrics) {
+fn work(
+    (mut log, mut teller): (LogStore, Teller),
+    mut jobs: mpsc::Receiver<Job>,
+    metrics: &Metrics,
+) -> LogStore {
     while let Some(first) = jobs.blocking_recv() {
         let mut bytes = first.weight();
         let mut group = vec![first];
@@ -131,6 +136,7 @@ fn work((mut log, mut teller): (LogStore, Teller), mut jobs: mpsc::Receiver<Job>
         }
         commit((&mut log, &mut teller), group, metrics);
     }
+    log
 }
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
@@ -216,7 +222,7 @@ impl Job {
     fn write(&self, view: View<'_>) -> Result<Attempt<Outcome>, LogError> {
         Ok(match self {
             Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
-            Self::Delete { document, by, now, .. } => delete(view, document, (*by, *now))?
+            Self::Delete { document, by, now, .. } => delete(view, document, (by, *now))?
                 .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
             Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
         })

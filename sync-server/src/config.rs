@@ -2,6 +2,26 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::ServerLimits;
 
+/// The files of a server's TLS, PEM. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What JWTs are checked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtSettings {
+    /// A secret of HS256, a public key of Ed25519 in PEM, a JWK or a JWKS. It is read again when it changes.
+    pub key: PathBuf,
+    /// What `aud` must name; `None`: a token with `aud` is for somebody else.
+    pub audience: Option<String>,
+    /// What `iss` must be; `None`: anything.
+    pub issuer: Option<String>,
+}
+
 /// What a server is started with. [`ServerConfig::new`] gives every setting its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,6 +59,12 @@ pub struct ServerConfig {
     pub cache_bytes: usize,
     /// How long a document must be left alone before its snapshot is made behind.
     pub snapshot_quiet: Duration,
+    /// With it HTTPS is spoken, and nothing else.
+    pub tls: Option<TlsFiles>,
+    /// With it JWTs are taken beside tokens, and every resource needs one or the other.
+    pub jwt: Option<JwtSettings>,
+    /// Origins whose pages may use the server from a browser, in lower case, like `https://app.example`.
+    pub cors_origins: Vec<String>,
 }
 
 impl ServerConfig {
@@ -61,6 +87,9 @@ impl ServerConfig {
             merges: 1,
             cache_bytes: 64 * 1024 * 1024,
             snapshot_quiet: Duration::from_millis(500),
+            tls: None,
+            jwt: None,
+            cors_origins: Vec::new(),
         }
     }
 }

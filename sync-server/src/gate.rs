@@ -2,9 +2,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,8 @@ type Lookup = Box<dyn FnOnce(&LogReader) + Send>;
 pub(crate) struct Gate {
     /// A thread and a connection of its own: a long read elsewhere holds up nobody at the door, and looking costs
     /// no second thread its memory.
-    lookups: mpsc::Sender<Lookup>,
+    lookups: Mutex<Option<mpsc::Sender<Lookup>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Once a token was seen it stays so, whatever becomes of the database: a server that listens to the world must
     /// not take it for its own machine.
     guarded: AtomicBool,
@@ -38,17 +40,33 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate before a database that was opened before.
-    pub(crate) fn start(database: &Path) -> Result<Self, LogError> {
+    /// `guarded`: tokens are asked for in any case, as JWTs are taken.
+    pub(crate) fn start(database: &Path, guarded: bool) -> Result<Self, LogError> {
         let reader = LogReader::open(database)?;
-        let guarded = reader.read(|view| view.has_tokens())?;
+        let guarded = guarded || reader.read(|view| view.has_tokens())?;
         let (lookups, mut waiting) = mpsc::channel::<Lookup>(WAITING);
-        std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
             while let Some(lookup) = waiting.blocking_recv() {
                 // Invariant 8: "Whatever a remote side sends, nothing panics past its task." Who asked is told.
                 drop(catch_unwind(AssertUnwindSafe(|| lookup(&reader))));
             }
         })?;
-        Ok(Self { lookups, guarded: AtomicBool::new(guarded), looked: Mutex::default() })
+        Ok(Self {
+            lookups: Mutex::new(Some(lookups)),
+            thread: Mutex::new(Some(thread)),
+            guarded: AtomicBool::new(guarded),
+            looked: Mutex::default(),
+        })
+    }
+
+    /// Looks nothing up any more, and lets the database go. Blocks until then.
+    pub(crate) fn close(&self) {
+        drop(lock(&self.lookups).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the gate panicked");
+        }
     }
 
     /// Reads with one state of the database from first to last.
@@ -58,7 +76,9 @@ impl Gate {
     ) -> Result<T, Fault> {
         let (told, answer) = oneshot::channel();
         let lookup: Lookup = Box::new(move |reader| drop(told.send(reader.read(work))));
-        self.lookups.try_send(lookup).map_err(|_| Fault::new(Code::Unavailable))?;
+        let lookups = lock(&self.lookups).clone().ok_or_else(|| Fault::new(Code::Unavailable))?;
+        lookups.try_send(lookup).map_err(|_| Fault::new(Code::Unavailable))?;
+        drop(lookups);
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal)))
     }
 
@@ -80,12 +100,16 @@ impl Gate {
             self.guarded.store(true, Ordering::Release);
             tracing::info!("a token was made: from now on every resource needs one");
         } else {
-            *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
+            *lock(&self.looked) = Some(began);
         }
         Ok(self.was_guarded())
     }
 
     fn looked(&self) -> Option<Instant> {
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.looked)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

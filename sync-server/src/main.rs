@@ -1,23 +1,26 @@
 //! The sync server of rejoin, as a program.
 
 mod args;
+mod settings;
 mod token;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::Parser;
-use rejoin_server::{AppState, LogError, backup, doctor, has_tokens, serve};
+use rejoin_server::{AppState, LogError, ServerConfig, StartError, backup, doctor, has_tokens, serve};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    settings::Settings,
+};
 
 /// Why the program ends: a sentence of what happened and one of what to do.
 enum Failure {
@@ -28,10 +31,10 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    args::log_to_stderr(args.log_format);
+    let settings = settings::read(std::env::args_os());
+    args::log_to_stderr(settings.as_ref().ok().map(|settings| &settings.args));
     rejoin::untrusted::install_panic_hook();
-    let (code, text) = match run(args) {
+    let (code, text) = match settings.and_then(run) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),
         Err(Failure::Usage(text)) => (2, text),
@@ -41,9 +44,18 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+fn run(settings: Settings) -> Result<(), Failure> {
+    let args = &settings.args;
     let database = args.database().map_err(Failure::Usage)?;
     match args.command.clone() {
+        Some(Command::Config { sample: true }) => {
+            settings::print_sample(&mut io::stdout().lock()).map_err(unwritten)
+        }
+        Some(Command::Config { sample: false }) => {
+            settings::print(&settings, &mut io::stdout().lock()).map_err(unwritten)?;
+            // After they were shown: then it can be seen where what is wrong comes from.
+            args.config(database).map(drop).map_err(Failure::Usage)
+        }
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
         Some(Command::Token { command }) => token::run(&database, command),
@@ -52,7 +64,7 @@ fn run(args: Args) -> Result<(), Failure> {
             let runtime = runtime.map_err(|error| {
                 Failure::Failed(format!("The system gave no threads: {error}. Try again."))
             })?;
-            let result = runtime.block_on(listen(&args, database));
+            let result = runtime.block_on(listen(args, database));
             // A merge that nobody waits for any more must not hold the process.
             runtime.shutdown_background();
             result
@@ -79,15 +91,23 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
         Ok(found) => found.collect(),
         Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
     };
-    refuse_without_tokens(&addresses, &database)?;
+    let config = args.config(database.clone()).map_err(Failure::Usage)?;
+    if config.jwt.is_none() {
+        refuse_without_tokens(&addresses, &database)?;
+    }
     let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
         Failure::Failed(format!(
             "{} could not be listened on: {error}. Choose another with --listen; port 0 takes a free one.",
             args.listen
         ))
     })?;
-    let state = AppState::open(args.config(database.clone())).map_err(|error| unopened(&database, &error))?;
-    announce(&listener)?;
+    let state = AppState::open(config.clone()).map_err(|error| match error {
+        StartError::Log(error) => unopened(&database, &error),
+        error => unusable(&error),
+    })?;
+    reload_on_hangup(&config, &state).map_err(stopped)?;
+    announce(&listener, if config.tls.is_some() { "https" } else { "http" })?;
+    tell_systemd(sd_notify::NotifyState::Ready);
     serve(listener, state, shutdown).await.map_err(stopped)
 }
 
@@ -99,9 +119,31 @@ fn refuse_without_tokens(addresses: &[SocketAddr], database: &Path) -> Result<()
     }
     Err(Failure::Usage(format!(
         "{} is not a loopback address, and without tokens no other is served. \
-         Make a token with `rejoin-server token create`, or listen on 127.0.0.1 or [::1].",
+         Make a token with `rejoin-server token create`, name a key of JWTs with --jwt-key, or listen on 127.0.0.1 or [::1].",
         other.ip()
     )))
+}
+
+/// SIGHUP has certificate and keys read again at once. Where there are none, and this runs in a terminal, it is the
+/// terminal that goes, and the program with it.
+fn reload_on_hangup(config: &ServerConfig, state: &AppState) -> io::Result<()> {
+    if config.tls.is_none() && config.jwt.is_none() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let mut hangup = signal(SignalKind::hangup())?;
+    let state = state.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let state = state.clone();
+            // A panic in there was logged; the next signal tries again.
+            drop(tokio::task::spawn_blocking(move || state.reload()).await);
+        }
+    });
+    Ok(())
+}
+
+fn unusable(error: &StartError) -> Failure {
+    Failure::Usage(format!("The server was not started: {error}. Name another file."))
 }
 
 fn unopened(database: &Path, error: &LogError) -> Failure {
@@ -149,10 +191,10 @@ fn examine(database: &Path) -> Result<(), Failure> {
 }
 
 /// The first line on standard output, and the only one: programs wait for it.
-fn announce(listener: &TcpListener) -> Result<(), Failure> {
+fn announce(listener: &TcpListener, scheme: &str) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(stopped)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).map_err(stopped)
+    writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()).map_err(stopped)
 }
 
 fn stopped(error: io::Error) -> Failure {
@@ -161,6 +203,13 @@ fn stopped(error: io::Error) -> Failure {
 
 fn unknown_address(listen: &str, error: &io::Error) -> String {
     format!("{listen:?} is no address with a port: {error}. Give one like 127.0.0.1:4810.")
+}
+
+/// Where systemd started this and waits to be told.
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
 }
 
 /// A file over the size that the system allows: with a handler, the write fails instead of ending the process.
@@ -176,6 +225,7 @@ fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+        tell_systemd(sd_notify::NotifyState::Stopping);
         tracing::info!("shutting down: open requests are answered, nothing new is taken");
     })
 }

@@ -1,6 +1,7 @@
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -16,12 +17,26 @@ use crate::{
 pub(crate) struct Readers {
     path: PathBuf,
     permits: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<LogReader>>>,
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    state: Mutex<Lent>,
+    returned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lent {
+    idle: Vec<LogReader>,
+    /// How many are at work.
+    busy: usize,
+    closed: bool,
 }
 
 impl Readers {
     pub(crate) fn new(path: PathBuf, most: usize) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(most.max(1))), idle: Arc::default() }
+        Self { path, permits: Arc::new(Semaphore::new(most.max(1))), pool: Arc::default() }
     }
 
     /// Reads on a thread where blocking is allowed, with one state of the log from first to last.
@@ -45,13 +60,82 @@ impl Readers {
         &self,
         work: impl FnOnce(View<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let reader = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = match reader {
+        let (_at_work, idle) = self.pool.lend().ok_or(LogError::Closed)?;
+        let reader = match idle {
             Some(reader) => reader,
             None => LogReader::open(&self.path)?,
         };
         let result = reader.read(work);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        self.pool.give_back(reader);
         result
+    }
+
+    /// Lets the database go, waiting so long for those who read. Nobody begins to read after that.
+    pub(crate) fn close(&self, longest: Duration) {
+        let mut state = self.pool.lock();
+        state.closed = true;
+        state.idle.clear();
+        let ended = self.pool.returned.wait_timeout_while(state, longest, |state| state.busy > 0);
+        if ended.is_ok_and(|(_, waited)| waited.timed_out()) {
+            tracing::warn!(
+                "somebody still reads the log: SQLite's files beside it stay, which harms nothing"
+            );
+        }
+    }
+}
+
+impl Pool {
+    /// A reader that is idle, or leave to open one; `None` after the end.
+    fn lend(&self) -> Option<(AtWork<'_>, Option<LogReader>)> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        state.busy += 1;
+        let idle = state.idle.pop();
+        Some((AtWork(self), idle))
+    }
+
+    fn give_back(&self, reader: LogReader) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.idle.push(reader);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lent> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who reads; it ends also where that fails or panics.
+struct AtWork<'p>(&'p Pool);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.lock().busy -= 1;
+        self.0.returned.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LogStore;
+
+    #[test]
+    fn after_the_end_nobody_reads_and_who_reads_is_not_waited_for_too_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        drop(LogStore::open(&path).unwrap());
+        let readers = Readers::new(path, 1);
+        let begun = readers.read_here(|_| {
+            readers.close(Duration::from_millis(1));
+            Ok::<_, LogError>(())
+        });
+        assert!(begun.is_ok());
+        assert!(matches!(readers.read_here(|_| Ok::<_, LogError>(())), Err(LogError::Closed)));
+        assert_eq!(readers.pool.lock().busy, 0);
+        assert!(readers.pool.lock().idle.is_empty());
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -11,12 +11,30 @@ use crate::{
     events::Hub,
     gate::Gate,
     http::Described,
+    jwt::Jwts,
     merge::Merger,
     metrics::Metrics,
     readers::Readers,
     rules::{Code, Fault},
     snapshots::{self, Notes},
+    tls::{self, Tls},
+    watched::FileError,
 };
+
+/// Why a server could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A certificate, a key or another file that was named cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// How long those who read may take when the database is let go.
+const LETTING_GO: Duration = Duration::from_millis(800);
 
 /// What all requests of a server share. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -37,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
+    /// A stop was asked for: no more traffic is to be sent here.
+    pub(crate) draining: AtomicBool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) jwts: Option<Jwts>,
 }
 
 /// What a server has committed since it started.
@@ -53,13 +75,19 @@ pub struct Figures {
 }
 
 impl AppState {
-    /// Opens the database and starts the thread that writes to it.
+    /// Reads certificate and keys, opens the database and starts the thread that writes to it.
     ///
     /// # Errors
-    /// As [`LogStore::open`].
-    pub fn open(config: ServerConfig) -> Result<Self, LogError> {
+    /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
+    pub fn open(config: ServerConfig) -> Result<Self, StartError> {
+        let tls = config.tls.as_ref().map(tls::open).transpose()?;
+        let jwts = config.jwt.as_ref().map(Jwts::open).transpose()?;
+        Ok(Self::start(config, (tls, jwts))?)
+    }
+
+    fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
-        let gate = Gate::start(&config.database)?;
+        let gate = Gate::start(&config.database, jwts.is_some())?;
         let hub = Hub::new(config.streams, config.heartbeat);
         let metrics = Arc::new(Metrics::new());
         let waiting = config.waiting_pushes;
@@ -80,8 +108,24 @@ impl AppState {
                 described: Described::default(),
                 notes,
                 body_memory,
+                draining: AtomicBool::new(false),
+                tls,
+                jwts,
             }),
         })
+    }
+
+    /// Looks whether certificate or keys changed, and reads them again then. Where what is there now cannot be used,
+    /// what was read before stays in force, and the log says so. Open connections stay as they are.
+    ///
+    /// [`crate::serve`] does it every two seconds; reading may block.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.shared.tls {
+            tls.look();
+        }
+        if let Some(jwts) = &self.shared.jwts {
+            jwts.look();
+        }
     }
 
     /// What was committed since the start.
@@ -95,11 +139,20 @@ impl AppState {
         }
     }
 
-    /// Commits what waits and takes no more. For who uses [`crate::router`] alone: [`crate::serve`] does it.
+    /// Commits what waits, takes no more, and lets the database go. For who uses [`crate::router`] alone: [`crate::serve`] does it.
     pub async fn close(&self) {
         self.shared.hub.close();
         let shared = Arc::clone(&self.shared);
-        if tokio::task::spawn_blocking(move || shared.committer.close()).await.is_err() {
+        let closing = tokio::task::spawn_blocking(move || {
+            let log = shared.committer.close();
+            shared.gate.close();
+            shared.readers.close(LETTING_GO);
+            // The last connection, and one that writes: so SQLite brings everything into the one file.
+            if let Some(log) = log {
+                log.close();
+            }
+        });
+        if closing.await.is_err() {
             tracing::error!("the log could not be closed");
         }
     }

@@ -63,6 +63,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether it looks like a token of ours, and so not like a JWT.
+pub(crate) fn is_ours(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}
+
 /// What is stored of a token.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()

@@ -197,7 +197,7 @@ fn every_option_has_an_environment_variable_in_the_help() {
     let help = String::from_utf8(output.stdout).unwrap();
     let options: Vec<&str> = help
         .split_whitespace()
-        .filter(|word| word.starts_with("--") && word.len() > 2)
+        .filter(|word| word.starts_with("--") && word.len() > 2 && !word.ends_with('`'))
         .filter(|word| !["--help", "--version", "--listen", "--database"].contains(word))
         .collect();
     assert!(options.len() > 10, "{help}");
@@ -265,4 +265,86 @@ fn wrong_words_about_a_token_are_exit_2() {
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {text}");
         assert!(text.to_lowercase().contains(&says.to_lowercase()), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_clean_stop_leaves_one_file_and_nothing_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let body = ada.many(20);
+    assert_eq!(send(post(server.changes(document), body.clone())).await.status, 200);
+    // Every kind of connection was open.
+    for rest in ["", "/changes", "/snapshot"] {
+        let url = server.changes(document).replace("/changes", rest);
+        assert!([200, 404].contains(&send(get(url)).await.status));
+    }
+    assert!(directory.path().join("log.db-wal").exists());
+    server.signal("-TERM");
+    let (code, _, took) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["log.db"]);
+    let server = Process::start(directory.path(), &[]);
+    assert_eq!(send(get(server.changes(document))).await.body, body);
+}
+
+#[tokio::test]
+async fn a_database_that_was_replaced_underneath_is_left_alone_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let document = DocumentId::random();
+    assert_eq!(send(post(server.changes(document), Writer::new(1).many(1))).await.status, 200);
+    let path = |name: &str| directory.path().join(name);
+    std::fs::rename(path("log.db"), path("old.db")).unwrap();
+    std::fs::write(path("log.db"), "another").unwrap();
+    std::fs::write(path("log.db-wal"), "another's").unwrap();
+    server.signal("-TERM");
+    let (code, _, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0));
+    assert_eq!(std::fs::read(path("log.db")).unwrap(), b"another");
+    assert_eq!(std::fs::read(path("log.db-wal")).unwrap(), b"another's");
+}
+
+#[tokio::test]
+async fn readyz_is_false_while_draining() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let address = server.root.strip_prefix("http://").unwrap().to_owned();
+    assert_eq!(send(get(format!("{}/readyz", server.root))).await.status, 200);
+    // A request that has begun is answered.
+    let mut begun = tokio::net::TcpStream::connect(&address).await.unwrap();
+    begun.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+    assert_eq!(send(get(format!("{}/healthz", server.root))).await.status, 200);
+    server.signal("-TERM");
+    while tokio::net::TcpStream::connect(&address).await.is_ok() {}
+    begun.write_all(b"\r\n").await.unwrap();
+    let mut answer = String::new();
+    begun.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("about to stop"), "{answer}");
+    let (code, _, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let told = || {
+        let mut text = [0; 64];
+        let length = socket.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let mut command = Command::new(BINARY);
+    command.env("NOTIFY_SOCKET", &path).arg("--database").arg(directory.path().join("log.db"));
+    let server = Process::of(command);
+    assert_eq!(told().trim(), "READY=1");
+    server.signal("-TERM");
+    assert_eq!(told().trim(), "STOPPING=1");
+    assert_eq!(server.end().0, Some(0));
 }

@@ -15,15 +15,47 @@ fn token(database: &Path, name: &str, document: Option<DocumentId>, access: Acce
     Tokens::open(database).unwrap().create(&new).unwrap().reveal().to_owned()
 }
 
-/// A server with tokens, and everybody who may come to a document.
+/// A server with tokens, or one with JWTs, and everybody who may come to a document.
 struct House {
     server: Running,
     client: reqwest::Client,
+    jwts: bool,
+}
+
+const JWT_SECRET: &str = "a secret of the app's own backend";
+
+/// A JWT for `sub`, good for so many seconds; for each document, or all, with what is allowed there.
+fn jwt(sub: &str, entries: &[(Option<DocumentId>, Access)], seconds: i64) -> String {
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
+    let entry = |(document, access): &(Option<DocumentId>, Access)| {
+        let document = document.map_or_else(|| "*".to_owned(), |id| id.to_string());
+        serde_json::json!({"document": document, "access": access.to_string()})
+    };
+    let entries: Vec<_> = entries.iter().map(entry).collect();
+    let claims = serde_json::json!({"sub": sub, "exp": now + seconds, "rejoin": entries});
+    let key = jsonwebtoken::EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+}
+
+/// Lets a server take JWTs.
+fn take_jwts(config: &mut rejoin_server::ServerConfig) {
+    let key = config.database.with_file_name("jwt.key");
+    std::fs::write(&key, JWT_SECRET).unwrap();
+    config.jwt = Some(rejoin_server::JwtSettings { key, audience: None, issuer: None });
 }
 
 impl House {
     async fn new() -> Self {
-        Self { server: Running::start().await, client: reqwest::Client::new() }
+        Self { server: Running::start().await, client: reqwest::Client::new(), jwts: false }
+    }
+
+    async fn with_jwts() -> Self {
+        Self { server: Running::start_with(take_jwts).await, client: reqwest::Client::new(), jwts: true }
+    }
+
+    /// One of each kind: what holds for tokens holds for JWTs.
+    async fn both() -> [Self; 2] {
+        [Self::new().await, Self::with_jwts().await]
     }
 
     fn database(&self) -> std::path::PathBuf {
@@ -31,6 +63,9 @@ impl House {
     }
 
     fn token(&self, name: &str, document: Option<DocumentId>, access: Access) -> String {
+        if self.jwts {
+            return jwt(name, &[(document, access)], 60);
+        }
         token(&self.database(), name, document, access)
     }
 
@@ -127,7 +162,12 @@ fn expected(route: &str) -> ([u16; 6], [u16; 6]) {
 
 #[tokio::test]
 async fn every_route_answers_each_kind_of_principal_as_it_should() {
-    let house = House::new().await;
+    for house in House::both().await {
+        matrix(&house).await;
+    }
+}
+
+async fn matrix(house: &House) {
     let admin = house.token("admin", None, Access::Admin);
     let creator = house.token("creator", None, Access::Create);
     let elsewhere = DocumentId::random();
@@ -188,7 +228,12 @@ async fn a_creator_has_nothing_on_what_others_began_until_it_is_granted() {
 
 #[tokio::test]
 async fn of_two_who_begin_a_document_at_once_one_has_it() {
-    let house = House::new().await;
+    for house in House::both().await {
+        one_has_it(&house).await;
+    }
+}
+
+async fn one_has_it(house: &House) {
     let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
     for _ in 0..20 {
         let document = DocumentId::random();
@@ -211,7 +256,12 @@ fn get_changes(document: DocumentId) -> Ask {
 
 #[tokio::test]
 async fn a_push_that_stores_nothing_begins_nothing() {
-    let house = House::new().await;
+    for house in House::both().await {
+        begins_nothing(&house).await;
+    }
+}
+
+async fn begins_nothing(house: &House) {
     let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
     let (document, mut writer) = (DocumentId::random(), Writer::new(1));
     writer.many(1);
@@ -224,7 +274,12 @@ async fn a_push_that_stores_nothing_begins_nothing() {
 
 #[tokio::test]
 async fn a_healer_may_push_what_others_wrote() {
-    let house = House::new().await;
+    for house in House::both().await {
+        heal(&house).await;
+    }
+}
+
+async fn heal(house: &House) {
     let creator = house.token("creator", None, Access::Create);
     let (document, mut ada) = (DocumentId::random(), Writer::new(1));
     assert_eq!(house.ask(Some(&creator), &push(document, ada.many(1))).await.status, 200);
@@ -336,7 +391,7 @@ async fn a_stream_tells_only_of_what_may_be_read() {
 #[tokio::test]
 async fn a_revoked_or_expired_token_loses_its_open_streams() {
     let server = Running::start_with(|config| config.heartbeat = Duration::from_millis(50)).await;
-    let house = House { server, client: reqwest::Client::new() };
+    let house = House { server, client: reqwest::Client::new(), jwts: false };
     let listen = async |who: Option<&str>| {
         let mut request = house.client.get(format!("http://{}/v1/events", house.server.address));
         if let Some(token) = who {
@@ -459,5 +514,127 @@ fn several_who_open_a_database_that_is_not_there_yet_all_get_it() {
             }
         });
         assert_eq!(Tokens::open(&path).unwrap().list().unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn the_list_holds_only_what_a_jwt_says_and_what_its_subject_began() {
+    let house = House::with_jwts().await;
+    let all = Some(Access::Create);
+    let creator = |sub: &str| jwt(sub, &[(None, all.unwrap())], 60);
+    let documents: [DocumentId; 4] = std::array::from_fn(|_| DocumentId::random());
+    for (place, document) in documents.iter().enumerate() {
+        let who = creator(if place % 2 == 0 { "ada" } else { "ben" });
+        assert_eq!(house.ask(Some(&who), &push(*document, Writer::new(1).many(1))).await.status, 200);
+    }
+    let [zero, one, two, three] = documents;
+    for (bears, wanted) in [
+        (creator("ada"), vec![zero, two]),
+        (jwt("ada", &[(Some(zero), Access::Create), (Some(one), Access::Create)], 60), vec![zero]),
+        (jwt("ada", &[(Some(three), Access::Read), (None, Access::Create)], 60), vec![zero, two, three]),
+        (jwt("ada", &[(Some(three), Access::Read)], 60), vec![three]),
+        (jwt("ada", &[], 60), vec![]),
+        (jwt("eve", &[(None, Access::Read)], 60), documents.to_vec()),
+    ] {
+        let list: DocumentsReply = house.ask(Some(&bears), &get("/v1/documents".to_owned())).await.json();
+        let ids: Vec<String> = list.documents.into_iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, wanted.iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
+    // Who began it is its admin as long as the minter lets them begin documents.
+    let reader = jwt("ada", &[(Some(zero), Access::Read)], 60);
+    assert_eq!(house.ask(Some(&reader), &delete(zero)).await.status, 403);
+    assert_eq!(house.ask(Some(&creator("ben")), &delete(zero)).await.status, 403);
+    assert_eq!(house.ask(Some(&creator("ada")), &delete(zero)).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_server_with_a_jwt_key_is_guarded_and_takes_tokens_too() {
+    let house = House::with_jwts().await;
+    let limits = get("/v1/limits".to_owned());
+    assert_eq!(
+        house.ask(None, &limits).await.status,
+        401,
+        "no token was ever made, and none is needed for that"
+    );
+    let own = token(&house.database(), "own", None, Access::Read);
+    let good = jwt("ada", &[(None, Access::Admin)], 60);
+    for (bears, status) in
+        [(&own, 200), (&good, 200), (&format!("{good}x"), 401), (&own.replace("rjt_", ""), 401)]
+    {
+        assert_eq!(house.ask(Some(bears), &limits).await.status, status);
+    }
+    let late = jwt("ada", &[(None, Access::Admin)], -60);
+    assert_eq!(house.ask(Some(&late), &limits).await.code(), (401, "unauthorized".to_owned()));
+    let many = vec![(Some(DocumentId::random()), Access::Write); 50];
+    let long = jwt("ada", &many, 60);
+    assert!(long.len() > 4_096 && rejoin::Token::new(&long).is_some(), "the client takes it");
+    assert_eq!(house.ask(Some(&long), &limits).await.status, 200);
+    assert_eq!(
+        house.ask(Some(&jwt("ada", &vec![many[0]; 500], 60)), &limits).await.status,
+        401,
+        "it is too long"
+    );
+    // Where JWTs are not taken one is no token.
+    let without = House::new().await;
+    without.token("a", None, Access::Admin);
+    assert_eq!(without.ask(Some(&good), &limits).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_jwt_that_ends_and_a_key_that_goes_lose_their_open_streams() {
+    let server = Running::start_with(|config| {
+        config.heartbeat = Duration::from_millis(50);
+        take_jwts(config);
+    });
+    let house = House { server: server.await, client: reqwest::Client::new(), jwts: true };
+    let listen = async |bears: String| {
+        let url = format!("http://{}/v1/events", house.server.address);
+        let stream = house.client.get(url).bearer_auth(bears).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream
+    };
+    let ends = async |mut stream: reqwest::Response| {
+        let end = async { while let Ok(Some(_)) = stream.chunk().await {} };
+        tokio::time::timeout(Duration::from_secs(10), end).await.expect("it ends");
+    };
+    // Its time is over, and the leeway in four seconds.
+    let brief = listen(jwt("ada", &[(None, Access::Read)], -26)).await;
+    let long = listen(jwt("ada", &[(None, Access::Read)], 60)).await;
+    ends(brief).await;
+    assert_eq!(house.server.state.figures().streams, 1);
+    let key = house.database().with_file_name("jwt.key");
+    std::fs::write(key, "another secret, of at least 32 bytes").unwrap();
+    ends(long).await;
+}
+
+#[tokio::test]
+async fn a_jwt_stands_in_no_log_no_error_and_not_in_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, key) = (directory.path().join("server.log"), directory.path().join("key"));
+    std::fs::write(&key, format!("{JWT_SECRET}\n")).unwrap();
+    let mut command = std::process::Command::new(support::BINARY);
+    command.env("RUST_LOG", "trace").arg("--database").arg(directory.path().join("log.db"));
+    command.arg("--jwt-key").arg(&key);
+    let server = support::Process::logging(command, std::fs::File::create(&log).unwrap().into());
+    let good = jwt("ada", &[(None, Access::Create)], 60);
+    let late = jwt("ada", &[(None, Access::Create)], -60);
+    let broken = format!("{}.e30.{}", good.split('.').next().unwrap(), good.rsplit('.').next().unwrap());
+    for (bears, status) in [(&good, 200), (&late, 401), (&broken, 401)] {
+        let url = server.changes(DocumentId::random());
+        let answer = send(support::post(url, Writer::new(1).many(1)).bearer_auth(bears)).await;
+        assert_eq!(answer.status, status);
+        assert!(!String::from_utf8_lossy(&answer.body).contains(bears.as_str()));
+    }
+    server.signal("-TERM");
+    let (code, _, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0));
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(said.contains("its time is over") && said.contains("its signature is wrong"));
+    let parts = [&good, &late, &broken].into_iter().flat_map(|bears| bears.split('.').skip(1));
+    let parts: Vec<&str> = parts.filter(|part| part.len() > 10).chain([JWT_SECRET]).collect();
+    assert!(parts.iter().all(|part| !said.contains(part)));
+    let bytes = std::fs::read(directory.path().join("log.db")).unwrap();
+    for part in parts {
+        assert!(!bytes.windows(part.len()).any(|window| window == part.as_bytes()));
     }
 }

@@ -1,6 +1,7 @@
 use std::io::{BufRead as _, Read as _};
 
 use clap::Args;
+use rejoin::{HttpOptions, Store, driver::HttpTransport};
 use serde_json::json;
 
 use crate::context::{Context, check_server};
@@ -17,6 +18,7 @@ Examples:
   rejoin init --server http://127.0.0.1:4810 --author Ada
   rejoin init --author ''                      forget the author again
   rejoin init --token - < token.txt            keep a token for the server
+  rejoin init --ca-cert ./server.pem           trust a server that signed its own certificate
   rejoin --store ./other.db init               a store of your own choosing")]
 pub(crate) struct InitArgs {
     /// The name that changes made here bear
@@ -40,6 +42,7 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     if let Some(author) = &args.author {
         store.set_author(Some(author.trim()).filter(|a| !a.is_empty())).await?;
     }
+    remember_security(context, &store).await?;
     let settings = store.settings().await?;
     if context.globals.token.as_deref() == Some("-") {
         let server = settings.server.as_deref().ok_or(rejoin::Error::NoServer)?;
@@ -55,6 +58,35 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     context.out.line(format_args!("server  {}", shown(settings.server.as_deref())))?;
     context.out.line(format_args!("author  {}", shown(settings.author.as_deref())))?;
     Ok(Exit::Done)
+}
+
+/// Keeps `--ca-cert` and, for the server that is saved, `--allow-http`. From the environment they are for one run, as
+/// the token is.
+async fn remember_security(context: &Context, store: &Store) -> Result<()> {
+    let typed = |variable: &str| std::env::var_os(variable).is_none_or(|value| value.is_empty());
+    match context.globals.ca_cert.as_deref() {
+        Some(path) if path.as_os_str().is_empty() && typed("REJOIN_CA_CERT") => {
+            store.set_ca_file(None).await?
+        }
+        Some(path) if typed("REJOIN_CA_CERT") => {
+            HttpOptions::default().ca_file(path)?;
+            let whole = std::path::absolute(path).map_err(|e| CliError::io(path.display(), e))?;
+            store.set_ca_file(Some(&whole)).await?;
+        }
+        _ => {}
+    }
+    if context.globals.allow_http && typed("REJOIN_ALLOW_HTTP") {
+        let server = store.settings().await?.server.ok_or(rejoin::Error::NoServer)?;
+        store.set_allow_http_to(Some(&server)).await?;
+    }
+    // Told now, and not at the first sync; nothing else of `init` needs the server.
+    let settings = store.settings().await?;
+    if let Some(server) = &settings.server
+        && let Err(error) = HttpTransport::with(server, None, &context.http(store).await?)
+    {
+        context.out.note(CliError::from(error));
+    }
+    Ok(())
 }
 
 fn read_token() -> Result<String> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::{Cell, Color};
-use rejoin::DocumentInfo;
+use rejoin::{DocumentInfo, Store};
 use serde_json::{Value, json};
 
 use super::{json_document, title};
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
     let store = context.open().await?;
     let documents = store.documents().await?;
     let main = context.server_of(&store, None).await?;
-    let servers = ask(context, main.as_deref(), &documents).await?;
+    let servers = ask(context, (&store, main.as_deref()), &documents).await?;
     if context.out.is_json() {
         let path = context.store_path()?;
         let author = store.settings().await?.author;
@@ -63,7 +63,12 @@ impl Server {
 }
 
 /// Asks the server of this run, and those that documents have of their own, all at once.
-async fn ask(context: &Context, main: Option<&str>, documents: &[DocumentInfo]) -> Result<Vec<Server>> {
+async fn ask(
+    context: &Context,
+    (store, main): (&Store, Option<&str>),
+    documents: &[DocumentInfo],
+) -> Result<Vec<Server>> {
+    let http = context.http(store).await?;
     let own = documents.iter().filter_map(|d| d.server.as_deref());
     let own = own.filter(|_| context.globals.server().is_none());
     let mut urls: Vec<String> = Vec::new();
@@ -79,8 +84,9 @@ async fn ask(context: &Context, main: Option<&str>, documents: &[DocumentInfo]) 
             true => context.token_for(&url)?,
             false => None,
         };
+        let http = http.clone();
         asked.push(tokio::spawn(async move {
-            let problem = rejoin::probe(&url, token.as_ref(), PATIENCE).await.err();
+            let problem = rejoin::probe(&url, token.as_ref(), (&http, PATIENCE)).await.err();
             Server { url, problem }
         }));
     }

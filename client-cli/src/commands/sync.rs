@@ -48,7 +48,8 @@ pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
 }
 
 async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<SyncOptions> {
-    let mut options = SyncOptions::default().timeout(args.timeout);
+    let http = context.http(store).await?;
+    let mut options = SyncOptions::default().timeout(args.timeout).http(http);
     if !args.docs.is_empty() {
         let mut ids = Vec::new();
         for doc in &args.docs {

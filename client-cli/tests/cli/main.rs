@@ -10,4 +10,5 @@ mod help;
 mod local;
 mod server;
 mod sync;
+mod tls;
 mod undo;

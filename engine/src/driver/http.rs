@@ -15,7 +15,7 @@ use reqwest::{
 };
 
 use super::{
-    EventStream, NoStream, Token, Transport,
+    EventStream, HttpOptions, NoStream, Token, Transport,
     body::{Coding, REPLY_BYTES, decode},
     retry_after,
 };
@@ -33,8 +33,8 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(300);
 /// Bodies larger than this are compressed, in bytes.
 const COMPRESS_ABOVE: usize = 1_024;
 
-/// One server, over HTTP. Redirects are not followed: one that answers a sync request leads to a login page.
-/// Proxies are taken from the environment.
+/// One server, over HTTPS, or over HTTP to this machine itself. Redirects are not followed: one that answers a sync
+/// request leads to a login page. Proxies are taken from the environment, but for this machine.
 #[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
@@ -47,12 +47,20 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport to the server with this base address: `http://host:port`, `https://host/prefix`.
+    /// A transport to the server with this base address: `http://127.0.0.1:port`, `https://host/prefix`.
     ///
     /// # Errors
-    /// [`Error::InvalidServer`] for what is no such address; [`Error::Unreachable`] where this machine has no
-    /// working TLS.
+    /// As for [`Self::with`].
     pub fn new(server: &str, token: Option<&Token>) -> Result<Self, Error> {
+        Self::with(server, token, &HttpOptions::default())
+    }
+
+    /// As [`Self::new`], with other certificates than this machine's, or with plain HTTP.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] for what is no such address; [`Error::PlainHttp`] where plain HTTP to another machine
+    /// was not asked for; [`Error::Unreachable`] where this machine has no working TLS.
+    pub fn with(server: &str, token: Option<&Token>, http: &HttpOptions) -> Result<Self, Error> {
         let base = base_of(server).ok_or_else(|| Error::InvalidServer(server.to_owned()))?;
         let authorization = token.map(|token| {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.secret()));
@@ -65,8 +73,9 @@ impl HttpTransport {
             authorization.transpose().map_err(|_| Error::Bug("a token no header takes".to_owned()))?;
         let built =
             |builder: reqwest::ClientBuilder| builder.build().map_err(|e| Error::Unreachable(chain(&e)));
-        let client = built(builder().read_timeout(IDLE_DEADLINE).timeout(REQUEST_DEADLINE))?;
-        let streams = built(builder())?;
+        let builder = || http.apply(builder(), &base);
+        let client = built(builder()?.read_timeout(IDLE_DEADLINE).timeout(REQUEST_DEADLINE))?;
+        let streams = built(builder()?)?;
         Ok(Self { client, streams, base, authorization, only_plain: AtomicBool::new(false) })
     }
 

@@ -14,6 +14,7 @@ mod report;
 pub(crate) mod retry_after;
 mod route;
 mod run;
+mod security;
 mod sse;
 mod sync;
 mod transport;
@@ -27,5 +28,6 @@ pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE}
 pub use options::{SyncOptions, Token, WatchOptions};
 pub use probe::probe;
 pub use report::{DocumentReport, SyncReport, SyncState};
+pub use security::HttpOptions;
 pub use sync::Connect;
 pub use transport::{EventStream, NoStream, Transport};

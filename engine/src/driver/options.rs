@@ -1,5 +1,6 @@
 use std::{fmt, time::Duration};
 
+use super::HttpOptions;
 use crate::DocumentId;
 
 /// A secret that a server knows this client by. It is shown nowhere: not in `Debug`, not in a log.
@@ -7,10 +8,10 @@ use crate::DocumentId;
 pub struct Token(String);
 
 impl Token {
-    /// A token is visible ASCII without spaces, at most 4,096 bytes; `None` for anything else.
+    /// A token is visible ASCII without spaces, at most 8,192 bytes; `None` for anything else.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let fits = (1..=4_096).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=8_192).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then_some(Self(text))
     }
 
@@ -35,6 +36,8 @@ pub struct SyncOptions {
     pub server: Option<String>,
     /// Credentials, each with the server it belongs to: a token is sent to no other.
     pub tokens: Vec<(String, Token)>,
+    /// Certificates, and plain HTTP. Transports of the caller's know nothing of it.
+    pub http: HttpOptions,
     /// Give up when so long no answer came that could be used. Default 30 s.
     pub timeout: Duration,
     /// At most so many documents at once. Default 4.
@@ -47,6 +50,7 @@ impl Default for SyncOptions {
             documents: None,
             server: None,
             tokens: Vec::new(),
+            http: HttpOptions::default(),
             timeout: Duration::from_secs(30),
             at_once: 4,
         }
@@ -72,6 +76,13 @@ impl SyncOptions {
     #[must_use]
     pub fn token(mut self, server: impl Into<String>, token: Token) -> Self {
         self.tokens.push((server.into(), token));
+        self
+    }
+
+    /// With these certificates, or with plain HTTP.
+    #[must_use]
+    pub fn http(mut self, http: HttpOptions) -> Self {
+        self.http = http;
         self
     }
 

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use super::{HttpTransport, Token};
+use super::{HttpOptions, HttpTransport, Token};
 use crate::{Error, Result, wire};
 
 /// Asks a server for its limits, which says that it is a sync server and takes these credentials.
 ///
 /// # Errors
 /// [`Error::Unreachable`] when no usable answer came within the deadline, [`Error::Unauthorized`],
-/// [`Error::InvalidServer`].
-pub async fn probe(server: &str, token: Option<&Token>, deadline: Duration) -> Result<()> {
-    let transport = HttpTransport::new(server, token)?;
+/// [`Error::InvalidServer`], [`Error::PlainHttp`].
+pub async fn probe(
+    server: &str,
+    token: Option<&Token>,
+    (http, deadline): (&HttpOptions, Duration),
+) -> Result<()> {
+    let transport = HttpTransport::with(server, token, http)?;
     let reply = tokio::time::timeout(deadline, transport.get(&["v1", "limits"])).await;
     let reply = reply.map_err(|_| Error::Unreachable("no answer came in time".to_owned()))?;
     let reply = reply.map_err(|e| Error::Unreachable(e.to_string()))?;

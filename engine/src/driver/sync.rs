@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::{
-    DocumentReport, HttpTransport, SyncOptions, SyncReport, SyncState, Token, Transport,
+    DocumentReport, HttpOptions, HttpTransport, SyncOptions, SyncReport, SyncState, Token, Transport,
     lock::SyncLock,
     run::{Clock, Ended, Job, Round},
 };
@@ -24,8 +24,10 @@ use crate::{
 pub type Connect = dyn Fn(&str, Option<&Token>) -> Result<Arc<dyn Transport>> + Send + Sync;
 
 /// Over HTTP.
-pub(super) fn over_http(server: &str, token: Option<&Token>) -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(HttpTransport::new(server, token)?))
+pub(super) fn over_http(
+    http: HttpOptions,
+) -> impl Fn(&str, Option<&Token>) -> Result<Arc<dyn Transport>> + Send + Sync {
+    move |server, token| Ok(Arc::new(HttpTransport::with(server, token, &http)?))
 }
 
 /// The one asynchronous loop of the engine. It keeps sessions and connections from round to round.
@@ -259,7 +261,17 @@ impl Store {
     /// Those of the store, [`Error::UnknownDocument`] for a document that is not here, and [`Error::Io`] when
     /// another process syncs for longer than the timeout.
     pub async fn sync(&self, options: SyncOptions) -> Result<SyncReport> {
-        self.sync_over(options, &over_http).await
+        let http = self.http_options(options.http.clone()).await?;
+        self.sync_over(options, &over_http(http)).await
+    }
+
+    /// These options, with what the store remembers: the server that plain HTTP may be spoken to, and the file of
+    /// certificates that are trusted.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Io`] and [`Error::InvalidCertificates`] for the file.
+    pub async fn http_options(&self, options: HttpOptions) -> Result<HttpOptions> {
+        options.remembering(&self.settings().await?)
     }
 
     /// As [`Store::sync`], over transports of the caller's.

@@ -42,7 +42,8 @@ impl Store {
         on_report: impl FnMut(&SyncReport),
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
-        self.watch_over((options, &over_http), on_report, shutdown).await
+        let http = self.http_options(options.sync.http.clone()).await?;
+        self.watch_over((options, &over_http(http)), on_report, shutdown).await
     }
 
     /// As [`Store::watch`], over transports of the caller's.

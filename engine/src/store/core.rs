@@ -201,7 +201,29 @@ impl Core {
     /// What SQLite says.
     pub fn settings(&mut self) -> Result<Settings> {
         let server = get_meta(&self.connection, "server")?;
-        Ok(Settings { server, author: get_meta(&self.connection, "author")? })
+        let author = get_meta(&self.connection, "author")?;
+        let allow_http_to = get_meta(&self.connection, "allow_http_to")?;
+        let ca_file: Option<String> = get_meta(&self.connection, "ca_file")?;
+        Ok(Settings { server, author, allow_http_to, ca_file: ca_file.map(PathBuf::from) })
+    }
+
+    /// Remembers that plain HTTP may be spoken to this server, or forgets it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
+    pub fn set_allow_http_to(&mut self, server: Option<&str>) -> Result<()> {
+        let server = server.map(clean_server).transpose()?;
+        self.set_or_unset("allow_http_to", server.as_deref())
+    }
+
+    /// Remembers the file of certificates that are trusted beside this machine's, or forgets it.
+    ///
+    /// # Errors
+    /// What SQLite says; [`Error::InvalidCertificates`] for a path that is not Unicode.
+    pub fn set_ca_file(&mut self, path: Option<&Path>) -> Result<()> {
+        let unreadable = || Error::InvalidCertificates("the path of their file is not Unicode".to_owned());
+        let path = path.map(|path| path.to_str().ok_or_else(unreadable)).transpose()?;
+        self.set_or_unset("ca_file", path)
     }
 
     /// Remembers the server's base address, or forgets it.

@@ -1,5 +1,7 @@
 //! What goes in and out of a store.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,6 +35,10 @@ pub struct Settings {
     pub server: Option<String>,
     /// The name that changes made here bear.
     pub author: Option<String>,
+    /// The base address of a server that plain HTTP may be spoken to, though it is another machine.
+    pub allow_http_to: Option<String>,
+    /// A file of certificates that are trusted beside this machine's: PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// One document, as a list shows it.

@@ -80,7 +80,7 @@ impl Hub {
     /// Who would be told of this document, if they may read it.
     pub(crate) fn who_listens(&self, document: &DocumentId) -> HashSet<Principal> {
         let listeners = self.lock();
-        listeners.to(document).filter_map(|id| listeners.open.get(&id)).map(|l| l.by).collect()
+        listeners.to(document).filter_map(|id| listeners.open.get(&id)).map(|l| l.by.clone()).collect()
     }
 
     /// Tells those of these principals who listen. One whose buffer is full is cut, and catches up by its cursor:
@@ -98,7 +98,7 @@ impl Hub {
 
     /// Whose streams are open.
     pub(super) fn principals(&self) -> HashSet<Principal> {
-        self.lock().open.values().map(|listener| listener.by).collect()
+        self.lock().open.values().map(|listener| listener.by.clone()).collect()
     }
 
     /// Ends the streams of these.

@@ -95,14 +95,15 @@ impl Teller {
             (self.version, self.may) = (version, HashMap::new());
         }
         for principal in who.clone() {
-            let may = match self.may.get(&(principal, *document)) {
+            let key = (principal, *document);
+            let may = match self.may.get(&key) {
                 Some(may) => *may,
-                None => may_hear(view, principal, (document, now()))?,
+                None => may_hear(view, &key.0, (document, now()))?,
             };
-            self.may.insert((principal, *document), may);
             if !may {
-                who.remove(&principal);
+                who.remove(&key.0);
             }
+            self.may.insert(key, may);
         }
         Ok(who)
     }

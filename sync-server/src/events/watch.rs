@@ -31,7 +31,7 @@ async fn look(state: &AppState, hub: &Hub) {
     let reading = state.shared.gate.read(move |view| {
         let mut gone = HashSet::new();
         for principal in who {
-            if !is_good(view, principal, (guarded, now()))? {
+            if !is_good(view, &principal, (guarded, now()))? {
                 gone.insert(principal);
             }
         }

@@ -86,7 +86,7 @@ pub(super) async fn post(
         } else {
             (check_body(&received.bytes, &limits)?, received.held)
         };
-        let push = Push { document, after, changes, by };
+        let push = Push { document, after, changes, by: by.clone() };
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);
@@ -97,7 +97,7 @@ pub(super) async fn post(
         }
     };
     let response = state.in_time(work).await?;
-    note(&state, by, document, &response);
+    note(&state, &by, document, &response);
     Ok(response.into())
 }
 
@@ -136,12 +136,12 @@ pub(super) async fn get(
     let limits = state.shared.config.limits;
     let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
     let response = state.in_time(state.shared.readers.read(work)).await?;
-    note(&state, by, document, &response);
+    note(&state, &by, document, &response);
     Ok(response.into())
 }
 
 /// Where this client stands after this reply, for who watches the server.
-fn note(state: &AppState, by: Principal, document: DocumentId, response: &rejoin::wire::Response) {
+fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoin::wire::Response) {
     let metrics = &state.shared.metrics;
     if response.media_type == CHANGES {
         metrics.pulls.inc();

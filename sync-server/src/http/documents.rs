@@ -39,6 +39,6 @@ pub(super) async fn get(
     let Query(Parameters { since }) = Query::try_from_uri(&uri)
         .map_err(|_| Fault::because(Code::Malformed, "`since` is a token, given at most once."))?;
     let limits = state.shared.config.limits;
-    let listed = state.shared.readers.read(move |view| list(view, &limits, since.as_deref(), (by, now())));
+    let listed = state.shared.readers.read(move |view| list(view, &limits, since.as_deref(), (&by, now())));
     Ok(list_reply(&state.in_time(listed).await?).into())
 }

@@ -41,7 +41,8 @@ pub(super) async fn get(
     // stream is open. An event between the two is told twice, which costs nothing.
     let topics = match topics(&uri)? {
         Topics::Only(ids) if by != Principal::Local => {
-            let reading = state.shared.gate.read(move |view| hearable(view, by, (ids, now())));
+            let listener = by.clone();
+            let reading = state.shared.gate.read(move |view| hearable(view, &listener, (ids, now())));
             Topics::Only(state.in_time(reading).await?)
         }
         topics => topics,

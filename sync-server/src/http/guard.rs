@@ -1,5 +1,7 @@
 //! Every request passes here before anything of it is read: who asks, and whether they may.
 
+use std::sync::Arc;
+
 use axum::{
     RequestExt,
     extract::{MatchedPath, Path, Request, State},
@@ -11,13 +13,13 @@ use http::{HeaderMap, Method, header};
 use super::{changes::document_id, loopback, paths, reply::Failed};
 use crate::{
     AppState,
-    rules::{Code, Fault, Principal, Verb, authenticate, permit, permit_whole},
+    rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
     state::now,
-    tokens::hash_of,
+    tokens::{self, hash_of},
 };
 
-/// Longer than any token.
-const LONGEST: usize = 1_024;
+/// Longer than any token: a JWT may name many documents. Proxies take no longer line.
+const LONGEST: usize = 8_192;
 
 /// Where no token was ever made, whoever sits at this machine may do everything. From the first token on each
 /// resource needs one; only the questions whether the server lives need none.
@@ -31,7 +33,8 @@ pub(super) async fn admit(
     let gate = &state.shared.gate;
     let guarded = if open { gate.was_guarded() } else { state.in_time(gate.is_guarded()).await? };
     if !guarded {
-        loopback::only(&request)?;
+        let scheme = if state.shared.tls.is_some() { "https" } else { "http" };
+        loopback::only(&request, scheme)?;
         request.extensions_mut().insert(Principal::Local);
     } else if !open {
         let by = check(&state, &mut request, path.as_deref()).await?;
@@ -43,7 +46,17 @@ pub(super) async fn admit(
 }
 
 async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> Result<Principal, Fault> {
-    let hash = hash_of(bearer(request.headers())?);
+    let shown = bearer(request.headers())?;
+    let by_jwt = match &state.shared.jwts {
+        Some(jwts) if !tokens::is_ours(shown) => {
+            Some(Principal::Jwt(Arc::new(jwts.check(shown).map_err(|why| {
+                tracing::debug!(why, "a JWT was refused");
+                no_jwt()
+            })?)))
+        }
+        _ => None,
+    };
+    let hash = hash_of(shown);
     let demand = demand(path, request.method());
     let document = match demand {
         Demand::On(_) => {
@@ -55,11 +68,14 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
     };
     let reading = state.shared.gate.read(move |view| {
         let now = now();
-        let principal = Principal::Token(authenticate(view, &hash, now)?);
+        let principal = match by_jwt {
+            Some(principal) => principal,
+            None => Principal::Token(authenticate(view, &hash, now)?),
+        };
         match (demand, document) {
-            (Demand::Whole, _) => permit_whole(view, principal, now)?.map(|()| principal),
+            (Demand::Whole, _) => permit_whole(view, &principal, now)?.map(|()| principal),
             (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
-            (Demand::On(verb), Some(id)) => permit(view, principal, verb, (&id, now))?.map(|_| principal),
+            (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(|_| principal),
             (Demand::On(_), None) | (Demand::Any, _) => Ok(principal),
         }
     });

@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::sync::atomic::Ordering;
+
 use super::openapi::Refusals;
 use axum::extract::State;
 use rejoin::wire::{JSON, Response};
@@ -17,10 +19,13 @@ pub(super) async fn alive() -> Reply {
     ok()
 }
 
-/// Whether the log can be read, and pushes are taken
+/// Whether the log can be read, pushes are taken, and no stop was asked for
 #[utoipa::path(get,
     operation_id = "ready", path = super::paths::READY, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
+    if state.shared.draining.load(Ordering::Acquire) {
+        return Err(Fault::because(Code::Unavailable, "The server is about to stop.").into());
+    }
     if !state.shared.committer.is_alive() {
         return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
     }

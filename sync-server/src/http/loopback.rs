@@ -7,15 +7,16 @@ use crate::rules::{Code, Fault};
 
 /// Without tokens the server trusts whoever sits at this machine, and nobody else: not a page in a browser that
 /// was led here by a name of its own (`Host`), nor one of another origin.
-pub(super) fn only(request: &Request) -> Result<(), Fault> {
-    if !is_allowed(request.headers(), request.uri().authority().map(|a| a.as_str())) {
+pub(super) fn only(request: &Request, scheme: &str) -> Result<(), Fault> {
+    let authority = request.uri().authority().map(|a| a.as_str());
+    if !is_allowed(request.headers(), authority, scheme) {
         let why = "Without tokens only requests to a loopback address and from its own origin are answered.";
         return Err(Fault::because(Code::Forbidden, why));
     }
     Ok(())
 }
 
-fn is_allowed(headers: &HeaderMap, authority: Option<&str>) -> bool {
+fn is_allowed(headers: &HeaderMap, authority: Option<&str>, scheme: &str) -> bool {
     let host = match (one(headers, header::HOST), authority) {
         (One::Text(host), _) => host,
         (One::None, Some(authority)) => authority,
@@ -23,7 +24,7 @@ fn is_allowed(headers: &HeaderMap, authority: Option<&str>) -> bool {
     };
     let own = |origin: &str| {
         let origin = origin.to_ascii_lowercase();
-        origin.strip_prefix("http://").is_some_and(|rest| rest == host.to_ascii_lowercase())
+        origin.split_once("://") == Some((scheme, host.to_ascii_lowercase().as_str()))
     };
     names_loopback(host)
         && match one(headers, header::ORIGIN) {
@@ -78,7 +79,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        is_allowed(&headers, None)
+        is_allowed(&headers, None, "http")
     }
 
     #[test]
@@ -98,7 +99,7 @@ mod tests {
         ] {
             assert!(!allowed(host, None), "{host}");
         }
-        assert!(!is_allowed(&HeaderMap::new(), None));
+        assert!(!is_allowed(&HeaderMap::new(), None, "http"));
     }
 
     #[test]

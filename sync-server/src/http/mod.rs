@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod changes;
+mod cors;
 mod document;
 mod documents;
 mod events;
@@ -48,6 +49,7 @@ const COMPRESS_ABOVE: u64 = 512;
 /// Every resource of the server, for who brings a listener of their own. Where no token was ever
 /// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
 pub fn router(state: AppState) -> Router {
+    let cors = cors::layer(&state.shared.config.cors_origins);
     let (router, api) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
@@ -62,7 +64,7 @@ pub fn router(state: AppState) -> Router {
         .routes(routes!(missing::post))
         .split_for_parts();
     state.shared.described.set(&api);
-    router
+    let router = router
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
@@ -73,5 +75,10 @@ pub fn router(state: AppState) -> Router {
                 .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
         .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
-        .with_state(state)
+        .with_state(state);
+    // Before everything else: a browser asks without a token, and must be able to read why it is refused.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

@@ -1,6 +1,11 @@
 //! Connections: accepted, given deadlines, and drained.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -9,21 +14,26 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::paced::Paced;
-use crate::{AppState, ServerConfig};
+use crate::{AppState, ServerConfig, watched};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
+/// How long a TLS handshake may take, at most; never longer than the head of a request.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` resolves; then open requests get the drain time, what was pushed is committed, and
-/// the log is closed. Whoever calls binds the listener, and so chooses the address.
+/// the log is closed. Whoever calls binds the listener, and so chooses the address. Meanwhile certificate and keys are
+/// read again when their files change.
 ///
 /// # Errors
 /// Where the listener is not on a loopback address and no token was ever made: without tokens nothing else is served.
@@ -38,8 +48,13 @@ pub async fn serve(
     }
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    // Ends with this function.
+    let mut looking = JoinSet::new();
+    looking.spawn(look_at_files(state.clone()));
     accept(&listener, &state, (&graceful, &mut connections), shutdown).await;
+    state.shared.draining.store(true, Ordering::Release);
     drop(listener);
+    looking.shutdown().await;
     // A stream has no end of its own: it would last until the drain time is over.
     state.shared.hub.close();
     let drained = tokio::time::timeout(state.shared.config.drain_timeout, graceful.shutdown()).await;
@@ -54,15 +69,29 @@ pub async fn serve(
 /// Without tokens everybody who can connect may do everything.
 fn refuse_without_tokens(address: SocketAddr, state: &AppState) -> io::Result<()> {
     if state.shared.gate.was_guarded() {
+        if state.shared.tls.is_some() {
+            return Ok(());
+        }
         tracing::warn!(
             %address,
             "plain HTTP beyond this machine: tokens and documents can be read on the way. \
-             Put a proxy with TLS in front."
+             Name a certificate with --tls-cert and --tls-key, or put a proxy with TLS in front."
         );
         return Ok(());
     }
     let why = format!("{address} is not a loopback address, and without tokens no other is served");
     Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
+/// Looks now and then whether certificate or keys changed.
+async fn look_at_files(state: AppState) {
+    loop {
+        tokio::time::sleep(watched::LOOK).await;
+        let state = state.clone();
+        if tokio::task::spawn_blocking(move || state.reload()).await.is_err() {
+            tracing::error!("the files of certificate and keys could not be looked at");
+        }
+    }
 }
 
 async fn accept(
@@ -73,6 +102,8 @@ async fn accept(
 ) {
     let service = TowerToHyperService::new(super::router(state.clone()));
     let room = Arc::new(Semaphore::new(state.shared.config.connections.max(1)));
+    // Dropped with this function: then handshakes end.
+    let (_open, closing) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         while connections.try_join_next().is_some() {}
@@ -92,30 +123,63 @@ async fn accept(
                 continue;
             }
         };
-        let connection = connection(stream, service.clone(), &state.shared.config);
-        let watched = graceful.watch(connection);
+        let (watcher, closing) = (graceful.watcher(), closing.clone());
+        let (service, state) = (service.clone(), state.clone());
         connections.spawn(async move {
             let _permit = permit;
-            if let Err(error) = watched.await {
+            let config = &state.shared.config;
+            let stream = paced(stream, config);
+            let ended = match &state.shared.tls {
+                None => watcher.watch(connection(stream, service, config)).await,
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.current());
+                    match shake_hands(acceptor, stream, (closing, config.header_timeout)).await {
+                        Ok(stream) => watcher.watch(connection(stream, service, config)).await,
+                        Err(error) => {
+                            tracing::debug!(%error, "a connection came to no TLS");
+                            return;
+                        }
+                    }
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
     }
 }
 
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: Paced,
+    (mut closing, longest): (watch::Receiver<()>, Duration),
+) -> io::Result<tokio_rustls::server::TlsStream<Paced>> {
+    tokio::select! {
+        shaken = tokio::time::timeout(longest.min(HANDSHAKE), acceptor.accept(stream)) => {
+            shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        }
+        // Nobody sends there: it is over when the sender goes.
+        _ = closing.changed() => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
 type Service = TowerToHyperService<axum::Router>;
 
-fn connection(
-    stream: TcpStream,
-    service: Service,
-    config: &ServerConfig,
-) -> http1::Connection<TokioIo<Paced>, Service> {
+fn paced(stream: TcpStream, config: &ServerConfig) -> Paced {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with delayed sends");
     }
+    Paced::new(stream, config.body_timeout)
+}
+
+fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    stream: S,
+    service: Service,
+    config: &ServerConfig,
+) -> http1::Connection<TokioIo<S>, Service> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Paced::new(stream, config.body_timeout)), service)
+        .serve_connection(TokioIo::new(stream), service)
 }

@@ -14,6 +14,9 @@ pub enum LogError {
     /// The file at the database's path is not the one that is open.
     #[error("the database file was moved, replaced or deleted underneath the server")]
     Moved,
+    /// The server is about to stop, and reads no more.
+    #[error("the database was let go")]
+    Closed,
     /// What is stored contradicts itself.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -26,7 +29,7 @@ impl LogError {
     /// Whether it may pass by itself or when there is room again: asking later is right.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Moved | Self::Io(_) => true,
+            Self::Moved | Self::Closed | Self::Io(_) => true,
             Self::Migrate(_) | Self::Damaged(_) => false,
             Self::Sqlite(error) => error.sqlite_error_code().is_some_and(passing),
         }

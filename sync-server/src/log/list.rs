@@ -2,6 +2,8 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
+use rejoin::DocumentId;
+
 use crate::rules::Listed;
 
 use super::{
@@ -40,6 +42,7 @@ impl View<'_> {
         let (token, only) = match listed {
             Listed::All => return self.all_changed_since(entry, limit),
             Listed::Of(token, only) => (token, only.map(|id| id.as_bytes().to_vec())),
+            Listed::Claimed(named, begun) => return self.claimed_since((entry, limit), &named, begun),
         };
         let mut statement = self.connection.prepare_cached(
             "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
@@ -58,6 +61,36 @@ impl View<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Those that are named, and those that a subject began, all or some of them.
+    fn claimed_since(
+        &self,
+        (entry, limit): (u64, usize),
+        named: &[DocumentId],
+        begun: Option<(String, Option<Vec<DocumentId>>)>,
+    ) -> Result<Vec<(Document, u64)>, LogError> {
+        let (subject, which) = begun.map_or((None, None), |(subject, which)| (Some(subject), which));
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
+             FROM document
+             WHERE feed > :entry
+               AND (uuid IN (SELECT unhex(value) FROM json_each(:named))
+                    OR uuid IN (SELECT document FROM subject_document
+                                WHERE subject = :subject
+                                  AND (:which IS NULL
+                                       OR document IN (SELECT unhex(value) FROM json_each(:which)))))
+             ORDER BY feed LIMIT :limit",
+        )?;
+        let parameters = named_params! {
+            ":entry": signed(entry),
+            ":named": hex_list(named),
+            ":subject": subject,
+            ":which": which.as_deref().map(hex_list),
+            ":limit": signed(limit as u64),
+        };
+        let rows = statement.query_map(parameters, |row| Ok((read_document(row)?, unsigned(row, 7)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn all_changed_since(&self, entry: u64, limit: usize) -> Result<Vec<(Document, u64)>, LogError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL, feed
@@ -69,4 +102,10 @@ impl View<'_> {
             })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// A JSON array of UUIDs as bare hex.
+fn hex_list(ids: &[DocumentId]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| format!("\"{}\"", id.to_string().replace('-', ""))).collect();
+    format!("[{}]", ids.join(","))
 }

@@ -65,6 +65,15 @@ impl LogStore {
         Ok(Self { connection, file: None })
     }
 
+    /// Lets the database go. Where another file is at its path by now the connection is left as it is, for the end of
+    /// the process: SQLite would remove what belongs to that one.
+    pub(crate) fn close(self) {
+        match self.unmoved() {
+            Ok(()) => drop(self),
+            Err(_) => std::mem::forget(self),
+        }
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
         View::new(&self.connection)
     }

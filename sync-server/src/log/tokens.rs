@@ -122,6 +122,25 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Whether this document was begun with a JWT of this subject.
+    pub(crate) fn is_founder(&self, subject: &str, id: &DocumentId) -> Result<bool, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM subject_document WHERE subject = :subject AND document = :id)",
+        )?;
+        let row = named_params! { ":subject": subject, ":id": id.as_bytes() };
+        Ok(statement.query_row(row, |row| row.get(0))?)
+    }
+
+    /// Notes that a document was begun with a JWT of this subject.
+    pub(crate) fn note_founder(&self, subject: &str, id: &DocumentId) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO subject_document (subject, document) VALUES (:subject, :id)",
+            )?
+            .execute(named_params! { ":subject": subject, ":id": id.as_bytes() })?;
+        Ok(())
+    }
+
     /// Keeps a token. `ends` is a time, milliseconds since 1970, as `now` is.
     pub(crate) fn insert_token(
         &self,

@@ -1,12 +1,13 @@
 //! Who may do what: a pure rule, and the facts it looks at.
 
-use std::{collections::HashSet, fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
 
 use rejoin::DocumentId;
 
 use super::{Code, Fault};
 use crate::{
     LogError,
+    jwt::Bearer,
     log::{TokenId, TokenRow, View},
 };
 
@@ -52,12 +53,14 @@ impl FromStr for Access {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Principal {
     /// Somebody at this machine, where no token was ever made: may do everything.
     Local,
     /// Whoever bears this token.
     Token(TokenId),
+    /// Whoever bears this JWT.
+    Jwt(Arc<Bearer>),
 }
 
 impl Principal {
@@ -66,6 +69,38 @@ impl Principal {
         let Self::Token(token) = self else { return Ok(None) };
         let good = view.token(token)?.is_some_and(|row| row.is_good(now));
         if good { view.token_name(token) } else { Ok(None) }
+    }
+}
+
+/// Whom the figures name: one that comes again with another JWT of the same subject is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    Token(TokenId),
+    /// The `sub` of a JWT.
+    Subject(String),
+}
+
+impl Principal {
+    /// Nobody can be told from others where there are no tokens, nor by a JWT without a subject.
+    pub(crate) fn client(&self) -> Option<Client> {
+        match self {
+            Self::Local => None,
+            Self::Token(token) => Some(Client::Token(*token)),
+            Self::Jwt(bearer) => bearer.subject().map(|subject| Client::Subject(subject.to_owned())),
+        }
+    }
+}
+
+impl Client {
+    /// What it is called; `None` for a token that was revoked or has expired.
+    pub(crate) fn name(&self, view: View<'_>, now: i64) -> Result<Option<String>, LogError> {
+        match self {
+            Self::Subject(subject) => Ok(Some(format!("jwt:{subject}"))),
+            Self::Token(token) => {
+                let good = view.token(*token)?.is_some_and(|row| row.is_good(now));
+                if good { view.token_name(*token) } else { Ok(None) }
+            }
+        }
     }
 }
 
@@ -82,12 +117,21 @@ pub(crate) enum Verb {
 /// What is known of a token and a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standing {
-    /// The token's own access, where it covers the document.
-    own: Option<Access>,
-    /// What it was granted on the document, or has from beginning it.
-    granted: Option<Access>,
+    /// Whether it may begin the document.
+    create: bool,
+    /// The most that it has there otherwise: never `Create`.
+    held: Option<Access>,
     /// Whether the document has begun here.
     exists: bool,
+}
+
+impl Standing {
+    /// That of a token with `own` access, where it covers the document, and with what it was `granted` there or has
+    /// from beginning it.
+    fn of_token(own: Option<Access>, granted: Option<Access>, exists: bool) -> Self {
+        let create = own == Some(Access::Create);
+        Self { create, held: own.filter(|_| !create).max(granted), exists }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,17 +146,16 @@ enum Decision {
 
 /// What is answered: it depends on nothing else.
 fn decide(standing: Standing, verb: Verb) -> Decision {
-    let create = standing.own == Some(Access::Create);
-    let held = standing.own.filter(|_| !create).max(standing.granted);
+    let Standing { create, held, exists } = standing;
     let enough = match verb {
         Verb::Read | Verb::Ask => held >= Some(Access::Read),
         // A healer may push what others wrote: nobody looks at who made a change.
-        Verb::Push if standing.exists => held >= Some(Access::Write),
+        Verb::Push if exists => held >= Some(Access::Write),
         Verb::Push | Verb::Delete => held == Some(Access::Admin),
     };
     match verb {
         _ if enough => Decision::Allowed,
-        _ if !create || standing.exists => Decision::Forbidden,
+        _ if !create || exists => Decision::Forbidden,
         Verb::Read => Decision::NotThere,
         Verb::Ask => Decision::Allowed,
         // A tombstone begins a document too: none may come after it.
@@ -130,35 +173,69 @@ fn not_good() -> Fault {
     Fault::because(Code::Unauthorized, "This token is not known here, was revoked, or has expired.")
 }
 
+/// What is told to whoever bears a JWT that is none: the same, whatever is wrong with it.
+pub(crate) fn no_jwt() -> Fault {
+    not_good()
+}
+
+/// Whoever is admin of what they begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Founder {
+    Token(TokenId),
+    /// The `sub` of a JWT.
+    Subject(String),
+}
+
 /// What a principal that may do it is to be noted as: who begins a document is admin of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub(crate) struct Permission(Option<TokenId>);
+pub(crate) struct Permission(Option<Founder>);
 
 impl Permission {
     /// To be called in the transaction that begins the document.
     pub(crate) fn note(self, view: View<'_>, id: &DocumentId) -> Result<(), LogError> {
-        self.0.map_or(Ok(()), |token| view.grant(token, id, Access::Admin))
+        match self.0 {
+            None => Ok(()),
+            Some(Founder::Token(token)) => view.grant(token, id, Access::Admin),
+            Some(Founder::Subject(subject)) => view.note_founder(&subject, id),
+        }
     }
 }
 
 /// Whether it may be done. What writes asks this in the transaction that does it.
 pub(crate) fn permit(
     view: View<'_>,
-    principal: Principal,
+    principal: &Principal,
     verb: Verb,
     (id, now): (&DocumentId, i64),
 ) -> Result<Result<Permission, Fault>, LogError> {
-    let Principal::Token(token) = principal else { return Ok(Ok(Permission(None))) };
-    let Some(row) = view.token(token)?.filter(|row| row.is_good(now)) else { return Ok(Err(not_good())) };
-    let standing = Standing {
-        own: Some(row.access).filter(|_| row.document.is_none_or(|only| only == *id)),
-        granted: view.granted(token, id)?,
-        exists: view.document(id)?.is_some(),
+    let exists = || Ok::<_, LogError>(view.document(id)?.is_some());
+    let (standing, founder) = match principal {
+        Principal::Local => return Ok(Ok(Permission(None))),
+        Principal::Token(token) => {
+            let Some(row) = view.token(*token)?.filter(|row| row.is_good(now)) else {
+                return Ok(Err(not_good()));
+            };
+            let own = Some(row.access).filter(|_| row.document.is_none_or(|only| only == *id));
+            let standing = Standing::of_token(own, view.granted(*token, id)?, exists()?);
+            (standing, Some(Founder::Token(*token)))
+        }
+        Principal::Jwt(bearer) if !bearer.is_good(now) => return Ok(Err(not_good())),
+        Principal::Jwt(bearer) => {
+            // What was begun with it counts as long as it may begin documents: the minter has the last word.
+            let founder = bearer.creates(id);
+            let began = match founder {
+                Some(subject) => view.is_founder(subject, id)?,
+                None => false,
+            };
+            let held = bearer.holds(id).max(began.then_some(Access::Admin));
+            let standing = Standing { create: founder.is_some(), held, exists: exists()? };
+            (standing, founder.map(|subject| Founder::Subject(subject.to_owned())))
+        }
     };
     Ok(match decide(standing, verb) {
         Decision::Allowed => Ok(Permission(None)),
-        Decision::Begins => Ok(Permission(Some(token))),
+        Decision::Begins => Ok(Permission(founder)),
         Decision::NotThere => Err(Fault::no_document()),
         // The same whether the document is there or not.
         Decision::Forbidden => {
@@ -170,12 +247,17 @@ pub(crate) fn permit(
 /// Whether what is of the whole server may be read: its figures, with the names of its clients.
 pub(crate) fn permit_whole(
     view: View<'_>,
-    principal: Principal,
+    principal: &Principal,
     now: i64,
 ) -> Result<Result<(), Fault>, LogError> {
-    let Principal::Token(token) = principal else { return Ok(Ok(())) };
-    let row = view.token(token)?.filter(|row| row.is_good(now));
-    let whole = row.is_some_and(|row| row.access == Access::Admin && row.document.is_none());
+    let whole = match principal {
+        Principal::Local => true,
+        Principal::Token(token) => {
+            let row = view.token(*token)?.filter(|row| row.is_good(now));
+            row.is_some_and(|row| row.access == Access::Admin && row.document.is_none())
+        }
+        Principal::Jwt(bearer) => bearer.is_good(now) && bearer.is_admin_of_all(),
+    };
     let why = "This is for tokens that are admin of every document.";
     Ok(if whole { Ok(()) } else { Err(Fault::because(Code::Forbidden, why)) })
 }
@@ -183,7 +265,7 @@ pub(crate) fn permit_whole(
 /// Whether what happens to a document may be told to this principal.
 pub(crate) fn may_hear(
     view: View<'_>,
-    principal: Principal,
+    principal: &Principal,
     (id, now): (&DocumentId, i64),
 ) -> Result<bool, LogError> {
     Ok(permit(view, principal, Verb::Read, (id, now))?.is_ok())
@@ -193,7 +275,7 @@ pub(crate) fn may_hear(
 /// begun, it says nothing. Where none may be named the stream is refused.
 pub(crate) fn hearable(
     view: View<'_>,
-    principal: Principal,
+    principal: &Principal,
     (ids, now): (HashSet<DocumentId>, i64),
 ) -> Result<HashSet<DocumentId>, Fault> {
     let mut named = HashSet::new();
@@ -214,26 +296,35 @@ pub(crate) fn hearable(
 /// Whether this principal still is one, now that tokens are asked for, or not.
 pub(crate) fn is_good(
     view: View<'_>,
-    principal: Principal,
+    principal: &Principal,
     (guarded, now): (bool, i64),
 ) -> Result<bool, LogError> {
     match principal {
         Principal::Local => Ok(!guarded),
-        Principal::Token(token) => Ok(view.token(token)?.is_some_and(|row| row.is_good(now))),
+        Principal::Token(token) => Ok(view.token(*token)?.is_some_and(|row| row.is_good(now))),
+        Principal::Jwt(bearer) => Ok(bearer.is_good(now)),
     }
 }
 
 /// Which documents a principal's list holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Listed {
     All,
     /// Those granted to the token or begun by it, and this one.
     Of(TokenId, Option<DocumentId>),
+    /// These, and those that a subject began: all of them, or which.
+    Claimed(Vec<DocumentId>, Option<(String, Option<Vec<DocumentId>>)>),
 }
 
 /// What may be read by this principal.
-pub(crate) fn listed(view: View<'_>, principal: Principal, now: i64) -> Result<Listed, Fault> {
-    let Principal::Token(token) = principal else { return Ok(Listed::All) };
+pub(crate) fn listed(view: View<'_>, principal: &Principal, now: i64) -> Result<Listed, Fault> {
+    let token = match principal {
+        Principal::Local => return Ok(Listed::All),
+        Principal::Jwt(bearer) if !bearer.is_good(now) => return Err(not_good()),
+        Principal::Jwt(bearer) if bearer.holds_all() => return Ok(Listed::All),
+        Principal::Jwt(bearer) => return Ok(Listed::Claimed(bearer.named(), bearer.begun())),
+        Principal::Token(token) => *token,
+    };
     let TokenRow { access, document, .. } =
         view.token(token)?.filter(|row| row.is_good(now)).ok_or_else(not_good)?;
     Ok(match (access, document) {
@@ -250,7 +341,7 @@ mod tests {
     const VERBS: [Verb; 4] = [Verb::Read, Verb::Ask, Verb::Push, Verb::Delete];
 
     fn decisions(own: Option<Access>, granted: Option<Access>, exists: bool) -> [Decision; 4] {
-        VERBS.map(|verb| decide(Standing { own, granted, exists }, verb))
+        VERBS.map(|verb| decide(Standing::of_token(own, granted, exists), verb))
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) fn list(
     view: View<'_>,
     limits: &ServerLimits,
     since: Option<&str>,
-    (by, now): (Principal, i64),
+    (by, now): (&Principal, i64),
 ) -> Result<DocumentsReply, Fault> {
     let claim = since.map_or(Claim::Beginning, Claim::read);
     let since = claim
@@ -48,7 +48,7 @@ pub(crate) fn list(
 pub(crate) fn delete(
     view: View<'_>,
     id: &DocumentId,
-    (by, now): (Principal, i64),
+    (by, now): (&Principal, i64),
 ) -> Result<Attempt<Result<(), Fault>>, LogError> {
     let permission = match permit(view, by, Verb::Delete, (id, now))? {
         Ok(permission) => permission,

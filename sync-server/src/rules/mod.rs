@@ -20,7 +20,7 @@ use crate::{LogStore, ServerLimits};
 
 pub use access::Access;
 pub(crate) use access::{
-    Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, permit, permit_whole,
+    Client, Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
 };
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault, to_json};
@@ -52,7 +52,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
         Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
         Request::Delete { document } => {
             let group = log.begin()?;
-            group.attempt(|view| delete(view, document, (Principal::Local, now)))??;
+            group.attempt(|view| delete(view, document, (&Principal::Local, now)))??;
             group.commit()?;
             Ok(deleted())
         }

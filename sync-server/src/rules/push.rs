@@ -104,7 +104,7 @@ pub(crate) fn take(
 ) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Asked here and not only when the request began: of two who begin a document one comes second, and a token may
     // have been revoked while the body arrived.
-    let permission = match permit(view, push.by, Verb::Push, (&push.document, now))? {
+    let permission = match permit(view, &push.by, Verb::Push, (&push.document, now))? {
         Ok(permission) => permission,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
