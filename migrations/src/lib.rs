@@ -72,6 +72,11 @@ pub const SERVER: Schema = Schema {
             name: "server/0003_tokens.sql",
             sql: include_str!("../server/0003_tokens.sql"),
         },
+        Migration {
+            version: 5,
+            name: "server/0005_verification.sql",
+            sql: include_str!("../server/0005_verification.sql"),
+        },
     ],
 };
 

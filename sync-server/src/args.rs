@@ -53,6 +53,9 @@ pub(crate) enum Command {
     },
     /// Checks the database, changes nothing, and says what to do
     Doctor,
+    /// Merges and verifies documents for a server, over its standard input and output
+    #[command(hide = true)]
+    VerifyChild,
     /// Makes, lists, extends and revokes tokens, also while a server runs
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
@@ -145,7 +148,13 @@ struct Tuning {
     /// How long open requests may take after a signal; at most 9s
     #[arg(long, global = true, env = "REJOIN_DRAIN_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "8s")]
     drain_timeout: Duration,
-    /// How long a document is left alone before its snapshot is made
+    /// How long one trial to verify a document may take, beside a second for each MiB of its log
+    #[arg(long, global = true, env = "REJOIN_VERIFY_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "10s")]
+    verify_timeout: Duration,
+    /// Most memory, as address space, of a process that verifies documents
+    #[arg(long, global = true, env = "REJOIN_VERIFY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "2GiB")]
+    verify_memory: usize,
+    /// How long a document is left alone before it is verified and its snapshot is made
     #[arg(long, global = true, env = "REJOIN_SNAPSHOT_QUIET", value_name = "TIME", value_parser = time, default_value = "500ms")]
     snapshot_quiet: Duration,
 }
@@ -189,6 +198,8 @@ impl Args {
         config.readers = tuning.readers;
         config.merges = tuning.merges;
         config.cache_bytes = tuning.cache_bytes;
+        config.verify_timeout = tuning.verify_timeout;
+        config.verify_memory = tuning.verify_memory as u64;
         config.snapshot_quiet = tuning.snapshot_quiet;
         config
     }

@@ -16,10 +16,11 @@ mod snapshots;
 mod state;
 mod tokens;
 
-pub use config::ServerConfig;
+pub use config::{ServerConfig, VerifyCommand};
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
+pub use merge::verify_child;
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

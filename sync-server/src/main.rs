@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use rejoin_server::{AppState, LogError, backup, doctor, has_tokens, serve};
+use rejoin_server::{AppState, LogError, VerifyCommand, backup, doctor, has_tokens, serve, verify_child};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -42,12 +42,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    if let Some(Command::VerifyChild) = args.command {
+        return verify_child(io::stdin().lock(), io::stdout().lock()).map_err(stopped);
+    }
     let database = args.database().map_err(Failure::Usage)?;
     match args.command.clone() {
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
         Some(Command::Token { command }) => token::run(&database, command),
-        None | Some(Command::Serve) => {
+        None | Some(Command::Serve | Command::VerifyChild) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
                 Failure::Failed(format!("The system gave no threads: {error}. Try again."))
@@ -75,7 +78,9 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
             args.listen
         ))
     })?;
-    let state = AppState::open(args.config(database.clone())).map_err(|error| unopened(&database, &error))?;
+    let mut config = args.config(database.clone());
+    config.verify_command = Some(VerifyCommand::of_this_program(["verify-child"]).map_err(stopped)?);
+    let state = AppState::open(config).map_err(|error| unopened(&database, &error))?;
     announce(&listener)?;
     serve(listener, state, shutdown).await.map_err(stopped)
 }
