@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     alarm::Alarm,
-    pipe::{FromChild, ToChild, receive, send},
+    pipe::{FromChild, Terms, ToChild, receive, send},
     source::{Batch, Source, nonsense},
     task::{Cause, Merge, Outcome},
     workbench::Workbench,
@@ -25,10 +25,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Where a pipe fails; the end of `input` is none.
 pub fn verify_child(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let (begin, _) = receive::<ToChild>(&mut input)?;
-    let ToChild::Begin { memory, cache } = begin else { return Err(io::ErrorKind::InvalidData.into()) };
-    limit_memory(memory);
-    let mut bench = Workbench::new(usize::try_from(cache).unwrap_or(0));
+    let ToChild::Begin(terms) = begin else { return Err(io::ErrorKind::InvalidData.into()) };
+    let mut bench = Workbench::new(usize::try_from(terms.cache).unwrap_or(0));
     let alarm = Alarm::new(|| std::process::exit(3))?;
+    limit(terms);
     loop {
         let task = match receive::<ToChild>(&mut input) {
             Ok((ToChild::Task(task), _)) => task,
@@ -49,7 +49,7 @@ pub fn verify_child(mut input: impl Read, mut output: impl Write) -> io::Result<
 fn answer(output: &mut impl Write, outcome: Outcome) -> io::Result<()> {
     match outcome {
         Outcome::Written(Merge { bytes, left_out, .. }) => {
-            send(output, &FromChild::Written { left_out, peak: peak() }, &bytes)
+            send(output, &FromChild::Written { left_out, peak: of_status("VmHWM:") }, &bytes)
         }
         Outcome::TooDeep(why) => send(output, &FromChild::TooDeep(why), &[]),
         Outcome::Unsound(unsound) if unsound.cause == Cause::Library => {
@@ -98,24 +98,28 @@ impl<R: Read, W: Write> Source for PipeSource<'_, R, W> {
 /// What asks for more memory than this fails, and the process ends. And where the system as a whole has no more, it
 /// is this process that goes, and not the server.
 #[cfg(unix)]
-fn limit_memory(bytes: u64) {
+fn limit(terms: Terms) {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
-    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    // Beside what the program itself has claimed, of which it uses little.
+    let most = terms.memory.saturating_add(of_status("VmSize:"));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
     // A system that has no such limit has the deadline.
     let _ = setrlimit(Resource::As, limit);
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
-    let _ = nice(5);
+    if terms.behind {
+        let _ = nice(5);
+    }
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// There the deadline alone bounds what a task may take.
 #[cfg(not(unix))]
-fn limit_memory(_: u64) {}
+fn limit(_: Terms) {}
 
-/// The most address space that this process had, in bytes; 0 where the system does not say.
-fn peak() -> u64 {
+/// A size of this process, in bytes; 0 where the system does not say.
+fn of_status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }

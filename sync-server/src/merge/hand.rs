@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     alarm::Alarm,
-    pipe::{FromChild, ToChild, receive, send},
+    pipe::{FromChild, Terms, ToChild, receive, send},
     source::Source,
     task::{Merge, Outcome, Task, Unsound},
     workbench::Workbench,
@@ -24,37 +24,38 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Hand {
     command: Option<VerifyCommand>,
-    memory: u64,
-    cache_bytes: usize,
+    terms: Terms,
     here: Option<Workbench>,
     away: Option<Process>,
 }
 
 impl Hand {
-    pub(super) fn new(command: Option<VerifyCommand>, memory: u64, cache_bytes: usize) -> Self {
-        Self { command, memory, cache_bytes, here: None, away: None }
+    pub(super) fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
+        Self { command, terms, here: None, away: None }
     }
 
     /// Another, with nothing in memory, that has served nobody.
     pub(super) fn fresh(&self) -> Self {
-        Self::new(self.command.clone(), self.memory, 0)
+        Self::new(self.command.clone(), Terms { cache: 0, ..self.terms })
     }
 
     /// The most memory that a task may claim; `None` where nothing holds it to that.
     pub(super) fn memory(&self) -> Option<u64> {
-        self.command.as_ref().map(|_| self.memory)
+        self.command.as_ref().map(|_| self.terms.memory)
     }
 
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
     pub(super) fn work(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
         let deadline = Instant::now() + Duration::from_millis(task.millis);
         let Some(command) = &self.command else {
-            let here = self.here.get_or_insert_with(|| Workbench::new(self.cache_bytes));
+            let here = self.here.get_or_insert_with(|| {
+                Workbench::new(usize::try_from(self.terms.cache).unwrap_or(usize::MAX))
+            });
             return here.work(task, source, deadline);
         };
         let mut process = match self.away.take() {
             Some(process) => process,
-            None => Process::start(command, self.memory, self.cache_bytes).map_err(|error| {
+            None => Process::start(command, self.terms).map_err(|error| {
                 tracing::error!(%error, ?command, "the process that verifies cannot be started");
                 Fault::new(Code::Unavailable)
             })?,
@@ -89,7 +90,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(command: &VerifyCommand, memory: u64, cache_bytes: usize) -> std::io::Result<Self> {
+    fn start(command: &VerifyCommand, terms: Terms) -> std::io::Result<Self> {
         let mut command = command.to_command();
         // What the library prints as it dies is of no use to anybody: the server logs what became of it.
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -104,9 +105,8 @@ impl Process {
             kill(&victim);
         })?;
         let (mut input, output) = (BufWriter::new(input), BufReader::new(output));
-        let cache = cache_bytes as u64;
         // One that has ended already is noticed when it is to answer.
-        let _ = send(&mut input, &ToChild::Begin { memory, cache }, &[]);
+        let _ = send(&mut input, &ToChild::Begin(terms), &[]);
         Ok(Self { child, input, output, alarm, killed })
     }
 

@@ -178,7 +178,27 @@ impl Batch {
 
 fn parse(bytes: &[u8]) -> Result<Change, String> {
     let checked = fence::check_bytes(bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
+    #[cfg(feature = "planted-bugs")]
+    strike(checked.message.as_deref());
     parse_untrusted(&checked)
+}
+
+/// For tests: what no known change makes the library do, a message makes this do.
+#[cfg(feature = "planted-bugs")]
+fn strike(message: Option<&str>) {
+    match message {
+        Some("planted: never ends") => loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        },
+        Some("planted: takes all memory") => {
+            let mut taken: Vec<Vec<u8>> = Vec::new();
+            while taken.len() < 1 << 20 {
+                taken.push(vec![1; 1 << 20]);
+            }
+        }
+        Some("planted: ends the process") => std::process::abort(),
+        _ => {}
+    }
 }
 
 /// A row passed the fence when it came, perhaps under other limits than those of today.

@@ -1,13 +1,15 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use rejoin::{DocumentId, untrusted::HELD};
+use tokio::sync::Notify;
 
 use super::{
     hand::Hand,
+    pipe::Terms,
     snapshot::{self, Found},
     source::LogSource,
     task::{Merge, Outcome, Shape, Task, Unsound},
@@ -57,6 +59,19 @@ struct Desk {
     /// Documents that could not be merged, until verification has told why; with a time until which that is left
     /// alone, where it could not tell.
     suspects: Mutex<HashMap<DocumentId, Option<Instant>>>,
+    /// Documents that are being verified, or made a snapshot of: two at once would do the same work.
+    taken: Mutex<HashSet<DocumentId>>,
+    given_back: Notify,
+}
+
+/// A document that nobody else verifies meanwhile.
+struct Taken<'d>(&'d Desk, DocumentId);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.given_back.notify_waiters();
+    }
 }
 
 impl Merger {
@@ -66,14 +81,25 @@ impl Merger {
         config: &ServerConfig,
     ) -> std::io::Result<Self> {
         let (longest, limits) = (config.verify_timeout, config.limits);
-        let desk = Desk { readers, committer, limits, longest, suspects: Mutex::default() };
+        let desk = Desk {
+            readers,
+            committer,
+            limits,
+            longest,
+            suspects: Mutex::default(),
+            taken: Mutex::default(),
+            given_back: Notify::new(),
+        };
         let count = config.merges.max(1);
-        let hand = |cache| Hand::new(config.verify_command.clone(), config.verify_memory, cache);
-        let merging = (0..count).map(|_| hand(config.cache_bytes / count)).collect();
+        let hand = |cache: usize, behind| {
+            let terms = Terms { memory: config.verify_memory, cache: cache as u64, behind };
+            Hand::new(config.verify_command.clone(), terms)
+        };
+        let merging = (0..count).map(|_| hand(config.cache_bytes / count, false)).collect();
         Ok(Self {
             desk: Arc::new(desk),
             merging: Workers::start("merge", merging)?,
-            verifying: Workers::start("verify", vec![hand(0)])?,
+            verifying: Workers::start("verify", vec![hand(0, true)])?,
         })
     }
 
@@ -94,6 +120,7 @@ impl Merger {
 
     /// Makes and stores a new snapshot, if one is wanted.
     pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<(), Fault> {
+        self.desk.wait_for(&id).await;
         if !self.desk.is_suspect(&id)? {
             let desk = Arc::clone(&self.desk);
             if self.merging.run(move |hand| desk.refresh(&id, hand))?.wait().await? {
@@ -133,6 +160,23 @@ impl Desk {
         match self.suspects().get(id) {
             Some(Some(until)) if Instant::now() < *until => Err(Fault::new(Code::Unavailable)),
             found => Ok(found.is_some()),
+        }
+    }
+
+    fn take(&self, id: &DocumentId) -> Option<Taken<'_>> {
+        let new = self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+        new.then(|| Taken(self, *id))
+    }
+
+    /// Waits until nobody verifies a document.
+    async fn wait_for(&self, id: &DocumentId) {
+        loop {
+            let mut given_back = std::pin::pin!(self.given_back.notified());
+            given_back.as_mut().enable();
+            if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+                return;
+            }
+            given_back.await;
         }
     }
 
@@ -189,6 +233,7 @@ impl Desk {
 
     /// A new snapshot, where one look at the document is enough for it.
     fn refresh(&self, id: &DocumentId, hand: &mut Hand) -> Result<bool, Fault> {
+        let _taken = self.take(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
             // Another may have made it while this one waited for its turn.
@@ -209,6 +254,7 @@ impl Desk {
     }
 
     fn verify(&self, (id, asked): (&DocumentId, bool), hand: &mut Hand) -> Result<(), Fault> {
+        let _taken = self.take(id).ok_or_else(|| Fault::new(Code::Unavailable))?;
         let suspect = self.suspects().contains_key(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;

@@ -15,16 +15,24 @@ const HEAD: u32 = 256 * 1024 * 1024;
 /// What the server says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToChild {
-    /// First of all: most bytes of memory, of which so many for documents that are kept.
-    Begin {
-        memory: u64,
-        cache: u64,
-    },
+    /// First of all.
+    Begin(Terms),
     Task(Task),
     /// With the bytes of the snapshot that covers the log up to there.
     Snapshot(Option<u64>),
     /// Positions and lengths; the bytes of the changes follow one another.
     Changes(Vec<(u64, u32)>),
+}
+
+/// How a process works.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Terms {
+    /// Most bytes of address space.
+    pub(super) memory: u64,
+    /// For documents that are kept, of these.
+    pub(super) cache: u64,
+    /// Nobody waits for it: whoever answers requests goes first.
+    pub(super) behind: bool,
 }
 
 /// What the process says.

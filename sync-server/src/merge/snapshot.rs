@@ -8,6 +8,7 @@ use rejoin::planted::{self, Bug};
 
 use super::{
     hand::Hand,
+    pipe::Terms,
     source::LogSource,
     task::{Merge, Outcome, Shape, Task},
     verify::{LeftOut, Verdict, millis, time_for, verify},
@@ -114,7 +115,7 @@ fn prefix(
 
 /// Verifies a document on this thread, in this process.
 pub(crate) fn examine_here(view: View<'_>, document: &Document, longest: Duration) -> Result<Found, Fault> {
-    examine(view, document, &mut Hand::new(None, 0, 0), (longest, true))
+    examine(view, document, &mut Hand::new(None, Terms::default()), (longest, true))
 }
 
 /// There is none and there will be none: the client reads the changes.

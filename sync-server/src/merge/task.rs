@@ -42,7 +42,7 @@ pub(super) struct Merge {
     pub(super) bytes: Vec<u8>,
     /// The changes that it leaves out, with why.
     pub(super) left_out: BTreeMap<u64, String>,
-    /// The most memory that the process had claimed by then; 0 where the system does not say.
+    /// The most memory that the process had used by then; 0 where the system does not say.
     pub(super) peak: u64,
 }
 

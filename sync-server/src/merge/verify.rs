@@ -73,7 +73,7 @@ struct Turn<'t, 'v> {
 }
 
 /// What a part of the log came to that could be merged.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Cost {
     took: Duration,
     peak: u64,
@@ -147,7 +147,7 @@ impl Turn<'_, '_> {
     /// `None` where that cannot be told.
     fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Fault> {
         let (mut good, mut bad) = (0, self.document.end.position);
-        let mut cost = Cost::default();
+        let mut cost = None;
         let look = self.longest.min(LOOK);
         while bad - good > 1 {
             if self.trials == 0 {
@@ -156,11 +156,13 @@ impl Turn<'_, '_> {
             let middle = good + (bad - good) / 2;
             match self.attempt(middle, (look, true))? {
                 (Outcome::Unsound(why), _) => (bad, unsound) = (middle, why),
-                (Outcome::Written(merge), took) => (good, cost) = (middle, Cost { took, peak: merge.peak }),
-                (Outcome::TooDeep(_), took) => (good, cost) = (middle, Cost { took, peak: 0 }),
+                (Outcome::Written(merge), took) => {
+                    (good, cost) = (middle, Some(Cost { took, peak: merge.peak }))
+                }
+                (Outcome::TooDeep(_), took) => (good, cost) = (middle, Some(Cost { took, peak: 0 })),
             }
         }
-        if unsound.cause == Cause::Resources && !self.is_proven(bad, cost)? {
+        if unsound.cause == Cause::Resources && !self.is_proven((good, bad), cost)? {
             tracing::error!(document = %self.document.uuid, "a log cannot be verified in the time and memory for it");
             return Ok(None);
         }
@@ -168,8 +170,15 @@ impl Turn<'_, '_> {
     }
 
     /// Time and memory prove something against a change only where everything before it needs less than half of
-    /// them: a good document may just be large, and a machine busy.
-    fn is_proven(&mut self, bad: u64, before: Cost) -> Result<bool, Fault> {
+    /// them: a good document may just be large, a machine busy, and a process that verifies broken.
+    fn is_proven(&mut self, (good, bad): (u64, u64), before: Option<Cost>) -> Result<bool, Fault> {
+        let before = match before {
+            Some(cost) => cost,
+            None => match self.attempt(good, (self.longest, true))? {
+                (Outcome::Written(merge), took) => Cost { took, peak: merge.peak },
+                _ => return Ok(false),
+            },
+        };
         let room = self.hand.memory().is_none_or(|memory| before.peak < memory / 2);
         let quick = before.took < time_for(self.longest, self.document.bytes) / 2;
         let (again, _) = self.attempt(bad, (self.longest, true))?;
