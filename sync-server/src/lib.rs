@@ -5,6 +5,7 @@
 
 mod committer;
 mod config;
+mod events;
 mod gate;
 mod http;
 mod limits;
@@ -17,6 +18,7 @@ mod state;
 mod tokens;
 
 pub use config::{ServerConfig, VerifyCommand};
+pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
