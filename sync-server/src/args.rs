@@ -112,6 +112,15 @@ struct Tuning {
     /// Most documents in a page of their list
     #[arg(long, global = true, env = "REJOIN_LIST_DOCUMENTS", value_name = "N", default_value_t = 1_000)]
     list_documents: usize,
+    /// Largest log of a document, in plain bytes
+    #[arg(long, global = true, env = "REJOIN_DOCUMENT_BYTES", value_name = "SIZE", value_parser = size, default_value = "1GiB")]
+    document_bytes: usize,
+    /// Requests a second that one token may go on making; 0 for as many as it likes
+    #[arg(long, global = true, env = "REJOIN_REQUEST_RATE", value_name = "N", default_value_t = 200)]
+    request_rate: u32,
+    /// Requests that one token may make at once, after a rest
+    #[arg(long, global = true, env = "REJOIN_REQUEST_BURST", value_name = "N", default_value_t = 5_000)]
+    request_burst: u32,
     /// Largest log, in plain bytes, that a merged document or a snapshot is made from
     #[arg(long, global = true, env = "REJOIN_MERGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "256MiB")]
     merge_bytes: usize,
@@ -228,6 +237,9 @@ impl Tuning {
             missing_hashes: self.missing_hashes,
             list_documents: self.list_documents,
             merge_bytes: self.merge_bytes as u64,
+            document_bytes: self.document_bytes as u64,
+            request_rate: self.request_rate,
+            request_burst: self.request_burst,
             ..ServerLimits::default()
         };
         limits.change.change_bytes = self.change_bytes;

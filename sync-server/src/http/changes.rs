@@ -56,7 +56,7 @@ pub(super) async fn post(
         } else {
             (check_body(&received.bytes, &limits)?, received.held)
         };
-        let push = Push { document, after, changes, by };
+        let push = Push { document, after, changes, by, most_bytes: limits.document_bytes };
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);

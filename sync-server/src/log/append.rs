@@ -89,6 +89,11 @@ impl<'c> Appender<'c> {
         self.document.end
     }
 
+    /// The plain bytes of the log as it is now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.document.bytes
+    }
+
     /// To be called before the fence places `change`: spares a look at the index where its number alone shows
     /// that the log cannot hold it (an actor's changes are in the log without a gap).
     pub(crate) fn expect(&mut self, change: &CheckedChange) -> Result<(), LogError> {

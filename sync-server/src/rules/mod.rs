@@ -40,7 +40,13 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
     match request {
         Request::Push { document, after, limit, body } => {
             let changes = check_body(body, limits)?;
-            let push = Push { document: *document, after: after.clone(), changes, by: Principal::Local };
+            let push = Push {
+                document: *document,
+                after: after.clone(),
+                changes,
+                by: Principal::Local,
+                most_bytes: limits.document_bytes,
+            };
             let receipt = alone(log, &push, now)?;
             log.read(|view| reply(view, limits, &receipt, Form::Changes { limit: *limit }))
         }
