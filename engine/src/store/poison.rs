@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     DocumentId, Result,
+    fence::{ChunkKind, frame},
     untrusted::{apply_in_place, examine},
 };
 
@@ -35,6 +36,14 @@ impl Replica {
         let stats = self.am.stats();
         is_due(stats.num_ops, stats.num_changes, self.unproven, at_end)
     }
+}
+
+/// Examines a document that was loaded from a file. A large one that was in one piece has proved that it can be
+/// loaded, and what it was loaded from is kept: it is examined with the next snapshot.
+pub(super) fn examine_loaded(document: &Automerge, bytes: &[u8]) -> std::result::Result<(), String> {
+    let frames = frame(bytes).map_err(|refusal| refusal.to_string())?;
+    let in_one_piece = matches!(frames.as_slice(), [only] if only.kind == ChunkKind::Document);
+    if in_one_piece && document.stats().num_ops > SMALL { Ok(()) } else { examine(document) }
 }
 
 impl Core {

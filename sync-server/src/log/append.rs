@@ -267,6 +267,7 @@ pub(crate) fn bury(view: View<'_>, id: &DocumentId, now: i64) -> Result<Option<(
     view.connection
         .prepare_cached("UPDATE document SET deleted_at = :now WHERE id = :id")?
         .execute(named_params! { ":id": document.key, ":now": now })?;
+    view.forget_found(document.key)?;
     view.connection
         .prepare_cached("DELETE FROM snapshot WHERE document = :id")?
         .execute(named_params! { ":id": document.key })?;

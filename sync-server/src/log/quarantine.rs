@@ -49,6 +49,18 @@ impl View<'_> {
         Ok(row.optional()?)
     }
 
+    /// Forgets what verification found of a document that goes.
+    pub(super) fn forget_found(&self, document: i64) -> Result<(), LogError> {
+        let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
+        self.connection
+            .prepare_cached("DELETE FROM quarantine WHERE id BETWEEN :first AND :last")?
+            .execute(named_params! { ":first": first, ":last": last })?;
+        let mut statement =
+            self.connection.prepare_cached("DELETE FROM verified WHERE document = :document")?;
+        statement.execute(named_params! { ":document": document })?;
+        Ok(())
+    }
+
     /// Keeps what verification found, in the place of what it found before. `verified` is up to where it came to an
     /// end; where it did not, what stands is only added to. Nothing is done where the document was deleted meanwhile.
     pub(crate) fn store_found(
