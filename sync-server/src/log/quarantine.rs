@@ -75,25 +75,43 @@ impl View<'_> {
         let end = statement.query_row(named_params! { ":document": document }, |row| unsigned(row, 0));
         let Some(end) = end.optional()? else { return Ok(()) };
         if let Some(position) = verified {
-            let (first, last) = (row_key(document, 1), row_key(document, position.min(end)));
-            self.connection
-                .prepare_cached("DELETE FROM quarantine WHERE id BETWEEN :first AND :last")?
-                .execute(named_params! { ":first": first, ":last": last })?;
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO verified (document, position, maker) VALUES (:document, :position, :maker)
-                     ON CONFLICT (document) DO UPDATE SET position = excluded.position, maker = excluded.maker",
-                )?
-                .execute(named_params! {
-                    ":document": document, ":position": signed(position.min(end)), ":maker": MAKER,
-                })?;
+            self.store_verified(document, position.min(end))?;
+            self.release(document, position.min(end), left_out)?;
         }
+        let known = self.quarantined(document)?;
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO quarantine (id, reason, found_at, maker) VALUES (:id, :reason, :now, :maker)",
         )?;
-        for (position, reason) in left_out.range(1..=end) {
+        // There may be many, and each time most are known.
+        for (position, reason) in left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why)) {
             let id = row_key(document, *position);
             insert.execute(named_params! { ":id": id, ":reason": reason, ":now": now, ":maker": MAKER })?;
+        }
+        Ok(())
+    }
+
+    fn store_verified(&self, document: i64, position: u64) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO verified (document, position, maker) VALUES (:document, :position, :maker)
+                 ON CONFLICT (document) DO UPDATE SET position = excluded.position, maker = excluded.maker",
+            )?
+            .execute(named_params! {
+                ":document": document, ":position": signed(position), ":maker": MAKER,
+            })?;
+        Ok(())
+    }
+
+    /// What is not left out any more, up to there, and what another release left out.
+    fn release(&self, document: i64, upto: u64, left_out: &BTreeMap<u64, String>) -> Result<(), LogError> {
+        let (first, last) = (row_key(document, 1), row_key(document, upto));
+        self.connection
+            .prepare_cached("DELETE FROM quarantine WHERE id BETWEEN :first AND :last AND maker <> :maker")?
+            .execute(named_params! { ":first": first, ":last": last, ":maker": MAKER })?;
+        let mut delete = self.connection.prepare_cached("DELETE FROM quarantine WHERE id = :id")?;
+        let known = self.quarantined(document)?;
+        for position in known.keys().filter(|at| **at <= upto && !left_out.contains_key(at)) {
+            delete.execute(named_params! { ":id": row_key(document, *position) })?;
         }
         Ok(())
     }

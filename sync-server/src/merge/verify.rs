@@ -59,7 +59,7 @@ pub(super) fn verify(
 ) -> Result<Verdict, Fault> {
     let known = view.quarantined(document.key)?;
     let source = LogSource { view, document: document.key };
-    Turn { source, document, hand, longest, known, trials: TRIALS }.go()
+    Turn { source, document, hand, longest, known, sound: 0, trials: TRIALS }.go()
 }
 
 /// One turn of a document.
@@ -69,6 +69,8 @@ struct Turn<'t, 'v> {
     hand: &'t mut Hand,
     longest: Duration,
     known: LeftOut,
+    /// Up to there the log can be merged without what is known.
+    sound: u64,
     trials: u32,
 }
 
@@ -100,6 +102,7 @@ impl Turn<'_, '_> {
             let Some((culprit, why)) = self.search(unsound)? else { break };
             tracing::warn!(document = %self.document.uuid, position = culprit, why, "a change is quarantined");
             self.known.insert(culprit, why);
+            self.sound = culprit;
         }
         Ok(Verdict::Unsettled(self.known))
     }
@@ -146,7 +149,7 @@ impl Turn<'_, '_> {
     /// The first change with which the log, up to there and without what is known, cannot be merged and written.
     /// `None` where that cannot be told.
     fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Fault> {
-        let (mut good, mut bad) = (0, self.document.end.position);
+        let (mut good, mut bad) = (self.sound, self.document.end.position);
         let mut cost = None;
         let look = self.longest.min(LOOK);
         while bad - good > 1 {
