@@ -73,6 +73,11 @@ pub const SERVER: Schema = Schema {
             sql: include_str!("../server/0003_tokens.sql"),
         },
         Migration {
+            version: 5,
+            name: "server/0005_verification.sql",
+            sql: include_str!("../server/0005_verification.sql"),
+        },
+        Migration {
             version: 6,
             name: "server/0006_subjects.sql",
             sql: include_str!("../server/0006_subjects.sql"),

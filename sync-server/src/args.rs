@@ -117,6 +117,9 @@ pub(crate) enum Command {
     },
     /// Checks the database, changes nothing, and says what to do
     Doctor,
+    /// Merges and verifies documents for a server, over its standard input and output
+    #[command(hide = true)]
+    VerifyChild,
     /// Makes, lists, extends and revokes tokens, also while a server runs
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
@@ -173,6 +176,15 @@ struct Tuning {
     /// Most documents in a page of their list
     #[arg(long, global = true, env = "REJOIN_LIST_DOCUMENTS", value_name = "N", default_value_t = 1_000)]
     list_documents: usize,
+    /// Largest log of a document, in plain bytes
+    #[arg(long, global = true, env = "REJOIN_DOCUMENT_BYTES", value_name = "SIZE", value_parser = size, default_value = "1GiB")]
+    document_bytes: usize,
+    /// Requests a second that one token may go on making; 0 for as many as it likes
+    #[arg(long, global = true, env = "REJOIN_REQUEST_RATE", value_name = "N", default_value_t = 200)]
+    request_rate: u32,
+    /// Requests that one token may make at once, after a rest
+    #[arg(long, global = true, env = "REJOIN_REQUEST_BURST", value_name = "N", default_value_t = 5_000)]
+    request_burst: u32,
     /// Largest log, in plain bytes, that a merged document or a snapshot is made from
     #[arg(long, global = true, env = "REJOIN_MERGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "256MiB")]
     merge_bytes: usize,
@@ -215,7 +227,13 @@ struct Tuning {
     /// How long open requests may take after a signal; at most 9s
     #[arg(long, global = true, env = "REJOIN_DRAIN_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "8s")]
     drain_timeout: Duration,
-    /// How long a document is left alone before its snapshot is made
+    /// How long one trial to verify a document may take, beside a second for each MiB of its log
+    #[arg(long, global = true, env = "REJOIN_VERIFY_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "10s")]
+    verify_timeout: Duration,
+    /// Most memory, as address space, of a process that verifies documents
+    #[arg(long, global = true, env = "REJOIN_VERIFY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "2GiB")]
+    verify_memory: usize,
+    /// How long a document is left alone before it is verified and its snapshot is made
     #[arg(long, global = true, env = "REJOIN_SNAPSHOT_QUIET", value_name = "TIME", value_parser = time, default_value = "500ms")]
     snapshot_quiet: Duration,
 }
@@ -269,6 +287,8 @@ impl Args {
         config.readers = tuning.readers;
         config.merges = tuning.merges;
         config.cache_bytes = tuning.cache_bytes;
+        config.verify_timeout = tuning.verify_timeout;
+        config.verify_memory = tuning.verify_memory as u64;
         config.snapshot_quiet = tuning.snapshot_quiet;
         config.tls = self.door.tls()?;
         config.jwt = self.door.jwt()?;
@@ -310,6 +330,9 @@ impl Tuning {
             missing_hashes: self.missing_hashes,
             list_documents: self.list_documents,
             merge_bytes: self.merge_bytes as u64,
+            document_bytes: self.document_bytes as u64,
+            request_rate: self.request_rate,
+            request_burst: self.request_burst,
             ..ServerLimits::default()
         };
         limits.change.change_bytes = self.change_bytes;

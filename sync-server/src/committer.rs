@@ -18,9 +18,9 @@ use crate::{
     LogError, LogStore,
     events::{self, Hub, Span, Teller},
     log::{Attempt, View},
-    merge::Made,
+    merge::Found,
     metrics::{Because, Metrics},
-    rules::{Code, Fault, Principal, Push, Receipt, delete, store_snapshot, take},
+    rules::{Code, Fault, Principal, Push, Receipt, delete, store_found, take},
 };
 
 /// Most writes that share a commit.
@@ -33,7 +33,7 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 enum Job {
     Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
     Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
-    Snapshot { made: Made, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+    Found { found: Found, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
 }
 
 /// What became of a job inside its group.
@@ -83,10 +83,10 @@ impl Committer {
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
-    /// Stores a snapshot; blocks until it is stored.
-    pub(crate) fn snapshot(&self, made: Made, now: i64) -> Result<(), Fault> {
+    /// Stores what verification found, and a snapshot; blocks until it is stored.
+    pub(crate) fn found(&self, found: Found, now: i64) -> Result<(), Fault> {
         let (waiting, answer) = oneshot::channel();
-        self.send(Job::Snapshot { made, now, waiting })?;
+        self.send(Job::Found { found, now, waiting })?;
         answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
@@ -206,7 +206,7 @@ impl Job {
         match self {
             Self::Push { push, .. } => push.weight(),
             Self::Delete { .. } => 0,
-            Self::Snapshot { made, .. } => made.bytes.len(),
+            Self::Found { found, .. } => found.snapshot.as_ref().map_or(0, |made| made.bytes.len()),
         }
     }
 
@@ -224,7 +224,7 @@ impl Job {
             Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
             Self::Delete { document, by, now, .. } => delete(view, document, (by, *now))?
                 .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
-            Self::Snapshot { made, now, .. } => store_snapshot(view, made, *now)?.map(|()| Outcome::Done),
+            Self::Found { found, now, .. } => store_found(view, found, *now)?.map(|()| Outcome::Done),
         })
     }
 
@@ -234,7 +234,7 @@ impl Job {
             (Self::Push { waiting, .. }, Outcome::Pushed(result)) => drop(waiting.send(result)),
             (Self::Push { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
             (Self::Push { waiting, .. }, Outcome::Done) => drop(waiting),
-            (Self::Delete { waiting, .. } | Self::Snapshot { waiting, .. }, outcome) => {
+            (Self::Delete { waiting, .. } | Self::Found { waiting, .. }, outcome) => {
                 let failed = if let Outcome::Failed(fault) = outcome { Err(fault) } else { Ok(()) };
                 drop(waiting.send(failed));
             }

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::Command, time::Duration};
 
 use crate::ServerLimits;
 
@@ -57,7 +57,16 @@ pub struct ServerConfig {
     pub merges: usize,
     /// Most bytes, as estimated, of merged documents kept for the next question.
     pub cache_bytes: usize,
-    /// How long a document must be left alone before its snapshot is made behind.
+    /// What starts a process that merges and verifies documents. `None`: it is done in this process, on copies and
+    /// inside `catch_unwind`; that stops panics, and neither a change over which the library never ends nor one that
+    /// makes it take all memory. The program `rejoin-server` starts itself.
+    pub verify_command: Option<VerifyCommand>,
+    /// How long one trial to merge and verify a document may take, beside a second for each MiB of its log.
+    pub verify_timeout: Duration,
+    /// Most bytes of address space that a process which verifies may have; where the system has no such limit
+    /// (outside Unix), its time alone bounds it.
+    pub verify_memory: u64,
+    /// How long a document must be left alone before it is verified and its snapshot is made, behind.
     pub snapshot_quiet: Duration,
     /// With it HTTPS is spoken, and nothing else.
     pub tls: Option<TlsFiles>,
@@ -86,10 +95,49 @@ impl ServerConfig {
             readers: 4,
             merges: 1,
             cache_bytes: 64 * 1024 * 1024,
+            verify_command: None,
+            verify_timeout: Duration::from_secs(10),
+            verify_memory: 2 * 1024 * 1024 * 1024,
             snapshot_quiet: Duration::from_millis(500),
             tls: None,
             jwt: None,
             cors_origins: Vec::new(),
         }
+    }
+}
+
+/// The command that starts a process which verifies. Its `main` gives [`crate::verify_child`] its standard input and
+/// output, and does nothing else; it gets no environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyCommand {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl VerifyCommand {
+    /// A program and its arguments.
+    pub fn new(
+        program: impl Into<PathBuf>,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
+    }
+
+    /// The program that runs now: on Linux also where its file has been replaced by another since.
+    ///
+    /// # Errors
+    /// Where the system does not say which it is.
+    pub fn of_this_program(
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> std::io::Result<Self> {
+        let own = PathBuf::from("/proc/self/exe");
+        let program = if own.exists() { own } else { std::env::current_exe()? };
+        Ok(Self::new(program, arguments))
+    }
+
+    pub(crate) fn to_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
     }
 }

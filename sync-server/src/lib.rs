@@ -21,11 +21,12 @@ mod tls;
 mod tokens;
 mod watched;
 
-pub use config::{JwtSettings, ServerConfig, TlsFiles};
+pub use config::{JwtSettings, ServerConfig, TlsFiles, VerifyCommand};
 pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
+pub use merge::verify_child;
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures, StartError};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

@@ -20,6 +20,13 @@ pub struct ServerLimits {
     pub missing_hashes: usize,
     /// Most entries in a page of the list of documents.
     pub list_documents: usize,
+    /// Largest log of a document, in plain bytes: changes beyond it are refused one by one.
+    pub document_bytes: u64,
+    /// Requests a second that one token may go on making; 0: as many as it likes. Without tokens whoever sits at this
+    /// machine is not held back.
+    pub request_rate: u32,
+    /// Requests that one token may make at once, after a rest.
+    pub request_burst: u32,
     /// Largest log, in plain bytes, that a merged document or a snapshot is made from.
     pub merge_bytes: u64,
     /// Deepest nesting of a merged document that is written as JSON.
@@ -37,6 +44,9 @@ impl Default for ServerLimits {
             page_bytes: 4 * 1024 * 1024,
             missing_hashes: 32_768,
             list_documents: 1_000,
+            document_bytes: 1024 * 1024 * 1024,
+            request_rate: 200,
+            request_burst: 5_000,
             merge_bytes: 256 * 1024 * 1024,
             json_depth: 500,
         }
@@ -44,8 +54,8 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// As `GET /v1/limits` tells them, with how many event streams there may be.
-    pub fn to_reply(&self, streams: usize) -> LimitsReply {
+    /// As `GET /v1/limits` tells them; what is not one of these stays at its default.
+    pub fn to_reply(&self) -> LimitsReply {
         LimitsReply {
             body_bytes: self.body_bytes as u64,
             inflated_body_bytes: self.inflated_body_bytes as u64,
@@ -55,7 +65,13 @@ impl ServerLimits {
             push_changes: self.push_changes as u64,
             page_changes: self.page_changes as u64,
             missing_hashes: self.missing_hashes as u64,
-            streams: streams as u64,
+            document_bytes: self.document_bytes,
+            merge_bytes: self.merge_bytes,
+            page_bytes: self.page_bytes as u64,
+            list_documents: self.list_documents as u64,
+            request_rate: u64::from(self.request_rate),
+            request_burst: u64::from(self.request_burst),
+            ..LimitsReply::default()
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{
     process::ExitCode,
 };
 
-use rejoin_server::{AppState, LogError, ServerConfig, StartError, backup, doctor, has_tokens, serve};
+use rejoin_server::{
+    AppState, LogError, ServerConfig, StartError, VerifyCommand, backup, doctor, has_tokens, serve,
+    verify_child,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
 
 fn run(settings: Settings) -> Result<(), Failure> {
     let args = &settings.args;
+    if let Some(Command::VerifyChild) = args.command {
+        return verify_child(io::stdin().lock(), io::stdout().lock()).map_err(stopped);
+    }
     let database = args.database().map_err(Failure::Usage)?;
     match args.command.clone() {
         Some(Command::Config { sample: true }) => {
@@ -59,7 +65,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
         Some(Command::Token { command }) => token::run(&database, command),
-        None | Some(Command::Serve) => {
+        None | Some(Command::Serve | Command::VerifyChild) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
                 Failure::Failed(format!("The system gave no threads: {error}. Try again."))
@@ -91,7 +97,8 @@ async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
         Ok(found) => found.collect(),
         Err(error) => return Err(Failure::Usage(unknown_address(&args.listen, &error))),
     };
-    let config = args.config(database.clone()).map_err(Failure::Usage)?;
+    let mut config = args.config(database.clone()).map_err(Failure::Usage)?;
+    config.verify_command = Some(VerifyCommand::of_this_program(["verify-child"]).map_err(stopped)?);
     if config.jwt.is_none() {
         refuse_without_tokens(&addresses, &database)?;
     }

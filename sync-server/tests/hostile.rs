@@ -11,6 +11,7 @@
 mod support;
 
 use std::{
+    io::Write,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -146,18 +147,104 @@ async fn odd_changes_that_are_good_are_taken() {
     .await;
 }
 
+/// A few bytes that stand for many: name, body, and the encoding that it claims.
+fn bombs() -> Vec<(String, Vec<u8>, Option<&'static str>)> {
+    let mut bombs: Vec<_> = corpus("bombs").into_iter().map(|(name, _, bad)| (name, bad, None)).collect();
+    let zeros = vec![0; 256 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&zeros).unwrap();
+    bombs.push(("256 MiB in gzip".to_owned(), gzip.finish().unwrap(), Some("gzip")));
+    bombs.push(("256 MiB in zstd".to_owned(), zstd::encode_all(zeros.as_slice(), 19).unwrap(), Some("zstd")));
+    // With a window of 128 MiB, which a decoder would have to keep.
+    let mut wide = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    wide.window_log(27).unwrap();
+    wide.write_all(&zeros).unwrap();
+    bombs.push(("a window of 128 MiB in zstd".to_owned(), wide.finish().unwrap(), Some("zstd")));
+    for (name, spec) in [("a deflated column of keys", 0x15), ("a deflated column of values", 0x57)] {
+        bombs.push((name.to_owned(), with_column(spec | 8, &deflate(&zeros[..64 << 20])), None));
+    }
+    let run = |count: u64, value: u8| [signed(count), vec![value]].concat();
+    for count in [100_000_000, 1_000_000_000_000] {
+        bombs.push((format!("{count} operations"), with_column(0x42, &run(count, 1)), None));
+        bombs.push((format!("{count} predecessors"), with_column(0x70, &run(count, 1)), None));
+    }
+    bombs
+}
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    deflate.write_all(bytes).unwrap();
+    deflate.finish().unwrap()
+}
+
+fn leb128(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+/// A positive number as signed LEB128.
+fn signed(value: u64) -> Vec<u8> {
+    let mut out = leb128(value);
+    if out.last().unwrap() & 0x40 != 0 {
+        *out.last_mut().unwrap() |= 0x80;
+        out.push(0);
+    }
+    out
+}
+
+/// One `put` of null, with this column in the place of the ordinary one.
+fn with_column(spec: u64, data: &[u8]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let ordinary: [(u64, &[u8]); 5] =
+        [(0x15, &[0x7f, 1, b'a']), (0x34, &[1]), (0x42, &[0x7f, 1]), (0x56, &[0x7f, 0]), (0x70, &[0x7f, 0])];
+    let mut columns: Vec<_> = ordinary.into_iter().filter(|(other, _)| *other != spec & !8).collect();
+    columns.push((spec, data));
+    columns.sort_by_key(|(spec, _)| spec & !8);
+    let mut body = [vec![0, 16], vec![7; 16], vec![1, 1, 0, 0, 0, columns.len() as u8]].concat();
+    for (spec, data) in &columns {
+        body.extend([leb128(*spec), leb128(data.len() as u64)].concat());
+    }
+    columns.iter().for_each(|(_, data)| body.extend(*data));
+    let head = [vec![1], leb128(body.len() as u64)].concat();
+    let digest = Sha256::new().chain_update(&head).chain_update(&body).finalize();
+    [&[0x85, 0x6f, 0x4a, 0x83], &digest[..4], &head, &body].concat()
+}
+
+/// "Under 50 ms and 64 MiB": the time of the best of five, for others use this machine too, and the most memory that
+/// the whole process ever had.
 #[tokio::test]
 async fn bombs_are_refused_quickly_and_cheaply() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Process::start(directory.path(), &[]);
-    for (name, _, bad) in corpus("bombs") {
-        let case = Case { server: &server, document: DocumentId::random(), name };
-        let start = Instant::now();
-        let reply = case.push(bad).await;
-        assert!(start.elapsed() < Duration::from_millis(500), "{}: {:?}", case.name, start.elapsed());
-        assert_eq!(reply.rejected.len(), 1, "{}", case.name);
+    for (name, bomb, encoding) in bombs() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Process::start(directory.path(), &[]);
+        let client = reqwest::Client::new();
+        let url = server.changes(DocumentId::random());
+        // The connection, and the first of everything, is not what is measured.
+        client.post(&url).header("content-type", CHANGES).body(vec![0]).send().await.unwrap();
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let mut request = client.post(&url).header("content-type", CHANGES).body(bomb.clone());
+            if let Some(encoding) = encoding {
+                request = request.header("content-encoding", encoding);
+            }
+            let start = Instant::now();
+            let answer = send(request).await;
+            best = best.min(start.elapsed());
+            match answer.status {
+                200 => assert_eq!(answer.json::<PushReply>().rejected.len(), 1, "{name}"),
+                status => assert!([413, 422].contains(&status), "{name}: {answer:?}"),
+            }
+        }
+        let peak = server.peak_memory();
+        println!("{name}: {} bytes, {best:?}, the process peaks at {} MiB", bomb.len(), peak >> 20);
+        assert!(best < Duration::from_millis(50), "{name}: {best:?}");
+        assert!(peak < 64 << 20, "{name}: {peak} bytes");
     }
-    assert!(server.peak_memory() < 64 << 20, "{} bytes", server.peak_memory());
 }
 
 #[tokio::test]

@@ -353,7 +353,10 @@ fn a_database_of_the_first_schema_finds_its_changes_after_the_upgrade() {
     // As the first schema had it: 40 bits of the hash, and no stretches.
     let old = rusqlite::Connection::open(&path).unwrap();
     old.execute("UPDATE change SET lookup = id >> 40 << 40", []).unwrap();
-    old.execute_batch("DROP TABLE token_document; DROP TABLE token").unwrap();
+    old.execute_batch(
+        "DROP TABLE token_document; DROP TABLE token; DROP TABLE verified; DROP TABLE quarantine",
+    )
+    .unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
     drop(old);
     let mut log = LogStore::open(&path).unwrap();

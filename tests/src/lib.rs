@@ -29,6 +29,8 @@ pub mod friends_stage;
     reason = "a failure here fails the test"
 )]
 pub mod harness;
+#[allow(clippy::expect_used, reason = "a failure here fails the test")]
+pub mod mutate;
 pub mod sim;
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 pub mod traces;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use automerge::ChangeHash;
 use rusqlite::named_params;
 
-use super::{CheckReport, Core, heal::Bulk, rows};
+use super::{CheckReport, Core, heal::Bulk, poison::examine_loaded, rows};
 use crate::{
     DocumentId, Error, Result, fence,
     fence::DocumentLimits,
@@ -30,6 +30,7 @@ impl Core {
     pub fn import(&mut self, bytes: &[u8], id: Option<DocumentId>, name: Option<&str>) -> Result<DocumentId> {
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
+        examine_loaded(&am, bytes).map_err(Error::Import)?;
         let changes = guarded(|| am.get_changes(&[])).map_err(Error::Import)?;
         let id = self.create(id, name)?;
         let stored = self.write(&[id], |w| {

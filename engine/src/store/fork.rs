@@ -153,7 +153,7 @@ fn take_another_actor(w: &Writing<'_>, plan: &Plan, forks: &Forks) -> Result<()>
 
 /// What arrived is given to the library together with the rest, for the first time here: what it cannot take is
 /// quarantined.
-fn leave_out_hostile(connection: &Connection, document: i64) -> Result<usize> {
+pub(super) fn leave_out_hostile(connection: &Connection, document: i64) -> Result<usize> {
     let mut changes = Vec::new();
     rows::each_live_bytes(connection, document, 0, |hash, bytes| {
         changes.push(parse_stored(hash, bytes)?);
@@ -273,7 +273,7 @@ fn take_pending(connection: &Connection, id: i64) -> Result<Option<Moved>> {
 }
 
 /// Counts and heads from the rows, under a new epoch: every reader opens the document again.
-fn settle(w: &mut Writing<'_>, id: DocumentId) -> Result<()> {
+pub(super) fn settle(w: &mut Writing<'_>, id: DocumentId) -> Result<()> {
     let mut row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
     let changes = rows::read_changes(w.tx, row.id, 0)?;
     let mut heads: BTreeMap<u64, ChangeHash> = BTreeMap::new();

@@ -9,6 +9,7 @@ use rusqlite::named_params;
 use super::{
     Core, Event, HealNode,
     core::Writing,
+    poison::examine_loaded,
     replica::Replica,
     rows::{self, NewChange},
 };
@@ -27,6 +28,7 @@ impl Core {
     pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
+        examine_loaded(&am, bytes).map_err(Error::Protocol)?;
         let changes = guarded(|| am.get_changes(&[])).map_err(Error::Protocol)?;
         self.write(&[id], |w| {
             let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;

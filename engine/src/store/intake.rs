@@ -178,6 +178,7 @@ impl Writing<'_> {
             rows::write_document(self.tx, &replica.row)?;
             outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(twins))?;
         }
+        outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         // Invariant 4: "A cursor moves in the transaction that stores what it counts."
         outcome.stale = replica.row.cursor != page.asked;

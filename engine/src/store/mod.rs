@@ -16,6 +16,7 @@ mod intake;
 mod make;
 mod mark;
 mod open;
+mod poison;
 mod queue;
 mod read;
 mod replica;

@@ -26,6 +26,8 @@ pub(super) struct Replica {
     pub(super) index: Option<Index>,
     /// Up to which position the stored snapshot goes.
     pub(super) snapshot_at: u64,
+    /// How many changes from elsewhere it took in since it was last examined, as far as is known.
+    pub(super) unproven: u64,
 }
 
 /// Where each change is, and the last of each actor: built when the first remote change comes.
@@ -70,6 +72,7 @@ impl Replica {
             row,
             index: None,
             snapshot_at: at,
+            unproven: 0,
         };
         replica.apply_rows(connection, at)?;
         replica.am.set_actor(actor.clone());

@@ -1,14 +1,13 @@
 //! Snapshots at the client: a cache from which a document opens faster. The raw rows stay.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use automerge::Automerge;
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{Core, core::Writing, rows};
 use crate::{
     DocumentId, Error, Result,
     planted::{self, Bug},
-    untrusted::verify_snapshot,
+    untrusted::{guarded, verify_snapshot},
 };
 
 /// So many changes above the last snapshot are read quickly enough.
@@ -39,20 +38,29 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn make_snapshot(&mut self, id: DocumentId) -> Result<Option<u64>> {
-        let replica = self.replica(id)?;
-        let saved = catch_unwind(AssertUnwindSafe(|| replica.am.save()));
-        let Ok(bytes) = saved else {
-            tracing::warn!(document = %id, "the document cannot be saved; it has no snapshot");
-            replica.snapshot_at = replica.row.last;
-            return Ok(None);
-        };
-        if let Err(reason) = verify_snapshot(&replica.am, &bytes) {
-            tracing::warn!(document = %id, reason, "a snapshot does not load as what it was made of; it is not kept");
-            replica.snapshot_at = replica.row.last;
-            return Ok(None);
+        let mut made = save(&self.replica(id)?.am);
+        if made.is_err() && self.expel_poison(id)? {
+            made = save(&self.replica(id)?.am);
         }
+        let bytes = match made {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                tracing::warn!(document = %id, reason, "a snapshot does not load as what it was made of; it is not kept");
+                let replica = self.replica(id)?;
+                replica.snapshot_at = replica.row.last;
+                return Ok(None);
+            }
+        };
+        self.replica(id)?.unproven = 0;
         self.write(&[id], |w| w.write_snapshot(id, &bytes)).map(Some)
     }
+}
+
+/// The bytes of a snapshot that was verified.
+fn save(document: &Automerge) -> std::result::Result<Vec<u8>, String> {
+    let bytes = guarded(|| document.save())?;
+    verify_snapshot(document, &bytes)?;
+    Ok(bytes)
 }
 
 impl Writing<'_> {

@@ -104,7 +104,7 @@ pub struct ChangesEvent {
 }
 
 /// `GET /v1/limits`: names and values. Sizes are bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LimitsReply {
     /// Largest request body as it travels.
@@ -126,6 +126,36 @@ pub struct LimitsReply {
     /// Most event streams at once, of all clients together.
     #[serde(default)]
     pub streams: u64,
+    /// Largest log of a document, in plain bytes.
+    #[serde(default)]
+    pub document_bytes: u64,
+    /// Largest log that a merged document or a snapshot is made from, in plain bytes.
+    #[serde(default)]
+    pub merge_bytes: u64,
+    /// Largest page, unless one change alone is larger.
+    #[serde(default)]
+    pub page_bytes: u64,
+    /// Most documents in a page of their list.
+    #[serde(default)]
+    pub list_documents: u64,
+    /// Requests a second that one token may go on making; 0: as many as it likes.
+    #[serde(default)]
+    pub request_rate: u64,
+    /// Requests that one token may make at once, after a rest.
+    #[serde(default)]
+    pub request_burst: u64,
+    /// Most connections at once.
+    #[serde(default)]
+    pub connections: u64,
+    /// Milliseconds that the head of a request may take.
+    #[serde(default)]
+    pub header_timeout_ms: u64,
+    /// Milliseconds that a body may take, beside the time that its bytes get by `body_rate`.
+    #[serde(default)]
+    pub body_timeout_ms: u64,
+    /// The slowest pace of a body that is waited for, in bytes a second.
+    #[serde(default)]
+    pub body_rate: u64,
 }
 
 /// An error body (RFC 9457).

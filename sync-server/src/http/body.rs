@@ -22,6 +22,9 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 /// What is read from a decoder at once.
 const PIECE: usize = 64 * 1024;
 
+/// A body below this part of what it may decode to is counted before any of it is kept.
+const COUNTED_PART: usize = 16;
+
 /// A body, and the share of the budget that it holds until it is dropped.
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
@@ -116,37 +119,63 @@ impl Encoding {
     }
 }
 
-/// Decodes a body under a cap: a bomb is cut off there, whatever it claims.
+/// Decodes a body under a cap: a bomb is cut off there, whatever it claims. What is small enough to be one is counted
+/// first, and nothing of it kept: so what is refused costs no memory, and what is taken no more than it needs.
 fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Received, Fault> {
     let Received { bytes, mut held } = received;
-    let plain = match encoding {
-        Encoding::Identity => bytes,
-        Encoding::Gzip => read_capped(MultiGzDecoder::new(bytes.as_slice()), &mut held, most)?,
-        Encoding::Zstd => {
-            let decoder =
-                zstd::stream::read::Decoder::with_buffer(bytes.as_slice()).and_then(|mut decoder| {
-                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-                    Ok(decoder)
-                });
-            read_capped(decoder.map_err(|_| undecodable())?, &mut held, most)?
-        }
+    if encoding == Encoding::Identity {
+        return Ok(Received { bytes, held });
+    }
+    let count = if bytes.len() < most / COUNTED_PART {
+        let mut count = 0;
+        decode(encoding, &bytes, most, |piece| {
+            count += piece.len();
+            Ok(())
+        })?;
+        held.grow(count)?;
+        Some(count)
+    } else {
+        None
     };
+    let mut plain = Vec::with_capacity(count.unwrap_or(0));
+    decode(encoding, &bytes, most, |piece| {
+        plain.extend_from_slice(piece);
+        if count.is_none() { held.grow(piece.len()) } else { Ok(()) }
+    })?;
     Ok(Received { bytes: plain, held })
 }
 
-fn read_capped(mut decoder: impl Read, held: &mut Held, most: usize) -> Result<Vec<u8>, Fault> {
-    let mut plain = Vec::new();
-    let mut piece = vec![0; PIECE];
+/// Gives out what a body decodes to, piece by piece and at most so many bytes.
+fn decode(
+    encoding: Encoding,
+    bytes: &[u8],
+    most: usize,
+    take: impl FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if encoding == Encoding::Gzip {
+        return pieces(MultiGzDecoder::new(bytes), most, take);
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|_| undecodable())?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| undecodable())?;
+    pieces(decoder, most, take)
+}
+
+fn pieces(
+    mut decoder: impl Read,
+    most: usize,
+    mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let (mut piece, mut total) = (vec![0; PIECE], 0_usize);
     loop {
         let read = decoder.read(&mut piece).map_err(|_| undecodable())?;
         if read == 0 {
-            return Ok(plain);
+            return Ok(());
         }
-        if plain.len() + read > most {
+        total += read;
+        if total > most {
             return Err(too_large(most));
         }
-        held.grow(read)?;
-        plain.extend(piece.iter().take(read));
+        take(piece.get(..read).unwrap_or_default())?;
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) async fn post(
         } else {
             (check_body(&received.bytes, &limits)?, received.held)
         };
-        let push = Push { document, after, changes, by: by.clone() };
+        let push = Push { document, after, changes, by: by.clone(), most_bytes: limits.document_bytes };
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);

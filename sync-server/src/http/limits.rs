@@ -14,5 +14,13 @@ use crate::AppState;
 ))]
 pub(super) async fn get(State(state): State<AppState>) -> Json<LimitsReply> {
     let config = &state.shared.config;
-    Json(config.limits.to_reply(config.streams))
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Json(LimitsReply {
+        streams: config.streams as u64,
+        connections: config.connections as u64,
+        header_timeout_ms: millis(config.header_timeout),
+        body_timeout_ms: millis(config.body_timeout),
+        body_rate: config.body_rate,
+        ..config.limits.to_reply()
+    })
 }

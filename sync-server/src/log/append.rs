@@ -89,6 +89,11 @@ impl<'c> Appender<'c> {
         self.document.end
     }
 
+    /// The plain bytes of the log as it is now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.document.bytes
+    }
+
     /// To be called before the fence places `change`: spares a look at the index where its number alone shows
     /// that the log cannot hold it (an actor's changes are in the log without a gap).
     pub(crate) fn expect(&mut self, change: &CheckedChange) -> Result<(), LogError> {
@@ -262,6 +267,7 @@ pub(crate) fn bury(view: View<'_>, id: &DocumentId, now: i64) -> Result<Option<(
     view.connection
         .prepare_cached("UPDATE document SET deleted_at = :now WHERE id = :id")?
         .execute(named_params! { ":id": document.key, ":now": now })?;
+    view.forget_found(document.key)?;
     view.connection
         .prepare_cached("DELETE FROM snapshot WHERE document = :id")?
         .execute(named_params! { ":id": document.key })?;

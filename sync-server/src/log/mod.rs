@@ -7,6 +7,7 @@ mod doctor;
 mod error;
 mod list;
 mod mark;
+mod quarantine;
 mod snapshot;
 mod store;
 mod tokens;

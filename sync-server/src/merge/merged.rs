@@ -12,19 +12,12 @@ use rejoin::{
     },
 };
 
-use crate::{
-    LogError,
-    log::View,
-    rules::{Code, Fault},
-};
+use super::{source::Source, task::Task};
+use crate::rules::Fault;
 
 /// About how many bytes of memory a byte of a plain change takes in a merged document (measured: 43 MB for
 /// 100,000 changes of 110 bytes).
 const MEMORY_A_BYTE: usize = 4;
-/// How much of a log is given to the library at once: a batch pays once for the size of what it touches, and
-/// takes some kilobytes of memory a change while it is applied.
-const BATCH_CHANGES: usize = 10_000;
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How often what was held is tried again.
 const ROUNDS: usize = 4;
 
@@ -52,11 +45,12 @@ impl Merged {
         Self { document, position: 0, left_out, expelled, bytes: 0, careful }
     }
 
-    /// From the stored snapshot, where there is one that ends at `upto` or before.
-    pub(super) fn from_snapshot(view: View<'_>, document: i64, upto: u64) -> Result<Self, LogError> {
-        let empty = Self::empty(BTreeSet::new());
-        let stored = view.stored_snapshot(document)?.filter(|stored| (1..=upto).contains(&stored.position));
-        let Some((position, bytes)) = stored.and(view.snapshot(document)?) else { return Ok(empty) };
+    /// From the stored snapshot, where there is one that ends at `upto` or before and holds nothing that is expelled.
+    pub(super) fn begin(source: &mut dyn Source, expelled: BTreeSet<u64>, upto: u64) -> Result<Self, Fault> {
+        let last = upto.min(expelled.first().map_or(upto, |first| first.saturating_sub(1)));
+        let empty = Self::empty(expelled);
+        let stored = source.snapshot()?.filter(|(position, _)| (1..=last).contains(position));
+        let Some((position, bytes)) = stored else { return Ok(empty) };
         let mut limits = DocumentLimits::default();
         (limits.bytes, limits.inflated) = (usize::MAX, u64::MAX);
         match load_untrusted(&bytes, &limits) {
@@ -69,42 +63,47 @@ impl Merged {
         }
     }
 
+    /// Whether a task can go on from it.
+    pub(super) fn serves(&self, task: &Task) -> bool {
+        self.position <= task.upto && self.expelled == task.expelled
+    }
+
     /// About how much memory it takes.
     pub(super) fn weight(&self) -> usize {
         self.bytes.saturating_mul(MEMORY_A_BYTE).saturating_add(4_096)
     }
 
-    /// Takes in the log up to `upto`. What was done before `deadline` stays done.
+    /// Takes in the log up to `upto`; `false` where that is not done by `deadline`.
     pub(super) fn advance(
         &mut self,
-        view: View<'_>,
-        document: i64,
+        source: &mut dyn Source,
         upto: u64,
         deadline: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         while self.position < upto {
             if Instant::now() >= deadline {
-                return Err(Fault::new(Code::Unavailable));
+                return Ok(false);
             }
-            let mut batch = Batch::read(view, document, (self.position, upto), &self.expelled)?;
+            let mut batch = Batch::read(source, (self.position, upto), &self.expelled)?;
             self.careful |= !batch.unreadable.is_empty();
             if !self.careful {
                 let changes = std::mem::take(&mut batch.changes).into_iter().map(|(_, change)| change);
                 if let Err(why) = apply_in_place(&mut self.document, changes.collect()) {
                     tracing::debug!(%why, "a log is merged again, on copies");
                     // The document is spoilt, and can be made again from the log.
-                    *self = Self { careful: true, ..Self::from_snapshot(view, document, upto)? };
+                    let again = Self::begin(source, std::mem::take(&mut self.expelled), upto)?;
+                    *self = Self { careful: true, ..again };
                     continue;
                 }
             }
             self.position = batch.last;
             self.bytes += batch.bytes;
-            self.left_out.extend(batch.unreadable.iter().map(|(at, why)| (*at, why.clone())));
+            self.left_out.extend(std::mem::take(&mut batch.unreadable));
             if self.careful {
                 self.apply_on_copies(batch.changes);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn apply_on_copies(&mut self, mut changes: Vec<(u64, Change)>) {
@@ -156,30 +155,22 @@ struct Batch {
 
 impl Batch {
     fn read(
-        view: View<'_>,
-        document: i64,
+        source: &mut dyn Source,
         (after, upto): (u64, u64),
         expelled: &BTreeSet<u64>,
-    ) -> Result<Self, LogError> {
+    ) -> Result<Self, Fault> {
         let mut batch = Self { changes: Vec::new(), unreadable: Vec::new(), last: after, bytes: 0 };
-        view.for_each(document, (after, upto), |position, bytes| {
-            if batch.changes.len() >= BATCH_CHANGES || batch.bytes >= BATCH_BYTES {
-                return false;
-            }
+        for (position, bytes) in source.batch(after, upto)? {
             batch.last = position;
             batch.bytes += bytes.len();
             if expelled.contains(&position) {
-                batch.unreadable.push((position, "a document with it cannot be saved and loaded".to_owned()));
-                return true;
+                batch.unreadable.push((position, "it is quarantined".to_owned()));
+                continue;
             }
-            match parse(bytes) {
+            match parse(&bytes) {
                 Ok(change) => batch.changes.push((position, change)),
                 Err(why) => batch.unreadable.push((position, why)),
             }
-            true
-        })?;
-        if batch.last == after {
-            return Err(LogError::Damaged(format!("the log has no row after position {after}")));
         }
         Ok(batch)
     }
@@ -187,7 +178,27 @@ impl Batch {
 
 fn parse(bytes: &[u8]) -> Result<Change, String> {
     let checked = fence::check_bytes(bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
+    #[cfg(feature = "planted-bugs")]
+    strike(checked.message.as_deref());
     parse_untrusted(&checked)
+}
+
+/// For tests: what no known change makes the library do, a message makes this do.
+#[cfg(feature = "planted-bugs")]
+fn strike(message: Option<&str>) {
+    match message {
+        Some("planted: never ends") => loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        },
+        Some("planted: takes all memory") => {
+            let mut taken: Vec<Vec<u8>> = Vec::new();
+            while taken.len() < 1 << 20 {
+                taken.push(vec![1; 1 << 20]);
+            }
+        }
+        Some("planted: ends the process") => std::process::abort(),
+        _ => {}
+    }
 }
 
 /// A row passed the fence when it came, perhaps under other limits than those of today.

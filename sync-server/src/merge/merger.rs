@@ -1,11 +1,24 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use rejoin::{DocumentId, state::to_json, untrusted::guarded};
+use rejoin::{DocumentId, untrusted::HELD};
+use tokio::sync::Notify;
 
-use super::{cache::Cache, merged::Merged, snapshot, workers::Workers};
+use super::{
+    hand::Hand,
+    pipe::Terms,
+    snapshot::{self, Found},
+    source::LogSource,
+    task::{Merge, Outcome, Shape, Task, Unsound},
+    verify::{millis, time_for_a_look},
+    workers::Workers,
+};
 use crate::{
     ServerConfig, ServerLimits,
     committer::Committer,
@@ -15,10 +28,10 @@ use crate::{
     state::now,
 };
 
-/// The longest work on one question, waited for or not.
-const LONGEST: Duration = Duration::from_secs(60);
-/// Most changes that verification takes out of one document before it gives up.
-const EXPELLED: usize = 16;
+/// How long a document is left alone of which verification did not come to an end and found nothing new.
+const REST: Duration = Duration::from_secs(600);
+/// How often a document is tried again for one question after it was verified.
+const ATTEMPTS: usize = 3;
 
 /// A merged document, written.
 #[derive(Debug)]
@@ -29,18 +42,14 @@ pub(crate) struct Written {
     pub(crate) left_out: usize,
 }
 
-/// How a merged document is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Json,
-    File,
-}
-
-/// Merges documents on threads of its own, which also makes the memory that one merge gave back serve the next.
+/// Merges and verifies documents on threads of its own, which let processes of their own do it. What makes the
+/// library fail is looked for on another thread than questions are answered on: so it holds back no other document.
 #[derive(Debug, Clone)]
 pub(crate) struct Merger {
     desk: Arc<Desk>,
-    workers: Workers,
+    kept: Arc<[Arc<AtomicU64>]>,
+    merging: Workers,
+    verifying: Workers,
 }
 
 /// What a merge works with.
@@ -48,8 +57,25 @@ pub(crate) struct Merger {
 struct Desk {
     readers: Readers,
     committer: Arc<Committer>,
-    cache: Mutex<Cache>,
     limits: ServerLimits,
+    /// What one trial may take, beside the time that its bytes get.
+    longest: Duration,
+    /// Documents that could not be merged, until verification has told why; with a time until which that is left
+    /// alone, where it could not tell.
+    suspects: Mutex<HashMap<DocumentId, Option<Instant>>>,
+    /// Documents that are being verified, or made a snapshot of: two at once would do the same work.
+    taken: Mutex<HashSet<DocumentId>>,
+    given_back: Notify,
+}
+
+/// A document that nobody else verifies meanwhile.
+struct Taken<'d>(&'d Desk, DocumentId);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.given_back.notify_waiters();
+    }
 }
 
 impl Merger {
@@ -58,133 +84,228 @@ impl Merger {
         committer: Arc<Committer>,
         config: &ServerConfig,
     ) -> std::io::Result<Self> {
-        let cache = Mutex::new(Cache::new(config.cache_bytes));
-        let desk = Desk { readers, committer, cache, limits: config.limits };
-        Ok(Self { desk: Arc::new(desk), workers: Workers::start(config.merges)? })
+        let (longest, limits) = (config.verify_timeout, config.limits);
+        let desk = Desk {
+            readers,
+            committer,
+            limits,
+            longest,
+            suspects: Mutex::default(),
+            taken: Mutex::default(),
+            given_back: Notify::new(),
+        };
+        let count = config.merges.max(1);
+        let hand = |cache: usize, behind| {
+            let terms = Terms { memory: config.verify_memory, cache: cache as u64, behind };
+            Hand::new(config.verify_command.clone(), terms)
+        };
+        let merging: Vec<Hand> = (0..count).map(|_| hand(config.cache_bytes / count, false)).collect();
+        let kept = merging.iter().map(Hand::kept).collect();
+        Ok(Self {
+            desk: Arc::new(desk),
+            kept,
+            merging: Workers::start("merge", merging)?,
+            verifying: Workers::start("verify", vec![hand(0, true)])?,
+        })
     }
 
     /// Memory of merged documents, as estimated.
-    pub(crate) fn cached_bytes(&self) -> usize {
-        self.desk.cache.lock().unwrap_or_else(PoisonError::into_inner).used()
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.kept.iter().map(|kept| kept.load(Ordering::Relaxed)).sum()
     }
 
     /// The merged document as of the log's end when the work on it begins.
     pub(crate) async fn document(&self, id: DocumentId, shape: Shape) -> Result<Written, Fault> {
-        let desk = Arc::clone(&self.desk);
-        self.workers.run(move || desk.readers.read_here(|view| desk.write(view, &id, shape)))?.wait().await
+        for _ in 0..ATTEMPTS {
+            if !self.desk.is_suspect(&id)? {
+                let desk = Arc::clone(&self.desk);
+                let work = move |hand: &mut Hand| desk.write((&id, shape), hand);
+                if let Some(written) = self.merging.run(work)?.wait().await? {
+                    return Ok(written);
+                }
+            }
+            self.verify(id, false).await?;
+        }
+        Err(Fault::new(Code::Unavailable))
     }
 
     /// Makes and stores a new snapshot, if one is wanted.
     pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<(), Fault> {
-        let desk = Arc::clone(&self.desk);
-        self.workers.run(move || desk.refresh(&id))?.wait().await
+        self.desk.wait_for(&id).await;
+        if !self.desk.is_suspect(&id)? {
+            let desk = Arc::clone(&self.desk);
+            if self.merging.run(move |hand| desk.refresh(&id, hand))?.wait().await? {
+                return Ok(());
+            }
+        }
+        self.verify(id, true).await
     }
 
-    /// The same, where the caller may block; small logs need none.
-    pub(crate) fn snapshot_if_due(&self, id: DocumentId) -> Result<(), Fault> {
+    /// Looks for what makes the library fail.
+    async fn verify(&self, id: DocumentId, snapshot: bool) -> Result<(), Fault> {
         let desk = Arc::clone(&self.desk);
-        let work = move || if desk.is_due(&id)? { desk.refresh(&id) } else { Ok(()) };
-        self.workers.run(work)?.wait_blocking()
+        self.verifying.run(move |hand| desk.verify((&id, snapshot), hand))?.wait().await
+    }
+
+    /// Verifies what came since the last time, and makes a snapshot where that is due; blocks until that is done.
+    /// Returns how long it took.
+    pub(crate) fn verify_behind(&self, id: DocumentId) -> Result<Duration, Fault> {
+        let desk = Arc::clone(&self.desk);
+        let work = move |hand: &mut Hand| {
+            let started = Instant::now();
+            desk.is_suspect(&id)?;
+            desk.verify((&id, false), hand).map(|()| started.elapsed())
+        };
+        self.verifying.run(work)?.wait_blocking()
+    }
+
+    /// The next document after `after` that was never verified to its end by this release.
+    pub(crate) fn next_unverified(&self, after: i64) -> Result<Option<(i64, DocumentId)>, Fault> {
+        self.desk.readers.read_here(|view| Ok(view.next_unverified(after)?))
     }
 }
 
 impl Desk {
-    fn is_due(&self, id: &DocumentId) -> Result<bool, Fault> {
+    /// Whether a document is to be verified before it is merged again. A fault while that is left alone.
+    fn is_suspect(&self, id: &DocumentId) -> Result<bool, Fault> {
+        match self.suspects().get(id) {
+            Some(Some(until)) if Instant::now() < *until => Err(Fault::new(Code::Unavailable)),
+            found => Ok(found.is_some()),
+        }
+    }
+
+    fn take(&self, id: &DocumentId) -> Option<Taken<'_>> {
+        let new = self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+        new.then(|| Taken(self, *id))
+    }
+
+    /// Waits until nobody verifies a document.
+    async fn wait_for(&self, id: &DocumentId) {
+        loop {
+            let mut given_back = std::pin::pin!(self.given_back.notified());
+            given_back.as_mut().enable();
+            if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+                return;
+            }
+            given_back.await;
+        }
+    }
+
+    fn suspects(&self) -> std::sync::MutexGuard<'_, HashMap<DocumentId, Option<Instant>>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn suspect(&self, document: &Document, unsound: &Unsound) {
+        tracing::warn!(document = %document.uuid, why = unsound.why, "a document cannot be merged: it is verified");
+        self.suspects().entry(document.uuid).or_insert(None);
+    }
+
+    /// One trial of the whole log, without what is known to be bad.
+    fn attempt(
+        &self,
+        (view, document): (View<'_>, &Document),
+        hand: &mut Hand,
+        (shape, keep): (Shape, bool),
+    ) -> Result<Option<Merge>, Fault> {
+        let known = view.quarantined(document.key)?;
+        let task = Task {
+            document: document.key,
+            upto: document.end.position,
+            expelled: known.keys().copied().collect(),
+            shape,
+            keep,
+            millis: millis(time_for_a_look(self.longest, document.bytes)),
+        };
+        match hand.work(&task, &mut LogSource { view, document: document.key })? {
+            Outcome::Written(mut merge) => {
+                merge.left_out.extend(known);
+                Ok(Some(merge))
+            }
+            Outcome::TooDeep(why) => Err(Fault::because(Code::TooLarge, format!("{why}: ask for the file."))),
+            Outcome::Unsound(unsound) => {
+                self.suspect(document, &unsound);
+                Ok(None)
+            }
+        }
+    }
+
+    /// `None` where it has become suspect.
+    fn write(&self, (id, shape): (&DocumentId, Shape), hand: &mut Hand) -> Result<Option<Written>, Fault> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
-            let (end, stored) = (document.end.position, view.stored_snapshot(document.key)?);
-            Ok(end >= snapshot::GROWN_BY && snapshot::wanted(end, stored))
+            let merge = self.attempt((view, &document), hand, (shape, true))?;
+            Ok(merge.map(|merge| Written {
+                left_out: merge.left_out.len(),
+                bytes: merge.bytes,
+                end: document.end,
+            }))
         })
     }
 
-    fn refresh(&self, id: &DocumentId) -> Result<(), Fault> {
-        let made = self.readers.read_here(|view| {
-            let document = mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
-                Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
-                _ => fault,
-            })?;
+    /// A new snapshot, where one look at the document is enough for it.
+    fn refresh(&self, id: &DocumentId, hand: &mut Hand) -> Result<bool, Fault> {
+        let _taken = self.take(id);
+        let found = self.readers.read_here(|view| {
+            let document = self.holdable(view, id)?;
             // Another may have made it while this one waited for its turn.
             if !snapshot::wanted(document.end.position, view.stored_snapshot(document.key)?) {
+                return Ok(Some(None));
+            }
+            let merge = self.attempt((view, &document), hand, (Shape::File, false))?;
+            let whole = merge.filter(|merge| !merge.left_out.values().any(|why| why.starts_with(HELD)));
+            let Some(merge) = whole else { return Ok(None) };
+            snapshot::settle(view, &document, merge, (hand, self.longest, true))
+                .map(|found| Some(Some(found)))
+        })?;
+        match found {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(found)) => self.keep(id, found).map(|()| true),
+        }
+    }
+
+    fn verify(&self, (id, asked): (&DocumentId, bool), hand: &mut Hand) -> Result<(), Fault> {
+        let _taken = self.take(id).ok_or_else(|| Fault::new(Code::Unavailable))?;
+        let suspect = self.suspects().contains_key(id);
+        let found = self.readers.read_here(|view| {
+            let document = self.holdable(view, id)?;
+            let (end, stored) = (document.end.position, view.stored_snapshot(document.key)?);
+            let wants = snapshot::wanted(end, stored) && (asked || end >= snapshot::GROWN_BY);
+            if !suspect && !wants && view.verified(document.key)? == Some(end) {
                 return Ok(None);
             }
-            snapshot::make(view, &document, Instant::now() + LONGEST).map(Some)
+            let known = view.quarantined(document.key)?.len();
+            let found = snapshot::examine(view, &document, hand, (self.longest, wants))?;
+            let new = found.left_out.len() > known;
+            Ok::<_, Fault>(Some((found, new)))
         })?;
-        made.map_or(Ok(()), |made| self.committer.snapshot(made, now()))
-    }
-
-    fn write(&self, view: View<'_>, id: &DocumentId, shape: Shape) -> Result<Written, Fault> {
-        let document = mergeable(view, &self.limits, id)?;
-        let deadline = Instant::now() + LONGEST;
-        let mut merged = match self.cached(|cache| cache.take(document.key)) {
-            Some(merged) => merged,
-            None => Merged::from_snapshot(view, document.key, document.end.position)?,
-        };
-        let written = self.write_at_end(view, &document, (&mut merged, shape), deadline);
-        let left_out = merged.left_out.len();
-        self.cached(|cache| cache.put(document.key, merged));
-        Ok(Written { bytes: written?, end: document.end, left_out })
-    }
-
-    /// Brings `merged` to the end of the log and writes it. What cannot be written is found and left out.
-    fn write_at_end(
-        &self,
-        view: View<'_>,
-        document: &Document,
-        (merged, shape): (&mut Merged, Shape),
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Fault> {
-        loop {
-            merged.advance(view, document.key, document.end.position, deadline)?;
-            let why = match shape.write(merged)? {
-                Ok(bytes) => return Ok(bytes),
-                Err(why) => why,
-            };
-            tracing::warn!(document = %document.uuid, %why, "a merged document cannot be written");
-            if merged.expelled.len() >= EXPELLED {
-                return Err(Fault::new(Code::Unavailable));
-            }
-            expel(view, document, (merged, shape), deadline)?;
+        let Some((found, new)) = found else { return Ok(()) };
+        let settled = found.verified.is_some();
+        self.keep(id, found)?;
+        if settled {
+            return Ok(());
         }
+        let rest = (!new).then(|| Instant::now() + REST);
+        self.suspects().insert(*id, rest);
+        Err(Fault::new(Code::Unavailable))
     }
 
-    fn cached<T>(&self, work: impl FnOnce(&mut Cache) -> T) -> T {
-        work(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Finds the first change with which the document cannot be written, and begins anew without it.
-fn expel(
-    view: View<'_>,
-    document: &Document,
-    (merged, shape): (&mut Merged, Shape),
-    deadline: Instant,
-) -> Result<(), Fault> {
-    let mut expelled = std::mem::take(&mut merged.expelled);
-    let (mut good, mut bad) = (0, merged.position);
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        let mut trial = Merged::empty(expelled.clone());
-        trial.advance(view, document.key, middle, deadline)?;
-        if shape.write(&trial)?.is_ok() { good = middle } else { bad = middle }
-    }
-    expelled.insert(bad);
-    *merged = Merged::empty(expelled);
-    Ok(())
-}
-
-impl Shape {
-    /// The bytes; or why the library cannot give them.
-    fn write(self, merged: &Merged) -> Result<Result<Vec<u8>, String>, Fault> {
-        if self == Self::File {
-            return Ok(merged.to_file());
+    /// Stores what was found; from then on the document is merged without it.
+    fn keep(&self, id: &DocumentId, mut found: Found) -> Result<(), Fault> {
+        found.left_out.retain(|_, why| !why.starts_with(HELD));
+        let settled = found.verified.is_some();
+        self.committer.found(found, now())?;
+        if settled {
+            self.suspects().remove(id);
         }
-        match guarded(|| to_json(&merged.document, "", None)) {
-            Ok(Ok(state)) => Ok(Ok(crate::rules::to_json(&state))),
-            Ok(Err(too_deep)) => {
-                Err(Fault::because(Code::TooLarge, format!("{too_deep}: ask for the file.")))
-            }
-            Err(why) => Ok(Err(why)),
-        }
+        Ok(())
+    }
+
+    fn holdable(&self, view: View<'_>, id: &DocumentId) -> Result<Document, Fault> {
+        mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
+            Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
+            _ => fault,
+        })
     }
 }
 

@@ -2,11 +2,17 @@
 //! it replaces raw changes only after it was loaded again and its heads, its set of changes and its state
 //! were found equal".
 
-use std::time::Instant;
+use std::time::Duration;
 
 use rejoin::planted::{self, Bug};
 
-use super::merged::Merged;
+use super::{
+    hand::Hand,
+    pipe::Terms,
+    source::LogSource,
+    task::{Merge, Outcome, Shape, Task},
+    verify::{LeftOut, Verdict, millis, time_for, verify},
+};
 use crate::{
     log::{Document, StoredSnapshot, View},
     rules::{Code, Fault},
@@ -17,10 +23,20 @@ use crate::{
 pub(super) const GROWN_BY: u64 = 1_000;
 const GROWN_PART: u64 = 8;
 
+/// What verification found of a document, and a snapshot where one is to be stored: they belong in one transaction.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) document: i64,
+    /// Up to where the log was verified; `None` where that did not come to an end.
+    pub(crate) verified: Option<u64>,
+    /// All that is to be left out.
+    pub(crate) left_out: LeftOut,
+    pub(crate) snapshot: Option<Made>,
+}
+
 /// A snapshot that was verified.
 #[derive(Debug)]
 pub(crate) struct Made {
-    pub(crate) document: i64,
     pub(crate) snapshot: StoredSnapshot,
     pub(crate) bytes: Vec<u8>,
 }
@@ -33,76 +49,78 @@ pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
     grown >= GROWN_BY && grown.saturating_mul(GROWN_PART) >= stored.position
 }
 
-/// Makes a snapshot of as much of the log as one can hold.
-pub(crate) fn make(view: View<'_>, document: &Document, deadline: Instant) -> Result<Made, Fault> {
-    let stored = view.stored_snapshot(document.key)?;
-    let known_stop = stored.and_then(|stored| stored.stop);
-    let end = document.end.position;
-    let reach = known_stop.map_or(end, |stop| stop.saturating_sub(1).min(end));
-    let mut merged = Merged::from_snapshot(view, document.key, reach)?;
-    let good = merged.position;
-    merged.advance(view, document.key, reach, deadline)?;
-    // Where a change was left out, a snapshot ends before it, whatever came after.
-    let reach = match merged.left_out.first_key_value() {
-        Some((first, _)) if !planted::is_planted(Bug::SnapshotPastHole) => first - 1,
-        _ => reach,
-    };
-    if reach < merged.position {
-        merged = prefix(view, document.key, reach, deadline)?;
-    }
-    match merged.into_file() {
-        Ok(bytes) => Ok(made(document.key, reach, known_stop.or(stop_after(reach, end)), bytes)),
-        Err(why) => {
-            tracing::warn!(document = %document.uuid, %why, "a snapshot cannot be loaded again");
-            longest(view, document.key, (good, reach), deadline)
+/// Verifies a document, and makes a snapshot of as much of its log as one can hold, if one is wanted.
+pub(super) fn examine(
+    view: View<'_>,
+    document: &Document,
+    hand: &mut Hand,
+    (longest, wants): (Duration, bool),
+) -> Result<Found, Fault> {
+    match verify(view, document, hand, longest)? {
+        Verdict::Settled(merge) => settle(view, document, merge, (hand, longest, wants)),
+        Verdict::Unsettled(left_out) => {
+            Ok(Found { document: document.key, verified: None, left_out, snapshot: None })
         }
     }
+}
+
+/// What is found of a document that can be written without what it leaves out.
+pub(super) fn settle(
+    view: View<'_>,
+    document: &Document,
+    merge: Merge,
+    (hand, longest, wants): (&mut Hand, Duration, bool),
+) -> Result<Found, Fault> {
+    let end = document.end.position;
+    let stop = merge.left_out.first_key_value().map(|(first, _)| *first);
+    let stop = stop.filter(|_| !planted::is_planted(Bug::SnapshotPastHole));
+    let stored = view.stored_snapshot(document.key)?;
+    let goes_on = |reach: u64| stored.is_none_or(|stored| stored.position <= reach);
+    let snapshot = match stop {
+        _ if !wants => None,
+        None => Some(Made { snapshot: StoredSnapshot { position: end, stop: None }, bytes: merge.bytes }),
+        // "It ends before the first change it cannot hold", whatever came after.
+        Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (hand, longest))?,
+        Some(_) => None,
+    };
+    Ok(Found { document: document.key, verified: Some(end), left_out: merge.left_out, snapshot })
+}
+
+/// The snapshot of what comes before `stop`.
+fn prefix(
+    view: View<'_>,
+    document: &Document,
+    stop: u64,
+    (hand, longest): (&mut Hand, Duration),
+) -> Result<Option<Made>, Fault> {
+    let task = Task {
+        document: document.key,
+        upto: stop - 1,
+        expelled: std::collections::BTreeSet::new(),
+        shape: Shape::File,
+        keep: false,
+        millis: millis(time_for(longest, document.bytes)),
+    };
+    match hand.work(&task, &mut LogSource { view, document: document.key })? {
+        Outcome::Written(merge) if merge.left_out.is_empty() => {
+            let snapshot = StoredSnapshot { position: stop - 1, stop: Some(stop) };
+            Ok(Some(Made { snapshot, bytes: merge.bytes }))
+        }
+        other => {
+            tracing::error!(document = %document.uuid, ?other, "the beginning of a log cannot be held in a snapshot");
+            Ok(None)
+        }
+    }
+}
+
+/// Verifies a document on this thread, in this process.
+pub(crate) fn examine_here(view: View<'_>, document: &Document, longest: Duration) -> Result<Found, Fault> {
+    examine(view, document, &mut Hand::new(None, Terms::default()), (longest, true))
 }
 
 /// There is none and there will be none: the client reads the changes.
 pub(crate) fn no_snapshot(why: &str) -> Fault {
     Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
-}
-
-/// The longest prefix that a snapshot can hold, where that to `good` can be held and that to `bad` cannot.
-fn longest(
-    view: View<'_>,
-    document: i64,
-    (mut good, mut bad): (u64, u64),
-    deadline: Instant,
-) -> Result<Made, Fault> {
-    let mut best = None;
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        match prefix(view, document, middle, deadline)?.into_file() {
-            Ok(bytes) => (good, best) = (middle, Some(bytes)),
-            Err(_) => bad = middle,
-        }
-    }
-    let bytes = match best {
-        Some(bytes) => bytes,
-        None => prefix(view, document, good, deadline)?.into_file().map_err(|why| {
-            tracing::error!(%why, "no prefix of a log can be held in a snapshot");
-            Fault::new(Code::Unavailable)
-        })?,
-    };
-    Ok(made(document, good, Some(bad), bytes))
-}
-
-/// Where a snapshot ends before the end of the log, the next change is the one that it cannot hold.
-fn stop_after(reach: u64, end: u64) -> Option<u64> {
-    (reach < end).then_some(reach + 1)
-}
-
-fn made(document: i64, position: u64, stop: Option<u64>, bytes: Vec<u8>) -> Made {
-    Made { document, snapshot: StoredSnapshot { position, stop }, bytes }
-}
-
-/// The document of the first changes, up to `upto`.
-fn prefix(view: View<'_>, document: i64, upto: u64, deadline: Instant) -> Result<Merged, Fault> {
-    let mut merged = Merged::from_snapshot(view, document, upto)?;
-    merged.advance(view, document, upto, deadline)?;
-    Ok(merged)
 }
 
 #[cfg(test)]

@@ -8,14 +8,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::hand::Hand;
 use crate::rules::{Code, Fault};
 
 /// Most questions that wait; more are told to come later.
 const WAITING: usize = 256;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Hand) + Send>;
 
-/// A few threads that do long work; they end when the last handle goes.
+/// A few threads that do long work, each with a hand of its own; they end when the last handle goes.
 #[derive(Debug, Clone)]
 pub(super) struct Workers(SyncSender<Job>);
 
@@ -23,12 +24,12 @@ pub(super) struct Workers(SyncSender<Job>);
 pub(super) struct Answer<T>(oneshot::Receiver<Result<T, Fault>>);
 
 impl Workers {
-    pub(super) fn start(count: usize) -> std::io::Result<Self> {
+    pub(super) fn start(name: &str, hands: Vec<Hand>) -> std::io::Result<Self> {
         let (sender, jobs) = sync_channel::<Job>(WAITING);
         let jobs = Arc::new(Mutex::new(jobs));
-        for _ in 0..count.max(1) {
+        for hand in hands {
             let jobs = Arc::clone(&jobs);
-            std::thread::Builder::new().name("merge".to_owned()).spawn(move || work(&jobs))?;
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&jobs, hand))?;
         }
         Ok(Self(sender))
     }
@@ -37,12 +38,12 @@ impl Workers {
     /// it is done to its end.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Hand) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Answer<T>, Fault> {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(move || {
+        let job = Box::new(move |hand: &mut Hand| {
             if !sender.is_closed() {
-                drop(sender.send(work()));
+                drop(sender.send(work(hand)));
             }
         });
         self.0.try_send(job).map_err(|_| Fault::new(Code::Unavailable))?;
@@ -60,12 +61,12 @@ impl<T> Answer<T> {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(jobs: &Mutex<Receiver<Job>>, mut hand: Hand) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // Invariant 8: "nothing panics past its task". Who waits is told that something went wrong.
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&mut hand))).is_err() {
             tracing::error!("a merge panicked");
         }
     }

@@ -63,15 +63,6 @@ pub(crate) enum Principal {
     Jwt(Arc<Bearer>),
 }
 
-impl Principal {
-    /// What it is called, where it is one still.
-    pub(crate) fn name(self, view: View<'_>, now: i64) -> Result<Option<String>, LogError> {
-        let Self::Token(token) = self else { return Ok(None) };
-        let good = view.token(token)?.is_some_and(|row| row.is_good(now));
-        if good { view.token_name(token) } else { Ok(None) }
-    }
-}
-
 /// Whom the figures name: one that comes again with another JWT of the same subject is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Client {

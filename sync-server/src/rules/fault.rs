@@ -21,6 +21,7 @@ pub(crate) enum Code {
     Method,
     Deleted,
     TimedOut,
+    RateLimited,
     Unavailable,
     Internal,
 }
@@ -44,6 +45,7 @@ impl Code {
             Self::Method => ("method-not-allowed", 405, "This method is not taken here"),
             Self::Deleted => ("deleted", 410, "The document was deleted"),
             Self::TimedOut => ("timeout", 408, "The request took too long to arrive"),
+            Self::RateLimited => ("rate-limited", 429, "Too many requests"),
             Self::Unavailable => ("unavailable", 503, "Not possible just now"),
             Self::Internal => ("internal", 500, "Something went wrong in the server"),
         }
@@ -70,6 +72,13 @@ impl Fault {
     /// With a sentence.
     pub(crate) fn because(code: Code, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(code) }
+    }
+
+    /// More requests than it may make: it may come again in so long.
+    pub(crate) fn too_many(after: Duration) -> Self {
+        // Whole seconds go over HTTP: what is left of one is waited for too.
+        let after = Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0));
+        Self { retry_after: Some(after), ..Self::new(Code::RateLimited) }
     }
 
     /// No document of this name.

@@ -9,7 +9,7 @@ mod pull;
 mod push;
 mod snapshot;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rejoin::{
     DocumentId,
@@ -27,7 +27,7 @@ pub(crate) use fault::{Code, Fault, to_json};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};
-pub(crate) use snapshot::{any as any_snapshot, store as store_snapshot, stored as stored_snapshot};
+pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
 
 /// How long making a snapshot may take here.
 const LONGEST_MAKING: Duration = Duration::from_secs(60);
@@ -42,7 +42,13 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
     match request {
         Request::Push { document, after, limit, body } => {
             let changes = check_body(body, limits)?;
-            let push = Push { document: *document, after: after.clone(), changes, by: Principal::Local };
+            let push = Push {
+                document: *document,
+                after: after.clone(),
+                changes,
+                by: Principal::Local,
+                most_bytes: limits.document_bytes,
+            };
             let receipt = alone(log, &push, now)?;
             log.read(|view| reply(view, limits, &receipt, Form::Changes { limit: *limit }))
         }
@@ -66,10 +72,9 @@ fn fresh_snapshot(log: &mut LogStore, document: &DocumentId, now: i64) -> Result
     if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
         return Ok(stored);
     }
-    let deadline = Instant::now() + LONGEST_MAKING;
-    let made = log.read(|view| snapshot::make(view, document, deadline))?;
+    let found = log.read(|view| snapshot::make(view, document, LONGEST_MAKING))?;
     let group = log.begin()?;
-    group.attempt(|view| store_snapshot(view, &made, now))?;
+    group.attempt(|view| store_found(view, &found, now))?;
     group.commit()?;
     log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
 }

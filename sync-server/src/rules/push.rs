@@ -28,6 +28,8 @@ pub(crate) struct Push {
     pub(crate) after: Option<Cursor>,
     pub(crate) changes: Vec<Result<CheckedChange, Refusal>>,
     pub(crate) by: Principal,
+    /// Most plain bytes that the log may have afterwards.
+    pub(crate) most_bytes: u64,
 }
 
 impl Push {
@@ -135,7 +137,7 @@ pub(crate) fn take(
     };
     let mut walk = WalkBudget::default();
     for change in &push.changes {
-        take_one(&mut appender, change, &mut walk, &mut receipt)?;
+        take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt)?;
     }
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
@@ -159,7 +161,7 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 
 fn take_one(
     appender: &mut Appender<'_>,
-    change: &Result<CheckedChange, Refusal>,
+    (change, most_bytes): (&Result<CheckedChange, Refusal>, u64),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,
 ) -> Result<(), LogError> {
@@ -187,12 +189,26 @@ fn take_one(
             receipt.rejected.push((twin_refusal(change, &standing), Some(standing)));
         }
         (None, Err(refusal)) => receipt.rejected.push((refusal, None)),
+        (None, Ok(_)) if appender.bytes().saturating_add(change.bytes.len() as u64) > most_bytes => {
+            receipt.rejected.push((full(change, most_bytes), None));
+        }
         (None, Ok(deps)) => {
             receipt.accepted += 1;
             receipt.carried.push(appender.append(change, deps)?);
         }
     }
     Ok(())
+}
+
+fn full(change: &CheckedChange, most_bytes: u64) -> Refusal {
+    Refusal {
+        hash: Some(change.hash),
+        code: RefusalCode::TooLarge,
+        detail: format!(
+            "the log of the document would have more than {most_bytes} bytes (limit document_bytes)"
+        ),
+        missing: Vec::new(),
+    }
 }
 
 /// One change in two spellings would take effect twice: the log decides which stands.

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::Duration;
 
 use rejoin::{
     DocumentId,
@@ -9,7 +9,7 @@ use super::{Fault, pull::readable};
 use crate::{
     LogError,
     log::{Attempt, View},
-    merge::{self, Made},
+    merge::{self, Found},
 };
 
 /// The stored snapshot, unless a better one is to be made first: none is there, or the log has outgrown it.
@@ -40,12 +40,15 @@ pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, F
 }
 
 /// Makes one on this thread.
-pub(super) fn make(view: View<'_>, id: &DocumentId, deadline: Instant) -> Result<Made, Fault> {
-    merge::make(view, &readable(view, id)?, deadline)
+pub(super) fn make(view: View<'_>, id: &DocumentId, longest: Duration) -> Result<Found, Fault> {
+    merge::examine_here(view, &readable(view, id)?, longest)
 }
 
-/// Stores one that was made.
-pub(crate) fn store(view: View<'_>, made: &Made, now: i64) -> Result<Attempt<()>, LogError> {
-    view.store_snapshot(made.document, made.snapshot, &made.bytes, now)?;
+/// Stores what verification found, with the snapshot where one was made.
+pub(crate) fn store(view: View<'_>, found: &Found, now: i64) -> Result<Attempt<()>, LogError> {
+    view.store_found(found.document, found.verified, &found.left_out, now)?;
+    if let Some(made) = &found.snapshot {
+        view.store_snapshot(found.document, made.snapshot, &made.bytes, now)?;
+    }
     Ok(Attempt::Keep(()))
 }

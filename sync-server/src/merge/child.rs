@@ -1,0 +1,125 @@
+//! The process that verifies: it gets a log through a pipe, and has no other way in or out. It may die.
+
+use std::{
+    io::{self, Read, Write},
+    time::{Duration, Instant},
+};
+
+use super::{
+    alarm::Alarm,
+    pipe::{FromChild, Terms, ToChild, receive, send},
+    source::{Batch, Source, nonsense},
+    task::{Cause, Merge, Outcome},
+    workbench::Workbench,
+};
+use crate::rules::{Code, Fault};
+
+/// How long after its time a task may live: the server kills it first, unless the server is gone.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Does what a server says on `input` until that ends: the body of the process that
+/// [`VerifyCommand`](crate::VerifyCommand) starts. It limits the memory of this whole process, and ends the process
+/// where a task takes longer than it may: call it in nothing but a process of its own.
+///
+/// # Errors
+/// Where a pipe fails; the end of `input` is none.
+pub fn verify_child(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+    let (begin, _) = receive::<ToChild>(&mut input)?;
+    let ToChild::Begin(terms) = begin else { return Err(io::ErrorKind::InvalidData.into()) };
+    let mut bench = Workbench::new(usize::try_from(terms.cache).unwrap_or(0));
+    let alarm = Alarm::new(|| std::process::exit(3))?;
+    limit(terms);
+    loop {
+        let task = match receive::<ToChild>(&mut input) {
+            Ok((ToChild::Task(task), _)) => task,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        let deadline = Instant::now() + Duration::from_millis(task.millis);
+        alarm.set(Some(deadline + GRACE));
+        let mut source = PipeSource { input: &mut input, output: &mut output };
+        let outcome = bench.work(&task, &mut source, deadline);
+        let outcome = outcome.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        answer(&mut output, outcome)?;
+        alarm.set(None);
+    }
+}
+
+fn answer(output: &mut impl Write, outcome: Outcome) -> io::Result<()> {
+    match outcome {
+        Outcome::Written(Merge { bytes, left_out, kept, .. }) => {
+            send(output, &FromChild::Written { left_out, peak: of_status("VmHWM:"), kept }, &bytes)
+        }
+        Outcome::TooDeep(why) => send(output, &FromChild::TooDeep(why), &[]),
+        Outcome::Unsound(unsound) if unsound.cause == Cause::Library => {
+            send(output, &FromChild::Unsound(unsound.why), &[])
+        }
+        Outcome::Unsound(_) => send(output, &FromChild::Late, &[]),
+    }
+}
+
+/// The log, asked for through the pipe.
+struct PipeSource<'p, R, W> {
+    input: &'p mut R,
+    output: &'p mut W,
+}
+
+impl<R: Read, W: Write> PipeSource<'_, R, W> {
+    fn ask(&mut self, question: &FromChild) -> Result<(ToChild, Vec<u8>), Fault> {
+        let asked = send(self.output, question, &[]).and_then(|()| receive(self.input));
+        asked.map_err(|_| Fault::new(Code::Internal))
+    }
+}
+
+impl<R: Read, W: Write> Source for PipeSource<'_, R, W> {
+    fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
+        match self.ask(&FromChild::WantSnapshot)? {
+            (ToChild::Snapshot(position), bytes) => Ok(position.map(|position| (position, bytes))),
+            _ => Err(nonsense()),
+        }
+    }
+
+    fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Fault> {
+        let (ToChild::Changes(entries), bytes) = self.ask(&FromChild::WantChanges { after, upto })? else {
+            return Err(nonsense());
+        };
+        let mut rest = bytes.as_slice();
+        let mut batch = Batch::with_capacity(entries.len());
+        for (position, length) in entries {
+            let (change, after) = rest.split_at_checked(length as usize).ok_or_else(nonsense)?;
+            batch.push((position, change.to_vec()));
+            rest = after;
+        }
+        if batch.is_empty() { Err(nonsense()) } else { Ok(batch) }
+    }
+}
+
+/// What asks for more memory than this fails, and the process ends. And where the system as a whole has no more, it
+/// is this process that goes, and not the server.
+#[cfg(unix)]
+fn limit(terms: Terms) {
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    // Beside what the program itself has claimed, of which it uses little.
+    let most = terms.memory.saturating_add(of_status("VmSize:"));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    // A system that has no such limit has the deadline.
+    let _ = setrlimit(Resource::As, limit);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    if terms.behind {
+        let _ = nice(5);
+    }
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// There the deadline alone bounds what a task may take.
+#[cfg(not(unix))]
+fn limit(_: Terms) {}
+
+/// A size of this process, in bytes; 0 where the system does not say.
+fn of_status(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}

@@ -1,0 +1,194 @@
+//! Verification, behind the log: finds the changes with which a document cannot be merged, saved, loaded again and
+//! read. The raw log keeps them and hands them on; merged documents and snapshots go without them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rejoin::untrusted::HELD;
+
+use super::{
+    hand::Hand,
+    source::LogSource,
+    task::{Cause, Merge, Outcome, Shape, Task, Unsound},
+};
+use crate::{
+    log::{Document, View},
+    rules::Fault,
+};
+
+/// Most trials that one turn of a document takes. What was found by then is kept, and the next turn goes on.
+const TRIALS: u32 = 64;
+/// How long a turn goes on looking for more than it has found.
+const TURN: Duration = Duration::from_secs(60);
+/// What a look at a part of a log may take beside the time that its bytes get.
+const LOOK: Duration = Duration::from_secs(2);
+/// Bytes of a log that get a second.
+const BYTES_A_SECOND: u64 = 1024 * 1024;
+
+/// What is to be left out of a document.
+pub(super) type LeftOut = BTreeMap<u64, String>;
+
+/// What a turn came to.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Everything else can be merged, saved, loaded again and read.
+    Settled(Merge),
+    /// Not all was found out; this is to be left out for all that is known.
+    Unsettled(LeftOut),
+}
+
+/// How long a task on so many bytes of a log may take.
+pub(super) fn time_for(base: Duration, bytes: u64) -> Duration {
+    base.saturating_add(Duration::from_millis(bytes.saturating_mul(1_000) / BYTES_A_SECOND))
+}
+
+/// The first look at a document, where others wait.
+pub(super) fn time_for_a_look(longest: Duration, bytes: u64) -> Duration {
+    time_for(longest.min(LOOK), bytes)
+}
+
+/// Looks at the whole log of a document, and where that fails for what makes it fail. `longest` is what one trial
+/// may take, beside the time that its bytes get.
+pub(super) fn verify(
+    view: View<'_>,
+    document: &Document,
+    hand: &mut Hand,
+    longest: Duration,
+) -> Result<Verdict, Fault> {
+    let known = view.quarantined(document.key)?;
+    let source = LogSource { view, document: document.key };
+    Turn { source, document, hand, longest, known, sound: 0, trials: TRIALS }.go()
+}
+
+/// One turn of a document.
+struct Turn<'t, 'v> {
+    source: LogSource<'v>,
+    document: &'t Document,
+    hand: &'t mut Hand,
+    longest: Duration,
+    known: LeftOut,
+    /// Up to there the log can be merged without what is known.
+    sound: u64,
+    trials: u32,
+}
+
+/// What a part of the log came to that could be merged.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    took: Duration,
+    peak: u64,
+}
+
+impl Turn<'_, '_> {
+    fn go(mut self) -> Result<Verdict, Fault> {
+        let (end, started) = (self.document.end.position, Instant::now());
+        let mut fresh = false;
+        while self.trials > 0 && started.elapsed() < TURN {
+            let (outcome, _) = self.attempt(end, (self.longest, fresh))?;
+            let unsound = match outcome {
+                Outcome::Written(merge) if self.learn(&merge) => continue,
+                Outcome::Written(merge) => return Ok(Verdict::Settled(self.settle(merge))),
+                Outcome::TooDeep(_) => break,
+                Outcome::Unsound(unsound) => unsound,
+            };
+            if unsound.cause == Cause::Resources && !fresh {
+                // It may have been what the process had served before.
+                fresh = true;
+                continue;
+            }
+            tracing::warn!(document = %self.document.uuid, why = unsound.why, "a log cannot be merged whole");
+            let Some((culprit, why)) = self.search(unsound)? else { break };
+            tracing::warn!(document = %self.document.uuid, position = culprit, why, "a change is quarantined");
+            self.known.insert(culprit, why);
+            self.sound = culprit;
+        }
+        Ok(Verdict::Unsettled(self.known))
+    }
+
+    /// Where the library was given so much that fails that it did not get to the end of it: what it found is not
+    /// given to it again. `false` where there is nothing more to learn.
+    fn learn(&mut self, merge: &Merge) -> bool {
+        let (before, held) = (self.known.len(), merge.left_out.values().any(|why| why.starts_with(HELD)));
+        if held {
+            let found = merge.left_out.iter().filter(|(_, why)| !why.starts_with(HELD));
+            for (at, why) in found {
+                self.known.entry(*at).or_insert_with(|| why.clone());
+            }
+        }
+        self.known.len() > before
+    }
+
+    /// With the reasons by which things were found.
+    fn settle(&self, mut merge: Merge) -> Merge {
+        merge.left_out.extend(self.known.clone());
+        merge
+    }
+
+    /// Merges the log up to `upto`; and what that took.
+    fn attempt(&mut self, upto: u64, (base, fresh): (Duration, bool)) -> Result<(Outcome, Duration), Fault> {
+        self.trials = self.trials.saturating_sub(1);
+        let task = Task {
+            document: self.document.key,
+            upto,
+            expelled: self.known.keys().copied().collect(),
+            shape: Shape::File,
+            keep: false,
+            millis: millis(time_for(base, self.document.bytes)),
+        };
+        let started = Instant::now();
+        let outcome = if fresh {
+            self.hand.fresh().work(&task, &mut self.source)?
+        } else {
+            self.hand.work(&task, &mut self.source)?
+        };
+        Ok((outcome, started.elapsed()))
+    }
+
+    /// The first change with which the log, up to there and without what is known, cannot be merged and written.
+    /// `None` where that cannot be told.
+    fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Fault> {
+        let (mut good, mut bad) = (self.sound, self.document.end.position);
+        let mut cost = None;
+        let look = self.longest.min(LOOK);
+        while bad - good > 1 {
+            if self.trials == 0 {
+                return Ok(None);
+            }
+            let middle = good + (bad - good) / 2;
+            match self.attempt(middle, (look, true))? {
+                (Outcome::Unsound(why), _) => (bad, unsound) = (middle, why),
+                (Outcome::Written(merge), took) => {
+                    (good, cost) = (middle, Some(Cost { took, peak: merge.peak }))
+                }
+                (Outcome::TooDeep(_), took) => (good, cost) = (middle, Some(Cost { took, peak: 0 })),
+            }
+        }
+        if unsound.cause == Cause::Resources && !self.is_proven((good, bad), cost)? {
+            tracing::error!(document = %self.document.uuid, "a log cannot be verified in the time and memory for it");
+            return Ok(None);
+        }
+        Ok(Some((bad, unsound.why)))
+    }
+
+    /// Time and memory prove something against a change only where everything before it needs less than half of
+    /// them: a good document may just be large, a machine busy, and a process that verifies broken.
+    fn is_proven(&mut self, (good, bad): (u64, u64), before: Option<Cost>) -> Result<bool, Fault> {
+        let before = match before {
+            Some(cost) => cost,
+            None => match self.attempt(good, (self.longest, true))? {
+                (Outcome::Written(merge), took) => Cost { took, peak: merge.peak },
+                _ => return Ok(false),
+            },
+        };
+        let room = self.hand.memory().is_none_or(|memory| before.peak < memory / 2);
+        let quick = before.took < time_for(self.longest, self.document.bytes) / 2;
+        let (again, _) = self.attempt(bad, (self.longest, true))?;
+        Ok(room && quick && matches!(again, Outcome::Unsound(_)))
+    }
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,189 @@
+//! Each limit: exactly at it a request passes, one over it is refused by its code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
+mod support;
+
+use automerge::{ROOT, transaction::Transactable};
+use rejoin::{
+    DocumentId,
+    fence::RefusalCode,
+    wire::{JSON, LimitsReply, PushReply},
+};
+use rejoin_server::{Access, NewToken, ServerConfig, Tokens};
+use support::{Answer, Process, Running, Writer, changes, get, post, send};
+
+/// One push to a server with this setting.
+async fn pushed(setting: impl FnOnce(&mut ServerConfig), body: &[u8], encoding: Option<&str>) -> Answer {
+    let server = Running::start_with(setting).await;
+    let mut request = post(server.url(DocumentId::random(), "/changes"), body.to_vec());
+    if let Some(encoding) = encoding {
+        request = request.header("content-encoding", encoding);
+    }
+    send(request).await
+}
+
+fn taken(answer: &Answer) -> u64 {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let reply: PushReply = answer.json();
+    assert_eq!(reply.rejected, []);
+    reply.accepted
+}
+
+fn rejected(answer: &Answer) -> (u64, Vec<RefusalCode>) {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let reply: PushReply = answer.json();
+    assert!(reply.rejected.iter().all(|one| one.detail.contains("limit")), "it is named: {reply:?}");
+    (reply.accepted, reply.rejected.iter().map(|one| one.code).collect())
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_large_as_its_limit_as_it_travels_and_inflated() {
+    let body = Writer::new(1).many(40);
+    let too_large = (413, "too-large".to_owned());
+    assert_eq!(taken(&pushed(|c| c.limits.body_bytes = body.len(), &body, None).await), 40);
+    assert_eq!(pushed(|c| c.limits.body_bytes = body.len() - 1, &body, None).await.code(), too_large);
+    let packed = zstd::encode_all(body.as_slice(), 3).unwrap();
+    let encoding = Some("zstd");
+    assert_eq!(taken(&pushed(|c| c.limits.body_bytes = packed.len(), &packed, encoding).await), 40);
+    assert_eq!(pushed(|c| c.limits.body_bytes = packed.len() - 1, &packed, encoding).await.code(), too_large);
+    let inflated = |most| move |c: &mut ServerConfig| c.limits.inflated_body_bytes = most;
+    assert_eq!(taken(&pushed(inflated(body.len()), &packed, encoding).await), 40);
+    assert_eq!(pushed(inflated(body.len() - 1), &packed, encoding).await.code(), too_large);
+}
+
+#[tokio::test]
+async fn a_push_may_have_as_many_changes_as_its_limit() {
+    let body = Writer::new(1).many(40);
+    assert_eq!(taken(&pushed(|c| c.limits.push_changes = 40, &body, None).await), 40);
+    let over = pushed(|c| c.limits.push_changes = 39, &body, None).await;
+    assert_eq!(over.code(), (413, "too-large".to_owned()));
+}
+
+#[tokio::test]
+async fn a_change_may_be_as_large_and_have_as_many_operations_and_dependencies_as_its_limits() {
+    let mut ada = Writer::new(1);
+    let (mut log, mut heads) = (ada.set("n", 0), Vec::new());
+    let others: Vec<Writer> = (2..7).map(|actor| ada.fork(actor)).collect();
+    for (mut other, actor) in others.into_iter().zip(2..7) {
+        heads.push(other.set("n", actor));
+        ada.0.merge(&mut other.0).unwrap();
+    }
+    log.extend(heads.concat());
+    for number in 0..30 {
+        ada.0.put(ROOT, format!("k{number}"), "some words").unwrap();
+    }
+    let whole = ada.set("n", 9);
+    let (operations, deps) = (changes(&whole)[0].len(), changes(&whole)[0].deps().len());
+    assert!(operations > 30 && deps > 2, "{operations}, {deps}");
+    log.extend(&whole);
+    let cases: [(fn(&mut ServerConfig, usize), usize, RefusalCode); 3] = [
+        (|c, n| c.limits.change.change_bytes = n, whole.len(), RefusalCode::TooLarge),
+        (|c, n| c.limits.change.operations = n as u64, operations, RefusalCode::TooManyOperations),
+        (|c, n| c.limits.change.dependencies = n, deps, RefusalCode::TooLarge),
+    ];
+    for (set, limit, code) in cases {
+        assert_eq!(taken(&pushed(|c| set(c, limit), &log, None).await), 7, "{code}");
+        let over = rejected(&pushed(|c| set(c, limit - 1), &log, None).await);
+        assert_eq!(over, (6, vec![code]), "the good ones beside it are stored");
+    }
+}
+
+#[tokio::test]
+async fn a_document_may_be_as_large_as_its_limit_and_stays_readable_when_it_is_full() {
+    let mut ada = Writer::new(1);
+    let (first, second) = (ada.many(20), ada.many(20));
+    let whole = (first.len() + second.len()) as u64;
+    for (most, accepted) in [(whole, 20), (whole - 1, 19)] {
+        let server = Running::start_with(|c| c.limits.document_bytes = most).await;
+        let url = server.url(DocumentId::random(), "/changes");
+        taken(&send(post(url.clone(), first.clone())).await);
+        let answer = send(post(url.clone(), second.clone())).await;
+        let codes = vec![RefusalCode::TooLarge; 20 - accepted];
+        assert_eq!(rejected(&answer), (accepted as u64, codes));
+        assert_eq!(changes(&send(get(url.clone())).await.body).len(), 20 + accepted);
+        // What is there already costs nothing.
+        let again: PushReply = send(post(url, first.clone())).await.json();
+        assert_eq!((again.duplicate, again.rejected.len()), (20, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_log_may_be_as_large_as_what_is_merged() {
+    let body = Writer::new(1).many(20);
+    for (most, status) in [(body.len(), 200), (body.len() - 1, 413)] {
+        let server = Running::start_with(|c| c.limits.merge_bytes = most as u64).await;
+        let document = DocumentId::random();
+        taken(&send(post(server.url(document, "/changes"), body.clone())).await);
+        let answer = send(get(server.url(document, ""))).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        // The log itself is read all the same.
+        assert_eq!(send(get(server.url(document, "/changes"))).await.body, body);
+    }
+}
+
+#[tokio::test]
+async fn a_question_may_name_as_many_hashes_as_its_limit() {
+    let server = Running::start_with(|c| c.limits.missing_hashes = 3).await;
+    let document = DocumentId::random();
+    taken(&send(post(server.url(document, "/changes"), Writer::new(1).many(1))).await);
+    let ask = async |count: usize| {
+        let hashes = vec!["ab".repeat(32); count];
+        let body = serde_json::json!({ "hashes": hashes }).to_string();
+        let request = reqwest::Client::new().post(server.url(document, "/missing"));
+        send(request.header("content-type", JSON).body(body)).await
+    };
+    assert_eq!(ask(3).await.status, 200);
+    assert_eq!(ask(4).await.code(), (413, "too-large".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_may_ask_as_often_as_its_limit_and_is_told_when_to_come_again() {
+    let server = Running::start_with(|c| (c.limits.request_rate, c.limits.request_burst) = (1, 5)).await;
+    let token = |name: &str| {
+        let database = server.directory.path().join("log.db");
+        let new = NewToken { name: name.to_owned(), document: None, access: Access::Write, lifetime: None };
+        Tokens::open(&database).unwrap().create(&new).unwrap().reveal().to_owned()
+    };
+    let (ada, bob) = (token("ada"), token("bob"));
+    let ask = async |token: &str| {
+        send(get(format!("http://{}/v1/documents", server.address)).bearer_auth(token)).await
+    };
+    for number in 0..5 {
+        assert_eq!(ask(&ada).await.status, 200, "{number}");
+    }
+    let mut refused = ask(&ada).await;
+    // On a slow machine a second may have gone by, and with it one more was allowed.
+    for _ in 0..50 {
+        if refused.status == 200 {
+            refused = ask(&ada).await;
+        }
+    }
+    assert_eq!(refused.code(), (429, "rate-limited".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(ask(&bob).await.status, 200, "each has its own");
+    assert_eq!(send(get(format!("http://{}/healthz", server.address))).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_limit_is_told_by_its_name_and_in_the_help() {
+    let help = std::process::Command::new(support::BINARY).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &["--document-bytes", "5MiB", "--request-rate", "7"]);
+    let told: serde_json::Map<String, serde_json::Value> =
+        send(get(format!("{}/v1/limits", server.root))).await.json();
+    for (name, value) in &told {
+        let option = format!("--{}", name.trim_end_matches("_ms").replace('_', "-"));
+        assert!(help.contains(&option), "{option} is not in --help");
+        assert!(value.as_u64().unwrap() > 0, "{name}");
+    }
+    let limits: LimitsReply = serde_json::from_value(told.into()).unwrap();
+    assert_eq!((limits.document_bytes, limits.request_rate), (5 << 20, 7));
+}
