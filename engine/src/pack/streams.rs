@@ -1,0 +1,176 @@
+//! The streams of a pack: many small files in one, each compressed by itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    PackError, PackLimits,
+    layout::{MAGIC, Table},
+    number,
+};
+use crate::fence::Reader;
+
+/// Streams as they are written.
+#[derive(Debug, Default)]
+pub(super) struct Writing<'a> {
+    streams: BTreeMap<u32, Vec<u8>>,
+    tables: HashMap<u32, HashMap<&'a [u8], u64>>,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn stream(&mut self, id: u32) -> &mut Vec<u8> {
+        self.streams.entry(id).or_default()
+    }
+
+    pub(super) fn number(&mut self, id: u32, value: u64) {
+        number::write(self.stream(id), value);
+    }
+
+    pub(super) fn bytes(&mut self, id: u32, bytes: &[u8]) {
+        let stream = self.stream(id);
+        number::write(stream, bytes.len() as u64);
+        stream.extend_from_slice(bytes);
+    }
+
+    /// Writes the place of `entry` in its table, made there where it is new, and gives it. Places count from `first`.
+    pub(super) fn place(&mut self, table: Table, entry: &'a [u8], first: u64) -> u64 {
+        let places = self.tables.entry(table.places).or_default();
+        let next = places.len() as u64;
+        let place = *places.entry(entry).or_insert(next);
+        if place == next {
+            self.bytes(table.entries, entry);
+        }
+        self.number(table.places, place + first);
+        place
+    }
+
+    /// The pack.
+    pub(super) fn finish(self, changes: usize, digest: &[u8], level: i32) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        number::write(&mut out, changes as u64);
+        out.extend_from_slice(digest);
+        number::write(&mut out, self.streams.len() as u64);
+        // Without a compressor every stream stands as it is.
+        let mut compressor = zstd::bulk::Compressor::new(level).ok();
+        for (id, plain) in self.streams {
+            let small = compressor.as_mut().and_then(|compressor| compressor.compress(&plain).ok());
+            let small = small.filter(|small| small.len() < plain.len());
+            number::write(&mut out, u64::from(id));
+            number::write(&mut out, plain.len() as u64);
+            number::write(&mut out, small.as_ref().map_or(0, |small| small.len() as u64));
+            out.extend_from_slice(small.as_ref().unwrap_or(&plain));
+        }
+        out
+    }
+}
+
+/// What stands at the head of a pack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) changes: usize,
+    pub(super) digest: &'a [u8],
+}
+
+/// The streams of a pack, inflated: under the limit, whatever they claim.
+pub(super) fn inflate<'a>(
+    pack: &'a [u8],
+    limits: &PackLimits,
+) -> Result<(Head<'a>, BTreeMap<u32, Vec<u8>>), PackError> {
+    let mut reader = Reader::new(pack);
+    if reader.take(MAGIC.len() as u64, "the magic")? != MAGIC {
+        return Err(PackError::malformed("it does not begin like a pack of version 1"));
+    }
+    let changes = reader.number("the number of changes")?;
+    let changes = usize::try_from(changes).ok().filter(|changes| *changes <= limits.changes);
+    let changes = changes.ok_or(PackError::TooLarge { what: "changes", limit: limits.changes })?;
+    let digest = reader.take(16, "the digest")?;
+    let mut streams = BTreeMap::new();
+    let mut decompressor =
+        zstd::bulk::Decompressor::new().map_err(|error| PackError::malformed(error.to_string()))?;
+    let (mut before, mut room) = (None, limits.bytes);
+    for _ in 0..reader.number("the number of streams")? {
+        let id = reader.number("a stream's id")?;
+        let id = u32::try_from(id).map_err(|_| PackError::malformed("a stream's id is above 32 bits"))?;
+        if before.replace(id).is_some_and(|before| before >= id) {
+            return Err(PackError::malformed("the streams are out of order"));
+        }
+        let plain = usize::try_from(reader.number("a stream's length")?).ok();
+        let left = plain.and_then(|plain| room.checked_sub(plain));
+        let (Some(plain), Some(left)) = (plain, left) else {
+            return Err(PackError::TooLarge { what: "bytes", limit: limits.bytes });
+        };
+        room = left;
+        let stream = match reader.number("a stream's length")? {
+            0 => reader.take(plain as u64, "a stream")?.to_vec(),
+            packed => inflate_one(&mut decompressor, reader.take(packed, "a stream")?, plain)?,
+        };
+        streams.insert(id, stream);
+    }
+    if !reader.is_empty() {
+        return Err(PackError::malformed("bytes follow the last stream"));
+    }
+    Ok((Head { changes, digest }, streams))
+}
+
+fn inflate_one(
+    decompressor: &mut zstd::bulk::Decompressor<'_>,
+    packed: &[u8],
+    plain: usize,
+) -> Result<Vec<u8>, PackError> {
+    let stream = decompressor.decompress(packed, plain);
+    let stream = stream.map_err(|error| PackError::malformed(format!("a stream cannot be inflated: {error}")))?;
+    if stream.len() != plain {
+        return Err(PackError::malformed("a stream is shorter than it says"));
+    }
+    Ok(stream)
+}
+
+/// Streams as they are read.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    streams: BTreeMap<u32, Reader<'a>>,
+    tables: HashMap<u32, Vec<&'a [u8]>>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(streams: &'a BTreeMap<u32, Vec<u8>>) -> Self {
+        let streams = streams.iter().map(|(id, bytes)| (*id, Reader::new(bytes))).collect();
+        Self { streams, tables: HashMap::new() }
+    }
+
+    pub(super) fn stream(&mut self, id: u32) -> Result<&mut Reader<'a>, PackError> {
+        let stream = self.streams.get_mut(&id);
+        stream.ok_or_else(|| PackError::malformed(format!("the stream {id} is missing")))
+    }
+
+    pub(super) fn number(&mut self, id: u32) -> Result<u64, PackError> {
+        Ok(self.stream(id)?.number("a number in a stream")?)
+    }
+
+    pub(super) fn bytes(&mut self, id: u32) -> Result<&'a [u8], PackError> {
+        let stream = self.stream(id)?;
+        let length = stream.number("a length in a stream")?;
+        Ok(stream.take(length, "what stands in a stream")?)
+    }
+
+    /// The place that comes next in the stream of places, less `first`, and the entry there. `None`: it is below.
+    pub(super) fn entry(&mut self, table: Table, first: u64) -> Result<Option<(usize, &'a [u8])>, PackError> {
+        let Some(place) = self.number(table.places)?.checked_sub(first) else { return Ok(None) };
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let known = self.tables.get(&table.places).map_or(0, Vec::len);
+        if place == known {
+            let entry = self.bytes(table.entries)?;
+            self.tables.entry(table.places).or_default().push(entry);
+        }
+        let entry = self.tables.get(&table.places).and_then(|entries| entries.get(place));
+        let entry = entry.ok_or_else(|| PackError::malformed("a place in a table is not there"))?;
+        Ok(Some((place, entry)))
+    }
+
+    /// An error where something was not read.
+    pub(super) fn finish(&self) -> Result<(), PackError> {
+        if self.streams.values().all(Reader::is_empty) {
+            return Ok(());
+        }
+        Err(PackError::malformed("a stream is longer than the changes need"))
+    }
+}
