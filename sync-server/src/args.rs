@@ -122,8 +122,14 @@ struct Tuning {
     #[arg(long, global = true, env = "REJOIN_BODY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
     body_memory: usize,
     /// Most connections at once
-    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 1_024)]
+    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 16_384)]
     connections: usize,
+    /// Most event streams at once
+    #[arg(long, global = true, env = "REJOIN_STREAMS", value_name = "N", default_value_t = 12_288)]
+    streams: usize,
+    /// How often an event stream says something where nothing happens; at most 15s
+    #[arg(long, global = true, env = "REJOIN_HEARTBEAT", value_name = "TIME", value_parser = time, default_value = "10s")]
+    heartbeat: Duration,
     /// Most pushes that wait to be committed
     #[arg(long, global = true, env = "REJOIN_WAITING_PUSHES", value_name = "N", default_value_t = 1_024)]
     waiting_pushes: usize,
@@ -152,6 +158,10 @@ struct Tuning {
 
 /// The longest drain: the process promises to end within 10 s of a signal.
 const LONGEST_DRAIN: Duration = Duration::from_secs(9);
+/// Clients are promised to hear something so often.
+const SLOWEST_HEARTBEAT: Duration = Duration::from_secs(15);
+/// More often would be work and nothing else.
+const QUICKEST_HEARTBEAT: Duration = Duration::from_millis(100);
 
 impl Args {
     /// The file that `--database` names.
@@ -184,6 +194,8 @@ impl Args {
         config.request_timeout = tuning.request_timeout;
         config.drain_timeout = tuning.drain_timeout.min(LONGEST_DRAIN);
         config.connections = tuning.connections;
+        config.streams = tuning.streams;
+        config.heartbeat = tuning.heartbeat.clamp(QUICKEST_HEARTBEAT, SLOWEST_HEARTBEAT);
         config.body_memory = tuning.body_memory;
         config.waiting_pushes = tuning.waiting_pushes;
         config.readers = tuning.readers;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     LogError, LogStore,
+    events::{self, Hub, Span, Teller},
     log::{Attempt, View},
     merge::Made,
     rules::{Code, Fault, Principal, Push, Receipt, delete, store_snapshot, take},
@@ -59,13 +60,13 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Starts the thread on a log that nobody else writes to.
-    pub(crate) fn start(log: LogStore, waiting: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(log: LogStore, hub: Hub, waiting: usize) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(waiting.max(1));
         let counters = Arc::new(Counters::default());
         let alive = Arc::new(AtomicBool::new(true));
         let (counted, still) = (Arc::clone(&counters), Arc::clone(&alive));
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            work(log, jobs, &counted);
+            work((log, Teller::new(hub)), jobs, &counted);
             still.store(false, Ordering::Release);
         })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive, counters })
@@ -117,7 +118,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn work(mut log: LogStore, mut jobs: mpsc::Receiver<Job>, counters: &Counters) {
+fn work((mut log, mut teller): (LogStore, Teller), mut jobs: mpsc::Receiver<Job>, counters: &Counters) {
     while let Some(first) = jobs.blocking_recv() {
         let mut bytes = first.weight();
         let mut group = vec![first];
@@ -126,23 +127,31 @@ fn work(mut log: LogStore, mut jobs: mpsc::Receiver<Job>, counters: &Counters) {
             bytes += next.weight();
             group.push(next);
         }
-        commit(&mut log, group, counters);
+        commit((&mut log, &mut teller), group, counters);
     }
 }
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
 /// take the others with it.
-fn commit(log: &mut LogStore, group: Vec<Job>, counters: &Counters) {
+fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, counters: &Counters) {
     match together(log, &group, counters) {
         // Invariant 2: "Acknowledged means durable at the server." Only here, after the commit, is anybody told.
-        Ok(outcomes) => group.into_iter().zip(outcomes).for_each(|(job, outcome)| job.tell(outcome)),
+        Ok(outcomes) => {
+            let grown: Vec<_> = group.iter().zip(&outcomes).filter_map(|(job, o)| job.span(o)).collect();
+            group.into_iter().zip(outcomes).for_each(|(job, outcome)| job.tell(outcome));
+            let spans = events::spans(grown);
+            let told = catch_unwind(AssertUnwindSafe(|| teller.tell(log, spans)));
+            if told.is_err() {
+                tracing::error!("telling of a commit panicked");
+            }
+        }
         Err(error) if group.len() == 1 => {
             let fault = Fault::from(error);
             group.into_iter().for_each(|job| job.tell(Outcome::Failed(fault.clone())));
         }
         Err(error) => {
             tracing::warn!(%error, writes = group.len(), "a group could not be committed: each is tried alone");
-            group.into_iter().for_each(|job| commit(log, vec![job], counters));
+            group.into_iter().for_each(|job| commit((log, teller), vec![job], counters));
         }
     }
 }
@@ -184,6 +193,15 @@ impl Job {
             Self::Push { push, .. } => push.weight(),
             Self::Delete { .. } => 0,
             Self::Snapshot { made, .. } => made.bytes.len(),
+        }
+    }
+
+    /// What it did to its document, for those who listen.
+    fn span(&self, outcome: &Outcome) -> Option<Span> {
+        match (self, outcome) {
+            (Self::Push { push, .. }, Outcome::Pushed(Ok(receipt))) => receipt.grown(push.document),
+            (Self::Delete { document, .. }, Outcome::Done) => Some(Span::Deleted(*document)),
+            _ => None,
         }
     }
 

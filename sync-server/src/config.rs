@@ -23,6 +23,10 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// Most connections at once; more wait to be accepted.
     pub connections: usize,
+    /// Most event streams at once; who asks for more is told to poll.
+    pub streams: usize,
+    /// How often a stream says something where nothing happens. Clients are promised 15 s at most.
+    pub heartbeat: Duration,
     /// Most bytes of request bodies held at once; what does not fit is told to come later.
     pub body_memory: usize,
     /// Most pushes that wait for the committer.
@@ -48,7 +52,9 @@ impl ServerConfig {
             body_rate: 16 * 1024,
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(8),
-            connections: 1_024,
+            connections: 16_384,
+            streams: 12_288,
+            heartbeat: Duration::from_secs(10),
             body_memory: 128 * 1024 * 1024,
             waiting_pushes: 1_024,
             readers: 4,

@@ -5,6 +5,7 @@
 
 mod committer;
 mod config;
+mod events;
 mod gate;
 mod http;
 mod limits;

@@ -44,8 +44,8 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// As `GET /v1/limits` tells them.
-    pub fn to_reply(&self) -> LimitsReply {
+    /// As `GET /v1/limits` tells them, with how many event streams there may be.
+    pub fn to_reply(&self, streams: usize) -> LimitsReply {
         LimitsReply {
             body_bytes: self.body_bytes as u64,
             inflated_body_bytes: self.inflated_body_bytes as u64,
@@ -55,6 +55,7 @@ impl ServerLimits {
             push_changes: self.push_changes as u64,
             page_changes: self.page_changes as u64,
             missing_hashes: self.missing_hashes as u64,
+            streams: streams as u64,
         }
     }
 }

@@ -60,7 +60,18 @@ fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+/// As many open files as the system allows: each connection is one, and a stream keeps its connection.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it was");
+    }
+}
+
 async fn listen(args: &Args, database: PathBuf) -> Result<(), Failure> {
+    raise_open_files();
     let shutdown = signals().map_err(|error| {
         Failure::Failed(format!("Signals cannot be received: {error}. Start it in another environment."))
     })?;

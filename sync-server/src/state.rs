@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    events::Hub,
     gate::Gate,
     merge::Merger,
     readers::Readers,
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) committer: Arc<Committer>,
     pub(crate) gate: Gate,
+    pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
     pub(crate) notes: Notes,
@@ -42,6 +44,8 @@ pub struct Figures {
     pub pushes: u64,
     /// Changes stored.
     pub changes: u64,
+    /// Event streams that are open now.
+    pub streams: u64,
 }
 
 impl AppState {
@@ -52,12 +56,15 @@ impl AppState {
     pub fn open(config: ServerConfig) -> Result<Self, LogError> {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database)?;
-        let committer = Arc::new(Committer::start(log, config.waiting_pushes)?);
+        let hub = Hub::new(config.streams, config.heartbeat);
+        let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        Ok(Self { shared: Arc::new(Shared { config, gate, committer, readers, merger, notes, body_memory }) })
+        Ok(Self {
+            shared: Arc::new(Shared { config, committer, gate, hub, readers, merger, notes, body_memory }),
+        })
     }
 
     /// What was committed since the start.
@@ -67,11 +74,13 @@ impl AppState {
             commits: counters.commits.load(Ordering::Relaxed),
             pushes: counters.pushes.load(Ordering::Relaxed),
             changes: counters.changes.load(Ordering::Relaxed),
+            streams: self.shared.hub.streams() as u64,
         }
     }
 
     /// Commits what waits and takes no more. For who uses [`crate::router`] alone: [`crate::serve`] does it.
     pub async fn close(&self) {
+        self.shared.hub.close();
         let shared = Arc::clone(&self.shared);
         if tokio::task::spawn_blocking(move || shared.committer.close()).await.is_err() {
             tracing::error!("the log could not be closed");

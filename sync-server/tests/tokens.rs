@@ -87,6 +87,7 @@ fn routes(document: DocumentId) -> Vec<(&'static str, Ask)> {
         ("readyz", get("/readyz".to_owned())),
         ("limits", get("/v1/limits".to_owned())),
         ("documents", get("/v1/documents".to_owned())),
+        ("events", get("/v1/events".to_owned())),
         ("nothing", get("/v1/nothing".to_owned())),
         ("other method", Ask { method: Method::PUT, ..get(of("/changes")) }),
         ("merged", get(of(""))),
@@ -96,6 +97,7 @@ fn routes(document: DocumentId) -> Vec<(&'static str, Ask)> {
         ("missing", missing(document)),
         ("push", push(document, Writer::new(9).many(1))),
         ("delete", delete(document)),
+        ("events of it", get(format!("/v1/events?document={document}"))),
     ]
 }
 
@@ -105,13 +107,13 @@ const WHO: [&str; 6] = ["admin", "creator", "writer", "reader", "stranger", "nob
 fn expected(route: &str) -> ([u16; 6], [u16; 6]) {
     match route {
         "healthz" | "readyz" => ([200; 6], [200; 6]),
-        "limits" | "documents" => ([200, 200, 200, 200, 200, 401], [200, 200, 200, 200, 200, 401]),
+        "limits" | "documents" | "events" => ([200, 200, 200, 200, 200, 401], [200, 200, 200, 200, 200, 401]),
         "nothing" => ([404, 404, 404, 404, 404, 401], [404, 404, 404, 404, 404, 401]),
         "other method" => ([405, 405, 405, 405, 405, 401], [405, 405, 405, 405, 405, 401]),
         "merged" | "pull" | "head of pull" | "snapshot" => {
             ([200, 200, 200, 200, 403, 401], [404, 404, 404, 404, 403, 401])
         }
-        "missing" => ([200, 200, 200, 200, 403, 401], [200, 200, 200, 200, 403, 401]),
+        "missing" | "events of it" => ([200, 200, 200, 200, 403, 401], [200, 200, 200, 200, 403, 401]),
         "push" => ([200, 200, 200, 403, 403, 401], [200, 200, 403, 403, 403, 401]),
         "delete" => ([204, 204, 403, 403, 403, 401], [204, 204, 403, 403, 403, 401]),
         other => panic!("{other}"),
@@ -165,7 +167,7 @@ async fn a_creator_has_nothing_on_what_others_began_until_it_is_granted() {
     let document = DocumentId::random();
     let body = Writer::new(1).many(1);
     assert_eq!(house.ask(Some(&ada), &push(document, body.clone())).await.status, 200);
-    for (route, ask) in routes(document).into_iter().skip(6) {
+    for (route, ask) in routes(document).into_iter().skip(7) {
         assert_eq!(house.ask(Some(&ben), &ask).await.status, 403, "{route}");
     }
     let mut tokens = Tokens::open(&house.database()).unwrap();
@@ -280,6 +282,83 @@ async fn a_revoked_or_expired_token_loses_access_at_once_while_the_server_runs()
     };
     let brief = Tokens::open(&house.database()).unwrap().create(&brief).unwrap();
     while house.ask(Some(brief.reveal()), &limits).await.status != 401 {}
+}
+
+/// The changes events of a stream, as far as one that tells of `last`; `None` where the stream ended before.
+async fn heard(stream: &mut reqwest::Response, last: DocumentId) -> Option<Vec<String>> {
+    let mut text = String::new();
+    loop {
+        text.push_str(std::str::from_utf8(&stream.chunk().await.ok()??).unwrap());
+        let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        let data = whole.lines().filter_map(|line| line.strip_prefix("data: "));
+        let told: Vec<rejoin::wire::ChangesEvent> =
+            data.map(|data| serde_json::from_str(data).unwrap()).collect();
+        if told.iter().any(|event| event.document == last.to_string()) {
+            return Some(told.into_iter().map(|event| event.document).collect());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_tells_only_of_what_may_be_read() {
+    let house = House::new().await;
+    let (ada, ben) = (house.token("ada", None, Access::Create), house.token("ben", None, Access::Create));
+    let all = house.token("all", None, Access::Read);
+    let [one, two, granted] = std::array::from_fn(|_| DocumentId::random());
+    let listen = async |who: &str, query: &str| {
+        let url = format!("http://{}/v1/events{query}", house.server.address);
+        let mut stream = house.client.get(url).bearer_auth(who).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream.chunk().await.unwrap().expect("a greeting");
+        stream
+    };
+    let mut of_ada = listen(&ada, "").await;
+    let mut of_ben = listen(&ben, &format!("?document={one}&document={two}&document={granted}")).await;
+    let mut of_all = listen(&all, "").await;
+    for (who, document) in [(&ada, one), (&ben, two), (&ada, granted)] {
+        assert_eq!(house.ask(Some(who), &push(document, Writer::new(1).many(1))).await.status, 200);
+    }
+    // What was said of a token holds until another process writes to the database.
+    Tokens::open(&house.database()).unwrap().grant("ben", &granted, Access::Read).unwrap();
+    assert_eq!(house.ask(Some(&ada), &push(granted, Writer::new(2).many(1))).await.status, 200);
+    let texts = |ids: &[DocumentId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(heard(&mut of_ada, granted).await, Some(texts(&[one, granted])));
+    assert_eq!(heard(&mut of_ben, granted).await, Some(texts(&[two, granted])));
+    assert_eq!(heard(&mut of_all, granted).await, Some(texts(&[one, two, granted])));
+    assert_eq!(house.ask(Some(&all), &get(format!("/v1/events?document={one}"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_revoked_or_expired_token_loses_its_open_streams() {
+    let server = Running::start_with(|config| config.heartbeat = Duration::from_millis(50)).await;
+    let house = House { server, client: reqwest::Client::new() };
+    let listen = async |who: Option<&str>| {
+        let mut request = house.client.get(format!("http://{}/v1/events", house.server.address));
+        if let Some(token) = who {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap()
+    };
+    let ends = async |mut stream: reqwest::Response| {
+        while let Ok(Some(_)) = stream.chunk().await {}
+    };
+    let nobody = listen(None).await;
+    assert_eq!(nobody.status(), 200, "before there are tokens");
+    let (kept, revoked) =
+        (house.token("kept", None, Access::Read), house.token("revoked", None, Access::Read));
+    let expired = house.token("expired", None, Access::Admin);
+    ends(nobody).await;
+    let mut of_kept = listen(Some(&kept)).await;
+    let (of_revoked, of_expired) = (listen(Some(&revoked)).await, listen(Some(&expired)).await);
+    Tokens::open(&house.database()).unwrap().revoke("revoked").unwrap();
+    let database = rusqlite::Connection::open(house.database()).unwrap();
+    database.execute("UPDATE token SET expires_at = 1 WHERE name = 'expired'", []).unwrap();
+    ends(of_revoked).await;
+    ends(of_expired).await;
+    let document = DocumentId::random();
+    let admin = house.token("admin", None, Access::Admin);
+    assert_eq!(house.ask(Some(&admin), &push(document, Writer::new(1).many(1))).await.status, 200);
+    assert_eq!(heard(&mut of_kept, document).await, Some(vec![document.to_string()]));
 }
 
 #[tokio::test]

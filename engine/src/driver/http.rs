@@ -5,19 +5,22 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
+};
 use reqwest::{
     Method, Url, Version,
     header::{self, HeaderMap, HeaderValue},
 };
 
 use super::{
-    Token, Transport,
+    EventStream, NoStream, Token, Transport,
     body::{Coding, REPLY_BYTES, decode},
     retry_after,
 };
 use crate::{
-    Cursor, Error,
+    Cursor, DocumentId, Error,
     wire::{self, MissingRequest, Request, Response, TransportError},
 };
 
@@ -35,6 +38,8 @@ const COMPRESS_ABOVE: usize = 1_024;
 #[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// For streams, which have no end and long silences.
+    streams: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
     /// The server takes no compressed bodies.
@@ -58,23 +63,11 @@ impl HttpTransport {
         });
         let authorization =
             authorization.transpose().map_err(|_| Error::Bug("a token no header takes".to_owned()))?;
-        let client = reqwest::Client::builder()
-            // Below the 30 s after which the server closes an idle connection: no race for it is lost.
-            .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_DEADLINE)
-            .read_timeout(IDLE_DEADLINE)
-            .timeout(REQUEST_DEADLINE)
-            .user_agent(concat!("rejoin/", env!("CARGO_PKG_VERSION")))
-            // Decoded here: under a cap, and with the length that was promised still to be seen.
-            .no_gzip()
-            .no_zstd()
-            .no_brotli()
-            .no_deflate()
-            .build()
-            .map_err(|e| Error::Unreachable(chain(&e)))?;
-        Ok(Self { client, base, authorization, only_plain: AtomicBool::new(false) })
+        let built =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|e| Error::Unreachable(chain(&e)));
+        let client = built(builder().read_timeout(IDLE_DEADLINE).timeout(REQUEST_DEADLINE))?;
+        let streams = built(builder())?;
+        Ok(Self { client, streams, base, authorization, only_plain: AtomicBool::new(false) })
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, TransportError> {
@@ -95,12 +88,36 @@ impl HttpTransport {
         self.attempt(&outgoing, false).await
     }
 
-    /// A resource that is no document's.
-    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
+        url
+    }
+
+    async fn open_stream(&self, documents: &[DocumentId]) -> Result<EventStream, NoStream> {
+        let mut url = self.url(&["v1", "events"]);
+        for document in documents {
+            url.query_pairs_mut().append_pair("document", &document.to_string());
+        }
+        let mut request = self.streams.get(url).header(header::ACCEPT, wire::EVENTS);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        let sent = request.send().await;
+        let response = sent.map_err(|e| NoStream { why: chain(&e), retry_after: None })?;
+        let head = read_head(&response);
+        if head.status != 200 || head.media_type != wire::EVENTS {
+            let why = format!("status {}, {:?}", head.status, head.media_type);
+            return Err(NoStream { why, retry_after: head.retry_after });
+        }
+        Ok(response.bytes_stream().map(|piece| piece.map(Vec::from).map_err(|e| sort(&e))).boxed())
+    }
+
+    /// A resource that is no document's.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
+        let url = self.url(path);
         let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
@@ -140,6 +157,25 @@ impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, TransportError>> {
         self.exchange(request).boxed()
     }
+
+    fn events<'a>(&'a self, documents: &'a [DocumentId]) -> BoxFuture<'a, Result<EventStream, NoStream>> {
+        self.open_stream(documents).boxed()
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        // Below the 30 s after which the server closes an idle connection: no race for it is lost.
+        .pool_idle_timeout(Duration::from_secs(20))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_DEADLINE)
+        .user_agent(concat!("rejoin/", env!("CARGO_PKG_VERSION")))
+        // Decoded here: under a cap, and with the length that was promised still to be seen.
+        .no_gzip()
+        .no_zstd()
+        .no_brotli()
+        .no_deflate()
 }
 
 /// The base address, if it is one.

@@ -6,12 +6,15 @@
 
 mod body;
 pub(crate) mod http;
+mod listen;
 mod lock;
 mod options;
 mod probe;
 mod report;
 pub(crate) mod retry_after;
+mod route;
 mod run;
+mod sse;
 mod sync;
 mod transport;
 mod watch;
@@ -25,4 +28,4 @@ pub use options::{SyncOptions, Token, WatchOptions};
 pub use probe::probe;
 pub use report::{DocumentReport, SyncReport, SyncState};
 pub use sync::Connect;
-pub use transport::Transport;
+pub use transport::{EventStream, NoStream, Transport};

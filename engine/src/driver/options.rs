@@ -94,13 +94,27 @@ impl SyncOptions {
 pub struct WatchOptions {
     /// As for one sync. The timeout bounds each round.
     pub sync: SyncOptions,
-    /// How often the log is looked at when nothing happens here. Default 2 s.
+    /// How often the log is looked at when nothing happens here and no stream of events passes. Default 2 s.
     pub poll: Duration,
+    /// How often it is looked at beside a stream that passes: one lost event must not be missed for ever. Default
+    /// 30 s; never more often than `poll`.
+    pub live_poll: Duration,
+    /// A stream that says nothing for so long is given up. Default 40 s: servers say something every 15 s.
+    pub watchdog: Duration,
+    /// A stream that ended is opened again within this time, at random, and later where that fails. Default 30 s,
+    /// so that a server that restarts is not asked by all at once.
+    pub reconnect: Duration,
 }
 
 impl Default for WatchOptions {
     fn default() -> Self {
-        Self { sync: SyncOptions::default(), poll: Duration::from_secs(2) }
+        Self {
+            sync: SyncOptions::default(),
+            poll: Duration::from_secs(2),
+            live_poll: Duration::from_secs(30),
+            watchdog: Duration::from_secs(40),
+            reconnect: Duration::from_secs(30),
+        }
     }
 }
 
@@ -116,6 +130,27 @@ impl WatchOptions {
     #[must_use]
     pub fn poll(mut self, poll: Duration) -> Self {
         self.poll = poll;
+        self
+    }
+
+    /// Looks at the log so often beside a stream that passes.
+    #[must_use]
+    pub fn live_poll(mut self, poll: Duration) -> Self {
+        self.live_poll = poll;
+        self
+    }
+
+    /// Gives up a stream that says nothing for so long.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: Duration) -> Self {
+        self.watchdog = watchdog;
+        self
+    }
+
+    /// Opens a stream that ended again within this time.
+    #[must_use]
+    pub fn reconnect(mut self, window: Duration) -> Self {
+        self.reconnect = window;
         self
     }
 }

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Millis, Result, Store,
-    session::{Backoff, Outcome, Progress, Session, SessionLimits, TroubleKind},
-    store::DocumentInfo,
+    session::{self, Backoff, Hint, Outcome, Progress, Session, SessionLimits, TroubleKind},
+    store::{Core, DocumentInfo},
+    wire::ChangesEvent,
 };
 
 /// Makes the transport to a server, with the token that belongs to it.
@@ -104,7 +105,11 @@ impl<'a> Driver<'a> {
         let no_connection = session.trouble().is_some_and(|t| t.kind == TroubleKind::NoConnection);
         match session.waits_until() {
             Some(until) if no_connection => self.down.insert(run.server.clone(), until),
-            _ if run.progress.answered => self.down.remove(&run.server),
+            _ if run.progress.answered => {
+                // One that gets through tells the others, which wait on their own.
+                self.reached(&run.server);
+                None
+            }
             _ => None,
         };
     }
@@ -119,7 +124,11 @@ impl<'a> Driver<'a> {
     }
 
     /// The server of a document: the one of this run, else its own, else the store's.
-    fn server_of<'s>(&'s self, document: &'s DocumentInfo, default: Option<&'s str>) -> Option<&'s str> {
+    pub(super) fn server_of<'s>(
+        &'s self,
+        document: &'s DocumentInfo,
+        default: Option<&'s str>,
+    ) -> Option<&'s str> {
         self.options.server.as_deref().or(document.server.as_deref()).or(default)
     }
 
@@ -132,19 +141,68 @@ impl<'a> Driver<'a> {
 
     fn job(&mut self, document: &DocumentInfo, default: Option<&str>) -> Result<Job> {
         let server = self.server_of(document, default).ok_or(Error::NoServer)?.to_owned();
-        let transport = match self.transports.get(&server) {
-            Some(transport) => Arc::clone(transport),
-            None => {
-                let transport = (self.connect)(&server, self.options.token_for(&server))?;
-                self.transports.insert(server.clone(), Arc::clone(&transport));
-                transport
-            }
-        };
-        let limits = SessionLimits { backoff: self.backoff, ..SessionLimits::default() };
-        let fresh = || Session::new(document.id, limits);
-        let mut session = self.sessions.remove(&document.id).unwrap_or_else(fresh);
+        let transport = self.transport(&server)?;
+        let mut session = self.session(document.id);
         session.start_run();
         Ok(Job { session, server, transport })
+    }
+
+    fn session(&mut self, document: DocumentId) -> Session {
+        let limits = SessionLimits { backoff: self.backoff, ..SessionLimits::default() };
+        self.sessions.remove(&document).unwrap_or_else(|| Session::new(document, limits))
+    }
+
+    /// The transport to a server, which is kept.
+    pub(super) fn transport(&mut self, server: &str) -> Result<Arc<dyn Transport>> {
+        if let Some(transport) = self.transports.get(server) {
+            return Ok(Arc::clone(transport));
+        }
+        let transport = (self.connect)(server, self.options.token_for(server))?;
+        self.transports.insert(server.to_owned(), Arc::clone(&transport));
+        Ok(transport)
+    }
+
+    /// Gives an event to the session of its document.
+    pub(super) async fn take_event(&mut self, document: DocumentId, event: ChangesEvent) -> Result<Hint> {
+        let mut session = self.session(document);
+        let now = self.clock.now();
+        let work = move |core: &mut Core| {
+            let hint = session::take_event(core, &mut session, &event, (now, &mut rand::rng()));
+            Ok((session, hint))
+        };
+        let (session, hint) = self.store.with_core(work).await?;
+        self.sessions.insert(document, session);
+        hint
+    }
+
+    /// What an event brought, as a round tells it.
+    pub(super) async fn report_taken(&self, document: DocumentId, progress: Progress) -> Result<SyncReport> {
+        self.report(vec![(document, progress, Ok(Some(Outcome::InStep)))]).await
+    }
+
+    /// A server is there again: nobody waits for it any longer.
+    pub(super) fn reached(&mut self, server: &str) {
+        self.down.remove(server);
+        // Those of other servers that are down go on waiting for these. A connection that breaks may be the fault
+        // of what its own document sends.
+        let unconnected = |s: &&mut Session| s.trouble().is_some_and(|t| t.kind == TroubleKind::NoConnection);
+        self.sessions.values_mut().filter(unconnected).for_each(Session::hurry);
+    }
+
+    /// Tries a document again at once.
+    pub(super) fn hurry(&mut self, document: &DocumentInfo, default: Option<&str>) {
+        if let Some(server) = self.server_of(document, default).map(str::to_owned) {
+            self.down.remove(&server);
+        }
+        if let Some(session) = self.sessions.get_mut(&document.id) {
+            session.hurry();
+        }
+    }
+
+    /// Tries every server again at once.
+    pub(super) fn hurry_all(&mut self) {
+        self.down.clear();
+        self.sessions.values_mut().for_each(Session::hurry);
     }
 
     /// Forgets what is known of documents that are not here any more.

@@ -1,26 +1,38 @@
-//! Following: a local edit goes out at once, and the log is looked at again and again.
+//! Following: a local edit goes out at once, and what others did comes in by streams of events. Events are hints:
+//! the log is looked at again and again beside them, and more often where streams do not pass.
 
-use std::{collections::HashMap, future::Future, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::{sync::watch::Receiver, time::Instant};
 
 use super::{
-    SyncOptions, SyncReport, SyncState, WatchOptions,
+    SyncReport, SyncState, Transport, WatchOptions,
+    listen::{Note, Patience, Said, Streams},
+    route::Routes,
     sync::{Connect, Driver, Target, chosen, over_http},
 };
 use crate::{
     DocumentId, Millis, Result, Store,
     planted::{self, Bug},
-    session::Backoff,
+    session::{Backoff, Hint},
 };
 
 /// How often a deletion that the server knows is told again: one that was restored to before it learns it so.
 const TOMBSTONE_AGAIN: Duration = Duration::from_secs(600);
+/// Edits hurry a server that cannot be reached at most so often.
+const HURRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Stays in step until `shutdown` ends: pushes each edit at once, and polls. After each round in which
-    /// something happened or failed, `on_report` is told. While a server cannot be reached, waits grow up to a
-    /// minute and are random, so that clients that lost it together come back one by one.
+    /// Stays in step until `shutdown` ends: pushes each edit at once, listens to the servers' events, and polls.
+    /// After each round in which something happened or failed, `on_report` is told. While a server cannot be
+    /// reached, waits grow up to a minute and are random, so that clients that lost it together come back one by
+    /// one; an edit here, another process that gets through and a network that comes back cut such a wait short.
     ///
     /// # Errors
     /// Those of the store. An unreachable server, refused credentials and the like are in the reports.
@@ -43,12 +55,15 @@ impl Store {
         on_report: impl FnMut(&SyncReport),
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
+        let patience = Patience { watchdog: options.watchdog, reconnect: options.reconnect };
         let mut watch = Watch {
             store: self.clone(),
             driver: Driver::new(self, options.sync.clone(), connect, Backoff::BACKGROUND),
-            options: options.sync,
-            poll: options.poll.max(Duration::from_millis(10)),
+            streams: Streams::new(patience),
+            hinted: HashSet::new(),
+            waits: Waits::default(),
             told: None,
+            options,
         };
         tokio::select! {
             biased;
@@ -61,10 +76,26 @@ impl Store {
 struct Watch<'a> {
     store: Store,
     driver: Driver<'a>,
-    options: SyncOptions,
-    poll: Duration,
+    options: WatchOptions,
+    streams: Streams,
+    /// Documents that events say are to be pulled.
+    hinted: HashSet<DocumentId>,
+    waits: Waits,
     /// When known deletions were told last.
     told: Option<Instant>,
+}
+
+/// What may cut a wait after a failure short.
+#[derive(Default)]
+struct Waits {
+    /// Some document waits.
+    any: bool,
+    /// There was an edit here since servers were hurried last, at `hurried`.
+    edited: bool,
+    hurried: Option<Instant>,
+    /// When each document was synced last, by whichever process.
+    synced: HashMap<DocumentId, Option<Millis>>,
+    routes: Option<Routes>,
 }
 
 impl Watch<'_> {
@@ -77,11 +108,14 @@ impl Watch<'_> {
             // Seen before the round, not after it: an edit made during an upload wakes the next round.
             signal.borrow_and_update();
             if everything {
-                next_poll = Instant::now() + self.poll;
+                next_poll = Instant::now() + self.options.live_poll.max(self.options.poll);
             }
             let documents = self.due(everything).await?;
             if !documents.is_empty() {
+                let polled = self.polled(&documents, everything);
                 let report = self.driver.round(documents, false).await?;
+                self.judge_streams(&report, &polled);
+                self.waits.synced.clear();
                 let changed = note_states(&mut last, &report);
                 if changed || moved(&report) {
                     on_report(&report);
@@ -90,36 +124,166 @@ impl Watch<'_> {
             if planted::is_planted(Bug::LostWakeUp) {
                 signal.borrow_and_update();
             }
-            everything = tokio::select! {
-                changed = signal.changed() => {
-                    if changed.is_err() {
-                        return Ok(());
-                    }
-                    false
-                }
-                () = tokio::time::sleep_until(next_poll) => true,
+            let Some(poll) = self.wait(&mut signal, &mut next_poll, &mut on_report).await? else {
+                return Ok(());
             };
+            everything = poll;
         }
     }
 
-    /// The documents whose turn it is: all of them at a poll, else those with something to push; never one that
-    /// waits after a failure.
+    /// Waits until there is something to do: whether it is time to poll; `None` when the store is closed.
+    async fn wait(
+        &mut self,
+        signal: &mut Receiver<u64>,
+        next_poll: &mut Instant,
+        on_report: &mut impl FnMut(&SyncReport),
+    ) -> Result<Option<bool>> {
+        loop {
+            *next_poll = (*next_poll).min(Instant::now() + self.pace());
+            let note = tokio::select! {
+                biased;
+                changed = signal.changed() => {
+                    self.waits.edited = true;
+                    return Ok(changed.ok().map(|()| false));
+                }
+                () = tokio::time::sleep_until(*next_poll) => return Ok(Some(true)),
+                note = self.streams.next() => note,
+            };
+            let mut note = Some(note);
+            while let Some(heard) = note {
+                self.hear(heard, on_report).await?;
+                note = self.streams.waiting();
+            }
+            if !self.hinted.is_empty() {
+                return Ok(Some(false));
+            }
+        }
+    }
+
+    fn pace(&self) -> Duration {
+        let poll = self.options.poll.max(Duration::from_millis(10));
+        if self.streams.suffice() && !self.waits.any { self.options.live_poll.max(poll) } else { poll }
+    }
+
+    /// Takes what a stream says. "Events are hints": whatever is lost of them is found by a poll.
+    async fn hear(&mut self, note: Note, on_report: &mut impl FnMut(&SyncReport)) -> Result<()> {
+        let event = match note.said {
+            Said::Ended => return Ok(()),
+            Said::Open => {
+                // What happened before the stream was open was told to nobody.
+                self.driver.reached(&note.server);
+                self.hinted.extend(self.streams.documents(&note.server));
+                return Ok(());
+            }
+            Said::Changes(event) => event,
+        };
+        let named = event.document.parse().ok();
+        let Some(document) = named.filter(|id| self.streams.documents(&note.server).any(|of| of == *id))
+        else {
+            return Ok(());
+        };
+        match self.driver.take_event(document, *event).await {
+            Ok(Hint::Known) => return Ok(()),
+            Ok(Hint::Taken(progress)) => {
+                let report = self.driver.report_taken(document, progress).await?;
+                if moved(&report) {
+                    on_report(&report);
+                }
+            }
+            Ok(Hint::Pull) => drop(self.hinted.insert(document)),
+            // The round meets it again, where it is told; of a document that was left nothing is asked any more.
+            Err(error) => {
+                tracing::debug!(%document, %error, "an event was not taken");
+                self.hinted.insert(document);
+            }
+        }
+        self.streams.believe(&note.server);
+        Ok(())
+    }
+
+    /// The documents of a round that only a poll asks for.
+    fn polled(&mut self, targets: &[Target], everything: bool) -> HashSet<DocumentId> {
+        let asked = |target: &&Target| target.info.queued == 0 && !self.hinted.contains(&target.info.id);
+        let polled =
+            targets.iter().filter(asked).filter(|_| everything).map(|target| target.info.id).collect();
+        for target in targets {
+            self.hinted.remove(&target.info.id);
+        }
+        polled
+    }
+
+    /// A poll that finds what no stream told casts doubt on it; a server that answers may be listened to again.
+    fn judge_streams(&mut self, report: &SyncReport, polled: &HashSet<DocumentId>) {
+        for document in report.documents.iter().filter(|d| d.pulled > 0 && polled.contains(&d.id)) {
+            self.streams.doubt(document.id);
+        }
+        if report.documents.iter().any(|d| d.state == SyncState::InStep) {
+            self.streams.hurry();
+        }
+    }
+
+    /// The documents whose turn it is: all of them at a poll, else those with something to push or to pull; never
+    /// one that waits after a failure.
     async fn due(&mut self, everything: bool) -> Result<Vec<Target>> {
-        let all = chosen(&self.store, &self.options).await?;
+        let all = chosen(&self.store, &self.options.sync).await?;
         let default = self.store.settings().await?.server;
         self.driver.keep_only(&all);
+        self.hinted.retain(|id| all.iter().any(|target| target.info.id == *id));
+        self.listen(&all, default.as_deref());
+        self.hurry(&all, default.as_deref());
         let tell = self.told.is_none_or(|at| at.elapsed() >= TOMBSTONE_AGAIN);
         if everything && tell {
             self.told = Some(Instant::now());
         }
         let now: Millis = self.driver.clock.now().steady;
+        let mut waits = false;
         let due = |target: &Target| {
             let info = &target.info;
-            let owes = info.queued > 0 || (info.deleted && !target.told);
+            let wait = self.driver.waits_until(info, default.as_deref()).is_some_and(|until| until > now);
+            waits |= wait;
+            let owes = info.queued > 0 || (info.deleted && !target.told) || self.hinted.contains(&info.id);
             let turn = if target.told { everything && tell } else { everything || owes };
-            turn && self.driver.waits_until(info, default.as_deref()).is_none_or(|until| until <= now)
+            turn && !wait
         };
-        Ok(all.into_iter().filter(due).collect())
+        let due = all.into_iter().filter(due).collect();
+        self.waits.any = waits;
+        Ok(due)
+    }
+
+    /// Follows the streams of the servers of these documents.
+    fn listen(&mut self, all: &[Target], default: Option<&str>) {
+        let mut wanted: BTreeMap<String, (Arc<dyn Transport>, BTreeSet<DocumentId>)> = BTreeMap::new();
+        for target in all.iter().filter(|target| !target.told) {
+            let Some(server) = self.driver.server_of(&target.info, default).map(str::to_owned) else {
+                continue;
+            };
+            // A server of which no transport can be made fails in the round, where it is told.
+            let Ok(transport) = self.driver.transport(&server) else { continue };
+            wanted.entry(server).or_insert((transport, BTreeSet::new())).1.insert(target.info.id);
+        }
+        self.streams.follow(wanted);
+    }
+
+    /// Cuts waits short where there is reason to: an edit here, another process that got through, or another way
+    /// into the network. What a server asked for by `Retry-After` is waited for all the same.
+    fn hurry(&mut self, all: &[Target], default: Option<&str>) {
+        let routes = Routes::now();
+        let before = self.waits.routes.replace(routes);
+        if before.is_some_and(|before| routes.opened_since(&before)) {
+            self.driver.hurry_all();
+        }
+        let edited = self.waits.edited && self.waits.hurried.is_none_or(|at| at.elapsed() >= HURRY_AGAIN);
+        if edited {
+            (self.waits.edited, self.waits.hurried) = (false, Some(Instant::now()));
+        }
+        for target in all {
+            let info = &target.info;
+            let known = self.waits.synced.insert(info.id, info.last_sync_at);
+            let got_through = known.is_some_and(|known| known < info.last_sync_at);
+            if got_through || (edited && info.queued > 0) {
+                self.driver.hurry(info, default);
+            }
+        }
     }
 }
 

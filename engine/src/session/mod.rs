@@ -17,6 +17,7 @@
 //! ```
 
 mod backoff;
+mod event;
 mod healing;
 mod next;
 mod plan;
@@ -30,6 +31,7 @@ mod walk;
 mod tests;
 
 pub use backoff::Backoff;
+pub use event::{Hint, take_event};
 pub use next::next;
 pub use settle::{handle, settle};
 pub use state::Session;

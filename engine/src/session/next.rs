@@ -83,7 +83,7 @@ fn finish_run(session: &mut Session, finish: Finish) -> Step {
 }
 
 /// Makes the request for what is to be sent, and its ticket. A push brings its body itself.
-fn send(session: &mut Session, sent: Sent) -> Step {
+pub(super) fn send(session: &mut Session, sent: Sent) -> Step {
     let document = session.document;
     let request = match &sent {
         Sent::Push { after, .. } => {

@@ -12,7 +12,7 @@ use crate::{
 use super::{
     healing::Healing,
     plan::Run,
-    types::{Outcome, SessionLimits, Trouble},
+    types::{Outcome, SessionLimits, Trouble, TroubleKind},
 };
 
 /// The syncing of one document with one server.
@@ -98,6 +98,16 @@ impl Session {
     /// Until when it waits, on the steady clock.
     pub fn waits_until(&self) -> Option<Millis> {
         self.wait_until
+    }
+
+    /// Ends a wait for a connection: there is reason to think that it can be had now. A server that answered, and
+    /// said "later", is waited for all the same.
+    pub fn hurry(&mut self) {
+        let network =
+            |trouble: &Trouble| matches!(trouble.kind, TroubleKind::NoConnection | TroubleKind::Broken);
+        if self.trouble.as_ref().is_some_and(network) {
+            self.wait_until = None;
+        }
     }
 
     /// Begins a run: what is owed now is pushed, and the log is read to its end. Call it when it is time to

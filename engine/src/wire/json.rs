@@ -75,6 +75,27 @@ pub struct DocumentEntry {
     pub deleted: bool,
 }
 
+/// The data of an event of `GET /v1/events`: a hint that a log grew, or that its document was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChangesEvent {
+    /// The document's UUID.
+    pub document: String,
+    /// Where the log ended before; `None`: it began.
+    pub after: Option<String>,
+    /// Where it ends now.
+    pub cursor: Option<String>,
+    /// Its heads now; empty where they are too many.
+    #[serde(default)]
+    pub heads: Vec<String>,
+    /// What lies between the two, as a page has it, in base64; left out where it is not small. To be taken only by
+    /// a client whose cursor is `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<String>,
+    /// It has a tombstone; then there are no cursors.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
 /// `GET /v1/limits`: names and values. Sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsReply {
@@ -94,6 +115,9 @@ pub struct LimitsReply {
     pub page_changes: u64,
     /// Most hashes in a `missing` question.
     pub missing_hashes: u64,
+    /// Most event streams at once, of all clients together.
+    #[serde(default)]
+    pub streams: u64,
 }
 
 /// An error body (RFC 9457).

@@ -6,7 +6,8 @@ mod request;
 mod transport;
 
 pub use json::{
-    DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem, PushReply, Rejected,
+    ChangesEvent, DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem,
+    PushReply, Rejected,
 };
-pub use request::{CHANGES, JSON, OCTETS, PROBLEM, Request, Response, header};
+pub use request::{CHANGES, EVENTS, JSON, OCTETS, PROBLEM, Request, Response, header};
 pub use transport::TransportError;

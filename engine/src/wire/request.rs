@@ -6,6 +6,8 @@ use crate::{ChangeHash, Cursor, DocumentId};
 pub const CHANGES: &str = "application/vnd.automerge";
 /// Taken for [`CHANGES`] too.
 pub const OCTETS: &str = "application/octet-stream";
+/// The media type of a stream of events.
+pub const EVENTS: &str = "text/event-stream";
 /// The media type of JSON replies.
 pub const JSON: &str = "application/json";
 /// The media type of errors (RFC 9457).

@@ -79,8 +79,8 @@ enum Demand {
 fn demand(path: Option<&str>, method: &Method) -> Demand {
     let read = method == Method::GET || method == Method::HEAD;
     match path {
-        // No such resource, which whoever has a token is told.
-        None | Some(paths::LIMITS | paths::DOCUMENTS) => Demand::Any,
+        // No such resource, which whoever has a token is told. Lists and streams hold only what may be read.
+        None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS) => Demand::Any,
         Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT) if read => Demand::On(Verb::Read),
         Some(paths::DOCUMENT) if method == Method::DELETE => Demand::On(Verb::Delete),
         Some(paths::CHANGES) if method == Method::POST => Demand::On(Verb::Push),

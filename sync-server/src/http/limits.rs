@@ -6,5 +6,6 @@ use rejoin::wire::LimitsReply;
 use crate::AppState;
 
 pub(super) async fn get(State(state): State<AppState>) -> Json<LimitsReply> {
-    Json(state.shared.config.limits.to_reply())
+    let config = &state.shared.config;
+    Json(config.limits.to_reply(config.streams))
 }

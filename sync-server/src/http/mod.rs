@@ -5,6 +5,7 @@ mod body;
 mod changes;
 mod document;
 mod documents;
+mod events;
 mod guard;
 mod health;
 mod limits;
@@ -24,7 +25,10 @@ use axum::{
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
-    compression::{CompressionLayer, predicate::SizeAbove},
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
     trace::TraceLayer,
 };
 
@@ -45,6 +49,7 @@ pub fn router(state: AppState) -> Router {
         .route(paths::HEALTH, get(health::alive))
         .route(paths::READY, get(health::ready))
         .route(paths::LIMITS, get(limits::get))
+        .route(paths::EVENTS, get(events::get))
         .route(paths::DOCUMENTS, get(documents::get))
         .route(paths::DOCUMENT, get(document::get).delete(document::delete))
         .route(paths::CHANGES, get(changes::get).post(changes::post))
@@ -57,7 +62,7 @@ pub fn router(state: AppState) -> Router {
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESS_ABOVE)),
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
         .layer(TraceLayer::new_for_http())
         .with_state(state)

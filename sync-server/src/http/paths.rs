@@ -3,6 +3,7 @@
 pub(super) const HEALTH: &str = "/healthz";
 pub(super) const READY: &str = "/readyz";
 pub(super) const LIMITS: &str = "/v1/limits";
+pub(super) const EVENTS: &str = "/v1/events";
 pub(super) const DOCUMENTS: &str = "/v1/documents";
 pub(super) const DOCUMENT: &str = "/v1/documents/{id}";
 pub(super) const CHANGES: &str = "/v1/documents/{id}/changes";

@@ -40,6 +40,8 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     accept(&listener, &state, (&graceful, &mut connections), shutdown).await;
     drop(listener);
+    // A stream has no end of its own: it would last until the drain time is over.
+    state.shared.hub.close();
     let drained = tokio::time::timeout(state.shared.config.drain_timeout, graceful.shutdown()).await;
     if drained.is_err() {
         tracing::warn!(open = connections.len(), "connections were cut at the end of the drain time");

@@ -7,7 +7,7 @@ use super::{LogError, View};
 use crate::rules::Access;
 
 /// A token's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TokenId(pub(super) i64);
 
 /// What is kept of a token, for checking it. Times are milliseconds since 1970.
@@ -58,6 +58,12 @@ impl View<'_> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'token')")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// A number that changes when another connection wrote to the database.
+    pub(crate) fn data_version(&self) -> Result<i64, LogError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
         Ok(statement.query_row([], |row| row.get(0))?)
     }
 

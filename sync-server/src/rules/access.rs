@@ -1,6 +1,6 @@
 //! Who may do what: a pure rule, and the facts it looks at.
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use rejoin::DocumentId;
 
@@ -52,7 +52,7 @@ impl FromStr for Access {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Principal {
     /// Somebody at this machine, where no token was ever made: may do everything.
     Local,
@@ -156,6 +156,49 @@ pub(crate) fn permit(
             Err(Fault::because(Code::Forbidden, "This token does not allow that on this document."))
         }
     })
+}
+
+/// Whether what happens to a document may be told to this principal.
+pub(crate) fn may_hear(
+    view: View<'_>,
+    principal: Principal,
+    (id, now): (&DocumentId, i64),
+) -> Result<bool, LogError> {
+    Ok(permit(view, principal, Verb::Read, (id, now))?.is_ok())
+}
+
+/// Of the documents that a stream names, those that may be named: told of one that may not be read, or that has not
+/// begun, it says nothing. Where none may be named the stream is refused.
+pub(crate) fn hearable(
+    view: View<'_>,
+    principal: Principal,
+    (ids, now): (HashSet<DocumentId>, i64),
+) -> Result<HashSet<DocumentId>, Fault> {
+    let mut named = HashSet::new();
+    let mut refused = None;
+    for id in ids {
+        match permit(view, principal, Verb::Read, (&id, now))? {
+            Err(fault) if fault.code != Code::NotFound => refused = Some(fault),
+            // One that the token may begin can be waited for.
+            _ => drop(named.insert(id)),
+        }
+    }
+    match refused {
+        Some(fault) if named.is_empty() => Err(fault),
+        _ => Ok(named),
+    }
+}
+
+/// Whether this principal still is one, now that tokens are asked for, or not.
+pub(crate) fn is_good(
+    view: View<'_>,
+    principal: Principal,
+    (guarded, now): (bool, i64),
+) -> Result<bool, LogError> {
+    match principal {
+        Principal::Local => Ok(!guarded),
+        Principal::Token(token) => Ok(view.token(token)?.is_some_and(|row| row.is_good(now))),
+    }
 }
 
 /// Which documents a principal's list holds.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     LogError, ServerLimits,
+    events::Span,
     log::{Appender, Attempt, Document, Mark, View, was_of},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Receipt {
     document: Option<Document>,
     /// Up to where the client had everything.
     after: Mark,
+    /// The end of the log before this push.
+    before: Mark,
     /// The end of the log after this push.
     end: Mark,
     /// The positions of what it carried, stored now or before; ascending.
@@ -123,6 +126,7 @@ pub(crate) fn take(
     let mut receipt = Receipt {
         document,
         after,
+        before: appender.end(),
         end: after,
         carried: Vec::with_capacity(push.changes.len()),
         accepted: 0,
@@ -202,6 +206,11 @@ fn twin_refusal(change: &CheckedChange, standing: &ChangeHash) -> Refusal {
 }
 
 impl Receipt {
+    /// By what the log grew, if it did.
+    pub(crate) fn grown(&self, document: DocumentId) -> Option<Span> {
+        (self.accepted > 0).then_some(Span::Grown { document, before: self.before, end: self.end })
+    }
+
     /// The furthest place to which everything is either before `after` or among what was carried.
     fn carried_to(&self) -> u64 {
         extend(self.after.position, &self.carried)

@@ -66,8 +66,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Of a stream of events, which has no end, only the head.
     pub async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if headers.get("content-type").is_some_and(|value| value == "text/event-stream") {
+            return Self { status, headers, body: Vec::new() };
+        }
         Self { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
