@@ -72,6 +72,11 @@ pub const SERVER: Schema = Schema {
             name: "server/0003_tokens.sql",
             sql: include_str!("../server/0003_tokens.sql"),
         },
+        Migration {
+            version: 4,
+            name: "server/0004_packs.sql",
+            sql: include_str!("../server/0004_packs.sql"),
+        },
     ],
 };
 

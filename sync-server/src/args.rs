@@ -1,6 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use rejoin::DocumentId;
 use rejoin_server::{ServerConfig, ServerLimits};
 
 use crate::token::TokenCommand;
@@ -53,6 +54,23 @@ pub(crate) enum Command {
     },
     /// Checks the database, changes nothing, and says what to do
     Doctor,
+    /// Packs the logs of all documents, and writes the file again without its free pages
+    ///
+    /// A server does this by itself behind its work, but for the last part. While that lasts, what a running server is
+    /// sent waits, and is answered 503 after five seconds: clients come again.
+    Compact,
+    /// Removes for good what is behind the tombstone of a deleted document
+    ///
+    /// Its changes, packs and snapshot go from the database, and the file is written again so that nothing of them is
+    /// left in it; the tombstone stays. Backups made before still hold them. A running server's pushes wait meanwhile,
+    /// as for `compact`.
+    Purge {
+        /// The document's UUID
+        document: DocumentId,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Makes, lists, extends and revokes tokens, also while a server runs
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
@@ -151,6 +169,12 @@ struct Tuning {
     /// How long open requests may take after a signal; at most 9s
     #[arg(long, global = true, env = "REJOIN_DRAIN_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "8s")]
     drain_timeout: Duration,
+    /// How long a document is left alone before its whole log is packed
+    #[arg(long, global = true, env = "REJOIN_COMPACT_QUIET", value_name = "TIME", value_parser = time, default_value = "10m")]
+    compact_quiet: Duration,
+    /// Fewest changes for which that is done
+    #[arg(long, global = true, env = "REJOIN_COMPACT_LEAST", value_name = "N", default_value_t = 64)]
+    compact_least: u64,
     /// How long a document is left alone before its snapshot is made
     #[arg(long, global = true, env = "REJOIN_SNAPSHOT_QUIET", value_name = "TIME", value_parser = time, default_value = "500ms")]
     snapshot_quiet: Duration,
@@ -201,6 +225,8 @@ impl Args {
         config.readers = tuning.readers;
         config.merges = tuning.merges;
         config.cache_bytes = tuning.cache_bytes;
+        config.compact_quiet = tuning.compact_quiet;
+        config.compact_least = tuning.compact_least;
         config.snapshot_quiet = tuning.snapshot_quiet;
         config
     }

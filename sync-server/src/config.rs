@@ -37,6 +37,11 @@ pub struct ServerConfig {
     pub merges: usize,
     /// Most bytes, as estimated, of merged documents kept for the next question.
     pub cache_bytes: usize,
+    /// How long a document must be left alone before all of its log is packed. A log of thousands of changes in rows
+    /// is packed, but for the newest, also while it is in use.
+    pub compact_quiet: Duration,
+    /// The fewest changes in rows for which that is done.
+    pub compact_least: u64,
     /// How long a document must be left alone before its snapshot is made behind.
     pub snapshot_quiet: Duration,
 }
@@ -60,6 +65,8 @@ impl ServerConfig {
             readers: 4,
             merges: 1,
             cache_bytes: 64 * 1024 * 1024,
+            compact_quiet: Duration::from_secs(600),
+            compact_least: 64,
             snapshot_quiet: Duration::from_millis(500),
         }
     }

@@ -4,6 +4,7 @@
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
 mod committer;
+mod compaction;
 mod config;
 mod events;
 mod gate;
@@ -20,7 +21,7 @@ mod tokens;
 pub use config::ServerConfig;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
-pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
+pub use log::{Compacted, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge};
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

@@ -1,6 +1,7 @@
 //! The sync server of rejoin, as a program.
 
 mod args;
+mod history;
 mod token;
 
 use std::{
@@ -46,6 +47,8 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command.clone() {
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
+        Some(Command::Compact) => history::compact(&database),
+        Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
         Some(Command::Token { command }) => token::run(&database, command),
         None | Some(Command::Serve) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

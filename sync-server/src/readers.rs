@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     LogError,
-    log::{LogReader, View},
+    log::{LogReader, PackCache, View},
     rules::{Code, Fault},
 };
 
@@ -15,13 +15,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
     path: PathBuf,
+    packs: Arc<PackCache>,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<LogReader>>>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, most: usize) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(most.max(1))), idle: Arc::default() }
+    pub(crate) fn new(path: PathBuf, packs: Arc<PackCache>, most: usize) -> Self {
+        Self { path, packs, permits: Arc::new(Semaphore::new(most.max(1))), idle: Arc::default() }
     }
 
     /// Reads on a thread where blocking is allowed, with one state of the log from first to last.
@@ -48,7 +49,7 @@ impl Readers {
         let reader = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match reader {
             Some(reader) => reader,
-            None => LogReader::open(&self.path)?,
+            None => LogReader::sharing(&self.path, Arc::clone(&self.packs))?,
         };
         let result = reader.read(work);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
     merge::Merger,
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
     pub(crate) notes: Notes,
+    pub(crate) pushes: Pushes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
 }
@@ -57,14 +59,16 @@ impl AppState {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database)?;
         let hub = Hub::new(config.streams, config.heartbeat);
+        let packs = log.packs();
         let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
-        let readers = Readers::new(config.database.clone(), config.readers);
+        let readers = Readers::new(config.database.clone(), packs, config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
+        let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        Ok(Self {
-            shared: Arc::new(Shared { config, committer, gate, hub, readers, merger, notes, body_memory }),
-        })
+        let shared =
+            Shared { config, committer, gate, hub, readers, merger, notes, pushes, body_memory };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// What was committed since the start.

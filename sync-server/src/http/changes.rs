@@ -60,6 +60,7 @@ pub(super) async fn post(
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);
+            state.shared.pushes.note(document);
         }
         match reply_at_end(&receipt, form) {
             Some(response) => Ok(response),
