@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ChangeHash,
-    fence::{self, ChunkKind},
+    fence::{self, ChunkKind, Reader},
 };
 
 /// Where a dependency is.
@@ -91,6 +91,24 @@ fn slice<'a, T>(all: &'a [T], ends: &[u32], index: usize) -> Option<&'a [T]> {
     all.get(*start as usize..*ends.get(index)? as usize)
 }
 
+/// What a pack says that it comes to. [`unpack`] holds it to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Changes.
+    pub changes: u64,
+    /// Bytes of plain chunks.
+    pub bytes: u64,
+}
+
+/// Reads what a pack says that it comes to, and nothing else of it.
+///
+/// # Errors
+/// [`PackError::Malformed`] for what does not begin like a pack.
+pub fn claim(pack: &[u8]) -> Result<Claim, PackError> {
+    let head = Head::read(&mut Reader::new(pack))?;
+    Ok(Claim { changes: head.changes, bytes: head.plain })
+}
+
 /// Brings the changes of a pack back, byte for byte. Each is hashed again, and the pack's digest of the hashes is
 /// compared. They are as little to be trusted as any others: the fence comes after.
 ///
@@ -105,7 +123,7 @@ pub fn unpack(pack: &[u8], limits: &PackLimits) -> Result<Unpacked, PackError> {
         outside: Vec::new(),
         inside: None,
         whole: Unpacked::default(),
-        limit: limits.bytes.min(u32::MAX as usize),
+        limit: u32::try_from(head.plain).unwrap_or(u32::MAX) as usize,
         body: Vec::new(),
     };
     for _ in 0..head.changes {
@@ -147,10 +165,10 @@ impl<'a> Unpacking<'a> {
         Ok(())
     }
 
-    /// An error where so many bytes more are above the limit.
+    /// An error where so many bytes more are above what the pack says.
     fn room(&self, more: usize) -> Result<(), PackError> {
         if self.whole.bytes.len().saturating_add(more) > self.limit {
-            return Err(PackError::TooLarge { what: "bytes", limit: self.limit });
+            return Err(PackError::malformed("its changes come to more bytes than it says"));
         }
         Ok(())
     }
@@ -245,10 +263,8 @@ impl<'a> Unpacking<'a> {
         let mut operations = None;
         for (spec, length) in shape {
             let length = usize::try_from(*length).unwrap_or(usize::MAX);
-            let (at, most) = (self.body.len(), self.limit);
-            if at.saturating_add(length) > most {
-                return Err(PackError::TooLarge { what: "bytes", limit: most });
-            }
+            let at = self.body.len();
+            self.room(at.saturating_add(length))?;
             let stream = self.streams.stream(layout::COLUMN.saturating_add(*spec))?;
             bases.read(*spec, length, stream, &mut self.body)?;
             if *spec == fence::ACTION && operations.is_none() {
@@ -268,7 +284,8 @@ impl<'a> Unpacking<'a> {
         self.streams.finish()?;
         let mut digest = Sha256::new();
         self.whole.hashes.iter().for_each(|hash| digest.update(hash.0));
-        if !digest.finalize().starts_with(head.digest) {
+        let whole = self.whole.bytes.len() as u64 == head.plain;
+        if !whole || !digest.finalize().starts_with(head.digest) {
             return Err(PackError::malformed("its changes are not the ones that it was made of"));
         }
         Ok(self.whole)

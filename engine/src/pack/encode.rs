@@ -8,7 +8,7 @@ use super::{
     expect::Expectation,
     layout,
     number::{difference, zigzag},
-    streams::Writing,
+    streams::{Head, Writing},
 };
 use crate::{
     ChangeHash,
@@ -46,7 +46,8 @@ pub fn pack(body: &[u8], effort: Effort) -> Result<Vec<u8>, PackError> {
     }
     let digest = packing.digest.finalize();
     let digest = digest.get(..16).unwrap_or_default();
-    Ok(packing.streams.finish(frames.len(), digest, effort.level()))
+    let head = Head { changes: frames.len() as u64, plain: body.len() as u64, digest };
+    Ok(packing.streams.finish(head, effort.level()))
 }
 
 /// The hash of a chunk that is exactly what is made of its body again.

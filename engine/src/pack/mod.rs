@@ -8,8 +8,8 @@
 //! back byte for byte, and a pack bears a digest of the hashes, so that a damaged one is refused.
 //!
 //! # The bytes
-//! Numbers are LEB128; signed ones are zigzag coded before. `RJPK`, the version (1), the number of changes, the first
-//! 16 bytes of SHA-256 over all hashes, the number of streams, and then each stream in the order of their ids: id,
+//! Numbers are LEB128; signed ones are zigzag coded before. `RJPK`, the version (1), the number of changes, the
+//! bytes of their plain chunks, the first 16 bytes of SHA-256 over all hashes, the number of streams, and then each stream in the order of their ids: id,
 //! length once inflated, length as it stands (0: it stands as it is, and is as long as the first length says, else
 //! one zstd frame), and the bytes. The module `layout` lists the streams.
 
@@ -22,7 +22,7 @@ mod layout;
 mod number;
 mod streams;
 
-pub use decode::{Dependency, Unpacked, unpack};
+pub use decode::{Claim, Dependency, Unpacked, claim, unpack};
 pub use encode::{Effort, pack};
 pub use error::PackError;
 

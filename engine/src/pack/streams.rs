@@ -44,10 +44,11 @@ impl<'a> Writing<'a> {
     }
 
     /// The pack.
-    pub(super) fn finish(self, changes: usize, digest: &[u8], level: i32) -> Vec<u8> {
+    pub(super) fn finish(self, head: Head<'_>, level: i32) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        number::write(&mut out, changes as u64);
-        out.extend_from_slice(digest);
+        number::write(&mut out, head.changes);
+        number::write(&mut out, head.plain);
+        out.extend_from_slice(head.digest);
         number::write(&mut out, self.streams.len() as u64);
         // Without a compressor every stream stands as it is.
         let mut compressor = zstd::bulk::Compressor::new(level).ok();
@@ -66,8 +67,21 @@ impl<'a> Writing<'a> {
 /// What stands at the head of a pack.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head<'a> {
-    pub(super) changes: usize,
+    pub(super) changes: u64,
+    /// Bytes of the plain chunks.
+    pub(super) plain: u64,
     pub(super) digest: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, PackError> {
+        if reader.take(MAGIC.len() as u64, "the magic")? != MAGIC {
+            return Err(PackError::malformed("it does not begin like a pack of version 1"));
+        }
+        let changes = reader.number("the number of changes")?;
+        let plain = reader.number("the number of bytes")?;
+        Ok(Self { changes, plain, digest: reader.take(16, "the digest")? })
+    }
 }
 
 /// The streams of a pack, inflated: under the limit, whatever they claim.
@@ -76,13 +90,13 @@ pub(super) fn inflate<'a>(
     limits: &PackLimits,
 ) -> Result<(Head<'a>, BTreeMap<u32, Vec<u8>>), PackError> {
     let mut reader = Reader::new(pack);
-    if reader.take(MAGIC.len() as u64, "the magic")? != MAGIC {
-        return Err(PackError::malformed("it does not begin like a pack of version 1"));
+    let head = Head::read(&mut reader)?;
+    if head.changes > limits.changes as u64 {
+        return Err(PackError::TooLarge { what: "changes", limit: limits.changes });
     }
-    let changes = reader.number("the number of changes")?;
-    let changes = usize::try_from(changes).ok().filter(|changes| *changes <= limits.changes);
-    let changes = changes.ok_or(PackError::TooLarge { what: "changes", limit: limits.changes })?;
-    let digest = reader.take(16, "the digest")?;
+    if head.plain > limits.bytes as u64 {
+        return Err(PackError::TooLarge { what: "bytes", limit: limits.bytes });
+    }
     let mut streams = BTreeMap::new();
     let mut decompressor =
         zstd::bulk::Decompressor::new().map_err(|error| PackError::malformed(error.to_string()))?;
@@ -108,7 +122,7 @@ pub(super) fn inflate<'a>(
     if !reader.is_empty() {
         return Err(PackError::malformed("bytes follow the last stream"));
     }
-    Ok((Head { changes, digest }, streams))
+    Ok((head, streams))
 }
 
 fn inflate_one(

@@ -8,17 +8,19 @@ use axum::{
 use http::{HeaderMap, Uri, header};
 use rejoin::{
     Cursor, DocumentId,
-    wire::{CHANGES, OCTETS},
+    wire::{CHANGES, OCTETS, PACK},
 };
 use serde::Deserialize;
 
 use super::{
     accept::{plain, prefers},
     body::receive,
+    packs::{packed, unpacked},
     reply::Answer,
 };
 use crate::{
     AppState,
+    log::View,
     rules::{Code, Fault, Form, Principal, Push, check_body, pull, reply, reply_at_end},
     state::now,
 };
@@ -43,13 +45,18 @@ pub(super) async fn post(
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let media_type = plain(&headers, header::CONTENT_TYPE);
-    if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS)) {
+    if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS | PACK)) {
         return Err(Fault::because(Code::MediaType, format!("A push is {CHANGES}.")).into());
     }
-    let form = if prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
+    let pack = prefers(&headers, PACK);
+    let form = if pack || prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
     let received = receive(&state, &headers, body).await?;
     let limits = state.shared.config.limits;
     let work = async {
+        let received = match media_type.as_deref() {
+            Some(PACK) => unpacked(received, limits).await?,
+            _ => received,
+        };
         let (changes, _held) = if received.bytes.len() > LARGE {
             let check = move || check_body(&received.bytes, &limits).map(|c| (c, received.held));
             tokio::task::spawn_blocking(check).await.map_err(|_| Fault::new(Code::Internal))??
@@ -64,17 +71,27 @@ pub(super) async fn post(
         }
         match reply_at_end(&receipt, form) {
             Some(response) => Ok(response),
-            None => state.shared.readers.read(move |view| reply(view, &limits, &receipt, form)).await,
+            None => {
+                let read = move |view: View<'_>| Ok(packed(reply(view, &limits, &receipt, form)?, pack));
+                state.shared.readers.read(read).await
+            }
         }
     };
     Ok(state.in_time(work).await?.into())
 }
 
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
-    let limits = state.shared.config.limits;
-    let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
+    let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
+    let work = move |view: View<'_>| {
+        Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack))
+    };
     Ok(state.in_time(state.shared.readers.read(work)).await?.into())
 }
 

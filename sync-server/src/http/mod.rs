@@ -12,6 +12,7 @@ mod limits;
 mod loopback;
 mod missing;
 mod paced;
+mod packs;
 mod paths;
 mod reply;
 mod serve;
@@ -22,6 +23,7 @@ use axum::{
     Router, middleware,
     routing::{get, post},
 };
+use rejoin::wire::PACK;
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
@@ -62,7 +64,11 @@ pub fn router(state: AppState) -> Router {
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
+                .compress_when(
+                    SizeAbove::new(COMPRESS_ABOVE)
+                        .and(NotForContentType::SSE)
+                        .and(NotForContentType::const_new(PACK)),
+                ),
         )
         .layer(TraceLayer::new_for_http())
         .with_state(state)
