@@ -113,7 +113,8 @@ impl Worker {
 
     /// Does one step of what is due: what was pushed to meanwhile is noted between two steps.
     fn look(&mut self, now: Instant) {
-        let due = self.pushed.iter().find(|(_, at)| at.idle <= now || at.look.is_some_and(|look| look <= now));
+        let due =
+            self.pushed.iter().find(|(_, at)| at.idle <= now || at.look.is_some_and(|look| look <= now));
         if let Some((document, at)) = due.map(|(document, at)| (*document, *at)) {
             let idle = at.idle <= now;
             let more = self.step_of(&document, idle);

@@ -66,8 +66,7 @@ impl AppState {
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        let shared =
-            Shared { config, committer, gate, hub, readers, merger, notes, pushes, body_memory };
+        let shared = Shared { config, committer, gate, hub, readers, merger, notes, pushes, body_memory };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -207,7 +207,8 @@ fn large_changes_are_packed_few_at_a_time() {
     let mut ada = Writer::new(1);
     let mut all = Vec::new();
     for number in 0..10 {
-        let text: String = (0..900_000_u64).map(|i| char::from(b'a' + (i * i % (23 + number)) as u8)).collect();
+        let text: String =
+            (0..900_000_u64).map(|i| char::from(b'a' + (i * i % (23 + number)) as u8)).collect();
         automerge::transaction::Transactable::put(&mut ada.0, automerge::ROOT, "large", text).unwrap();
         ada.0.commit();
         all.extend_from_slice(ada.last().raw_bytes());
@@ -250,7 +251,10 @@ fn each_kind_of_damage_to_a_pack_is_found_and_said() {
         ("UPDATE pack SET plain = plain + 1", "other changes"),
         ("UPDATE pack SET prefixes = zeroblob(length(prefixes)) WHERE first = 1", "index"),
         ("UPDATE pack SET outside = x'' WHERE first > 1", "depends on"),
-        ("UPDATE pack SET outside = CAST(x'70' || substr(outside, 2) AS BLOB) WHERE first > 1", "dependencies"),
+        (
+            "UPDATE pack SET outside = CAST(x'70' || substr(outside, 2) AS BLOB) WHERE first > 1",
+            "dependencies",
+        ),
         ("DELETE FROM pack WHERE first = 1", "does not follow"),
         ("DELETE FROM rewritten", "noted"),
     ] {
@@ -263,7 +267,8 @@ fn each_kind_of_damage_to_a_pack_is_found_and_said() {
 }
 
 fn holds(directory: &Path, secret: &[u8]) -> bool {
-    let files = std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    let files =
+        std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     files.into_iter().any(|bytes| bytes.windows(secret.len()).any(|window| window == secret))
 }
 
@@ -293,7 +298,9 @@ fn what_is_purged_is_in_no_byte_of_the_database() {
     assert!(!holds(server.directory.path(), secret) && !holds(server.directory.path(), &[1; 16]));
     assert_eq!(purge(&path, &document, 0).unwrap(), Purged::Empty);
     server.healthy();
-    for request in [pull(document, None), push(document, None, &write(1, secret)), Request::Snapshot { document }] {
+    for request in
+        [pull(document, None), push(document, None, &write(1, secret)), Request::Snapshot { document }]
+    {
         assert_eq!(server.ask(&request).status, 410, "the tombstone stays");
     }
     assert_eq!(hashes(&server.ask(&pull(other, None)).body).len(), 51);

@@ -34,6 +34,3 @@ pub struct PackLimits {
     /// Most bytes of plain chunks, and most bytes of inflated streams, each.
     pub bytes: usize,
 }
-
-#[cfg(test)]
-mod tests;

@@ -131,7 +131,8 @@ fn inflate_one(
     plain: usize,
 ) -> Result<Vec<u8>, PackError> {
     let stream = decompressor.decompress(packed, plain);
-    let stream = stream.map_err(|error| PackError::malformed(format!("a stream cannot be inflated: {error}")))?;
+    let stream =
+        stream.map_err(|error| PackError::malformed(format!("a stream cannot be inflated: {error}")))?;
     if stream.len() != plain {
         return Err(PackError::malformed("a stream is shorter than it says"));
     }

@@ -89,9 +89,8 @@ pub(super) async fn get(
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
-    let work = move |view: View<'_>| {
-        Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack))
-    };
+    let work =
+        move |view: View<'_>| Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack));
     Ok(state.in_time(state.shared.readers.read(work)).await?.into())
 }
 

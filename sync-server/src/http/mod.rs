@@ -62,13 +62,11 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(CatchPanicLayer::custom(reply::of_panic))
         .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                .compress_when(
-                    SizeAbove::new(COMPRESS_ABOVE)
-                        .and(NotForContentType::SSE)
-                        .and(NotForContentType::const_new(PACK)),
-                ),
+            CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+                SizeAbove::new(COMPRESS_ABOVE)
+                    .and(NotForContentType::SSE)
+                    .and(NotForContentType::const_new(PACK)),
+            ),
         )
         .layer(TraceLayer::new_for_http())
         .with_state(state)

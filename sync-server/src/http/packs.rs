@@ -26,7 +26,7 @@ pub(super) async fn unpacked(received: Received, limits: ServerLimits) -> Result
             return Err(too_large("bytes", limits.inflated_body_bytes));
         }
         held.grow(plain)?;
-        let limits = PackLimits { changes: limits.push_changes, bytes: plain.saturating_mul(2) + ROOM };
+        let limits = PackLimits { changes: limits.push_changes, bytes: plain.saturating_add(ROOM) };
         let bytes = unpack(&bytes, &limits).map_err(|error| fault(&error))?.into_bytes();
         Ok(Received { bytes, held })
     });

@@ -169,7 +169,8 @@ impl<'c> Appender<'c> {
         for position in used.range(..=self.start) {
             delete.execute(named_params! { ":id": key(*position) })?;
         }
-        let mut insert = self.view.connection.prepare_cached("INSERT INTO head (id, hash) VALUES (:id, :hash)")?;
+        let mut insert =
+            self.view.connection.prepare_cached("INSERT INTO head (id, hash) VALUES (:id, :hash)")?;
         let appended = (self.start + 1..).zip(&self.hashes);
         for (position, hash) in appended.filter(|(position, _)| !used.contains(position)) {
             insert.execute(named_params! { ":id": key(position), ":hash": hash.0 })?;

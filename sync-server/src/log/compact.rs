@@ -163,7 +163,8 @@ pub(crate) fn store(view: View<'_>, packed: &Packed) -> Result<Attempt<Option<u6
         delete.execute(named_params! { ":id": row_key(document, replaced.last) })?;
     }
     insert(view, packed)?;
-    let mut delete = view.connection.prepare_cached("DELETE FROM change WHERE id > :after AND id <= :upto")?;
+    let mut delete =
+        view.connection.prepare_cached("DELETE FROM change WHERE id > :after AND id <= :upto")?;
     let (after, upto) = (row_key(document, raw_after), row_key(document, row.last));
     let gone = delete.execute(named_params! { ":after": after, ":upto": upto })? as u64;
     if gone != row.last - raw_after {

@@ -114,7 +114,8 @@ struct Sum {
 
 fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
     if purged(view, &document)? {
-        diagnosis.must(is_empty(view, &document)?, || "it was purged, and something of it is left".to_owned());
+        diagnosis
+            .must(is_empty(view, &document)?, || "it was purged, and something of it is left".to_owned());
         return Ok(());
     }
     let mut sum = Sum::default();

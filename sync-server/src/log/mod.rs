@@ -18,8 +18,8 @@ mod view;
 
 pub(crate) use append::{Appender, bury, was_of};
 pub use backup::backup;
-pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
 pub use compact::Compacted;
+pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
 pub use doctor::{Diagnosis, doctor};
 pub use error::LogError;
 pub(crate) use mark::{Claim, Digest, Mark};

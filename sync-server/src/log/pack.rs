@@ -77,7 +77,6 @@ pub(super) fn stored_pack_limits(plain: u64) -> PackLimits {
     PackLimits { changes: usize::MAX, bytes: plain.saturating_mul(2).saturating_add(ROOM) }
 }
 
-
 fn read_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
     Ok(PackRow {
         last: position_of(row.get(0)?),
@@ -156,7 +155,10 @@ impl View<'_> {
             .ok_or_else(|| damaged("does not say what it depends on".to_owned()))?;
         let pack = Pack { row, unpacked, outside };
         let whole = (row.last + 1).checked_sub(row.first) == Some(pack.unpacked.len() as u64);
-        if !whole || pack.unpacked.bytes().len() as u64 != row.plain || pack.digest_at(row.last) != Some(row.digest) {
+        if !whole
+            || pack.unpacked.bytes().len() as u64 != row.plain
+            || pack.digest_at(row.last) != Some(row.digest)
+        {
             return Err(damaged("holds other changes than its row says".to_owned()));
         }
         Ok(pack)
@@ -180,7 +182,9 @@ impl View<'_> {
 
     fn pack_index(&self, document: i64, newest: PackRow) -> Result<Arc<PackIndex>, LogError> {
         let known = self.packs.index(document);
-        if let Some(index) = known.as_ref().filter(|index| index.0.last().is_some_and(|(row, _)| *row == newest)) {
+        if let Some(index) =
+            known.as_ref().filter(|index| index.0.last().is_some_and(|(row, _)| *row == newest))
+        {
             return Ok(Arc::clone(index));
         }
         let mut packs = Vec::new();
