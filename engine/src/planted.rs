@@ -17,6 +17,8 @@ pub enum Bug {
     AnyOkAcknowledges,
     /// A dispatch during an upload does not wake the sync again (breaks liveness).
     LostWakeUp,
+    /// The changes of an event are taken whatever the cursor is (breaks invariant 4).
+    EventAtOtherCursor,
     /// A snapshot claims a position past a change that it leaves out (breaks invariant 10).
     SnapshotPastHole,
     /// After a fork the actions are dispatched again instead of being rewritten (breaks invariant 5).

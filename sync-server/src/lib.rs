@@ -19,6 +19,7 @@ mod state;
 mod tokens;
 
 pub use config::ServerConfig;
+pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Compacted, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge};

@@ -95,6 +95,11 @@ fn a_snapshot_past_a_change_that_it_leaves_out_is_found() {
 }
 
 #[test]
+fn an_event_taken_at_another_cursor_is_found() {
+    is_found(Bug::EventAtOtherCursor);
+}
+
+#[test]
 fn actions_dispatched_again_after_a_fork_are_found() {
     is_found(Bug::DispatchAgainAfterFork);
 }

@@ -5,6 +5,7 @@ use rand::Rng;
 
 use crate::{
     Cursor, Result,
+    planted::{self, Bug},
     store::{Core, Facts},
     wire::{self, ChangesEvent, Response},
 };
@@ -83,7 +84,9 @@ fn plan(facts: &Facts, in_trouble: bool, event: &ChangesEvent) -> Plan {
     }
     // Invariant 4: "A cursor moves in the transaction that stores what it counts. A hole never": what comes after
     // another cursor is not ours to take. The first copy is pulled, for it may come as a snapshot.
-    let fits = facts.cursor.is_some() && facts.cursor == event.after.as_deref().and_then(Cursor::parse);
+    let after = event.after.as_deref().and_then(Cursor::parse);
+    let fits =
+        facts.cursor.is_some() && (facts.cursor == after || planted::is_planted(Bug::EventAtOtherCursor));
     let changes = event.changes.as_deref().and_then(|text| STANDARD.decode(text).ok());
     match changes {
         Some(body) if fits && !facts.healing && !in_trouble => Plan::Take(Response {

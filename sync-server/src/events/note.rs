@@ -2,12 +2,12 @@ use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use rejoin::{DocumentId, wire::ChangesEvent};
+use rejoin::{Cursor, DocumentId, wire::ChangesEvent};
 
 use super::Hub;
 use crate::{
     LogError, LogStore,
-    log::{Mark, PageLimit, View},
+    log::{Claim, Mark, PageLimit, View},
     rules::{Principal, may_hear},
     state::now,
 };
@@ -106,6 +106,26 @@ impl Teller {
         }
         Ok(who)
     }
+}
+
+/// The event that tells of a document whose log grew from `before`, or from its beginning, to where it ends now: what
+/// the server sends to whoever listens. `None` where there is no such document, where it did not grow, or where its
+/// log never was at `before`.
+///
+/// # Errors
+/// Where the log cannot be read.
+pub fn event_since(
+    log: &mut LogStore,
+    document: DocumentId,
+    before: Option<&Cursor>,
+) -> Result<Option<ChangesEvent>, LogError> {
+    log.read(|view| {
+        let Some(stored) = view.document(&document)? else { return Ok(None) };
+        let claim = before.map_or(Claim::Beginning, |cursor| Claim::read(cursor.as_str()));
+        let proved = claim.prove(stored.end, |position| view.digest_at(stored.key, position))?;
+        let Some(before) = proved.filter(|before| *before != stored.end) else { return Ok(None) };
+        make(view, &Span::Grown { document, before, end: stored.end }).map(Some)
+    })
 }
 
 fn make(view: View<'_>, span: &Span) -> Result<ChangesEvent, LogError> {

@@ -15,7 +15,7 @@ use rejoin::{
 };
 use rusqlite::named_params;
 
-use super::disk::Disk;
+use super::{disk::Disk, world::Telling};
 
 /// Simulated times begin here, in milliseconds since 1970.
 pub(super) const EPOCH: i64 = 1_700_000_000_000;
@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub(super) session: Session,
     /// The flight whose reply is waited for.
     pub(super) flight: Option<u64>,
+    /// Events that came meanwhile.
+    pub(super) heard: Vec<Telling>,
     /// The number of the drive that is due: earlier ones are off.
     pub(super) drive: u64,
     /// The last run ended well, and nothing came since.

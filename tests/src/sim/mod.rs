@@ -5,6 +5,7 @@
 //! ```text
 //! world    the clock, the queue of events, the loop, and calm (faults stop, everything must drain)
 //! network  a request on its way and its reply: loss, delay, duplicates, cut replies, portals
+//! telling  events of commits: lost, doubled, late
 //! acting   what people do, and what each action must come to
 //! strike   crashes, copies, restores, wipes, partitions
 //! stranger changes of another program: good, bad, and hostile ones
@@ -31,6 +32,7 @@ mod regressions;
 mod stranger;
 mod strike;
 mod strikes;
+mod telling;
 mod trace;
 mod world;
 
@@ -101,7 +103,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 8] = [
+pub const BUGS: [Bug; 9] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -109,6 +111,7 @@ pub const BUGS: [Bug; 8] = [
     Bug::AnyOkAcknowledges,
     Bug::LostWakeUp,
     Bug::SnapshotPastHole,
+    Bug::EventAtOtherCursor,
     Bug::DispatchAgainAfterFork,
 ];
 

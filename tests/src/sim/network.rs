@@ -119,7 +119,7 @@ impl World {
         let mut reply = respond(&mut self.server, &self.server_limits, &flight.request, EPOCH + self.now);
         let (client, number, status) = (flight.client, flight.number, reply.status);
         self.log(format!("server c{client} #{number} {}: {status}", describe(&flight.request)));
-        self.ledger.follow(&mut self.server, flight.request.document(), self.now)?;
+        self.committed(flight.document)?;
         self.check_reply(&flight, &reply)?;
         if self.hit(Fault::ServerCrash) {
             self.crash_server();

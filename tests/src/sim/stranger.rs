@@ -72,7 +72,7 @@ impl World {
         let request = Request::Push { document: id, after: None, limit: Some(1), body: body.to_vec() };
         let reply = respond(&mut self.server, &self.server_limits, &request, EPOCH + self.now);
         self.log(format!("a stranger pushes to d{document}: {}", reply.status));
-        self.ledger.follow(&mut self.server, id, self.now)?;
+        self.committed(document)?;
         let log = &self.ledger.log(id).entries;
         for frame in fence::frame(body).unwrap() {
             let hash = fence::check(&frame, &Limits::default()).unwrap().hash;

@@ -20,6 +20,12 @@ pub enum Fault {
     CaptivePortal,
     /// 429 or 503 with `Retry-After`.
     Busy,
+    /// An event is lost on its way.
+    EventLost,
+    /// An event comes twice.
+    EventTwice,
+    /// An event comes seconds late, after others and after polls.
+    EventLate,
     /// A client has no network for a while.
     Partition,
     /// A client's process dies, and starts again from its disk.
@@ -50,7 +56,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestLost,
         Self::ReplyLost,
         Self::Delay,
@@ -59,6 +65,9 @@ impl Fault {
         Self::CutReply,
         Self::CaptivePortal,
         Self::Busy,
+        Self::EventLost,
+        Self::EventTwice,
+        Self::EventLate,
         Self::Partition,
         Self::ClientCrash,
         Self::CommitFailed,

@@ -10,7 +10,7 @@ use rejoin::{
     Actor, DocumentId, Error, fence,
     session::{self, Now, Outcome, Session, SessionLimits, Step, Ticket},
     store::BatchBounds,
-    wire::{PushReply, Request, Response, TransportError},
+    wire::{ChangesEvent, PushReply, Request, Response, TransportError},
 };
 use rejoin_server::{LogStore, ServerLimits};
 
@@ -46,6 +46,8 @@ pub(super) enum Event {
     Arrive(Box<Flight>),
     /// A reply arrives, or the news that none will.
     Reply(Box<Landing>),
+    /// An event of a stream arrives.
+    Told(Box<Telling>),
     /// A process starts again.
     Starts {
         client: usize,
@@ -78,6 +80,15 @@ pub(super) struct Landing {
     pub(super) document: usize,
     pub(super) ticket: Ticket,
     pub(super) result: Result<Response, TransportError>,
+}
+
+/// An event on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Telling {
+    pub(super) client: usize,
+    pub(super) life: u64,
+    pub(super) document: usize,
+    pub(super) event: ChangesEvent,
 }
 
 #[derive(Debug)]
@@ -235,6 +246,7 @@ impl World {
             Event::Drive { client, document, number, poll } => self.drive(client, document, (number, poll)),
             Event::Arrive(flight) => self.arrive(*flight),
             Event::Reply(landing) => self.land(*landing),
+            Event::Told(telling) => self.told(*telling),
             Event::Starts { client, life } => {
                 let down = !self.clients[client].is_up() && self.clients[client].life == life;
                 if down { self.start(client) } else { Ok(()) }
@@ -352,6 +364,7 @@ impl World {
         let slot = |id: &DocumentId| Slot {
             session: Session::new(*id, it.limits),
             flight: None,
+            heard: Vec::new(),
             drive: 0,
             settled: false,
             idle: false,
@@ -432,7 +445,9 @@ impl World {
         let now = self.now_of(client);
         let it = &mut self.clients[client];
         it.set_wall(self.now);
-        let (Some(core), true) = (it.core.as_mut(), it.life == life) else { return Ok(()) };
+        if it.core.is_none() || it.life != life {
+            return Ok(());
+        }
         let slot = &mut it.slots[document];
         let waited_for = slot.flight == Some(number);
         if !waited_for && result.is_err() {
@@ -440,7 +455,11 @@ impl World {
         }
         if waited_for {
             slot.flight = None;
+            let heard = std::mem::take(&mut slot.heard);
+            heard.into_iter().for_each(|telling| self.after(1, Event::Told(Box::new(telling))));
         }
+        let it = &mut self.clients[client];
+        let (Some(core), Some(slot)) = (it.core.as_mut(), it.slots.get_mut(document)) else { return Ok(()) };
         if !it.joined[document] {
             return Ok(());
         }
