@@ -90,7 +90,7 @@ async fn a_compaction_is_never_in_the_way_of_a_push() {
     let client = reqwest::Client::new();
     let (mut waited, mut during) = (Vec::new(), 0);
     let url = server.changes(document);
-    while count(&database, "pack") < 14 {
+    while count(&database, "pack") < 29 {
         during += 1;
         let start = Instant::now();
         let request = client.post(&url).header("content-type", rejoin::wire::CHANGES).body(ada.many(1));

@@ -194,7 +194,7 @@ fn a_log_that_grows_by_little_is_packed_again_and_does_not_fall_into_small_packs
         all.extend(body);
         assert_eq!(server.log.compact(1).unwrap().changes, 300);
     }
-    assert_eq!(server.count("pack"), 3, "9,000 changes, 4,096 in a pack");
+    assert_eq!(server.count("pack"), 5, "9,000 changes, 2,048 in a pack");
     assert!(server.ask(&pull(document, None)).body == all);
     server.healthy();
     let snapshot = server.ask(&Request::Snapshot { document });

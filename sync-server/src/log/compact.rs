@@ -14,8 +14,9 @@ use super::{
     view::{encode_deps, hole, read_document, row_key, signed},
 };
 
-/// Changes in a full pack: decoding one takes some milliseconds.
-const PACK_CHANGES: u64 = 4_096;
+/// Changes in a full pack: decoding one takes a millisecond or two, and putting it in the place of its rows some
+/// milliseconds, in which pushes wait.
+const PACK_CHANGES: u64 = 2_048;
 /// Plain bytes in a pack, about; one change alone may be larger. From half of it on a pack counts as full.
 const PACK_BYTES: u64 = 4 * 1024 * 1024;
 /// The newest changes of a log that is in use stay rows: they are asked for most.
@@ -249,13 +250,17 @@ impl LogStore {
     /// # Errors
     /// Where SQLite fails, and where a log is damaged: then the packs made before stay.
     pub fn compact(&mut self, least: u64) -> Result<Compacted, LogError> {
-        let compacted = self.pack_all(least.max(1))?;
+        let compacted = self.pack(least)?;
         self.vacuum()?;
         Ok(compacted)
     }
 
-    /// The first half of [`Self::compact`].
-    pub(crate) fn pack_all(&mut self, least: u64) -> Result<Compacted, LogError> {
+    /// The first half of [`Self::compact`]: the pages that it frees stay in the file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pack(&mut self, least: u64) -> Result<Compacted, LogError> {
+        let least = least.max(1);
         let (mut compacted, mut key) = (Compacted::default(), 0);
         while let Some(document) = self.view().documents_after(key, 1)?.pop() {
             key = document.key;
