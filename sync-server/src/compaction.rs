@@ -143,7 +143,8 @@ impl Worker {
     fn step_of(&self, id: &DocumentId, idle: bool) -> bool {
         let document = self.readers.read_here(|view| view.document(id));
         let document = document.inspect_err(|error| self.complain(error)).ok().flatten();
-        document.is_some_and(|document| self.step(&document, idle.then_some(self.least)))
+        // What is behind a tombstone may be purged at any time: that is left to a round.
+        document.is_some_and(|document| !document.deleted && self.step(&document, idle.then_some(self.least)))
     }
 
     fn step(&self, document: &Document, idle: Option<u64>) -> bool {

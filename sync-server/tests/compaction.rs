@@ -169,6 +169,35 @@ async fn a_backup_of_packs_is_whole_while_the_server_writes_and_packs() {
     assert!(held.len() >= 5_000 && all.starts_with(&held), "a prefix of what was acknowledged");
 }
 
+fn holds(directory: &Path, secret: &[u8]) -> bool {
+    let files =
+        std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| bytes.windows(secret.len()).any(|window| window == secret))
+}
+
+#[tokio::test]
+async fn a_purge_beside_a_server_that_runs_leaves_no_byte_and_the_server_goes_on() {
+    let server = Running::start_with(|config| config.compact_quiet = Duration::from_millis(1)).await;
+    let (document, other) = (DocumentId::random(), DocumentId::random());
+    let (secret, database) = ("PURGE-ME-WHOLLY", server.directory.path().join("log.db"));
+    let mut ada = Writer::new(1);
+    let body = [ada.many(3_000), ada.set(secret, 1)].concat();
+    for id in [document, other] {
+        let body = if id == document { body.clone() } else { Writer::new(2).many(10) };
+        assert_eq!(send(post(server.url(id, "/changes"), body)).await.status, 200);
+    }
+    until(|| count(&database, "pack") > 0).await;
+    assert_eq!(send(reqwest::Client::new().delete(server.url(document, ""))).await.status, 204);
+    let (path, clock) = (database.clone(), 1_700_000_000_000);
+    let purged = tokio::task::spawn_blocking(move || rejoin_server::purge(&path, &document, clock));
+    assert_eq!(purged.await.unwrap().unwrap(), rejoin_server::Purged::Done);
+    assert!(!holds(server.directory.path(), secret.as_bytes()));
+    assert_eq!(send(get(server.url(document, "/changes"))).await.status, 410);
+    assert_eq!(send(post(server.url(other, "/changes"), Writer::new(3).many(2))).await.status, 200);
+    assert_eq!(hashes(&send(get(server.url(other, "/changes"))).await.body).len(), 12);
+    assert_eq!(doctor(&database).unwrap().findings, Vec::<String>::new());
+}
+
 #[test]
 fn compact_and_purge_say_what_they_did_and_purge_asks_first() {
     let directory = tempfile::tempdir().unwrap();

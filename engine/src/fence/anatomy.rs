@@ -4,7 +4,7 @@ use automerge::ChangeHash;
 
 use super::{
     Refusal,
-    columns::{self, Runs, Spec},
+    columns::{Runs, Spec},
     read::Reader,
 };
 
@@ -52,9 +52,15 @@ pub(crate) fn dissect(body: &[u8]) -> Result<Parts<'_>, Refusal> {
         }
         Ok(())
     })?;
-    let metadata = section(&mut reader, |reader| columns::entries(reader).map(drop))?;
+    let metadata = section(&mut reader, |reader| {
+        let mut entries = Entries::begin(reader)?;
+        while entries.next(reader)?.is_some() {}
+        Ok(())
+    })?;
     let mut data = Vec::new();
-    for (spec, length) in columns_of(metadata)? {
+    let mut described = Reader::new(metadata);
+    let mut entries = Entries::begin(&mut described)?;
+    while let Some((spec, length)) = entries.next(&mut described)? {
         data.push((spec, reader.take(length, "a column")?));
     }
     let actions = data.iter().find(|(spec, _)| *spec == ACTION);
@@ -68,14 +74,25 @@ pub(crate) fn dependencies_of(body: &[u8]) -> Result<Vec<ChangeHash>, Refusal> {
     read_deps(&mut Reader::new(body))
 }
 
-/// Kind and length of each column that the metadata name, which are nothing else.
-pub(crate) fn columns_of(metadata: &[u8]) -> Result<Vec<(u32, u64)>, Refusal> {
-    let mut reader = Reader::new(metadata);
-    let entries = columns::entries(&mut reader)?;
-    if !reader.is_empty() {
-        return Err(Refusal::malformed("bytes follow the metadata of columns"));
+/// The metadata of columns, an entry at a time: a few bytes of them must not become many.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    left: u64,
+}
+
+impl Entries {
+    pub(crate) fn begin(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        Ok(Self { left: reader.number("the number of columns")? })
     }
-    Ok(entries.into_iter().map(|entry| (entry.spec.bits(), entry.length)).collect())
+
+    /// Kind and length of the next column.
+    pub(crate) fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<(u32, u64)>, Refusal> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        let spec = reader.number("a column's kind")?;
+        let spec = u32::try_from(spec).map_err(|_| Refusal::malformed("a column's kind is above 32 bits"))?;
+        Ok(Some((spec, reader.number("a column's length")?)))
+    }
 }
 
 /// The sum of the runs in a column of actions: in time that its bytes bound, whatever they claim.

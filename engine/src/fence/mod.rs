@@ -14,7 +14,7 @@ mod place;
 mod read;
 mod refusal;
 
-pub(crate) use anatomy::{ACTION, Parts, columns_of, count_operations, dependencies_of, dissect};
+pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
 pub use check::{check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame};
 pub(crate) use chunk::{hash, plain_chunk, plain_size};

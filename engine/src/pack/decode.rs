@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
@@ -119,7 +119,6 @@ pub fn unpack(pack: &[u8], limits: &PackLimits) -> Result<Unpacked, PackError> {
     let mut unpacking = Unpacking {
         streams: Reading::new(&streams),
         expected: Expectation::default(),
-        shapes: BTreeMap::new(),
         outside: Vec::new(),
         inside: None,
         whole: Unpacked::default(),
@@ -135,8 +134,6 @@ pub fn unpack(pack: &[u8], limits: &PackLimits) -> Result<Unpacked, PackError> {
 struct Unpacking<'a> {
     streams: Reading<'a>,
     expected: Expectation,
-    /// The columns of each entry in the table of metadata.
-    shapes: BTreeMap<usize, Vec<(u32, u64)>>,
     /// Of each place among those outside in the pack, the place in `whole.outside`.
     outside: Vec<u32>,
     /// Which change has which hash; made when a whole body is met.
@@ -151,7 +148,7 @@ impl<'a> Unpacking<'a> {
         self.body.clear();
         match self.streams.entry(layout::METADATA, 1)? {
             None => self.next_whole()?,
-            Some((place, metadata)) => self.next_parts(place, metadata)?,
+            Some((_, metadata)) => self.next_parts(metadata)?,
         }
         let hash = fence::hash(ChunkKind::Change, &self.body);
         self.room(fence::plain_size(&self.body))?;
@@ -192,7 +189,7 @@ impl<'a> Unpacking<'a> {
         Ok(())
     }
 
-    fn next_parts(&mut self, place: usize, metadata: &[u8]) -> Result<(), PackError> {
+    fn next_parts(&mut self, metadata: &[u8]) -> Result<(), PackError> {
         let (_, message) = self.entry(layout::MESSAGE)?;
         let (_, others) = self.entry(layout::OTHERS)?;
         let (_, tail) = self.entry(layout::TAIL)?;
@@ -214,7 +211,7 @@ impl<'a> Unpacking<'a> {
         write_text(&mut self.body, message);
         self.body.extend_from_slice(others);
         self.body.extend_from_slice(metadata);
-        let operations = self.next_columns(place, metadata, start)?;
+        let operations = self.next_columns(metadata, start)?;
         self.body.extend_from_slice(tail);
         self.expected.note(actor, seq, time, start.wrapping_add(operations));
         Ok(())
@@ -254,22 +251,23 @@ impl<'a> Unpacking<'a> {
     }
 
     /// Appends the columns, and gives the number of operations that they hold.
-    fn next_columns(&mut self, place: usize, metadata: &[u8], start: u64) -> Result<u64, PackError> {
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.shapes.entry(place) {
-            vacant.insert(fence::columns_of(metadata)?);
-        }
-        let shape = self.shapes.get(&place).map(Vec::as_slice).unwrap_or_default();
+    fn next_columns(&mut self, metadata: &[u8], start: u64) -> Result<u64, PackError> {
         let mut bases = Bases::new(start);
         let mut operations = None;
-        for (spec, length) in shape {
-            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+        let mut reader = Reader::new(metadata);
+        let mut entries = fence::Entries::begin(&mut reader)?;
+        while let Some((spec, length)) = entries.next(&mut reader)? {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
             let at = self.body.len();
             self.room(at.saturating_add(length))?;
-            let stream = self.streams.stream(layout::COLUMN.saturating_add(*spec))?;
-            bases.read(*spec, length, stream, &mut self.body)?;
-            if *spec == fence::ACTION && operations.is_none() {
+            let stream = self.streams.stream(layout::COLUMN.saturating_add(spec))?;
+            bases.read(spec, length, stream, &mut self.body)?;
+            if spec == fence::ACTION && operations.is_none() {
                 operations = Some(fence::count_operations(self.body.get(at..).unwrap_or_default()));
             }
+        }
+        if !reader.is_empty() {
+            return Err(PackError::malformed("bytes follow the metadata of columns"));
         }
         Ok(operations.unwrap_or(0))
     }

@@ -84,11 +84,14 @@ impl<'a> Packing<'a> {
         self.inside.insert(hash, self.expected.changes() - 1);
     }
 
-    /// Brings the columns into their form, into `columns`. `None`: one of them cannot be.
+    /// Brings the columns into their form, into `columns`. `None`: one of them cannot be brought there.
     fn write_columns(&mut self, parts: &Parts<'a>) -> Option<()> {
         let mut bases = Bases::new(parts.start_op);
         self.columns.resize_with(parts.columns.len(), Default::default);
         for (column, (spec, data)) in self.columns.iter_mut().zip(&parts.columns) {
+            if *spec >= layout::KINDS {
+                return None;
+            }
             column.0 = *spec;
             column.1.clear();
             bases.write(*spec, data, &mut column.1)?;

@@ -31,6 +31,8 @@ pub(super) const TIME: u32 = 15;
 pub(super) const WHOLE: u32 = 16;
 /// Columns: this, plus the kind of the column.
 pub(super) const COLUMN: u32 = 32;
+/// Kinds of columns are below this, or the body stands whole. So streams are few, whatever a pack claims.
+pub(super) const KINDS: u32 = 256;
 
 /// A table, and the places that changes name.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     PackError, PackLimits,
-    layout::{MAGIC, Table},
+    layout::{COLUMN, KINDS, MAGIC, Table},
     number,
 };
 use crate::fence::Reader;
@@ -50,17 +50,46 @@ impl<'a> Writing<'a> {
         number::write(&mut out, head.plain);
         out.extend_from_slice(head.digest);
         number::write(&mut out, self.streams.len() as u64);
-        // Without a compressor every stream stands as it is.
-        let mut compressor = zstd::bulk::Compressor::new(level).ok();
+        let mut compressors = Compressors::new(level);
         for (id, plain) in self.streams {
-            let small = compressor.as_mut().and_then(|compressor| compressor.compress(&plain).ok());
-            let small = small.filter(|small| small.len() < plain.len());
+            let small = compressors.compress(&plain).filter(|small| small.len() < plain.len());
             number::write(&mut out, u64::from(id));
             number::write(&mut out, plain.len() as u64);
             number::write(&mut out, small.as_ref().map_or(0, |small| small.len() as u64));
             out.extend_from_slice(small.as_ref().unwrap_or(&plain));
         }
         out
+    }
+}
+
+/// Streams below this size stand as they are: a frame alone has a dozen bytes.
+const SMALL: usize = 24;
+/// Above this size the most thorough levels take tens of megabytes.
+const LARGE: usize = 256 * 1024;
+/// The level that large streams get at most.
+const LARGE_LEVEL: i32 = 9;
+
+/// Each is made when it is first needed. Without one a stream stands as it is.
+struct Compressors {
+    levels: [i32; 2],
+    made: [Option<zstd::bulk::Compressor<'static>>; 2],
+}
+
+impl Compressors {
+    fn new(level: i32) -> Self {
+        Self { levels: [level, level.min(LARGE_LEVEL)], made: [None, None] }
+    }
+
+    fn compress(&mut self, plain: &[u8]) -> Option<Vec<u8>> {
+        if plain.len() < SMALL {
+            return None;
+        }
+        let which = usize::from(plain.len() > LARGE);
+        let (level, made) = (self.levels.get(which)?, self.made.get_mut(which)?);
+        if made.is_none() {
+            *made = zstd::bulk::Compressor::new(*level).ok();
+        }
+        made.as_mut()?.compress(plain).ok()
     }
 }
 
@@ -103,7 +132,8 @@ pub(super) fn inflate<'a>(
     let (mut before, mut room) = (None, limits.bytes);
     for _ in 0..reader.number("the number of streams")? {
         let id = reader.number("a stream's id")?;
-        let id = u32::try_from(id).map_err(|_| PackError::malformed("a stream's id is above 32 bits"))?;
+        let id = u32::try_from(id).ok().filter(|id| *id < COLUMN + KINDS);
+        let id = id.ok_or_else(|| PackError::malformed("a stream of a kind that is not known"))?;
         if before.replace(id).is_some_and(|before| before >= id) {
             return Err(PackError::malformed("the streams are out of order"));
         }

@@ -14,7 +14,7 @@ use rejoin::{
     pack::{Dependency, Effort, PackError, PackLimits, claim, pack, unpack},
 };
 
-use crate::support::{chunk, corpus, honest};
+use crate::support::{Parts, chunk, corpus, honest};
 
 const LIMITS: PackLimits = PackLimits { changes: 100_000, bytes: 64 << 20 };
 
@@ -110,6 +110,15 @@ fn plain(bytes: &[u8]) -> Vec<u8> {
     check_bytes(bytes, &Limits::default()).map_or_else(|_| Vec::new(), |change| change.bytes)
 }
 
+/// Columns of kinds that no release knows stand as they are, however many.
+#[test]
+fn a_change_with_columns_of_any_kind_comes_back() {
+    for kinds in [vec![0xb0_u64, 0xb7], (0..3_000).map(|kind| 0x100 + 16 * kind).collect()] {
+        let parts = kinds.iter().fold(Parts::default(), |parts, kind| parts.column(*kind, vec![7; 3]));
+        there_and_back(&parts.chunk());
+    }
+}
+
 #[test]
 fn changes_as_javascript_sends_them_are_packed_once_they_are_plain() {
     let mut document = Automerge::new();
@@ -196,7 +205,7 @@ fn bomb(changes: u64, plain: u64, streams: &[(u64, usize)]) -> Vec<u8> {
     let mut out = b"RJPK\x01".to_vec();
     out.extend([number(changes), number(plain), vec![0; 16], number(streams.len() as u64)].concat());
     for (id, length) in streams {
-        let small = zstd::bulk::compress(&vec![0; *length], 19).unwrap();
+        let small = zstd::bulk::compress(&vec![0; *length], 3).unwrap();
         out.extend([number(*id), number(*length as u64), number(small.len() as u64), small].concat());
     }
     out
@@ -205,8 +214,7 @@ fn bomb(changes: u64, plain: u64, streams: &[(u64, usize)]) -> Vec<u8> {
 #[test]
 fn a_pack_that_claims_much_is_refused_before_it_costs_anything() {
     let limits = PackLimits { changes: 1_000, bytes: 1 << 20 };
-    let started = Instant::now();
-    for (bomb, too_large) in [
+    let bombs = [
         (bomb(u64::MAX, 0, &[]), true),
         (bomb(1_001, 0, &[]), true),
         (bomb(1, u64::MAX, &[]), true),
@@ -216,12 +224,40 @@ fn a_pack_that_claims_much_is_refused_before_it_costs_anything() {
         // As many changes as there is room for, each of an empty body.
         (bomb(1_000, 1 << 20, &[(0, 1_000), (16, 1_000)]), false),
         (bomb(1_000, 0, &[(0, 1_000), (16, 1_000)]), false),
-    ] {
+    ];
+    let started = Instant::now();
+    for (bomb, too_large) in bombs {
         let error = unpack(&bomb, &limits).unwrap_err();
         assert_eq!(matches!(error, PackError::TooLarge { .. }), too_large, "{error}");
     }
     eprintln!("eight bombs in {:?}", started.elapsed());
-    assert!(started.elapsed() < Duration::from_millis(400), "making them included");
+    assert!(started.elapsed() < Duration::from_millis(400), "50 ms each");
+}
+
+/// A few bytes that stand for many: metadata of millions of columns, millions of streams.
+#[test]
+fn a_pack_of_many_small_things_takes_no_more_memory_than_its_bytes() {
+    let limits = PackLimits { changes: 1_000, bytes: 32 << 20 };
+    let columns = 4 << 20;
+    let metadata = [number(columns), vec![0; 2 * columns as usize]].concat();
+    let entry = [number(metadata.len() as u64), metadata].concat();
+    let zeros = |id: u64| (id, vec![0_u8; 8]);
+    let mut streams = vec![(0, vec![1]), (1, entry)];
+    streams.extend([zeros(2), zeros(3), zeros(4), zeros(5), zeros(6), zeros(7), zeros(8), zeros(9)]);
+    streams.extend([zeros(10), zeros(13), zeros(14), zeros(15), (32, Vec::new())]);
+    let mut pack = b"RJPK\x01".to_vec();
+    pack.extend([number(1), number(16 << 20), vec![0; 16], number(streams.len() as u64)].concat());
+    for (id, stream) in streams {
+        pack.extend([number(id), number(stream.len() as u64), number(0), stream].concat());
+    }
+    let started = Instant::now();
+    assert!(matches!(unpack(&pack, &limits), Err(PackError::Malformed(_))));
+    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    let ids = 1_000_000;
+    let mut pack = b"RJPK\x01".to_vec();
+    pack.extend([number(0), number(0), vec![0; 16], number(ids)].concat());
+    (0..ids).for_each(|id| pack.extend([number(id), number(0), number(0)].concat()));
+    assert!(matches!(unpack(&pack, &limits), Err(PackError::Malformed(_))), "at the 288th");
 }
 
 /// What is written today must be read by every release to come.
