@@ -70,6 +70,7 @@ pub mod container;
 pub mod driver;
 pub mod effects;
 pub mod fence;
+pub mod pack;
 pub mod planted;
 pub mod reducer;
 pub mod rewrite;

@@ -73,6 +73,11 @@ pub const SERVER: Schema = Schema {
             sql: include_str!("../server/0003_tokens.sql"),
         },
         Migration {
+            version: 4,
+            name: "server/0004_packs.sql",
+            sql: include_str!("../server/0004_packs.sql"),
+        },
+        Migration {
             version: 5,
             name: "server/0005_verification.sql",
             sql: include_str!("../server/0005_verification.sql"),

@@ -1,6 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use rejoin::DocumentId;
 use rejoin_server::{JwtSettings, ServerConfig, ServerLimits, TlsFiles};
 
 use crate::token::TokenCommand;
@@ -120,6 +121,23 @@ pub(crate) enum Command {
     /// Merges and verifies documents for a server, over its standard input and output
     #[command(hide = true)]
     VerifyChild,
+    /// Packs the logs of all documents, and writes the file again without its free pages
+    ///
+    /// A server does this by itself behind its work, but for the last part. While that lasts, what a running server is
+    /// sent waits, and is answered 503 after five seconds: clients come again.
+    Compact,
+    /// Removes for good what is behind the tombstone of a deleted document
+    ///
+    /// Its changes, packs and snapshot go from the database, and the file is written again so that nothing of them is
+    /// left in it; the tombstone stays. Backups made before still hold them. A running server's pushes wait meanwhile,
+    /// as for `compact`.
+    Purge {
+        /// The document's UUID
+        document: DocumentId,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Makes, lists, extends and revokes tokens, also while a server runs
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
@@ -227,6 +245,12 @@ struct Tuning {
     /// How long open requests may take after a signal; at most 9s
     #[arg(long, global = true, env = "REJOIN_DRAIN_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "8s")]
     drain_timeout: Duration,
+    /// How long a document is left alone before its whole log is packed
+    #[arg(long, global = true, env = "REJOIN_COMPACT_QUIET", value_name = "TIME", value_parser = time, default_value = "10m")]
+    compact_quiet: Duration,
+    /// Fewest changes for which that is done
+    #[arg(long, global = true, env = "REJOIN_COMPACT_LEAST", value_name = "N", default_value_t = 64)]
+    compact_least: u64,
     /// How long one trial to verify a document may take, beside a second for each MiB of its log
     #[arg(long, global = true, env = "REJOIN_VERIFY_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "10s")]
     verify_timeout: Duration,
@@ -289,6 +313,8 @@ impl Args {
         config.cache_bytes = tuning.cache_bytes;
         config.verify_timeout = tuning.verify_timeout;
         config.verify_memory = tuning.verify_memory as u64;
+        config.compact_quiet = tuning.compact_quiet;
+        config.compact_least = tuning.compact_least;
         config.snapshot_quiet = tuning.snapshot_quiet;
         config.tls = self.door.tls()?;
         config.jwt = self.door.jwt()?;

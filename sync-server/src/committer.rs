@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     LogError, LogStore,
     events::{self, Hub, Span, Teller},
-    log::{Attempt, View},
+    log::{Attempt, Packed, View, store_pack, tidy},
     merge::Found,
     metrics::{Because, Metrics},
     rules::{Code, Fault, Principal, Push, Receipt, delete, store_found, take},
@@ -34,12 +34,22 @@ enum Job {
     Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
     Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
     Found { found: Found, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
+    Step { step: Step, waiting: oneshot::Sender<Result<bool, Fault>> },
+}
+
+/// A step of compaction.
+#[derive(Debug)]
+enum Step {
+    Pack(Box<Packed>),
+    Tidy,
 }
 
 /// What became of a job inside its group.
 enum Outcome {
     Pushed(Result<Receipt, Fault>),
     Done,
+    /// A step of compaction: whether there may be more to do.
+    Stepped(bool),
     Failed(Fault),
 }
 
@@ -87,6 +97,22 @@ impl Committer {
     pub(crate) fn found(&self, found: Found, now: i64) -> Result<(), Fault> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Found { found, now, waiting })?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+    }
+
+    /// Puts a pack in the place of its rows; blocks until then. Whether that was done.
+    pub(crate) fn pack(&self, packed: Packed) -> Result<bool, Fault> {
+        self.step(Step::Pack(Box::new(packed)))
+    }
+
+    /// Gives some free pages back to the system; blocks until then. Whether there are more.
+    pub(crate) fn tidy(&self) -> Result<bool, Fault> {
+        self.step(Step::Tidy)
+    }
+
+    fn step(&self, step: Step) -> Result<bool, Fault> {
+        let (waiting, answer) = oneshot::channel();
+        self.send(Job::Step { step, waiting })?;
         answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
@@ -207,6 +233,8 @@ impl Job {
             Self::Push { push, .. } => push.weight(),
             Self::Delete { .. } => 0,
             Self::Found { found, .. } => found.snapshot.as_ref().map_or(0, |made| made.bytes.len()),
+            Self::Step { step: Step::Pack(packed), .. } => packed.weight(),
+            Self::Step { step: Step::Tidy, .. } => 0,
         }
     }
 
@@ -225,6 +253,10 @@ impl Job {
             Self::Delete { document, by, now, .. } => delete(view, document, (by, *now))?
                 .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
             Self::Found { found, now, .. } => store_found(view, found, *now)?.map(|()| Outcome::Done),
+            Self::Step { step: Step::Pack(packed), .. } => {
+                store_pack(view, packed)?.map(|gone| Outcome::Stepped(gone.is_some()))
+            }
+            Self::Step { step: Step::Tidy, .. } => Attempt::Keep(Outcome::Stepped(tidy(view)?)),
         })
     }
 
@@ -233,7 +265,11 @@ impl Job {
         match (self, outcome) {
             (Self::Push { waiting, .. }, Outcome::Pushed(result)) => drop(waiting.send(result)),
             (Self::Push { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
-            (Self::Push { waiting, .. }, Outcome::Done) => drop(waiting),
+            (Self::Push { waiting, .. }, Outcome::Done | Outcome::Stepped(_)) => drop(waiting),
+            (Self::Step { waiting, .. }, Outcome::Failed(fault)) => drop(waiting.send(Err(fault))),
+            (Self::Step { waiting, .. }, outcome) => {
+                drop(waiting.send(Ok(matches!(outcome, Outcome::Stepped(true)))));
+            }
             (Self::Delete { waiting, .. } | Self::Found { waiting, .. }, outcome) => {
                 let failed = if let Outcome::Failed(fault) = outcome { Err(fault) } else { Ok(()) };
                 drop(waiting.send(failed));

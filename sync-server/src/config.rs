@@ -57,6 +57,11 @@ pub struct ServerConfig {
     pub merges: usize,
     /// Most bytes, as estimated, of merged documents kept for the next question.
     pub cache_bytes: usize,
+    /// How long a document must be left alone before all of its log is packed. A log of thousands of changes in rows
+    /// is packed, but for the newest, also while it is in use.
+    pub compact_quiet: Duration,
+    /// The fewest changes in rows for which that is done.
+    pub compact_least: u64,
     /// What starts a process that merges and verifies documents. `None`: it is done in this process, on copies and
     /// inside `catch_unwind`; that stops panics, and neither a change over which the library never ends nor one that
     /// makes it take all memory. The program `rejoin-server` starts itself.
@@ -98,6 +103,8 @@ impl ServerConfig {
             verify_command: None,
             verify_timeout: Duration::from_secs(10),
             verify_memory: 2 * 1024 * 1024 * 1024,
+            compact_quiet: Duration::from_secs(600),
+            compact_least: 64,
             snapshot_quiet: Duration::from_millis(500),
             tls: None,
             jwt: None,

@@ -4,6 +4,7 @@
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
 mod committer;
+mod compaction;
 mod config;
 mod events;
 mod gate;
@@ -25,7 +26,7 @@ pub use config::{JwtSettings, ServerConfig, TlsFiles, VerifyCommand};
 pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
-pub use log::{Diagnosis, LogError, LogStore, TokenInfo, backup, doctor};
+pub use log::{Compacted, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge};
 pub use merge::verify_child;
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures, StartError};

@@ -1,6 +1,7 @@
 //! The sync server of rejoin, as a program.
 
 mod args;
+mod history;
 mod settings;
 mod token;
 
@@ -64,6 +65,8 @@ fn run(settings: Settings) -> Result<(), Failure> {
         }
         Some(Command::Backup { file }) => back_up(&database, &file),
         Some(Command::Doctor) => examine(&database),
+        Some(Command::Compact) => history::compact(&database),
+        Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
         Some(Command::Token { command }) => token::run(&database, command),
         None | Some(Command::Serve | Command::VerifyChild) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     LogError,
-    log::{LogReader, View},
+    log::{LogReader, PackCache, View},
     rules::{Code, Fault},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
     path: PathBuf,
+    packs: Arc<PackCache>,
     permits: Arc<Semaphore>,
     pool: Arc<Pool>,
 }
@@ -35,8 +36,8 @@ struct Lent {
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, most: usize) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(most.max(1))), pool: Arc::default() }
+    pub(crate) fn new(path: PathBuf, packs: Arc<PackCache>, most: usize) -> Self {
+        Self { path, packs, permits: Arc::new(Semaphore::new(most.max(1))), pool: Arc::default() }
     }
 
     /// Reads on a thread where blocking is allowed, with one state of the log from first to last.
@@ -63,7 +64,7 @@ impl Readers {
         let (_at_work, idle) = self.pool.lend().ok_or(LogError::Closed)?;
         let reader = match idle {
             Some(reader) => reader,
-            None => LogReader::open(&self.path)?,
+            None => LogReader::sharing(&self.path, Arc::clone(&self.packs))?,
         };
         let result = reader.read(work);
         self.pool.give_back(reader);
@@ -127,8 +128,8 @@ mod tests {
     fn after_the_end_nobody_reads_and_who_reads_is_not_waited_for_too_long() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.db");
-        drop(LogStore::open(&path).unwrap());
-        let readers = Readers::new(path, 1);
+        let packs = LogStore::open(&path).unwrap().packs();
+        let readers = Readers::new(path, packs, 1);
         let begun = readers.read_here(|_| {
             readers.close(Duration::from_millis(1));
             Ok::<_, LogError>(())

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     LogError, LogStore, ServerConfig,
     committer::Committer,
+    compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
     http::Described,
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) described: Described,
     pub(crate) notes: Notes,
+    pub(crate) pushes: Pushes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
     /// A stop was asked for: no more traffic is to be sent here.
@@ -89,12 +91,14 @@ impl AppState {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database, jwts.is_some())?;
         let hub = Hub::new(config.streams, config.heartbeat);
+        let packs = log.packs();
         let metrics = Arc::new(Metrics::new());
         let waiting = config.waiting_pushes;
         let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
-        let readers = Readers::new(config.database.clone(), config.readers);
+        let readers = Readers::new(config.database.clone(), packs, config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
+        let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
         Ok(Self {
             shared: Arc::new(Shared {
@@ -107,6 +111,7 @@ impl AppState {
                 metrics,
                 described: Described::default(),
                 notes,
+                pushes,
                 body_memory,
                 draining: AtomicBool::new(false),
                 tls,

@@ -354,7 +354,10 @@ fn a_database_of_the_first_schema_finds_its_changes_after_the_upgrade() {
     let old = rusqlite::Connection::open(&path).unwrap();
     old.execute("UPDATE change SET lookup = id >> 40 << 40", []).unwrap();
     old.execute_batch(
-        "DROP TABLE token_document; DROP TABLE token; DROP TABLE verified; DROP TABLE quarantine",
+        "DROP TABLE token_document; DROP TABLE token; DROP TABLE pack; DROP TABLE rewritten; DROP TABLE verified; DROP TABLE quarantine;
+         ALTER TABLE document DROP COLUMN purged_at;
+         CREATE TABLE old_head (id INTEGER PRIMARY KEY REFERENCES change (id)) STRICT;
+         INSERT INTO old_head SELECT id FROM head; DROP TABLE head; ALTER TABLE old_head RENAME TO head;",
     )
     .unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
@@ -362,4 +365,7 @@ fn a_database_of_the_first_schema_finds_its_changes_after_the_upgrade() {
     let mut log = LogStore::open(&path).unwrap();
     let again = respond(&mut log, &limits, &push(document, None, &body), 0);
     assert_eq!((again.accepted, again.duplicate), (Some(0), Some(40)));
+    let question = Request::Missing { document, hashes: Vec::new() };
+    let missing: MissingReply = json(&respond(&mut log, &limits, &question, 0));
+    assert_eq!(missing.heads, [hashes(&body)[39].to_string()], "heads bear their hashes now");
 }

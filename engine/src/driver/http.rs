@@ -1,9 +1,6 @@
 //! The HTTP of a client: one request, one reply, everything under a deadline and a cap.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{
     StreamExt,
@@ -17,6 +14,7 @@ use reqwest::{
 use super::{
     EventStream, HttpOptions, NoStream, Token, Transport,
     body::{Coding, REPLY_BYTES, decode},
+    form::{Encoded, Forms, encode, unpacked},
     retry_after,
 };
 use crate::{
@@ -30,8 +28,8 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(15);
 /// How long one request may take from end to end.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(300);
-/// Bodies larger than this are compressed, in bytes.
-const COMPRESS_ABOVE: usize = 1_024;
+/// What changes are asked for as. Servers that know no packs take the first by name.
+const CHANGES_OR_PACK: &str = "application/vnd.automerge, application/vnd.rejoin.pack";
 
 /// One server, over HTTPS, or over HTTP to this machine itself. Redirects are not followed: one that answers a sync
 /// request leads to a login page. Proxies are taken from the environment, but for this machine.
@@ -42,8 +40,7 @@ pub struct HttpTransport {
     streams: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
-    /// The server takes no compressed bodies.
-    only_plain: AtomicBool,
+    forms: Forms,
 }
 
 impl HttpTransport {
@@ -76,25 +73,24 @@ impl HttpTransport {
         let builder = || http.apply(builder(), &base);
         let client = built(builder()?.read_timeout(IDLE_DEADLINE).timeout(REQUEST_DEADLINE))?;
         let streams = built(builder()?)?;
-        Ok(Self { client, streams, base, authorization, only_plain: AtomicBool::new(false) })
+        Ok(Self { client, streams, base, authorization, forms: Forms::default() })
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, TransportError> {
         let outgoing = Outgoing::of(request);
-        let first = self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await;
-        let response = match first {
-            // A kept connection that the server closed meanwhile breaks when it is used: once, at once, again.
-            Err(TransportError::Broken(_)) => {
-                self.attempt(&outgoing, !self.only_plain.load(Ordering::Relaxed)).await?
+        let mut form = self.forms.current();
+        loop {
+            let encoded = encode(&outgoing.body, outgoing.media_type, form).await;
+            let response = match self.attempt(&outgoing, &encoded).await {
+                // A kept connection that the server closed meanwhile breaks when it is used: once, at once, again.
+                Err(TransportError::Broken(_)) => self.attempt(&outgoing, &encoded).await?,
+                first => first?,
+            };
+            match self.forms.next(&encoded, &response) {
+                Some(next) => form = next,
+                None => return Ok(response),
             }
-            first => first?,
-        };
-        let compressed = outgoing.body.len() > COMPRESS_ABOVE && !self.only_plain.load(Ordering::Relaxed);
-        if response.status != 415 || !compressed {
-            return Ok(response);
         }
-        self.only_plain.store(true, Ordering::Relaxed);
-        self.attempt(&outgoing, false).await
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -134,7 +130,7 @@ impl HttpTransport {
         receive(request.send().await.map_err(|e| sort(&e))?).await
     }
 
-    async fn attempt(&self, outgoing: &Outgoing, compress: bool) -> Result<Response, TransportError> {
+    async fn attempt(&self, outgoing: &Outgoing, encoded: &Encoded) -> Result<Response, TransportError> {
         let mut url = self.base.clone();
         let document = outgoing.document.as_str();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -149,16 +145,13 @@ impl HttpTransport {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
-        if let Some(media_type) = outgoing.media_type {
-            request = request.header(header::CONTENT_TYPE, media_type);
-            let small = outgoing.body.len() <= COMPRESS_ABOVE || !compress;
-            let packed = if small { None } else { zstd::bulk::compress(&outgoing.body, 3).ok() };
-            request = match packed {
-                Some(packed) => request.header(header::CONTENT_ENCODING, "zstd").body(packed),
-                None => request.body(outgoing.body.clone()),
-            };
+        if let Some(media_type) = encoded.media_type {
+            request = request.header(header::CONTENT_TYPE, media_type).body(encoded.body.clone());
         }
-        receive(request.send().await.map_err(|e| sort(&e))?).await
+        if let Some(encoding) = encoded.encoding {
+            request = request.header(header::CONTENT_ENCODING, encoding);
+        }
+        unpacked(receive(request.send().await.map_err(|e| sort(&e))?).await?).await
     }
 }
 
@@ -220,13 +213,15 @@ impl Outgoing {
             Request::Push { after, limit, body, .. } => Self {
                 method: Method::POST,
                 resource: Some("changes"),
+                accept: CHANGES_OR_PACK,
                 query: page_query(after.as_ref(), *limit),
                 media_type: Some(wire::CHANGES),
                 body: body.clone(),
                 ..bare
             },
             Request::Pull { after, limit, .. } => {
-                Self { resource: Some("changes"), query: page_query(after.as_ref(), *limit), ..bare }
+                let query = page_query(after.as_ref(), *limit);
+                Self { resource: Some("changes"), accept: CHANGES_OR_PACK, query, ..bare }
             }
             Request::Snapshot { .. } => Self { resource: Some("snapshot"), ..bare },
             Request::Missing { hashes, .. } => {

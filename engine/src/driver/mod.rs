@@ -5,6 +5,7 @@
 //! its own server alone and into no log.
 
 mod body;
+mod form;
 pub(crate) mod http;
 mod listen;
 mod lock;

@@ -33,6 +33,10 @@ struct Heard {
 impl Heard {
     /// The body after decoding.
     fn plain(&self) -> Vec<u8> {
+        if self.head.contains("content-type: application/vnd.rejoin.pack") {
+            let limits = crate::pack::PackLimits { changes: 100_000, bytes: 64 << 20 };
+            return crate::pack::unpack(&self.body, &limits).unwrap().into_bytes();
+        }
         match self.head.contains("content-encoding: zstd") {
             true => zstd::decode_all(&self.body[..]).unwrap(),
             false => self.body.clone(),
@@ -169,7 +173,7 @@ async fn never_an_acknowledgement(say: impl Fn() -> Vec<u8> + Send + Sync + 'sta
 }
 
 #[tokio::test]
-async fn a_thousand_edits_are_one_compressed_request() {
+async fn a_thousand_edits_are_one_small_request() {
     let server = Server::start(|heard| Say::Bytes(accepted(heard))).await;
     let (_dir, store, id) = store_with(1_000).await;
     let report = store.sync(to(&server.url)).await.unwrap();
@@ -178,11 +182,9 @@ async fn a_thousand_edits_are_one_compressed_request() {
     let heard = server.heard();
     assert_eq!(heard.len(), 1);
     assert_eq!(heard[0].line, format!("POST /v1/documents/{id}/changes HTTP/1.1"));
-    assert!(
-        heard[0].head.contains("content-encoding: zstd")
-            && heard[0].head.contains("accept: application/vnd.automerge")
-    );
-    assert!(heard[0].body.len() < heard[0].plain().len() / 2);
+    assert!(heard[0].head.contains("accept: application/vnd.automerge, application/vnd.rejoin.pack"));
+    assert!(heard[0].head.contains("content-type: application/vnd.rejoin.pack"));
+    assert!(heard[0].body.len() < heard[0].plain().len() / 10);
 }
 
 #[tokio::test]
@@ -398,7 +400,7 @@ async fn refused_credentials_are_told_and_one_document_stops_no_other() {
 #[tokio::test]
 async fn a_server_that_takes_no_compression_gets_plain_bodies() {
     let server = Server::start(|heard| {
-        Say::Bytes(match heard.head.contains("content-encoding") {
+        Say::Bytes(match heard.head.contains("content-encoding") || packed(heard) {
             true => reply("415 Unsupported Media Type", &[], b""),
             false => accepted(heard),
         })
@@ -406,6 +408,45 @@ async fn a_server_that_takes_no_compression_gets_plain_bodies() {
     .await;
     let (_dir, store, _) = store_with(100).await;
     assert_eq!(store.sync(to(&server.url)).await.unwrap().pushed, 100);
+    assert_eq!(server.heard().len(), 3, "a pack, zstd, plain");
+}
+
+fn packed(heard: &Heard) -> bool {
+    heard.head.contains("content-type: application/vnd.rejoin.pack")
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_packs_is_sent_changes_whatever_it_says_to_them() {
+    for refusal in ["400 Bad Request", "415 Unsupported Media Type", "422 Unprocessable", "500 Oops"] {
+        let server = Server::start(move |heard| {
+            Say::Bytes(if packed(heard) { reply(refusal, &[], b"") } else { accepted(heard) })
+        })
+        .await;
+        let (_dir, store, _) = store_with(100).await;
+        assert_eq!(store.sync(to(&server.url)).await.unwrap().pushed, 100, "{refusal}");
+        let heard = server.heard();
+        assert_eq!(heard.len(), 2);
+        assert!(heard[1].head.contains("content-encoding: zstd"));
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_whole_pack_is_no_acknowledgement() {
+    let server = Server::start(|_| {
+        let headers = [
+            ("content-type", "application/vnd.rejoin.pack"),
+            ("rejoin-cursor", "9.aa"),
+            ("rejoin-end", "9.aa"),
+            ("rejoin-accepted", "3"),
+            ("rejoin-duplicate", "0"),
+        ];
+        Say::Bytes(reply("200 OK", &headers, b"RJPK\x01 and then nothing"))
+    })
+    .await;
+    let (_dir, store, _) = store_with(3).await;
+    let report = store.sync(to(&server.url).timeout(Duration::from_secs(2))).await.unwrap();
+    assert!(report.worst().is_some());
+    assert_eq!((report.queued, waiting(&store).await), (3, 3));
 }
 
 #[tokio::test]

@@ -54,9 +54,9 @@ pub struct Frame<'a> {
     /// The whole chunk, header included.
     pub bytes: &'a [u8],
     /// What follows the header.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// The four bytes that the hash should begin with.
-    pub(super) checksum: &'a [u8],
+    pub(crate) checksum: &'a [u8],
 }
 
 /// Splits a plain sequence of chunks. All or nothing; no chunks at all are an empty list. A chunk of an
@@ -94,7 +94,7 @@ pub(super) fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal
 }
 
 /// SHA-256 over type, length and body: what Automerge knows a change by.
-pub(super) fn hash(kind: ChunkKind, body: &[u8]) -> ChangeHash {
+pub(crate) fn hash(kind: ChunkKind, body: &[u8]) -> ChangeHash {
     let mut head = Vec::with_capacity(11);
     head.push(kind.to_type());
     write_number(&mut head, body.len());
@@ -103,7 +103,7 @@ pub(super) fn hash(kind: ChunkKind, body: &[u8]) -> ChangeHash {
 }
 
 /// A plain change chunk around `body`, with the checksum that its hash gives.
-pub(super) fn plain_chunk(body: &[u8], hash: &ChangeHash) -> Vec<u8> {
+pub(crate) fn plain_chunk(body: &[u8], hash: &ChangeHash) -> Vec<u8> {
     let mut chunk = Vec::with_capacity(plain_size(body));
     chunk.extend_from_slice(&MAGIC);
     chunk.extend_from_slice(checksum_of(hash));
@@ -114,7 +114,7 @@ pub(super) fn plain_chunk(body: &[u8], hash: &ChangeHash) -> Vec<u8> {
 }
 
 /// How long [`plain_chunk`] is, in bytes.
-pub(super) fn plain_size(body: &[u8]) -> usize {
+pub(crate) fn plain_size(body: &[u8]) -> usize {
     let bits = (usize::BITS - body.len().leading_zeros()).max(1) as usize;
     MAGIC.len() + 4 + 1 + bits.div_ceil(7) + body.len()
 }

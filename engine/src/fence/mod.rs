@@ -4,6 +4,7 @@
 //! The library panics on hostile bytes with good checksums, and has no limits of its own. So a change is
 //! framed, measured and hashed here first, without the library, in time and memory that stay inside [`Limits`].
 
+mod anatomy;
 mod check;
 mod chunk;
 mod columns;
@@ -13,10 +14,13 @@ mod place;
 mod read;
 mod refusal;
 
+pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
 pub use check::{check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame};
+pub(crate) use chunk::{hash, plain_chunk, plain_size};
 pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};
+pub(crate) use read::Reader;
 pub use refusal::{Refusal, RefusalCode};
 
 use automerge::{ActorId, ChangeHash};

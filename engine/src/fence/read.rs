@@ -4,28 +4,28 @@ use super::Refusal;
 
 /// What is left to read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Everything that is left.
-    pub(super) const fn rest(&self) -> &'a [u8] {
+    pub(crate) const fn rest(&self) -> &'a [u8] {
         self.0
     }
 
     /// The next `count` bytes; `what` names them in the refusal.
-    pub(super) fn take(&mut self, count: u64, what: &str) -> Result<&'a [u8], Refusal> {
+    pub(crate) fn take(&mut self, count: u64, what: &str) -> Result<&'a [u8], Refusal> {
         let split = usize::try_from(count).ok().and_then(|count| self.0.split_at_checked(count));
         let Some((taken, rest)) = split else {
             return Err(Refusal::malformed(format!(
@@ -37,13 +37,13 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self, what: &str) -> Result<u8, Refusal> {
+    pub(crate) fn byte(&mut self, what: &str) -> Result<u8, Refusal> {
         let taken = self.take(1, what)?;
         taken.first().copied().ok_or_else(|| Refusal::malformed(format!("{what} is missing")))
     }
 
     /// A LEB128 number as the library reads it: over-long forms and more than 64 bits are refused.
-    pub(super) fn number(&mut self, what: &str) -> Result<u64, Refusal> {
+    pub(crate) fn number(&mut self, what: &str) -> Result<u64, Refusal> {
         let mut value = 0_u64;
         for place in 0..10_u32 {
             let byte = self.byte(what)?;
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed LEB128 number, as strict as [`Self::number`].
-    pub(super) fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
+    pub(crate) fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
         let improper =
             || Refusal::malformed(format!("{what} is not a proper signed LEB128 number of 64 bits"));
         let (mut value, mut previous) = (0_i64, 0_u8);

@@ -8,6 +8,8 @@ pub const CHANGES: &str = "application/vnd.automerge";
 pub const OCTETS: &str = "application/octet-stream";
 /// The media type of a stream of events.
 pub const EVENTS: &str = "text/event-stream";
+/// The media type of packs ([`crate::pack`]), between rejoin's own clients and servers.
+pub const PACK: &str = "application/vnd.rejoin.pack";
 /// The media type of JSON replies.
 pub const JSON: &str = "application/json";
 /// The media type of errors (RFC 9457).

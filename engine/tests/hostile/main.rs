@@ -6,6 +6,7 @@
 mod documents;
 mod fence;
 mod mutated;
+mod packs;
 mod support;
 
 use std::{

@@ -44,7 +44,7 @@ impl Held {
     }
 
     /// Takes as much as `more` bytes need, or says that the server is too busy.
-    fn grow(&mut self, more: usize) -> Result<(), Fault> {
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), Fault> {
         if more > self.room {
             let kib = (more - self.room).div_ceil(PIECE) * (PIECE / 1024);
             let permits = u32::try_from(kib).unwrap_or(u32::MAX);

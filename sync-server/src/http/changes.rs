@@ -10,17 +10,19 @@ use http::{HeaderMap, Uri, header};
 use rejoin::wire::{PROBLEM, Problem, PushReply};
 use rejoin::{
     Cursor, DocumentId,
-    wire::{CHANGES, OCTETS},
+    wire::{CHANGES, OCTETS, PACK},
 };
 use serde::Deserialize;
 
 use super::{
     accept::{plain, prefers},
     body::receive,
+    packs::{packed, unpacked},
     reply::Answer,
 };
 use crate::{
     AppState,
+    log::View,
     rules::{Code, Fault, Form, Principal, Push, check_body, pull, reply, reply_at_end},
     state::now,
 };
@@ -73,13 +75,18 @@ pub(super) async fn post(
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let media_type = plain(&headers, header::CONTENT_TYPE);
-    if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS)) {
+    if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS | PACK)) {
         return Err(Fault::because(Code::MediaType, format!("A push is {CHANGES}.")).into());
     }
-    let form = if prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
+    let pack = prefers(&headers, PACK);
+    let form = if pack || prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
     let received = receive(&state, &headers, body).await?;
     let limits = state.shared.config.limits;
     let work = async {
+        let received = match media_type.as_deref() {
+            Some(PACK) => unpacked(received, limits).await?,
+            _ => received,
+        };
         let (changes, _held) = if received.bytes.len() > LARGE {
             let check = move || check_body(&received.bytes, &limits).map(|c| (c, received.held));
             tokio::task::spawn_blocking(check).await.map_err(|_| Fault::new(Code::Internal))??
@@ -90,10 +97,14 @@ pub(super) async fn post(
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);
+            state.shared.pushes.note(document);
         }
         match reply_at_end(&receipt, form) {
             Some(response) => Ok(response),
-            None => state.shared.readers.read(move |view| reply(view, &limits, &receipt, form)).await,
+            None => {
+                let read = move |view: View<'_>| Ok(packed(reply(view, &limits, &receipt, form)?, pack));
+                state.shared.readers.read(read).await
+            }
         }
     };
     let response = state.in_time(work).await?;
@@ -130,11 +141,13 @@ pub(super) async fn get(
     Extension(by): Extension<Principal>,
     Path(id): Path<String>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Answer {
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
-    let limits = state.shared.config.limits;
-    let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
+    let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
+    let work =
+        move |view: View<'_>| Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack));
     let response = state.in_time(state.shared.readers.read(work)).await?;
     note(&state, &by, document, &response);
     Ok(response.into())
@@ -143,7 +156,7 @@ pub(super) async fn get(
 /// Where this client stands after this reply, for who watches the server.
 fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoin::wire::Response) {
     let metrics = &state.shared.metrics;
-    if response.media_type == CHANGES {
+    if matches!(response.media_type.as_str(), CHANGES | PACK) {
         metrics.pulls.inc();
     }
     let place = response.cursor.as_ref().and_then(|cursor| cursor.as_str().split('.').next()?.parse().ok());

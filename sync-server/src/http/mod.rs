@@ -16,6 +16,7 @@ mod missing;
 mod observe;
 mod openapi;
 mod paced;
+mod packs;
 mod paths;
 mod rate;
 mod reply;
@@ -24,6 +25,7 @@ mod snapshot;
 mod strict_json;
 
 use axum::{Router, middleware};
+use rejoin::wire::PACK;
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
@@ -74,9 +76,11 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(CatchPanicLayer::custom(reply::of_panic))
         .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
+            CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+                SizeAbove::new(COMPRESS_ABOVE)
+                    .and(NotForContentType::SSE)
+                    .and(NotForContentType::const_new(PACK)),
+            ),
         )
         .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state);

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use super::{
     LogError, View,
+    pack::Pack,
     view::{decode_deps, hole},
 };
 
@@ -13,6 +16,9 @@ pub(super) struct Ancestors {
     /// The position of the first row in `rows`.
     first: u64,
     rows: Vec<Box<[u8]>>,
+    /// Up to where the log is in packs, once that was asked.
+    packed: Option<u64>,
+    pack: Option<Arc<Pack>>,
 }
 
 impl Ancestors {
@@ -23,12 +29,27 @@ impl Ancestors {
         document: i64,
         position: u64,
     ) -> Result<Vec<u64>, LogError> {
+        let packed = match self.packed {
+            Some(packed) => packed,
+            None => *self.packed.insert(view.packed(document)?),
+        };
+        if position <= packed {
+            return self.in_pack(view, document, position);
+        }
         if self.row(position).is_none() {
             let count = (self.rows.len() as u64 * 2).clamp(FIRST, MOST);
-            self.first = position.saturating_sub(count - 1).max(1);
+            self.first = position.saturating_sub(count - 1).max(packed + 1);
             self.rows = view.encoded_deps(document, (self.first, position))?;
         }
         let deps = self.row(position).and_then(|row| decode_deps(position, row));
+        deps.ok_or_else(|| hole(position))
+    }
+
+    fn in_pack(&mut self, view: View<'_>, document: i64, position: u64) -> Result<Vec<u64>, LogError> {
+        if !self.pack.as_ref().is_some_and(|pack| pack.holds(position)) {
+            self.pack = view.pack_at(document, position)?;
+        }
+        let deps = self.pack.as_ref().and_then(|pack| pack.dependencies(position));
         deps.ok_or_else(|| hole(position))
     }
 

@@ -24,7 +24,8 @@ pub(crate) struct Appender<'c> {
     insert: CachedStatement<'c>,
     /// Positions of what was appended here: found without asking SQLite.
     fresh: HashMap<ChangeHash, u64>,
-    /// Their dependencies, from position `start + 1` on.
+    /// Their hashes and their dependencies, from position `start + 1` on.
+    hashes: Vec<ChangeHash>,
     deps: Vec<Vec<u64>>,
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
@@ -57,6 +58,7 @@ impl<'c> Appender<'c> {
             document,
             insert,
             fresh: HashMap::new(),
+            hashes: Vec::new(),
             deps: Vec::new(),
             rewritten: HashMap::new(),
             actors: HashMap::new(),
@@ -146,6 +148,7 @@ impl<'c> Appender<'c> {
         self.document.end = end;
         self.document.bytes += change.bytes.len() as u64;
         self.fresh.insert(change.hash, end.position);
+        self.hashes.push(change.hash);
         self.deps.push(deps);
         if let Some(was) = was {
             self.rewritten.insert(was, change.hash);
@@ -171,9 +174,11 @@ impl<'c> Appender<'c> {
         for position in used.range(..=self.start) {
             delete.execute(named_params! { ":id": key(*position) })?;
         }
-        let mut insert = self.view.connection.prepare_cached("INSERT INTO head (id) VALUES (:id)")?;
-        for position in (self.start + 1..=self.document.end.position).filter(|p| !used.contains(p)) {
-            insert.execute(named_params! { ":id": key(position) })?;
+        let mut insert =
+            self.view.connection.prepare_cached("INSERT INTO head (id, hash) VALUES (:id, :hash)")?;
+        let appended = (self.start + 1..).zip(&self.hashes);
+        for (position, hash) in appended.filter(|(position, _)| !used.contains(position)) {
+            insert.execute(named_params! { ":id": key(position), ":hash": hash.0 })?;
         }
         Ok(())
     }

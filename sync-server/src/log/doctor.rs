@@ -16,6 +16,7 @@ use rusqlite::{Connection, Row, named_params};
 use super::{
     Digest, Document, LogError, LogReader, Mark, View,
     append::was_of,
+    pack::{Pack, encode_prefixes},
     view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
 };
 use crate::merge::stored_limits;
@@ -49,8 +50,8 @@ impl Diagnosis {
     }
 }
 
-/// Checks the log at `database`: the pages, every change's hash, the chain of digests, dependencies, sequences,
-/// heads and snapshots. It changes nothing, and a server may be using the database.
+/// Checks the log at `database`: the pages, every change's hash in rows and in packs, the chain of digests, the index
+/// of hashes, dependencies, sequences, heads and snapshots. It changes nothing, and a server may be using the database.
 ///
 /// # Errors
 /// Where the file cannot be opened or is of another kind. Damage is a finding.
@@ -112,7 +113,16 @@ struct Sum {
 }
 
 fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+    if purged(view, &document)? {
+        diagnosis
+            .must(is_empty(view, &document)?, || "it was purged, and something of it is left".to_owned());
+        return Ok(());
+    }
     let mut sum = Sum::default();
+    for row in view.pack_rows(document.key)? {
+        let pack = view.read_pack(document.key, row)?;
+        check_pack(view, document.key, &pack, &mut sum, diagnosis)?;
+    }
     let mut statement = view.connection.prepare_cached(
         "SELECT change.id, hash, lookup, change.seq, deps, digest, change.bytes, was, actor.bytes
          FROM change LEFT JOIN actor ON actor.id = change.actor
@@ -130,19 +140,98 @@ fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis)
     check_snapshot(view, &document, &sum, diagnosis)
 }
 
+fn purged(view: View<'_>, document: &Document) -> Result<bool, LogError> {
+    let mut statement =
+        view.connection.prepare_cached("SELECT purged_at IS NOT NULL FROM document WHERE id = :id")?;
+    Ok(statement.query_row(named_params! { ":id": document.key }, |row| row.get(0))?)
+}
+
+fn is_empty(view: View<'_>, document: &Document) -> Result<bool, LogError> {
+    let mut statement = view.connection.prepare_cached(
+        "SELECT NOT EXISTS (SELECT 1 FROM change WHERE id BETWEEN :first AND :last)
+            AND NOT EXISTS (SELECT 1 FROM pack WHERE id BETWEEN :first AND :last)
+            AND NOT EXISTS (SELECT 1 FROM snapshot WHERE document = :id)",
+    )?;
+    let (first, last) = (row_key(document.key, 0), row_key(document.key, LAST_POSITION));
+    let found = named_params! { ":first": first, ":last": last, ":id": document.key };
+    Ok(statement.query_row(found, |row| row.get(0))?)
+}
+
+/// A pack, which came back as its row's digests say, against what is before it and the index.
+fn check_pack(
+    view: View<'_>,
+    document: i64,
+    pack: &Pack,
+    sum: &mut Sum,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), LogError> {
+    let row = pack.row;
+    let follows = row.first == sum.end.position + 1 && row.before == sum.end.digest;
+    diagnosis
+        .must(follows, || format!("the pack from {} on does not follow on {}", row.first, sum.end.position));
+    let prefixes = view.prefixes(document, row)?;
+    let stored: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.to_be_bytes()).collect();
+    diagnosis.must(stored == encode_prefixes(pack.unpacked.hashes()), || {
+        format!("the index of the pack from {} on does not fit it", row.first)
+    });
+    for position in row.first..=row.last {
+        diagnosis.changes += 1;
+        if let Err(finding) = check_packed(view, document, (pack, position), sum) {
+            diagnosis.note(format!("the change at position {position}, in a pack: {finding}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_packed(
+    view: View<'_>,
+    document: i64,
+    (pack, position): (&Pack, u64),
+    sum: &mut Sum,
+) -> Result<(), String> {
+    let hash = pack.hash(position).copied().ok_or("it is missing")?;
+    let bytes = pack.chunk(position).ok_or("it is missing")?;
+    sum.add(position, hash, bytes.len());
+    let change = fence::check_bytes(bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
+    if let Some(was) = was_of(&change) {
+        sum.rewritten += 1;
+        let known = view.rewritten_as(document, &was).map_err(|error| error.to_string())?;
+        known.ok_or("what it was before it was rewritten is not noted")?;
+    }
+    check_deps(&pack.dependencies(position).ok_or("its dependencies cannot be read")?, &change, sum)?;
+    sum.follow(change)
+}
+
+impl Sum {
+    fn add(&mut self, position: u64, hash: ChangeHash, bytes: usize) {
+        self.end = Mark { position, digest: self.end.digest.then_change(&hash) };
+        self.bytes += bytes as u64;
+        self.hashes.resize(usize::try_from(position - 1).unwrap_or(0), ChangeHash([0; 32]));
+        self.hashes.push(hash);
+        self.heads.insert(position);
+    }
+
+    fn follow(&mut self, change: CheckedChange) -> Result<(), String> {
+        let last = Last { seq: change.seq, position: self.end.position };
+        let before = self.actors.insert(change.actor, last).map_or(0, |last| last.seq);
+        match before + 1 == change.seq {
+            true => Ok(()),
+            false => Err(format!("number {} of its actor follows on number {before}", change.seq)),
+        }
+    }
+}
+
 /// A row against its bytes and the rows before it.
 fn check_row(row: &Row<'_>, document: i64, sum: &mut Sum) -> Result<(), String> {
     let unreadable = |error: rusqlite::Error| format!("its row cannot be read: {error}");
     let id: i64 = row.get(0).map_err(unreadable)?;
     let expected = sum.end.position + 1;
-    sum.end.position = position_of(id);
     let hash = ChangeHash(row.get(1).map_err(unreadable)?);
-    sum.end.digest = sum.end.digest.then_change(&hash);
     let bytes: Vec<u8> = row.get(6).map_err(unreadable)?;
-    sum.bytes += bytes.len() as u64;
-    sum.hashes.resize(usize::try_from(sum.end.position - 1).unwrap_or(0), ChangeHash([0; 32]));
-    sum.hashes.push(hash);
-    sum.heads.insert(sum.end.position);
+    if position_of(id) < expected {
+        return Err("a pack holds it already".to_owned());
+    }
+    sum.add(position_of(id), hash, bytes.len());
     if sum.end.position != expected {
         return Err(format!("the rows from {expected} to it are missing"));
     }
@@ -158,31 +247,25 @@ fn check_row(row: &Row<'_>, document: i64, sum: &mut Sum) -> Result<(), String> 
         return Err("what it was before it was rewritten differs from what it says".to_owned());
     }
     sum.rewritten += u64::from(was.is_some());
-    check_deps(&row.get::<_, Vec<u8>>(4).map_err(unreadable)?, &change, sum)?;
-    check_actor(row, change, sum).map_err(unreadable)?
+    let deps = decode_deps(expected, &row.get::<_, Vec<u8>>(4).map_err(unreadable)?);
+    check_deps(&deps.ok_or("its dependencies cannot be read")?, &change, sum)?;
+    let named: Option<Vec<u8>> = row.get(8).map_err(unreadable)?;
+    let seq = unsigned(row, 3).map_err(unreadable)?;
+    if named.as_deref() != Some(change.actor.to_bytes()) || seq != change.seq {
+        return Err("its actor or its number is another than the row says".to_owned());
+    }
+    sum.follow(change)
 }
 
-fn check_deps(deps: &[u8], change: &CheckedChange, sum: &mut Sum) -> Result<(), String> {
-    let deps = decode_deps(sum.end.position, deps).ok_or("its dependencies cannot be read")?;
+fn check_deps(deps: &[u64], change: &CheckedChange, sum: &mut Sum) -> Result<(), String> {
     let hash_at = |at: &u64| sum.hashes.get(usize::try_from(*at).unwrap_or(usize::MAX).wrapping_sub(1));
     if !deps.iter().map(hash_at).eq(change.deps.iter().map(Some)) {
         return Err("its dependencies are not where the row says".to_owned());
     }
-    for dep in &deps {
+    for dep in deps {
         sum.heads.remove(dep);
     }
     Ok(())
-}
-
-fn check_actor(row: &Row<'_>, change: CheckedChange, sum: &mut Sum) -> rusqlite::Result<Result<(), String>> {
-    let named: Option<Vec<u8>> = row.get(8)?;
-    let last = Last { seq: change.seq, position: sum.end.position };
-    let fits = named.as_deref() == Some(change.actor.to_bytes()) && unsigned(row, 3)? == change.seq;
-    let before = sum.actors.insert(change.actor, last).map_or(0, |last| last.seq);
-    Ok(match fits && before + 1 == change.seq {
-        true => Ok(()),
-        false => Err(format!("number {} of its actor follows on number {before}", change.seq)),
-    })
 }
 
 fn check_sum(

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 /// A running digest: that of row n is the first 16 bytes of SHA-256(digest of row n-1 || what row n says).
 /// Before the first row it is all zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Digest(pub(crate) [u8; 16]);
 
 impl Digest {

@@ -3,10 +3,14 @@
 mod ancestors;
 mod append;
 mod backup;
+mod compact;
 mod doctor;
 mod error;
 mod list;
 mod mark;
+mod pack;
+mod pack_cache;
+mod purge;
 mod quarantine;
 mod snapshot;
 mod store;
@@ -15,9 +19,13 @@ mod view;
 
 pub(crate) use append::{Appender, bury, was_of};
 pub use backup::backup;
+pub use compact::Compacted;
+pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
 pub use doctor::{Diagnosis, doctor};
 pub use error::LogError;
 pub(crate) use mark::{Claim, Digest, Mark};
+pub(crate) use pack_cache::PackCache;
+pub use purge::{Purged, purge};
 pub(crate) use snapshot::StoredSnapshot;
 pub use store::LogStore;
 pub(crate) use store::{Attempt, LogReader};

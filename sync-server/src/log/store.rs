@@ -1,13 +1,14 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use rejoin_migrations::{MigrateError, SERVER, migrate, use_wal};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
-use super::{LogError, View};
+use super::{LogError, PackCache, View};
 
 /// How long a statement waits for another process (a backup, a checkpoint) to let go.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -17,7 +18,8 @@ const CACHED_STATEMENTS: usize = 64;
 /// The log of every document, with the one connection that writes.
 #[derive(Debug)]
 pub struct LogStore {
-    connection: Connection,
+    pub(super) connection: Connection,
+    packs: Arc<PackCache>,
     file: Option<FileIdentity>,
 }
 
@@ -32,15 +34,20 @@ impl LogStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
+        // Pages that packing frees go back to the system in small steps. Asked before the first table is made.
+        if connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0 {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         // First what refuses a foreign or newer file: changing the journal mode would already write to it.
         migrate(&mut connection, &SERVER)?;
         use_wal(&connection, BUSY)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         set_up(&connection)?;
         // The first read makes the write-ahead log.
-        View::new(&connection).feed_end()?;
+        let packs = Arc::<PackCache>::default();
+        View::new(&connection, &packs).feed_end()?;
         let file = FileIdentity::of(path)?;
-        Ok(Self { connection, file: Some(file) })
+        Ok(Self { connection, packs, file: Some(file) })
     }
 
     /// A log in memory, for tests and simulations: gone with the value.
@@ -51,7 +58,7 @@ impl LogStore {
         let mut connection = Connection::open_in_memory()?;
         migrate(&mut connection, &SERVER)?;
         set_up(&connection)?;
-        Ok(Self { connection, file: None })
+        Ok(Self { connection, packs: Arc::default(), file: None })
     }
 
     /// The log as it is now, in memory and apart: what a backup holds. To restore, put it in this one's place.
@@ -62,7 +69,7 @@ impl LogStore {
         let mut connection = Connection::open_in_memory()?;
         Backup::new(&self.connection, &mut connection)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
         set_up(&connection)?;
-        Ok(Self { connection, file: None })
+        Ok(Self { connection, packs: Arc::default(), file: None })
     }
 
     /// Lets the database go. Where another file is at its path by now the connection is left as it is, for the end of
@@ -75,7 +82,12 @@ impl LogStore {
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        View::new(&self.connection)
+        View::new(&self.connection, &self.packs)
+    }
+
+    /// What was decoded of packs: readers of the same database may share it.
+    pub(crate) fn packs(&self) -> Arc<PackCache> {
+        Arc::clone(&self.packs)
     }
 
     /// Reads with one state of the log from first to last.
@@ -83,7 +95,7 @@ impl LogStore {
         &self,
         work: impl FnOnce(View<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        read(&self.connection, work)
+        read(&self.connection, &self.packs, work)
     }
 
     /// Begins a group of writes that are committed together.
@@ -182,18 +194,24 @@ impl Drop for Group<'_> {
 #[derive(Debug)]
 pub(crate) struct LogReader {
     connection: Connection,
+    packs: Arc<PackCache>,
 }
 
 impl LogReader {
     /// Opens a database that [`LogStore::open`] has opened before.
     pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
+        Self::sharing(path, Arc::default())
+    }
+
+    /// The same, with what others have decoded of packs of this database.
+    pub(crate) fn sharing(path: &Path, packs: Arc<PackCache>) -> Result<Self, LogError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
         be_ours(&connection)?;
         set_up(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
-        Ok(Self { connection })
+        Ok(Self { connection, packs })
     }
 
     /// Reads with one state of the log from first to last.
@@ -201,17 +219,18 @@ impl LogReader {
         &self,
         work: impl FnOnce(View<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        read(&self.connection, work)
+        read(&self.connection, &self.packs, work)
     }
 }
 
 fn read<T, E: From<LogError>>(
     connection: &Connection,
+    packs: &PackCache,
     work: impl FnOnce(View<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     // Dropping it rolls back: nothing was written.
     let _transaction = connection.unchecked_transaction().map_err(LogError::from)?;
-    work(View::new(connection))
+    work(View::new(connection, packs))
 }
 
 fn set_up(connection: &Connection) -> Result<(), LogError> {

@@ -4,7 +4,7 @@ use automerge::ActorId;
 use rejoin::{ChangeHash, DocumentId, fence};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlError};
 
-use super::{Digest, LogError, Mark};
+use super::{Digest, LogError, Mark, PackCache};
 
 /// Bits of a row's key that hold the position; the document's are above them.
 const POSITION_BITS: u32 = 40;
@@ -47,11 +47,12 @@ pub(crate) struct Page {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'c> {
     pub(super) connection: &'c Connection,
+    pub(super) packs: &'c PackCache,
 }
 
 impl<'c> View<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection }
+    pub(super) fn new(connection: &'c Connection, packs: &'c PackCache) -> Self {
+        Self { connection, packs }
     }
 
     pub(crate) fn document(&self, id: &DocumentId) -> Result<Option<Document>, LogError> {
@@ -77,7 +78,10 @@ impl<'c> View<'c> {
         let mut statement = self.connection.prepare_cached("SELECT digest FROM change WHERE id = :id")?;
         let row = statement
             .query_row(named_params! { ":id": row_key(document, position) }, |row| row.get(0).map(Digest));
-        Ok(row.optional()?)
+        match row.optional()? {
+            None => Ok(self.pack_at(document, position)?.and_then(|pack| pack.digest_at(position))),
+            found => Ok(found),
+        }
     }
 
     /// The mark at a position that the log has.
@@ -93,8 +97,9 @@ impl<'c> View<'c> {
     pub(crate) fn locate(&self, document: i64, end: u64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
         let mut statement =
             self.connection.prepare_cached("SELECT id, hash FROM change WHERE lookup = :lookup")?;
+        let packed = self.packed(document)?;
         // What is asked for is most often new.
-        for stretch in (0..=stretch_of(end)).rev() {
+        for stretch in (stretch_of(packed + 1)..=stretch_of(end)).rev() {
             let mut rows =
                 statement.query(named_params! { ":lookup": key_in_stretch(document, stretch, hash) })?;
             while let Some(row) = rows.next()? {
@@ -103,7 +108,7 @@ impl<'c> View<'c> {
                 }
             }
         }
-        Ok(None)
+        if packed == 0 { Ok(None) } else { self.locate_packed(document, hash) }
     }
 
     /// The change whose `was` is this hash.
@@ -123,10 +128,23 @@ impl<'c> View<'c> {
             },
             |row| row.get(0).map(ChangeHash),
         );
+        match found.optional()? {
+            None => self.packed_rewritten_as(document, was),
+            found => Ok(found),
+        }
+    }
+
+    fn packed_rewritten_as(&self, document: i64, was: &ChangeHash) -> Result<Option<ChangeHash>, LogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT hash FROM rewritten WHERE document = :document AND was = :was LIMIT 1")?;
+        let found = statement.query_row(named_params! { ":document": document, ":was": was.0 }, |row| {
+            row.get(0).map(ChangeHash)
+        });
         Ok(found.optional()?)
     }
 
-    /// The dependencies of the changes at positions `first` to `last`, as they are stored.
+    /// The dependencies of the changes at positions `first` to `last`, which no pack holds, as they are stored.
     pub(super) fn encoded_deps(
         &self,
         document: i64,
@@ -161,10 +179,8 @@ impl<'c> View<'c> {
 
     /// The heads, in the order of their hashes.
     pub(crate) fn heads(&self, document: i64) -> Result<Vec<ChangeHash>, LogError> {
-        // A cross join begins with the heads, which are few; otherwise SQLite walks every change of the document.
-        let mut statement = self.connection.prepare_cached(
-            "SELECT change.hash FROM head CROSS JOIN change USING (id) WHERE head.id BETWEEN :first AND :last",
-        )?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT hash FROM head WHERE id BETWEEN :first AND :last")?;
         let heads = statement.query_map(
             named_params! { ":first": row_key(document, 1), ":last": row_key(document, LAST_POSITION) },
             |row| row.get(0).map(ChangeHash),
@@ -206,9 +222,21 @@ impl<'c> View<'c> {
     pub(crate) fn for_each(
         &self,
         document: i64,
-        (after, upto): (u64, u64),
+        (mut after, upto): (u64, u64),
         mut take: impl FnMut(u64, &[u8]) -> bool,
     ) -> Result<(), LogError> {
+        while after < upto
+            && let Some(pack) = self.pack_at(document, after + 1)?
+        {
+            while after < upto
+                && let Some(chunk) = pack.chunk(after + 1)
+            {
+                after += 1;
+                if !take(after, chunk) {
+                    return Ok(());
+                }
+            }
+        }
         let mut statement = self
             .connection
             .prepare_cached("SELECT id, bytes FROM change WHERE id > :after AND id <= :upto ORDER BY id")?;
@@ -308,7 +336,7 @@ pub(super) fn hole(position: u64) -> LogError {
     LogError::Damaged(format!("the row at position {position} of a log is missing or cannot be read"))
 }
 
-fn corrupt_type(error: FromSqlError) -> LogError {
+pub(super) fn corrupt_type(error: FromSqlError) -> LogError {
     LogError::Damaged(error.to_string())
 }
 

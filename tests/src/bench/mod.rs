@@ -5,6 +5,7 @@ mod dispatch;
 mod floor;
 mod growth;
 mod online;
+mod packs;
 mod reducers;
 mod table;
 mod typist;
@@ -43,16 +44,17 @@ impl Options {
 /// One part of the benchmark: it adds its lines to the table.
 type Part = fn(&Options, &mut Table);
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("dispatch", dispatch::run),
     ("w1", online::w1),
     ("w3", online::w3),
     ("growth", growth::run),
     ("reducers", reducers::run),
+    ("packs", packs::run),
 ];
 
 /// What the parts are called.
-pub fn parts() -> [&'static str; 5] {
+pub fn parts() -> [&'static str; 6] {
     PARTS.map(|(name, _)| name)
 }
 
