@@ -83,7 +83,9 @@ impl View<'_> {
             "INSERT OR REPLACE INTO quarantine (id, reason, found_at, maker) VALUES (:id, :reason, :now, :maker)",
         )?;
         // There may be many, and each time most are known.
-        for (position, reason) in left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why)) {
+        for (position, reason) in
+            left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why))
+        {
             let id = row_key(document, *position);
             insert.execute(named_params! { ":id": id, ":reason": reason, ":now": now, ":maker": MAKER })?;
         }
