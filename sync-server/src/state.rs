@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -10,7 +10,9 @@ use crate::{
     committer::Committer,
     events::Hub,
     gate::Gate,
+    http::Described,
     merge::Merger,
+    metrics::Metrics,
     readers::Readers,
     rules::{Code, Fault},
     snapshots::{self, Notes},
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) described: Described,
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
@@ -57,23 +61,36 @@ impl AppState {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database)?;
         let hub = Hub::new(config.streams, config.heartbeat);
-        let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
+        let metrics = Arc::new(Metrics::new());
+        let waiting = config.waiting_pushes;
+        let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
         Ok(Self {
-            shared: Arc::new(Shared { config, committer, gate, hub, readers, merger, notes, body_memory }),
+            shared: Arc::new(Shared {
+                config,
+                committer,
+                gate,
+                hub,
+                readers,
+                merger,
+                metrics,
+                described: Described::default(),
+                notes,
+                body_memory,
+            }),
         })
     }
 
     /// What was committed since the start.
     pub fn figures(&self) -> Figures {
-        let counters = &self.shared.committer.counters;
+        let metrics = &self.shared.metrics;
         Figures {
-            commits: counters.commits.load(Ordering::Relaxed),
-            pushes: counters.pushes.load(Ordering::Relaxed),
-            changes: counters.changes.load(Ordering::Relaxed),
+            commits: metrics.commits.get(),
+            pushes: metrics.pushes.get(),
+            changes: metrics.changes.get(),
             streams: self.shared.hub.streams() as u64,
         }
     }

@@ -27,11 +27,13 @@ pub(super) struct Hand {
     terms: Terms,
     here: Option<Workbench>,
     away: Option<Process>,
+    /// What documents that are kept take, in bytes, as estimated.
+    cached: u64,
 }
 
 impl Hand {
     pub(super) fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
-        Self { command, terms, here: None, away: None }
+        Self { command, terms, here: None, away: None, cached: 0 }
     }
 
     /// Another, with nothing in memory, that has served nobody.
@@ -44,8 +46,23 @@ impl Hand {
         self.command.as_ref().map(|_| self.terms.memory)
     }
 
+    /// What documents that are kept for the next question take, in bytes, as estimated.
+    pub(super) fn cached(&self) -> u64 {
+        self.cached
+    }
+
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
     pub(super) fn work(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
+        let outcome = self.try_to(task, source);
+        self.cached = match &outcome {
+            Ok(Outcome::Written(merge)) => merge.cached,
+            _ if self.here.is_none() && self.away.is_none() => 0,
+            _ => self.cached,
+        };
+        outcome
+    }
+
+    fn try_to(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
         let deadline = Instant::now() + Duration::from_millis(task.millis);
         let Some(command) = &self.command else {
             let here = self.here.get_or_insert_with(|| {
@@ -134,8 +151,8 @@ impl Process {
                     let bytes = parts.concat();
                     self.say(&ToChild::Changes(entries), &bytes)?;
                 }
-                FromChild::Written { left_out, peak } => {
-                    return Ok(Outcome::Written(Merge { bytes: body, left_out, peak }));
+                FromChild::Written { left_out, peak, cached } => {
+                    return Ok(Outcome::Written(Merge { bytes: body, left_out, peak, cached }));
                 }
                 FromChild::Unsound(why) => return Ok(Outcome::Unsound(Unsound::of_library(why))),
                 FromChild::TooDeep(why) => return Ok(Outcome::TooDeep(why)),

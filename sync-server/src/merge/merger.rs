@@ -1,6 +1,9 @@
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -61,6 +64,8 @@ struct Desk {
     suspects: Mutex<HashMap<DocumentId, Option<Instant>>>,
     /// Documents that are being verified, or made a snapshot of: two at once would do the same work.
     taken: Mutex<HashSet<DocumentId>>,
+    /// What the processes keep, all together.
+    cached: AtomicU64,
     given_back: Notify,
 }
 
@@ -88,6 +93,7 @@ impl Merger {
             longest,
             suspects: Mutex::default(),
             taken: Mutex::default(),
+            cached: AtomicU64::new(0),
             given_back: Notify::new(),
         };
         let count = config.merges.max(1);
@@ -101,6 +107,11 @@ impl Merger {
             merging: Workers::start("merge", merging)?,
             verifying: Workers::start("verify", vec![hand(0, true)])?,
         })
+    }
+
+    /// Memory of merged documents, as estimated.
+    pub(crate) fn cached_bytes(&self) -> usize {
+        usize::try_from(self.desk.cached.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// The merged document as of the log's end when the work on it begins.
@@ -205,7 +216,10 @@ impl Desk {
             keep,
             millis: millis(time_for_a_look(self.longest, document.bytes)),
         };
-        match hand.work(&task, &mut LogSource { view, document: document.key })? {
+        let before = hand.cached();
+        let outcome = hand.work(&task, &mut LogSource { view, document: document.key });
+        self.cached.fetch_add(hand.cached().wrapping_sub(before), Ordering::Relaxed);
+        match outcome? {
             Outcome::Written(mut merge) => {
                 merge.left_out.extend(known);
                 Ok(Some(merge))

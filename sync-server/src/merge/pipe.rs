@@ -47,6 +47,7 @@ pub(super) enum FromChild {
     Written {
         left_out: BTreeMap<u64, String>,
         peak: u64,
+        cached: u64,
     },
     /// The library cannot do it.
     Unsound(String),
