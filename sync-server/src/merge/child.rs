@@ -48,8 +48,8 @@ pub fn verify_child(mut input: impl Read, mut output: impl Write) -> io::Result<
 
 fn answer(output: &mut impl Write, outcome: Outcome) -> io::Result<()> {
     match outcome {
-        Outcome::Written(Merge { bytes, left_out, kept, .. }) => {
-            send(output, &FromChild::Written { left_out, peak: of_status("VmHWM:"), kept }, &bytes)
+        Outcome::Written(Merge { bytes, left_out, cached, .. }) => {
+            send(output, &FromChild::Written { left_out, peak: of_status("VmHWM:"), cached }, &bytes)
         }
         Outcome::TooDeep(why) => send(output, &FromChild::TooDeep(why), &[]),
         Outcome::Unsound(unsound) if unsound.cause == Cause::Library => {

@@ -3,7 +3,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,13 +27,13 @@ pub(super) struct Hand {
     terms: Terms,
     here: Option<Workbench>,
     away: Option<Process>,
-    /// Bytes of documents that are kept for the next question.
-    kept: Arc<AtomicU64>,
+    /// What documents that are kept take, in bytes, as estimated.
+    cached: u64,
 }
 
 impl Hand {
     pub(super) fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
-        Self { command, terms, here: None, away: None, kept: Arc::default() }
+        Self { command, terms, here: None, away: None, cached: 0 }
     }
 
     /// Another, with nothing in memory, that has served nobody.
@@ -46,24 +46,23 @@ impl Hand {
         self.command.as_ref().map(|_| self.terms.memory)
     }
 
-    /// What it keeps for the next question: bytes, as estimated.
-    pub(super) fn kept(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.kept)
-    }
-
-    /// Does one task, and notes what is kept then.
-    pub(super) fn work(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
-        let outcome = self.do_task(task, source);
-        match &outcome {
-            Ok(Outcome::Written(merge)) => self.kept.store(merge.kept, Ordering::Relaxed),
-            _ if self.away.is_none() && self.here.is_none() => self.kept.store(0, Ordering::Relaxed),
-            _ => {}
-        }
-        outcome
+    /// What documents that are kept for the next question take, in bytes, as estimated.
+    pub(super) fn cached(&self) -> u64 {
+        self.cached
     }
 
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
-    fn do_task(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
+    pub(super) fn work(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
+        let outcome = self.try_to(task, source);
+        self.cached = match &outcome {
+            Ok(Outcome::Written(merge)) => merge.cached,
+            _ if self.here.is_none() && self.away.is_none() => 0,
+            _ => self.cached,
+        };
+        outcome
+    }
+
+    fn try_to(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
         let deadline = Instant::now() + Duration::from_millis(task.millis);
         let Some(command) = &self.command else {
             let here = self.here.get_or_insert_with(|| {
@@ -152,8 +151,8 @@ impl Process {
                     let bytes = parts.concat();
                     self.say(&ToChild::Changes(entries), &bytes)?;
                 }
-                FromChild::Written { left_out, peak, kept } => {
-                    return Ok(Outcome::Written(Merge { bytes: body, left_out, peak, kept }));
+                FromChild::Written { left_out, peak, cached } => {
+                    return Ok(Outcome::Written(Merge { bytes: body, left_out, peak, cached }));
                 }
                 FromChild::Unsound(why) => return Ok(Outcome::Unsound(Unsound::of_library(why))),
                 FromChild::TooDeep(why) => return Ok(Outcome::TooDeep(why)),

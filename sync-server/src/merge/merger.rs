@@ -47,7 +47,6 @@ pub(crate) struct Written {
 #[derive(Debug, Clone)]
 pub(crate) struct Merger {
     desk: Arc<Desk>,
-    kept: Arc<[Arc<AtomicU64>]>,
     merging: Workers,
     verifying: Workers,
 }
@@ -65,6 +64,8 @@ struct Desk {
     suspects: Mutex<HashMap<DocumentId, Option<Instant>>>,
     /// Documents that are being verified, or made a snapshot of: two at once would do the same work.
     taken: Mutex<HashSet<DocumentId>>,
+    /// What the processes keep, all together.
+    cached: AtomicU64,
     given_back: Notify,
 }
 
@@ -92,6 +93,7 @@ impl Merger {
             longest,
             suspects: Mutex::default(),
             taken: Mutex::default(),
+            cached: AtomicU64::new(0),
             given_back: Notify::new(),
         };
         let count = config.merges.max(1);
@@ -99,19 +101,17 @@ impl Merger {
             let terms = Terms { memory: config.verify_memory, cache: cache as u64, behind };
             Hand::new(config.verify_command.clone(), terms)
         };
-        let merging: Vec<Hand> = (0..count).map(|_| hand(config.cache_bytes / count, false)).collect();
-        let kept = merging.iter().map(Hand::kept).collect();
+        let merging = (0..count).map(|_| hand(config.cache_bytes / count, false)).collect();
         Ok(Self {
             desk: Arc::new(desk),
-            kept,
             merging: Workers::start("merge", merging)?,
             verifying: Workers::start("verify", vec![hand(0, true)])?,
         })
     }
 
     /// Memory of merged documents, as estimated.
-    pub(crate) fn cached_bytes(&self) -> u64 {
-        self.kept.iter().map(|kept| kept.load(Ordering::Relaxed)).sum()
+    pub(crate) fn cached_bytes(&self) -> usize {
+        usize::try_from(self.desk.cached.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// The merged document as of the log's end when the work on it begins.
@@ -216,7 +216,10 @@ impl Desk {
             keep,
             millis: millis(time_for_a_look(self.longest, document.bytes)),
         };
-        match hand.work(&task, &mut LogSource { view, document: document.key })? {
+        let before = hand.cached();
+        let outcome = hand.work(&task, &mut LogSource { view, document: document.key });
+        self.cached.fetch_add(hand.cached().wrapping_sub(before), Ordering::Relaxed);
+        match outcome? {
             Outcome::Written(mut merge) => {
                 merge.left_out.extend(known);
                 Ok(Some(merge))

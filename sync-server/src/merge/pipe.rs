@@ -47,7 +47,7 @@ pub(super) enum FromChild {
     Written {
         left_out: BTreeMap<u64, String>,
         peak: u64,
-        kept: u64,
+        cached: u64,
     },
     /// The library cannot do it.
     Unsound(String),

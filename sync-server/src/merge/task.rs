@@ -44,8 +44,8 @@ pub(super) struct Merge {
     pub(super) left_out: BTreeMap<u64, String>,
     /// The most memory that the process had used by then; 0 where the system does not say.
     pub(super) peak: u64,
-    /// Bytes of merged documents that are kept now, as estimated.
-    pub(super) kept: u64,
+    /// What documents that are kept for the next question take by then, in bytes, as estimated.
+    pub(super) cached: u64,
 }
 
 /// Why a document cannot be written.

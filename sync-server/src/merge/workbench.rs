@@ -45,7 +45,9 @@ impl Workbench {
             examine(merged)
         };
         Ok(match written {
-            Ok(bytes) => Outcome::Written(Merge { bytes, left_out, peak: 0, kept: self.cache.used() as u64 }),
+            Ok(bytes) => {
+                Outcome::Written(Merge { bytes, left_out, peak: 0, cached: self.cache.used() as u64 })
+            }
             Err(Unwritten::TooDeep(why)) => Outcome::TooDeep(why),
             Err(Unwritten::Unsound(why)) => Outcome::Unsound(Unsound::of_library(why)),
         })

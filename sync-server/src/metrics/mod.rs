@@ -89,7 +89,7 @@ pub(crate) struct Now {
     pub(crate) waiting: usize,
     pub(crate) streams: usize,
     pub(crate) documents: u64,
-    pub(crate) cache_bytes: u64,
+    pub(crate) cache_bytes: usize,
     pub(crate) database_bytes: u64,
     pub(crate) clients: Vec<Lag>,
 }
@@ -172,7 +172,7 @@ impl Metrics {
         put(&gauges.waiting, now.waiting as u64);
         put(&gauges.streams, now.streams as u64);
         put(&gauges.documents, now.documents);
-        put(&gauges.cache, now.cache_bytes);
+        put(&gauges.cache, now.cache_bytes as u64);
         put(&gauges.database, now.database_bytes);
         put(&gauges.resident, resident());
         gauges.lag.clear();
