@@ -39,8 +39,21 @@ pub(crate) struct Args {
     )]
     database: String,
 
+    /// How the log on standard error is written; RUST_LOG chooses how much of it (info, debug, rejoin_server=trace)
+    #[arg(long, global = true, env = "REJOIN_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
     #[command(flatten)]
     tuning: Tuning,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -271,13 +284,17 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses how much.
-pub(crate) fn log_to_stderr() {
+pub(crate) fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    let log = log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).init(),
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ enum Failure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    args::log_to_stderr();
+    args::log_to_stderr(args.log_format);
     rejoin::untrusted::install_panic_hook();
     let (code, text) = match run(args) {
         Ok(()) => return ExitCode::SUCCESS,

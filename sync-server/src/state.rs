@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,9 @@ use crate::{
     compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
+    http::Described,
     merge::Merger,
+    metrics::Metrics,
     readers::Readers,
     rules::{Code, Fault},
     snapshots::{self, Notes},
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) described: Described,
     pub(crate) notes: Notes,
     pub(crate) pushes: Pushes,
     /// A permit a KiB of request bodies.
@@ -60,23 +64,38 @@ impl AppState {
         let gate = Gate::start(&config.database)?;
         let hub = Hub::new(config.streams, config.heartbeat);
         let packs = log.packs();
-        let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
+        let metrics = Arc::new(Metrics::new());
+        let waiting = config.waiting_pushes;
+        let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
         let readers = Readers::new(config.database.clone(), packs, config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
-        let shared = Shared { config, committer, gate, hub, readers, merger, notes, pushes, body_memory };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                committer,
+                gate,
+                hub,
+                readers,
+                merger,
+                metrics,
+                described: Described::default(),
+                notes,
+                pushes,
+                body_memory,
+            }),
+        })
     }
 
     /// What was committed since the start.
     pub fn figures(&self) -> Figures {
-        let counters = &self.shared.committer.counters;
+        let metrics = &self.shared.metrics;
         Figures {
-            commits: counters.commits.load(Ordering::Relaxed),
-            pushes: counters.pushes.load(Ordering::Relaxed),
-            changes: counters.changes.load(Ordering::Relaxed),
+            commits: metrics.commits.get(),
+            pushes: metrics.pushes.get(),
+            changes: metrics.changes.get(),
             streams: self.shared.hub.streams() as u64,
         }
     }

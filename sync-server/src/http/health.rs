@@ -1,5 +1,6 @@
 //! `/healthz` and `/readyz`.
 
+use super::openapi::Refusals;
 use axum::extract::State;
 use rejoin::wire::{JSON, Response};
 
@@ -9,12 +10,16 @@ use crate::{
     rules::{Code, Fault},
 };
 
-/// The process answers.
+/// Whether the process answers
+#[utoipa::path(get,
+    operation_id = "alive", path = super::paths::HEALTH, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn alive() -> Reply {
     ok()
 }
 
-/// The log can be read, and pushes are taken.
+/// Whether the log can be read, and pushes are taken
+#[utoipa::path(get,
+    operation_id = "ready", path = super::paths::READY, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     if !state.shared.committer.is_alive() {
         return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
