@@ -167,6 +167,9 @@ impl Worker {
     }
 
     fn complain(&self, error: &LogError) {
-        tracing::error!(%error, "a log could not be packed: it stays as it is");
+        // At the end of the server the log is closed under it.
+        if !matches!(error, LogError::Closed) {
+            tracing::error!(%error, "a log could not be packed: it stays as it is");
+        }
     }
 }
