@@ -40,6 +40,10 @@ pub(crate) struct Args {
     )]
     database: String,
 
+    /// How the log on standard error is written; RUST_LOG chooses how much of it (info, debug, rejoin_server=trace)
+    #[arg(long, global = true, env = "REJOIN_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
     /// A TOML file of settings; none is read unless it is named
     #[arg(long, global = true, env = "REJOIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -49,6 +53,15 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     tuning: Tuning,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// Who is let in, and how.
@@ -337,13 +350,17 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses how much.
-pub(crate) fn log_to_stderr() {
+pub(crate) fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    let log = log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).init(),
+    }
 }
 
 #[cfg(test)]
@@ -371,16 +388,17 @@ mod tests {
             let words = std::iter::once("rejoin-server".to_owned()).chain(words.iter().cloned());
             let args = Args::try_parse_from(words).unwrap();
             let path = args.database().unwrap();
-            format!("{} {:?}", args.listen, args.config(path).unwrap())
+            format!("{} {:?} {:?}", args.listen, args.log_format, args.config(path).unwrap())
         };
         let command = Args::command();
         for arg in command.get_arguments().filter(|arg| arg.is_global_set() && arg.get_id() != "config") {
             let long = arg.get_long().unwrap();
             assert!(arg.get_env().is_some(), "--{long} has no environment variable");
+            let words = arg.get_possible_values();
             let value = match arg.get_value_names().map_or("", |names| names[0].as_str()) {
                 "N" | "SIZE" | "TIME" => "7".to_owned(),
                 "ORIGIN" => "https://a.example".to_owned(),
-                _ => "other".to_owned(),
+                _ => words.last().map_or("other".to_owned(), |word| word.get_name().to_owned()),
             };
             let mut words = vec![format!("--{long}={value}")];
             for (of, with) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("jwt-", "jwt-key")] {

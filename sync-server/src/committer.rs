@@ -5,9 +5,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rejoin::DocumentId;
@@ -18,6 +19,7 @@ use crate::{
     events::{self, Hub, Span, Teller},
     log::{Attempt, View},
     merge::Made,
+    metrics::{Because, Metrics},
     rules::{Code, Fault, Principal, Push, Receipt, delete, store_snapshot, take},
 };
 
@@ -25,14 +27,6 @@ use crate::{
 const GROUP_JOBS: usize = 256;
 /// About how many bytes of changes share a commit, at most; one push alone may be larger.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
-
-/// What was committed since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) commits: AtomicU64,
-    pub(crate) pushes: AtomicU64,
-    pub(crate) changes: AtomicU64,
-}
 
 /// A write, and who waits for it.
 #[derive(Debug)]
@@ -55,22 +49,24 @@ pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<LogStore>>>,
     alive: Arc<AtomicBool>,
-    pub(crate) counters: Arc<Counters>,
 }
 
 impl Committer {
     /// Starts the thread on a log that nobody else writes to.
-    pub(crate) fn start(log: LogStore, hub: Hub, waiting: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        (log, hub): (LogStore, Hub),
+        metrics: Arc<Metrics>,
+        waiting: usize,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(waiting.max(1));
-        let counters = Arc::new(Counters::default());
         let alive = Arc::new(AtomicBool::new(true));
-        let (counted, still) = (Arc::clone(&counters), Arc::clone(&alive));
+        let still = Arc::clone(&alive);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            let log = work((log, Teller::new(hub)), jobs, &counted);
+            let log = work((log, Teller::new(hub)), jobs, &metrics);
             still.store(false, Ordering::Release);
             log
         })?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive, counters })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), alive })
     }
 
     /// Stores a push; the receipt comes after the commit that holds it.
@@ -99,6 +95,12 @@ impl Committer {
         self.alive.load(Ordering::Acquire) && lock(&self.queue).is_some()
     }
 
+    /// How many writes wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let queue = lock(&self.queue);
+        queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
     /// Takes no more, commits what waits, and ends. Blocks until then, and gives the log the first time.
     pub(crate) fn close(&self) -> Option<LogStore> {
         drop(lock(&self.queue).take());
@@ -122,7 +124,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn work(
     (mut log, mut teller): (LogStore, Teller),
     mut jobs: mpsc::Receiver<Job>,
-    counters: &Counters,
+    metrics: &Metrics,
 ) -> LogStore {
     while let Some(first) = jobs.blocking_recv() {
         let mut bytes = first.weight();
@@ -132,15 +134,15 @@ fn work(
             bytes += next.weight();
             group.push(next);
         }
-        commit((&mut log, &mut teller), group, counters);
+        commit((&mut log, &mut teller), group, metrics);
     }
     log
 }
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
 /// take the others with it.
-fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, counters: &Counters) {
-    match together(log, &group, counters) {
+fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, metrics: &Metrics) {
+    match together(log, &group, metrics) {
         // Invariant 2: "Acknowledged means durable at the server." Only here, after the commit, is anybody told.
         Ok(outcomes) => {
             let grown: Vec<_> = group.iter().zip(&outcomes).filter_map(|(job, o)| job.span(o)).collect();
@@ -157,18 +159,19 @@ fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, counters
         }
         Err(error) => {
             tracing::warn!(%error, writes = group.len(), "a group could not be committed: each is tried alone");
-            group.into_iter().for_each(|job| commit((log, teller), vec![job], counters));
+            group.into_iter().for_each(|job| commit((log, teller), vec![job], metrics));
         }
     }
 }
 
-fn together(log: &mut LogStore, jobs: &[Job], counters: &Counters) -> Result<Vec<Outcome>, LogError> {
+fn together(log: &mut LogStore, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
     // Invariant 8: "Whatever a remote side sends, nothing panics past its task." The transaction rolls back.
-    let run = catch_unwind(AssertUnwindSafe(|| in_one_commit(log, jobs, counters)));
+    let run = catch_unwind(AssertUnwindSafe(|| in_one_commit(log, jobs, metrics)));
     run.unwrap_or_else(|_| Err(LogError::Damaged("a write panicked".to_owned())))
 }
 
-fn in_one_commit(log: &mut LogStore, jobs: &[Job], counters: &Counters) -> Result<Vec<Outcome>, LogError> {
+fn in_one_commit(log: &mut LogStore, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
+    let began = Instant::now();
     let group = log.begin()?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -179,16 +182,21 @@ fn in_one_commit(log: &mut LogStore, jobs: &[Job], counters: &Counters) -> Resul
         }
     }
     group.commit()?;
-    count(counters, &outcomes);
+    count(metrics, (&outcomes, began.elapsed()));
     Ok(outcomes)
 }
 
-fn count(counters: &Counters, outcomes: &[Outcome]) {
-    counters.commits.fetch_add(1, Ordering::Relaxed);
+fn count(metrics: &Metrics, (outcomes, took): (&[Outcome], Duration)) {
+    metrics.commits.inc();
+    metrics.commit_seconds.observe(took.as_secs_f64());
     for outcome in outcomes {
         if let Outcome::Pushed(Ok(receipt)) = outcome {
-            counters.pushes.fetch_add(1, Ordering::Relaxed);
-            counters.changes.fetch_add(receipt.accepted, Ordering::Relaxed);
+            metrics.pushes.inc();
+            metrics.changes.inc_by(receipt.accepted);
+            metrics.duplicates.inc_by(receipt.duplicate);
+            for (refusal, _) in &receipt.rejected {
+                metrics.rejected.get_or_create(&Because { code: refusal.code.as_str() }).inc();
+            }
         }
     }
 }

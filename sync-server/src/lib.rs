@@ -12,6 +12,7 @@ mod jwt;
 mod limits;
 mod log;
 mod merge;
+mod metrics;
 mod readers;
 mod rules;
 mod snapshots;

@@ -32,9 +32,12 @@ enum Failure {
 
 fn main() -> ExitCode {
     let settings = settings::read(std::env::args_os());
-    args::log_to_stderr();
-    rejoin::untrusted::install_panic_hook();
-    let (code, text) = match settings.and_then(run) {
+    let ended = settings.and_then(|settings| {
+        args::log_to_stderr(settings.args.log_format);
+        rejoin::untrusted::install_panic_hook();
+        run(settings)
+    });
+    let (code, text) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),
         Err(Failure::Usage(text)) => (2, text),

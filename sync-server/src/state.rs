@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -13,8 +10,10 @@ use crate::{
     committer::Committer,
     events::Hub,
     gate::Gate,
+    http::Described,
     jwt::Jwts,
     merge::Merger,
+    metrics::Metrics,
     readers::Readers,
     rules::{Code, Fault},
     snapshots::{self, Notes},
@@ -51,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) described: Described,
     pub(crate) notes: Notes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
@@ -88,7 +89,9 @@ impl AppState {
         let log = LogStore::open(&config.database)?;
         let gate = Gate::start(&config.database, jwts.is_some())?;
         let hub = Hub::new(config.streams, config.heartbeat);
-        let committer = Arc::new(Committer::start(log, hub.clone(), config.waiting_pushes)?);
+        let metrics = Arc::new(Metrics::new());
+        let waiting = config.waiting_pushes;
+        let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
         let readers = Readers::new(config.database.clone(), config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
@@ -101,6 +104,8 @@ impl AppState {
                 hub,
                 readers,
                 merger,
+                metrics,
+                described: Described::default(),
                 notes,
                 body_memory,
                 draining: AtomicBool::new(false),
@@ -125,11 +130,11 @@ impl AppState {
 
     /// What was committed since the start.
     pub fn figures(&self) -> Figures {
-        let counters = &self.shared.committer.counters;
+        let metrics = &self.shared.metrics;
         Figures {
-            commits: counters.commits.load(Ordering::Relaxed),
-            pushes: counters.pushes.load(Ordering::Relaxed),
-            changes: counters.changes.load(Ordering::Relaxed),
+            commits: metrics.commits.get(),
+            pushes: metrics.pushes.get(),
+            changes: metrics.changes.get(),
             streams: self.shared.hub.streams() as u64,
         }
     }

@@ -123,6 +123,8 @@ fn routes(document: DocumentId) -> Vec<(&'static str, Ask)> {
         ("limits", get("/v1/limits".to_owned())),
         ("documents", get("/v1/documents".to_owned())),
         ("events", get("/v1/events".to_owned())),
+        ("metrics", get("/metrics".to_owned())),
+        ("openapi", get("/openapi.json".to_owned())),
         ("nothing", get("/v1/nothing".to_owned())),
         ("other method", Ask { method: Method::PUT, ..get(of("/changes")) }),
         ("merged", get(of(""))),
@@ -142,7 +144,10 @@ const WHO: [&str; 6] = ["admin", "creator", "writer", "reader", "stranger", "nob
 fn expected(route: &str) -> ([u16; 6], [u16; 6]) {
     match route {
         "healthz" | "readyz" => ([200; 6], [200; 6]),
-        "limits" | "documents" | "events" => ([200, 200, 200, 200, 200, 401], [200, 200, 200, 200, 200, 401]),
+        "limits" | "documents" | "events" | "openapi" => {
+            ([200, 200, 200, 200, 200, 401], [200, 200, 200, 200, 200, 401])
+        }
+        "metrics" => ([200, 403, 403, 403, 403, 401], [200, 403, 403, 403, 403, 401]),
         "nothing" => ([404, 404, 404, 404, 404, 401], [404, 404, 404, 404, 404, 401]),
         "other method" => ([405, 405, 405, 405, 405, 401], [405, 405, 405, 405, 405, 401]),
         "merged" | "pull" | "head of pull" | "snapshot" => {
@@ -207,7 +212,7 @@ async fn a_creator_has_nothing_on_what_others_began_until_it_is_granted() {
     let document = DocumentId::random();
     let body = Writer::new(1).many(1);
     assert_eq!(house.ask(Some(&ada), &push(document, body.clone())).await.status, 200);
-    for (route, ask) in routes(document).into_iter().skip(7) {
+    for (route, ask) in routes(document).into_iter().skip(9) {
         assert_eq!(house.ask(Some(&ben), &ask).await.status, 403, "{route}");
     }
     let mut tokens = Tokens::open(&house.database()).unwrap();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a change was not taken, in a word that stays (CONTRACT: HTTP).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RefusalCode {

@@ -4,6 +4,7 @@ use crate::fence::RefusalCode;
 
 /// What a push is answered with as JSON. What is not in `rejected` is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushReply {
     /// Moved only over changes that this request carried; `None` while that is the beginning.
     pub cursor: Option<String>,
@@ -21,6 +22,7 @@ pub struct PushReply {
 
 /// One change that a push did not store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rejected {
     /// Its hash, hex: computed, not claimed.
     pub hash: String,
@@ -39,6 +41,7 @@ pub struct Rejected {
 
 /// The question of `POST …/missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingRequest {
     /// Hashes, hex.
     pub hashes: Vec<String>,
@@ -46,6 +49,7 @@ pub struct MissingRequest {
 
 /// The answer of `POST …/missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingReply {
     /// Which of the hashes the server lacks.
     pub hashes: Vec<String>,
@@ -55,6 +59,7 @@ pub struct MissingReply {
 
 /// `GET /v1/documents`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DocumentsReply {
     /// Those that changed after the token.
     pub documents: Vec<DocumentEntry>,
@@ -64,6 +69,7 @@ pub struct DocumentsReply {
 
 /// One document in [`DocumentsReply`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DocumentEntry {
     /// Its UUID.
     pub id: String,
@@ -77,6 +83,7 @@ pub struct DocumentEntry {
 
 /// The data of an event of `GET /v1/events`: a hint that a log grew, or that its document was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangesEvent {
     /// The document's UUID.
     pub document: String,
@@ -98,6 +105,7 @@ pub struct ChangesEvent {
 
 /// `GET /v1/limits`: names and values. Sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LimitsReply {
     /// Largest request body as it travels.
     pub body_bytes: u64,
@@ -122,6 +130,7 @@ pub struct LimitsReply {
 
 /// An error body (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// What went wrong, in a word that stays: `cursor-unknown`, `deleted`, …
     pub code: String,

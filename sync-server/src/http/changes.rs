@@ -1,11 +1,13 @@
 //! `/v1/documents/ID/changes`: push and pull.
 
+use super::openapi::{BodyRefusals, Chunks};
 use axum::{
     Extension,
     body::Body,
     extract::{Path, Query, State},
 };
 use http::{HeaderMap, Uri, header};
+use rejoin::wire::{PROBLEM, Problem, PushReply};
 use rejoin::{
     Cursor, DocumentId,
     wire::{CHANGES, OCTETS},
@@ -32,6 +34,34 @@ struct Parameters {
     limit: Option<u32>,
 }
 
+/// Push
+///
+/// A sequence of Automerge change chunks, dependencies first. What is not in `rejected` is stored.
+#[utoipa::path(post,
+    operation_id = "push", path = super::paths::CHANGES, tag = "changes",
+    params(
+        ("id" = Uuid, Path, description = "The document's UUID; a document begins with its first push."),
+        ("after" = Option<String>, Query, description = "The cursor of this client; none means from the beginning."),
+        ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
+    ),
+    request_body(content = Chunks, content_type = "application/vnd.automerge"),
+    responses(
+        BodyRefusals,
+        (status = 200, description = "JSON; or, with `Accept: application/vnd.automerge` and nothing rejected, the changes that this client lacks",
+            content((PushReply = "application/json"), (Chunks = "application/vnd.automerge")),
+            headers(
+                ("Rejoin-Cursor" = Option<String>, description = "Up to where this client now has everything."),
+                ("Rejoin-End" = Option<String>, description = "The end of the log."),
+                ("Rejoin-Accepted" = Option<u64>, description = "How many were new."),
+                ("Rejoin-Duplicate" = Option<u64>, description = "How many were held already."),
+                ("Rejoin-More" = Option<u8>, description = "1 where the page is not the last: go on with GET."),
+            ),
+        ),
+        (status = 404, description = "`not-found`: not a UUID", content_type = PROBLEM, body = Problem),
+        (status = 409, description = "`cursor-unknown`: not a cursor of this log; heal", content_type = PROBLEM, body = Problem),
+        (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn post(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
@@ -56,7 +86,7 @@ pub(super) async fn post(
         } else {
             (check_body(&received.bytes, &limits)?, received.held)
         };
-        let push = Push { document, after, changes, by };
+        let push = Push { document, after, changes, by: by.clone() };
         let receipt = state.shared.committer.push(push, now()).await?;
         if receipt.accepted > 0 {
             state.shared.notes.pushed(document);
@@ -66,15 +96,58 @@ pub(super) async fn post(
             None => state.shared.readers.read(move |view| reply(view, &limits, &receipt, form)).await,
         }
     };
-    Ok(state.in_time(work).await?.into())
+    let response = state.in_time(work).await?;
+    note(&state, &by, document, &response);
+    Ok(response.into())
 }
 
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, uri: Uri) -> Answer {
+/// Pull
+///
+/// Change chunks in the order of the log.
+#[utoipa::path(get,
+    operation_id = "pull", path = super::paths::CHANGES, tag = "changes",
+    params(
+        ("id" = Uuid, Path, description = "The document's UUID."),
+        ("after" = Option<String>, Query, description = "The cursor of this client; none means from the beginning."),
+        ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
+    ),
+    responses(
+        BodyRefusals,
+        (status = 200, description = "A page of the log", content_type = "application/vnd.automerge", body = Chunks,
+            headers(
+                ("Rejoin-Cursor" = Option<String>, description = "Up to where this client has everything once it stored this."),
+                ("Rejoin-End" = Option<String>, description = "The end of the log."),
+                ("Rejoin-More" = Option<u8>, description = "1 where the page is not the last."),
+            ),
+        ),
+        (status = 404, description = "`not-found`: nothing of it was ever pushed here", content_type = PROBLEM, body = Problem),
+        (status = 409, description = "`cursor-unknown`: not a cursor of this log; heal", content_type = PROBLEM, body = Problem),
+        (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
+    ),
+)]
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Extension(by): Extension<Principal>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answer {
     let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let limits = state.shared.config.limits;
     let work = move |view: crate::log::View<'_>| pull(view, &limits, &document, (after.as_ref(), limit));
-    Ok(state.in_time(state.shared.readers.read(work)).await?.into())
+    let response = state.in_time(state.shared.readers.read(work)).await?;
+    note(&state, &by, document, &response);
+    Ok(response.into())
+}
+
+/// Where this client stands after this reply, for who watches the server.
+fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoin::wire::Response) {
+    let metrics = &state.shared.metrics;
+    if response.media_type == CHANGES {
+        metrics.pulls.inc();
+    }
+    let place = response.cursor.as_ref().and_then(|cursor| cursor.as_str().split('.').next()?.parse().ok());
+    metrics.clients.note(by, document, (place.unwrap_or(0), now()));
 }
 
 /// A text that is no UUID names no document.

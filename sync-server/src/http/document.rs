@@ -1,11 +1,13 @@
 //! `/v1/documents/ID`: the merged document, and its deletion.
 
+use super::openapi::{Chunks, Refusals};
 use axum::{
     Extension,
     extract::{Path, State},
 };
 use http::HeaderMap;
 use rejoin::wire::{CHANGES, JSON, Response};
+use rejoin::wire::{PROBLEM, Problem};
 
 use super::{
     accept::prefers,
@@ -19,6 +21,23 @@ use crate::{
     state::now,
 };
 
+/// The merged document
+#[utoipa::path(get,
+    operation_id = "document", path = super::paths::DOCUMENT, tag = "documents",
+    params(("id" = Uuid, Path, description = "The document's UUID.")),
+    responses(
+        Refusals,
+        (status = 200, description = "The document as of the log's end when it was asked for: JSON, or a compact Automerge file where `Accept` prefers one",
+            content((serde_json::Value = "application/json"), (Chunks = "application/vnd.automerge")),
+            headers(
+                ("Rejoin-End" = String, description = "The end of the log."),
+                ("Rejoin-Quarantined" = Option<u64>, description = "How many changes had to be left out."),
+            ),
+        ),
+        (status = 404, description = "`not-found`: nothing of it was ever pushed here", content_type = PROBLEM, body = Problem),
+        (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let document = document_id(&id)?;
     let (shape, media_type) =
@@ -33,6 +52,16 @@ pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, h
     Ok(Reply::without(response, written.left_out))
 }
 
+/// A tombstone
+#[utoipa::path(delete,
+    operation_id = "delete_document", path = super::paths::DOCUMENT, tag = "documents",
+    params(("id" = Uuid, Path, description = "The document's UUID.")),
+    responses(
+        Refusals,
+        (status = 204, description = "It is deleted, and never comes back"),
+        (status = 404, description = "`not-found`: not a UUID", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,

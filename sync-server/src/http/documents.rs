@@ -1,10 +1,12 @@
 //! `/v1/documents`.
 
+use super::openapi::BodyRefusals;
 use axum::{
     Extension,
     extract::{Query, State},
 };
 use http::Uri;
+use rejoin::wire::{DocumentsReply, PROBLEM, Problem};
 use serde::Deserialize;
 
 use super::reply::Answer;
@@ -19,6 +21,16 @@ struct Parameters {
     since: Option<String>,
 }
 
+/// The documents that may be read here, and changed since a token
+#[utoipa::path(get,
+    operation_id = "documents", path = super::paths::DOCUMENTS, tag = "documents",
+    params(("since" = Option<String>, Query, description = "`next` of the reply before; all of them where it is left out.")),
+    responses(
+        BodyRefusals,
+        (status = 200, description = "A page of them; ask on with `next` until it is empty", body = DocumentsReply),
+        (status = 409, description = "`cursor-unknown`: the token is not one of this server", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn get(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,

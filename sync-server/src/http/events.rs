@@ -1,5 +1,7 @@
 //! `/v1/events`: server-sent events.
 
+use super::openapi::BodyRefusals;
+use rejoin::wire::{ChangesEvent, PROBLEM, Problem};
 use std::collections::HashSet;
 
 use axum::{
@@ -18,13 +20,25 @@ use crate::{
     state::now,
 };
 
-/// `Last-Event-ID` is not looked at: where a client stands it says by its cursor when it pulls, once after the
-/// stream is open. An event between the two is told twice, which costs nothing.
+/// What is committed, as it happens
+///
+/// Server-sent events: `event: changes`, its data a `ChangesEvent`. Events are hints: cursors say where a client stands.
+#[utoipa::path(get,
+    operation_id = "events", path = super::paths::EVENTS, tag = "changes",
+    params(("document" = Option<Vec<Uuid>>, Query, description = "Which documents, as often as needed; all that may be read where it is left out.")),
+    responses(
+        BodyRefusals,
+        (status = 200, description = "A stream without an end", content_type = "text/event-stream", body = ChangesEvent),
+        (status = 404, description = "`not-found`: not a UUID", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn get(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
     uri: Uri,
 ) -> Result<Response, Failed> {
+    // `Last-Event-ID` is not looked at: where a client stands it says by its cursor when it pulls, once after the
+    // stream is open. An event between the two is told twice, which costs nothing.
     let topics = match topics(&uri)? {
         Topics::Only(ids) if by != Principal::Local => {
             let listener = by.clone();

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, header};
 use super::{changes::document_id, loopback, paths, reply::Failed};
 use crate::{
     AppState,
-    rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit},
+    rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
     state::now,
     tokens::{self, hash_of},
 };
@@ -64,7 +64,7 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
             // A text that is no UUID names no document: the handler, which reads it in the same way, says so.
             document_id(&id).ok()
         }
-        Demand::Any | Demand::Nobody => None,
+        Demand::Any | Demand::Whole | Demand::Nobody => None,
     };
     let reading = state.shared.gate.read(move |view| {
         let now = now();
@@ -73,6 +73,7 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
             None => Principal::Token(authenticate(view, &hash, now)?),
         };
         match (demand, document) {
+            (Demand::Whole, _) => permit_whole(view, &principal, now)?.map(|()| principal),
             (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
             (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(|_| principal),
             (Demand::On(_), None) | (Demand::Any, _) => Ok(principal),
@@ -88,6 +89,8 @@ enum Demand {
     Any,
     /// To do this with the document that the path names.
     On(Verb),
+    /// To be admin of everything here.
+    Whole,
     /// A route that nobody put in this list is nobody's.
     Nobody,
 }
@@ -96,7 +99,8 @@ fn demand(path: Option<&str>, method: &Method) -> Demand {
     let read = method == Method::GET || method == Method::HEAD;
     match path {
         // No such resource, which whoever has a token is told. Lists and streams hold only what may be read.
-        None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS) => Demand::Any,
+        None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS | paths::OPENAPI) => Demand::Any,
+        Some(paths::METRICS) => Demand::Whole,
         Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT) if read => Demand::On(Verb::Read),
         Some(paths::DOCUMENT) if method == Method::DELETE => Demand::On(Verb::Delete),
         Some(paths::CHANGES) if method == Method::POST => Demand::On(Verb::Push),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::openapi::Refusals;
 use axum::extract::State;
 use rejoin::wire::{JSON, Response};
 
@@ -11,12 +12,16 @@ use crate::{
     rules::{Code, Fault},
 };
 
-/// The process answers.
+/// Whether the process answers
+#[utoipa::path(get,
+    operation_id = "alive", path = super::paths::HEALTH, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn alive() -> Reply {
     ok()
 }
 
-/// The log can be read, pushes are taken, and no stop was asked for.
+/// Whether the log can be read, pushes are taken, and no stop was asked for
+#[utoipa::path(get,
+    operation_id = "ready", path = super::paths::READY, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     if state.shared.draining.load(Ordering::Acquire) {
         return Err(Fault::because(Code::Unavailable, "The server is about to stop.").into());

@@ -1,10 +1,12 @@
 //! `/v1/documents/ID/missing`.
 
+use super::openapi::BodyRefusals;
 use axum::{
     body::Body,
     extract::{Path, State},
 };
 use http::{HeaderMap, header};
+use rejoin::wire::{MissingReply, PROBLEM, Problem};
 use rejoin::{
     ChangeHash,
     wire::{JSON, MissingRequest},
@@ -16,6 +18,19 @@ use crate::{
     rules::{Code, Fault, missing},
 };
 
+/// Which of these changes the server lacks
+#[utoipa::path(post,
+    operation_id = "missing", path = super::paths::MISSING, tag = "changes",
+    params(("id" = Uuid, Path, description = "The document's UUID.")),
+    request_body = MissingRequest,
+    responses(
+        BodyRefusals,
+        (status = 200, description = "Those that it lacks", body = MissingReply,
+            headers(("Rejoin-Cursor" = Option<String>, description = "The end of the log."))),
+        (status = 404, description = "`not-found`: not a UUID", content_type = PROBLEM, body = Problem),
+        (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn post(
     State(state): State<AppState>,
     Path(id): Path<String>,

@@ -11,7 +11,10 @@ mod guard;
 mod health;
 mod limits;
 mod loopback;
+mod metrics;
 mod missing;
+mod observe;
+mod openapi;
 mod paced;
 mod paths;
 mod reply;
@@ -19,10 +22,7 @@ mod serve;
 mod snapshot;
 mod strict_json;
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
@@ -30,14 +30,17 @@ use tower_http::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
     },
-    trace::TraceLayer,
 };
+
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
     rules::{Code, Fault},
 };
 
+pub(crate) use openapi::Described;
 pub use serve::serve;
 
 /// Replies below this size travel as they are.
@@ -47,16 +50,21 @@ const COMPRESS_ABOVE: u64 = 512;
 /// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
 pub fn router(state: AppState) -> Router {
     let cors = cors::layer(&state.shared.config.cors_origins);
-    let router = Router::new()
-        .route(paths::HEALTH, get(health::alive))
-        .route(paths::READY, get(health::ready))
-        .route(paths::LIMITS, get(limits::get))
-        .route(paths::EVENTS, get(events::get))
-        .route(paths::DOCUMENTS, get(documents::get))
-        .route(paths::DOCUMENT, get(document::get).delete(document::delete))
-        .route(paths::CHANGES, get(changes::get).post(changes::post))
-        .route(paths::SNAPSHOT, get(snapshot::get))
-        .route(paths::MISSING, post(missing::post))
+    let (router, api) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(limits::get))
+        .routes(routes!(events::get))
+        .routes(routes!(documents::get))
+        .routes(routes!(document::get, document::delete))
+        .routes(routes!(changes::get, changes::post))
+        .routes(routes!(snapshot::get))
+        .routes(routes!(missing::post))
+        .split_for_parts();
+    state.shared.described.set(&api);
+    let router = router
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
@@ -66,7 +74,7 @@ pub fn router(state: AppState) -> Router {
                 .quality(CompressionLevel::Fastest)
                 .compress_when(SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)),
         )
-        .layer(TraceLayer::new_for_http())
+        .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state);
     // Before everything else: a browser asks without a token, and must be able to read why it is refused.
     match cors {

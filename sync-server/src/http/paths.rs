@@ -2,6 +2,8 @@
 
 pub(super) const HEALTH: &str = "/healthz";
 pub(super) const READY: &str = "/readyz";
+pub(super) const OPENAPI: &str = "/openapi.json";
+pub(super) const METRICS: &str = "/metrics";
 pub(super) const LIMITS: &str = "/v1/limits";
 pub(super) const EVENTS: &str = "/v1/events";
 pub(super) const DOCUMENTS: &str = "/v1/documents";

@@ -43,9 +43,16 @@ impl From<Fault> for Failed {
     }
 }
 
+/// The word of a refusal, for who counts them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal(pub(super) &'static str);
+
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        Reply::from(self.0.into_response()).into_response()
+        let refusal = Refusal(self.0.code.word());
+        let mut response = Reply::from(self.0.into_response()).into_response();
+        response.extensions_mut().insert(refusal);
+        response
     }
 }
 

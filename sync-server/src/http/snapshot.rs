@@ -1,5 +1,7 @@
 //! `/v1/documents/ID/snapshot`.
 
+use super::openapi::{Chunks, Refusals};
+use rejoin::wire::{PROBLEM, Problem};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -15,6 +17,20 @@ use crate::{
 /// document, no change and no peer can stop another document from syncing".
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A first copy
+///
+/// A compact Automerge file, and the cursor up to which it holds the log.
+#[utoipa::path(get,
+    operation_id = "snapshot", path = super::paths::SNAPSHOT, tag = "changes",
+    params(("id" = Uuid, Path, description = "The document's UUID.")),
+    responses(
+        Refusals,
+        (status = 200, description = "The file", content_type = "application/vnd.automerge", body = Chunks,
+            headers(("Rejoin-Cursor" = String, description = "Up to where it holds the log; pull from there."))),
+        (status = 404, description = "`not-found`: nothing of it was ever pushed here, or there is no snapshot: pull", content_type = PROBLEM, body = Problem),
+        (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
+    ),
+)]
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let document = document_id(&id)?;
     let readers = &state.shared.readers;

@@ -117,6 +117,11 @@ impl Bearer {
         self.entries.iter().any(|(document, access)| document.is_none() && *access != Access::Create)
     }
 
+    /// Whether it is admin of every document.
+    pub(crate) fn administers_all(&self) -> bool {
+        self.entries.iter().any(|(document, access)| document.is_none() && *access == Access::Admin)
+    }
+
     /// The documents that it names, of which it holds something in any case.
     pub(crate) fn named(&self) -> Vec<DocumentId> {
         self.of(|access| access != Access::Create)

@@ -13,6 +13,13 @@ use super::{
 };
 
 impl View<'_> {
+    /// How many documents ever began here. No row of one is ever removed: a tombstone is a row too.
+    pub(crate) fn count_documents(&self) -> Result<u64, LogError> {
+        let sql = "SELECT coalesce(max(id), 0) FROM document";
+        let count: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The newest entry of the feed.
     pub(crate) fn feed_end(&self) -> Result<Mark, LogError> {
         last_feed(*self)

@@ -87,6 +87,11 @@ impl View<'_> {
         Ok(statement.query_row(named_params! { ":id": id.0 }, read_token).optional()?)
     }
 
+    pub(crate) fn token_name(&self, id: TokenId) -> Result<Option<String>, LogError> {
+        let mut statement = self.connection.prepare_cached("SELECT name FROM token WHERE id = :id")?;
+        Ok(statement.query_row(named_params! { ":id": id.0 }, |row| row.get(0)).optional()?)
+    }
+
     /// The token that bears this name now.
     pub(crate) fn token_named(&self, name: &str) -> Result<Option<TokenId>, LogError> {
         let mut statement = self

@@ -16,6 +16,11 @@ impl Cache {
         Self { budget, used: 0, clock: 0, entries: HashMap::new() }
     }
 
+    /// Bytes in use, as estimated.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     /// Takes one out, to be put back when it is as new as the log.
     pub(super) fn take(&mut self, document: i64) -> Option<Merged> {
         let (_, merged) = self.entries.remove(&document)?;

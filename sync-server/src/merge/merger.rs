@@ -63,6 +63,11 @@ impl Merger {
         Ok(Self { desk: Arc::new(desk), workers: Workers::start(config.merges)? })
     }
 
+    /// Memory of merged documents, as estimated.
+    pub(crate) fn cached_bytes(&self) -> usize {
+        self.desk.cache.lock().unwrap_or_else(PoisonError::into_inner).used()
+    }
+
     /// The merged document as of the log's end when the work on it begins.
     pub(crate) async fn document(&self, id: DocumentId, shape: Shape) -> Result<Written, Fault> {
         let desk = Arc::clone(&self.desk);

@@ -63,6 +63,15 @@ pub(crate) enum Principal {
     Jwt(Arc<Bearer>),
 }
 
+impl Principal {
+    /// What it is called, where it is one still.
+    pub(crate) fn name(&self, view: View<'_>, now: i64) -> Result<Option<String>, LogError> {
+        let Self::Token(token) = self else { return Ok(None) };
+        let good = view.token(*token)?.is_some_and(|row| row.is_good(now));
+        if good { view.token_name(*token) } else { Ok(None) }
+    }
+}
+
 /// What is to be done with a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -201,6 +210,24 @@ pub(crate) fn permit(
             Err(Fault::because(Code::Forbidden, "This token does not allow that on this document."))
         }
     })
+}
+
+/// Whether what is of the whole server may be read: its figures, with the names of its clients.
+pub(crate) fn permit_whole(
+    view: View<'_>,
+    principal: &Principal,
+    now: i64,
+) -> Result<Result<(), Fault>, LogError> {
+    let whole = match principal {
+        Principal::Local => true,
+        Principal::Token(token) => {
+            let row = view.token(*token)?.filter(|row| row.is_good(now));
+            row.is_some_and(|row| row.access == Access::Admin && row.document.is_none())
+        }
+        Principal::Jwt(bearer) => bearer.is_good(now) && bearer.administers_all(),
+    };
+    let why = "This is for tokens that are admin of every document.";
+    Ok(if whole { Ok(()) } else { Err(Fault::because(Code::Forbidden, why)) })
 }
 
 /// Whether what happens to a document may be told to this principal.

@@ -26,6 +26,10 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    pub(crate) const fn word(self) -> &'static str {
+        self.parts().0
+    }
+
     /// The word, the status and the title.
     const fn parts(self) -> (&'static str, u16, &'static str) {
         match self {

@@ -19,7 +19,9 @@ use rejoin::{
 use crate::{LogStore, ServerLimits};
 
 pub use access::Access;
-pub(crate) use access::{Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit};
+pub(crate) use access::{
+    Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
+};
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault, to_json};
 pub(crate) use missing::missing;

@@ -51,9 +51,9 @@ pub(crate) struct Receipt {
     /// The positions of what it carried, stored now or before; ascending.
     carried: Vec<u64>,
     pub(crate) accepted: u64,
-    duplicate: u64,
+    pub(crate) duplicate: u64,
     /// What is not stored; with the spelling that the log holds of the same change, where it holds one.
-    rejected: Vec<(Refusal, Option<ChangeHash>)>,
+    pub(crate) rejected: Vec<(Refusal, Option<ChangeHash>)>,
 }
 
 /// How a push is answered.

@@ -1,0 +1,15 @@
+"""Bodies of changes are bytes."""
+
+import schemathesis
+
+
+@schemathesis.serializer("application/vnd.automerge")
+def changes(ctx, value):
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode("utf-8", "replace")
+
+
+@schemathesis.deserializer("application/vnd.automerge")
+def read(ctx, response):
+    return response.content.decode("latin-1")
