@@ -451,16 +451,17 @@ mod tests {
             let words = std::iter::once("rejoin-server".to_owned()).chain(words.iter().cloned());
             let args = Args::try_parse_from(words).unwrap();
             let path = args.database().unwrap();
-            format!("{} {:?}", args.listen, args.config(path).unwrap())
+            format!("{} {:?} {:?}", args.listen, args.log_format, args.config(path).unwrap())
         };
         let command = Args::command();
         for arg in command.get_arguments().filter(|arg| arg.is_global_set() && arg.get_id() != "config") {
             let long = arg.get_long().unwrap();
             assert!(arg.get_env().is_some(), "--{long} has no environment variable");
+            let words = arg.get_possible_values();
             let value = match arg.get_value_names().map_or("", |names| names[0].as_str()) {
                 "N" | "SIZE" | "TIME" => "7".to_owned(),
                 "ORIGIN" => "https://a.example".to_owned(),
-                _ => "other".to_owned(),
+                _ => words.last().map_or("other".to_owned(), |word| word.get_name().to_owned()),
             };
             let mut words = vec![format!("--{long}={value}")];
             for (of, with) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("jwt-", "jwt-key")] {

@@ -47,6 +47,7 @@ fn values(key: &str, default: &str) -> [(String, String); 3] {
         let typed = match key {
             _ if numbers => digit.to_owned(),
             "cors-origin" => format!("https://a{digit}.example"),
+            "log-format" => "json".to_owned(),
             "listen" => format!("127.0.0.1:{digit}"),
             _ if default.ends_with("iB\"") => format!("{digit}KiB"),
             _ if default.ends_with("s\"") || default.ends_with("m\"") => format!("{digit}s"),

@@ -520,8 +520,7 @@ fn several_who_open_a_database_that_is_not_there_yet_all_get_it() {
 #[tokio::test]
 async fn the_list_holds_only_what_a_jwt_says_and_what_its_subject_began() {
     let house = House::with_jwts().await;
-    let all = Some(Access::Create);
-    let creator = |sub: &str| jwt(sub, &[(None, all.unwrap())], 60);
+    let creator = |sub: &str| jwt(sub, &[(None, Access::Create)], 60);
     let documents: [DocumentId; 4] = std::array::from_fn(|_| DocumentId::random());
     for (place, document) in documents.iter().enumerate() {
         let who = creator(if place % 2 == 0 { "ada" } else { "ben" });

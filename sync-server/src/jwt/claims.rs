@@ -1,9 +1,6 @@
 use std::{
     hash::{Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Weak,
 };
 
 use rejoin::DocumentId;
@@ -46,8 +43,8 @@ pub(crate) struct Bearer {
     entries: Vec<(Option<DocumentId>, Access)>,
     /// Milliseconds since 1970, leeway included.
     ends: i64,
-    /// Whether its key is still in force.
-    standing: Arc<AtomicBool>,
+    /// Of its key, as long as that is in force.
+    standing: Weak<()>,
 }
 
 impl PartialEq for Bearer {
@@ -66,11 +63,7 @@ impl Hash for Bearer {
 
 impl Bearer {
     /// What checked claims come to.
-    pub(super) fn new(
-        claims: Claims,
-        digest: [u8; 32],
-        standing: Arc<AtomicBool>,
-    ) -> Result<Self, &'static str> {
+    pub(super) fn new(claims: Claims, digest: [u8; 32], standing: Weak<()>) -> Result<Self, &'static str> {
         if claims.rejoin.len() > MOST_ENTRIES {
             return Err("it has more than 1,000 entries");
         }
@@ -98,7 +91,7 @@ impl Bearer {
 
     /// Whether its time is not over, and its key in force.
     pub(crate) fn is_good(&self, now: i64) -> bool {
-        now < self.ends && self.standing.load(Ordering::Acquire)
+        now < self.ends && self.standing.strong_count() > 0
     }
 
     /// Whether it may begin this document: then with whom it is admin of it.

@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
@@ -21,8 +18,8 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
     /// To tell whether it is the same key after the file changed. As secret as the key.
     material: Vec<u8>,
-    /// Becomes `false` when the key is no more in the file.
-    pub(super) standing: Arc<AtomicBool>,
+    /// Lasts as long as the key is in the file.
+    pub(super) standing: Arc<()>,
 }
 
 /// The keys of a file.
@@ -36,9 +33,8 @@ impl Keys {
     pub(super) fn read(content: &[u8], before: Option<&Self>) -> Result<Self, String> {
         let mut keys = Self(read(content)?);
         for old in before.into_iter().flat_map(|before| &before.0) {
-            match keys.0.iter_mut().find(|new| new.is_same(old)) {
-                Some(new) => new.standing = Arc::clone(&old.standing),
-                None => old.standing.store(false, Ordering::Release),
+            if let Some(new) = keys.0.iter_mut().find(|new| new.is_same(old)) {
+                new.standing = Arc::clone(&old.standing);
             }
         }
         Ok(keys)
@@ -67,7 +63,7 @@ impl Key {
             );
         }
         let decoding = DecodingKey::from_secret(&secret);
-        Ok(Self { kid, algorithm: Algorithm::HS256, decoding, material: secret, standing: alive() })
+        Ok(Self { kid, algorithm: Algorithm::HS256, decoding, material: secret, standing: Arc::default() })
     }
 
     fn ed25519(kid: Option<String>, public: Vec<u8>) -> Result<Self, String> {
@@ -75,12 +71,8 @@ impl Key {
             return Err("a public key of Ed25519 has 32 bytes".to_owned());
         }
         let decoding = DecodingKey::from_ed_der(&public);
-        Ok(Self { kid, algorithm: Algorithm::EdDSA, decoding, material: public, standing: alive() })
+        Ok(Self { kid, algorithm: Algorithm::EdDSA, decoding, material: public, standing: Arc::default() })
     }
-}
-
-fn alive() -> Arc<AtomicBool> {
-    Arc::new(AtomicBool::new(true))
 }
 
 fn read(content: &[u8]) -> Result<Vec<Key>, String> {

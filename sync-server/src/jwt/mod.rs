@@ -5,6 +5,8 @@
 mod claims;
 mod keys;
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Validation, decode, decode_header};
 use sha2::{Digest as _, Sha256};
 
@@ -75,7 +77,7 @@ impl Jwts {
         if claims.aud.is_some() && self.settings.audience.is_none() {
             return Err("it has `aud`, and no --jwt-audience is named");
         }
-        Bearer::new(claims, Sha256::digest(token).into(), key.standing.clone())
+        Bearer::new(claims, Sha256::digest(token).into(), Arc::downgrade(&key.standing))
     }
 }
 

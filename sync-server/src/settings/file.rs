@@ -137,7 +137,9 @@ fn check(arg: &Arg, text: &str) -> Result<(), String> {
     let typed = format!("--{}={text}", option::key(arg));
     let Err(error) = alone.try_get_matches_from([typed]) else { return Ok(()) };
     let why = std::error::Error::source(&error).map(ToString::to_string);
-    Err(why.unwrap_or_else(|| "it is not allowed".to_owned()))
+    let words: Vec<String> =
+        arg.get_possible_values().iter().map(|value| format!("{:?}", value.get_name())).collect();
+    Err(why.unwrap_or_else(|| format!("it is one of {}", words.join(", "))))
 }
 
 #[cfg(test)]
@@ -182,6 +184,7 @@ mod tests {
             ("cors-origin = [1]", 1, &["`cors-origin`", "a whole number"]),
             ("readers = 1\nreaders = 2", 2, &["duplicate key"]),
             ("readers =", 1, &["TOML"]),
+            ("log-format = \"xml\"", 1, &["`log-format`", "\"text\", \"json\""]),
         ] {
             let (found, why) = wrong(text);
             assert_eq!(found, line, "{text}: {why}");
