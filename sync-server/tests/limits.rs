@@ -83,7 +83,8 @@ async fn a_change_may_be_as_large_and_have_as_many_operations_and_dependencies_a
     let (operations, deps) = (changes(&whole)[0].len(), changes(&whole)[0].deps().len());
     assert!(operations > 30 && deps > 2, "{operations}, {deps}");
     log.extend(&whole);
-    let cases: [(fn(&mut ServerConfig, usize), usize, RefusalCode); 3] = [
+    type Set = fn(&mut ServerConfig, usize);
+    let cases: [(Set, usize, RefusalCode); 3] = [
         (|c, n| c.limits.change.change_bytes = n, whole.len(), RefusalCode::TooLarge),
         (|c, n| c.limits.change.operations = n as u64, operations, RefusalCode::TooManyOperations),
         (|c, n| c.limits.change.dependencies = n, deps, RefusalCode::TooLarge),
