@@ -104,7 +104,7 @@ impl Core {
         let author = get_meta(&connection, "author")?;
         // After a first read: the write-ahead log is there.
         let underneath = path.as_deref().map(Underneath::of);
-        Ok(Self {
+        let mut core = Self {
             connection,
             replicas: Replicas::default(),
             actor,
@@ -127,7 +127,12 @@ impl Core {
             heard: HashMap::new(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
-        })
+        };
+        // Opening does not depend on it.
+        if let Err(error) = core.retry_quarantined() {
+            tracing::debug!(%error, "what is quarantined was not tried again");
+        }
+        Ok(core)
     }
 
     /// The slices, kinds of documents and middleware of this store.

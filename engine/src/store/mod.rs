@@ -20,6 +20,7 @@ mod poison;
 mod queue;
 mod read;
 mod replica;
+mod retry;
 mod rows;
 mod slices;
 mod snapshot;

@@ -71,7 +71,7 @@ impl Writing<'_> {
 
     /// Quarantines the first change with which the document is unsound, and what depends on it; and again, until the
     /// rest is sound.
-    fn expel_poison(&mut self, id: DocumentId) -> Result<u64> {
+    pub(super) fn expel_poison(&mut self, id: DocumentId) -> Result<u64> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let document = replica.row.id;
         // What this transaction did so far is in memory only.

@@ -176,14 +176,25 @@ pub(super) struct Noted<'a> {
 
 impl Index {
     fn read(connection: &Connection, document: i64) -> Result<Self> {
+        Self::read_where(connection, document, "")
+    }
+
+    /// As if nothing had ever been quarantined: without it.
+    pub(super) fn read_live(connection: &Connection, document: i64) -> Result<Self> {
+        Self::read_where(connection, document, "AND quarantined IS NULL")
+    }
+
+    fn read_where(connection: &Connection, document: i64, which: &str) -> Result<Self> {
         let actors: HashMap<i64, Actor> = {
             let mut statement = connection.prepare_cached("SELECT id, bytes FROM actor")?;
             let rows = statement.query_map([], |r| Ok((r.get(0)?, Actor::from(r.get::<_, Vec<u8>>(1)?))))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
-        let sql = "SELECT id, hash, actor, seq, replaced_by IS NOT NULL, quarantined IS NOT NULL FROM change
-                   WHERE id BETWEEN :from AND :to ORDER BY id";
-        let mut statement = connection.prepare_cached(sql)?;
+        let sql = format!(
+            "SELECT id, hash, actor, seq, replaced_by IS NOT NULL, quarantined IS NOT NULL FROM change
+             WHERE id BETWEEN :from AND :to {which} ORDER BY id"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
         let (from, to) = rows::id_range(document);
         let mut rows = statement.query(named_params! {":from": from, ":to": to})?;
         let mut index = Self::default();
