@@ -41,9 +41,10 @@ pub(crate) struct Args {
     )]
     database: String,
 
-    /// How much is written to standard error: error, warn, info, debug, or by part, as in info,rejoin_server=debug
-    #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
-    log: String,
+    /// How much is written to standard error: error, warn, info, debug, or by part, as in info,rejoin_server=debug;
+    /// else what RUST_LOG says, else info
+    #[arg(long, global = true, env = "REJOIN_LOG", value_name = "FILTER", value_parser = filter)]
+    log: Option<String>,
 
     /// How it is written
     #[arg(long, global = true, env = "REJOIN_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -415,7 +416,11 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Where the settings are wrong there are none.
 pub(crate) fn log_to_stderr(args: Option<&Args>) {
     let format = args.map_or(LogFormat::Text, |args| args.log_format);
-    let filter = tracing_subscriber::EnvFilter::new(args.map_or("info", |args| args.log.as_str()));
+    let filter = match args.and_then(|args| args.log.as_deref()) {
+        Some(filter) => tracing_subscriber::EnvFilter::new(filter),
+        None => tracing_subscriber::EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+    };
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -451,7 +456,7 @@ mod tests {
             let words = std::iter::once("rejoin-server".to_owned()).chain(words.iter().cloned());
             let args = Args::try_parse_from(words).unwrap();
             let path = args.database().unwrap();
-            format!("{} {:?} {:?}", args.listen, args.log_format, args.config(path).unwrap())
+            format!("{} {:?} {:?} {:?}", args.listen, args.log_format, args.log, args.config(path).unwrap())
         };
         let command = Args::command();
         for arg in command.get_arguments().filter(|arg| arg.is_global_set() && arg.get_id() != "config") {

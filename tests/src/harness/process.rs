@@ -75,21 +75,26 @@ impl Proc {
         threads.filter_map(state).collect()
     }
 
-    /// The most memory it has had, in KiB (`VmHWM`).
+    /// The most memory it has had, in KiB (`VmHWM`), and each process that it started: at most what they had at once.
     pub fn peak_kib(&self) -> u64 {
-        self.status_kib("VmHWM:")
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
+        let children = threads.flat_map(|thread| {
+            let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+        });
+        status_kib(self.id(), "VmHWM:") + children.map(|id| status_kib(id, "VmHWM:")).sum::<u64>()
     }
 
     /// The memory it has now, in KiB (`VmRSS`).
     pub fn resident_kib(&self) -> u64 {
-        self.status_kib("VmRSS:")
+        status_kib(self.id(), "VmRSS:")
     }
+}
 
-    fn status_kib(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix(field));
-        line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
-    }
+fn status_kib(process: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix(field));
+    line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Proc {
