@@ -227,6 +227,11 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "give its https:// address; or say --allow-http, once here or with `rejoin init` for good"
         }
         E::InvalidCertificates(_) => "give a PEM file with --ca-cert FILE",
+        // What `openssl req -x509` makes where nobody says otherwise.
+        E::Unreachable(why) if why.contains("CaUsedAsEndEntity") => {
+            "nothing is lost, the queue is kept; the server shows the certificate of an authority: make it one of its \
+             own, with basicConstraints CA:FALSE"
+        }
         E::Unreachable(why) if why.contains("certificate") => {
             "nothing is lost, the queue is kept; check the address, and where the server's certificate is its own, \
              name it with --ca-cert FILE"
