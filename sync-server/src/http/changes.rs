@@ -46,11 +46,18 @@ struct Parameters {
         ("after" = Option<String>, Query, description = "The cursor of this client; none means from the beginning."),
         ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
     ),
-    request_body(content = Chunks, content_type = "application/vnd.automerge"),
+    request_body(content(
+        (Option<Chunks> = "application/vnd.automerge"),
+        (Option<Chunks> = "application/vnd.rejoin.pack"),
+    )),
     responses(
         BodyRefusals,
         (status = 200, description = "JSON; or, with `Accept: application/vnd.automerge` and nothing rejected, the changes that this client lacks",
-            content((PushReply = "application/json"), (Chunks = "application/vnd.automerge")),
+            content(
+                (PushReply = "application/json"),
+                (Chunks = "application/vnd.automerge"),
+                (Chunks = "application/vnd.rejoin.pack"),
+            ),
             headers(
                 ("Rejoin-Cursor" = Option<String>, description = "Up to where this client now has everything."),
                 ("Rejoin-End" = Option<String>, description = "The end of the log."),
@@ -124,7 +131,8 @@ pub(super) async fn post(
     ),
     responses(
         BodyRefusals,
-        (status = 200, description = "A page of the log", content_type = "application/vnd.automerge", body = Chunks,
+        (status = 200, description = "A page of the log",
+            content((Chunks = "application/vnd.automerge"), (Chunks = "application/vnd.rejoin.pack")),
             headers(
                 ("Rejoin-Cursor" = Option<String>, description = "Up to where this client has everything once it stored this."),
                 ("Rejoin-End" = Option<String>, description = "The end of the log."),
