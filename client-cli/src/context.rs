@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rejoin::{ChangeHash, DocumentId, DocumentInfo, HttpOptions, Store, Token};
+use rejoin::{ChangeHash, DocumentId, DocumentInfo, HttpOptions, Store, Token, verify::VerifyCommand};
 
 use crate::cli::Globals;
 use crate::error::{CliError, Result};
@@ -38,7 +38,13 @@ impl Context {
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             make_directory(parent)?;
         }
-        Ok(Store::open(&path).await?)
+        let store = Store::builder(&path);
+        let command = VerifyCommand::of_this_program([crate::VERIFY_CHILD]);
+        Ok(match command {
+            Ok(command) => store.verify_command(command).open().await?,
+            // A system that does not say which program this is: what arrives is tried here.
+            Err(_) => store.open().await?,
+        })
     }
 
     /// The store and the document that DOC names.

@@ -324,7 +324,10 @@ struct Opened {
 
 /// The store with its slices and listeners, and the orphans settled that dead processes left.
 fn open_core(path: &Path, built: &Built) -> Result<Core> {
-    let mut core = Core::open(path, built.durability)?;
+    let mut core = match &built.verify {
+        Some(command) => Core::open_verified(path, built.durability, command.clone())?,
+        None => Core::open(path, built.durability)?,
+    };
     core.set_registry(built.registry.clone());
     let listeners = built.tasks.listeners();
     core.register_listeners(listeners.iter().map(Arc::as_ref))?;

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Durability, Result, Store, blocking,
     slice::{Middleware, Registry, Slice},
+    verify::VerifyCommand,
     work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
 
@@ -37,6 +38,7 @@ pub struct Builder {
     durability: Durability,
     registry: Result<Registry>,
     tasks: Result<Tasks>,
+    verify: Option<VerifyCommand>,
 }
 
 /// What the store's thread is given.
@@ -44,6 +46,7 @@ pub(crate) struct Built {
     pub(crate) durability: Durability,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
+    pub(crate) verify: Option<VerifyCommand>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -59,6 +62,7 @@ impl Builder {
             durability: Durability::default(),
             registry: Ok(Registry::default()),
             tasks: Ok(Tasks::default()),
+            verify: None,
         }
     }
 
@@ -70,6 +74,19 @@ impl Builder {
     /// When a dispatch counts as done.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Has what a server sends, and what is imported, tried in a process of its own first. There it may hang, take all
+    /// memory (2 GiB) or end the process: the change that does it is quarantined, and the document goes on without it.
+    /// The process is started when the first change arrives, and keeps a second copy in memory of documents whose log
+    /// has at most 32 MiB; larger ones are tried in this process, as everything is without a command: on copies and
+    /// inside `catch_unwind`, which stops panics and nothing else. Where the command cannot be run that is logged,
+    /// and the store goes on as without one.
+    ///
+    /// See [`VerifyCommand`] for an example.
+    pub fn verify_command(mut self, command: VerifyCommand) -> Self {
+        self.verify = Some(command);
         self
     }
 
@@ -136,7 +153,7 @@ impl Builder {
 
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
-        Ok((self.path, Built { durability: self.durability, registry, tasks }))
+        Ok((self.path, Built { durability: self.durability, registry, tasks, verify: self.verify }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

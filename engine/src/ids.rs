@@ -20,6 +20,10 @@ pub use automerge::{ActorId as Actor, ChangeHash};
 pub struct DocumentId(Uuid);
 
 impl DocumentId {
+    pub(crate) const fn as_u64_pair(&self) -> (u64, u64) {
+        self.0.as_u64_pair()
+    }
+
     /// A new random one (UUID version 4).
     pub fn random() -> Self {
         Self(Uuid::new_v4())

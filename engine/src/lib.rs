@@ -80,6 +80,7 @@ pub mod state;
 pub mod store;
 pub mod undo;
 pub mod untrusted;
+pub mod verify;
 pub mod wire;
 pub mod work;
 

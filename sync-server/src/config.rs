@@ -1,6 +1,6 @@
-use std::{ffi::OsString, path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use crate::ServerLimits;
+use crate::{ServerLimits, VerifyCommand};
 
 /// The files of a server's TLS, PEM. They are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,41 +110,5 @@ impl ServerConfig {
             jwt: None,
             cors_origins: Vec::new(),
         }
-    }
-}
-
-/// The command that starts a process which verifies. Its `main` gives [`crate::verify_child`] its standard input and
-/// output, and does nothing else; it gets no environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyCommand {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-}
-
-impl VerifyCommand {
-    /// A program and its arguments.
-    pub fn new(
-        program: impl Into<PathBuf>,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
-    }
-
-    /// The program that runs now: on Linux also where its file has been replaced by another since.
-    ///
-    /// # Errors
-    /// Where the system does not say which it is.
-    pub fn of_this_program(
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> std::io::Result<Self> {
-        let own = PathBuf::from("/proc/self/exe");
-        let program = if own.exists() { own } else { std::env::current_exe()? };
-        Ok(Self::new(program, arguments))
-    }
-
-    pub(crate) fn to_command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
-        command
     }
 }

@@ -22,12 +22,12 @@ mod tls;
 mod tokens;
 mod watched;
 
-pub use config::{JwtSettings, ServerConfig, TlsFiles, VerifyCommand};
+pub use config::{JwtSettings, ServerConfig, TlsFiles};
 pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{Compacted, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge};
-pub use merge::verify_child;
+pub use rejoin::verify::{VerifyCommand, verify_child};
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures, StartError};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

@@ -12,6 +12,7 @@ use super::{
     Durability, Event, Millis, Settings,
     mark::Mark,
     open::{self, Opened, get_meta, lock_path, set_meta, unset_meta},
+    prove::Prover,
     replica::Replicas,
     rows,
     underneath::Underneath,
@@ -20,6 +21,7 @@ use crate::{
     Actor, DocumentId, Error, Result,
     fence::Limits,
     slice::{Committed, Registry},
+    verify::VerifyCommand,
     work::ThunkInfo,
 };
 
@@ -53,6 +55,8 @@ pub struct Core {
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
     pub(super) registry: Registry,
+    /// Tries elsewhere what was sent.
+    pub(super) prover: Option<Prover>,
     pub(super) thunk_events: broadcast::Sender<ThunkInfo>,
     /// Up to which commit those who listen were told about thunks; `None` while nobody listens.
     pub(super) thunks_told: Option<i64>,
@@ -80,7 +84,15 @@ impl Core {
     /// # Errors
     /// [`Error::NotAStore`] and [`Error::NewerSchema`] leave the file alone; else what the file system says.
     pub fn open(path: &Path, durability: Durability) -> Result<Self> {
-        Self::from_opened(open::open_file(path, durability)?)
+        Self::from_opened(open::open_file(path, durability)?, None)
+    }
+
+    /// As [`Core::open`], with a command that starts a process in which it is tried first what came from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Core::open`].
+    pub fn open_verified(path: &Path, durability: Durability, verify: VerifyCommand) -> Result<Self> {
+        Self::from_opened(open::open_file(path, durability)?, Some(verify))
     }
 
     /// A store that is gone when it is dropped.
@@ -88,7 +100,7 @@ impl Core {
     /// # Errors
     /// What SQLite says.
     pub fn open_in_memory() -> Result<Self> {
-        Self::from_opened(open::open_memory()?)
+        Self::from_opened(open::open_memory()?, None)
     }
 
     /// A store on a connection that the caller opened: a simulator keeps its "disk" this way.
@@ -96,10 +108,10 @@ impl Core {
     /// # Errors
     /// As [`Core::open`].
     pub fn open_connection(connection: Connection) -> Result<Self> {
-        Self::from_opened(open::open_given(connection)?)
+        Self::from_opened(open::open_given(connection)?, None)
     }
 
-    fn from_opened(opened: Opened) -> Result<Self> {
+    fn from_opened(opened: Opened, verify: Option<VerifyCommand>) -> Result<Self> {
         let Opened { connection, actor, mark, path } = opened;
         let author = get_meta(&connection, "author")?;
         // After a first read: the write-ahead log is there.
@@ -118,6 +130,7 @@ impl Core {
             underneath,
             clock: Box::new(wall_clock),
             registry: Registry::default(),
+            prover: verify.map(Prover::new),
             thunk_events: broadcast::Sender::new(EVENTS_KEPT),
             thunks_told: None,
             stirred: watch::Sender::new(0),
@@ -288,6 +301,7 @@ impl Core {
                 author: self.author.as_deref(),
                 limits: &self.limits,
                 registry: &self.registry,
+                prover: &mut self.prover,
                 companions: Vec::new(),
                 committed: Vec::new(),
                 listening: self.events.receiver_count() > 0,
@@ -337,6 +351,9 @@ impl Core {
                     self.replicas.forget(*id);
                 }
                 self.replicas.forget_companions();
+                if let Some(prover) = &mut self.prover {
+                    prover.forget();
+                }
                 Err(error)
             }
         }
@@ -359,6 +376,7 @@ pub(super) struct Writing<'a> {
     pub(super) author: Option<&'a str>,
     pub(super) limits: &'a Limits,
     pub(super) registry: &'a Registry,
+    pub(super) prover: &'a mut Option<Prover>,
     /// The companion documents that were written to.
     pub(super) companions: Vec<DocumentId>,
     /// What middleware is to be told after the commit.

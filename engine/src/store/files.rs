@@ -8,7 +8,7 @@ use rusqlite::named_params;
 use super::{CheckReport, Core, heal::Bulk, poison::examine_loaded, rows};
 use crate::{
     DocumentId, Error, Result, fence,
-    fence::DocumentLimits,
+    fence::{DocumentLimits, check_document},
     untrusted::{guarded, load_untrusted},
 };
 
@@ -28,6 +28,8 @@ impl Core {
     /// # Errors
     /// [`Error::Import`] when the bytes are no such file or outside the limits, [`Error::DocumentExists`].
     pub fn import(&mut self, bytes: &[u8], id: Option<DocumentId>, name: Option<&str>) -> Result<DocumentId> {
+        check_document(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
+        self.prove_file(bytes).map_err(Error::Import)?;
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
         examine_loaded(&am, bytes).map_err(Error::Import)?;

@@ -114,6 +114,7 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     rows::write_document(w.tx, &w.replicas.get(w.tx, id, w.actor)?.row)?;
     let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
     w.replicas.forget(id);
+    let arrives = matches!(&why, Rebuild::Fork(forks) if !forks.twins.is_empty());
     let rewritten = match why {
         Rebuild::Fork(forks) => {
             let plan = Classes::read(w.tx, row.id)?.plan(w.tx, &forks)?;
@@ -128,6 +129,9 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
         Rebuild::Drop(dropped) => drop_changes(w, row.id, &dropped)?,
     };
     settle(w, id)?;
+    if arrives {
+        w.prove_whole(id)?;
+    }
     if leave_out_hostile(w.tx, row.id)? > 0 {
         settle(w, id)?;
     }

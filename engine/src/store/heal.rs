@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Cursor, DocumentId, Error, Message, Result, container,
-    fence::{self, DocumentLimits},
+    fence::{self, DocumentLimits, check_document},
     untrusted::{guarded, load_untrusted},
 };
 
@@ -26,6 +26,8 @@ impl Core {
     /// # Errors
     /// [`Error::Protocol`] when the snapshot is no file that this store would take.
     pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
+        check_document(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
+        self.prove_file(bytes).map_err(Error::Protocol)?;
         let am =
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
         examine_loaded(&am, bytes).map_err(Error::Protocol)?;

@@ -12,6 +12,7 @@ use super::{
     documents::free_name,
     fork::{self, Rebuild},
     open,
+    prove::Proof,
     replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
 };
@@ -166,9 +167,18 @@ impl Writing<'_> {
         let twins = self.settle_forks(id, page, &mut outcome)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
+        let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
-        if twins.is_empty() {
+        let proof = if twins.is_empty() {
+            self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
+        } else {
+            Proof::None
+        };
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        if let Proof::Found(found) = proof {
+            outcome.quarantined += found;
+        } else if twins.is_empty() {
             let event = give_to_library(self.tx, replica, arrived, self.listening, &mut outcome)?;
             self.events.extend(event);
         } else {
@@ -178,7 +188,9 @@ impl Writing<'_> {
             rows::write_document(self.tx, &replica.row)?;
             outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(twins))?;
         }
-        outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
+        if proof == Proof::None {
+            outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
+        }
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         // Invariant 4: "A cursor moves in the transaction that stores what it counts."
         outcome.stale = replica.row.cursor != page.asked;

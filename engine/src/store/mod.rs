@@ -17,6 +17,7 @@ mod make;
 mod mark;
 mod open;
 mod poison;
+mod prove;
 mod queue;
 mod read;
 mod replica;

@@ -8,6 +8,7 @@ use super::{
     Core,
     core::Writing,
     fork,
+    prove::Proof,
     replica::{Replica, parse_stored, quarantine},
     rows,
 };
@@ -54,6 +55,27 @@ impl Core {
 }
 
 impl Writing<'_> {
+    /// Has a page's changes tried elsewhere, before the library of this process gets them: all that stand after the
+    /// position `after`.
+    pub(super) fn prove_arrived(&mut self, id: DocumentId, after: u64, page: (u64, bool)) -> Result<Proof> {
+        let (arrived, at_end) = page;
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        if arrived == 0 {
+            return Ok(Proof::None);
+        }
+        let unproven = replica.unproven;
+        replica.unproven += arrived;
+        let due = replica.is_due(at_end);
+        if due {
+            replica.unproven = 0;
+        }
+        let proof = self.prove(id, (after, due))?;
+        if proof == Proof::None {
+            self.replicas.get(self.tx, id, self.actor)?.unproven = unproven;
+        }
+        Ok(proof)
+    }
+
     /// Examines a document that took in `arrived` changes, where that is due. Returns how many changes were
     /// quarantined.
     pub(super) fn examine_arrived(&mut self, id: DocumentId, arrived: u64, at_end: bool) -> Result<u64> {
@@ -72,6 +94,10 @@ impl Writing<'_> {
     /// Quarantines the first change with which the document is unsound, and what depends on it; and again, until the
     /// rest is sound.
     pub(super) fn expel_poison(&mut self, id: DocumentId) -> Result<u64> {
+        let last = self.replicas.get(self.tx, id, self.actor)?.row.last;
+        if let Proof::Found(found) = self.prove(id, (last, true))? {
+            return Ok(found);
+        }
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let document = replica.row.id;
         // What this transaction did so far is in memory only.

@@ -70,6 +70,7 @@ impl Writing<'_> {
             return Ok(());
         }
         self.replicas.forget(id);
+        self.prove_whole(id)?;
         let out = fork::leave_out_hostile(self.tx, row.id)?;
         fork::settle(self, id)?;
         let found = self.expel_poison(id)?;

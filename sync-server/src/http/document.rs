@@ -6,8 +6,11 @@ use axum::{
     extract::{Path, State},
 };
 use http::HeaderMap;
-use rejoin::wire::{CHANGES, JSON, Response};
 use rejoin::wire::{PROBLEM, Problem};
+use rejoin::{
+    verify::Shape,
+    wire::{CHANGES, JSON, Response},
+};
 
 use super::{
     accept::prefers,
@@ -16,7 +19,6 @@ use super::{
 };
 use crate::{
     AppState,
-    merge::Shape,
     rules::{self, Principal},
     state::now,
 };

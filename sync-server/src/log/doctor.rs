@@ -10,6 +10,7 @@ use rejoin::{
     ChangeHash,
     fence::{self, CheckedChange, DocumentLimits, Last},
     untrusted::load_untrusted,
+    verify::stored_limits,
 };
 use rusqlite::{Connection, Row, named_params};
 
@@ -19,7 +20,6 @@ use super::{
     pack::{Pack, encode_prefixes},
     view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
 };
-use crate::merge::stored_limits;
 
 /// Most findings that are told; a damaged database has many that are the same.
 const MOST: usize = 100;

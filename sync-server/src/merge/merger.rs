@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::{DocumentId, untrusted::HELD};
+use rejoin::{
+    DocumentId,
+    untrusted::HELD,
+    verify::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, millis},
+};
 use tokio::sync::Notify;
 
 use super::{
-    hand::Hand,
-    pipe::Terms,
-    snapshot::{self, Found},
+    snapshot::{self, Found, patience},
     source::LogSource,
-    task::{Merge, Outcome, Shape, Task, Unsound},
-    verify::{millis, time_for_a_look},
     workers::Workers,
 };
 use crate::{
@@ -97,15 +97,15 @@ impl Merger {
             given_back: Notify::new(),
         };
         let count = config.merges.max(1);
-        let hand = |cache: usize, behind| {
+        let verifier = |cache: usize, behind| {
             let terms = Terms { memory: config.verify_memory, cache: cache as u64, behind };
-            Hand::new(config.verify_command.clone(), terms)
+            Verifier::new(config.verify_command.clone(), terms)
         };
-        let merging = (0..count).map(|_| hand(config.cache_bytes / count, false)).collect();
+        let merging = (0..count).map(|_| verifier(config.cache_bytes / count, false)).collect();
         Ok(Self {
             desk: Arc::new(desk),
             merging: Workers::start("merge", merging)?,
-            verifying: Workers::start("verify", vec![hand(0, true)])?,
+            verifying: Workers::start("verify", vec![verifier(0, true)])?,
         })
     }
 
@@ -119,7 +119,7 @@ impl Merger {
         for _ in 0..ATTEMPTS {
             if !self.desk.is_suspect(&id)? {
                 let desk = Arc::clone(&self.desk);
-                let work = move |hand: &mut Hand| desk.write((&id, shape), hand);
+                let work = move |verifier: &mut Verifier| desk.write((&id, shape), verifier);
                 if let Some(written) = self.merging.run(work)?.wait().await? {
                     return Ok(written);
                 }
@@ -134,7 +134,7 @@ impl Merger {
         self.desk.wait_for(&id).await;
         if !self.desk.is_suspect(&id)? {
             let desk = Arc::clone(&self.desk);
-            if self.merging.run(move |hand| desk.refresh(&id, hand))?.wait().await? {
+            if self.merging.run(move |verifier| desk.refresh(&id, verifier))?.wait().await? {
                 return Ok(());
             }
         }
@@ -144,17 +144,17 @@ impl Merger {
     /// Looks for what makes the library fail.
     async fn verify(&self, id: DocumentId, snapshot: bool) -> Result<(), Fault> {
         let desk = Arc::clone(&self.desk);
-        self.verifying.run(move |hand| desk.verify((&id, snapshot), hand))?.wait().await
+        self.verifying.run(move |verifier| desk.verify((&id, snapshot), verifier))?.wait().await
     }
 
     /// Verifies what came since the last time, and makes a snapshot where that is due; blocks until that is done.
     /// Returns how long it took.
     pub(crate) fn verify_behind(&self, id: DocumentId) -> Result<Duration, Fault> {
         let desk = Arc::clone(&self.desk);
-        let work = move |hand: &mut Hand| {
+        let work = move |verifier: &mut Verifier| {
             let started = Instant::now();
             desk.is_suspect(&id)?;
-            desk.verify((&id, false), hand).map(|()| started.elapsed())
+            desk.verify((&id, false), verifier).map(|()| started.elapsed())
         };
         self.verifying.run(work)?.wait_blocking()
     }
@@ -204,21 +204,24 @@ impl Desk {
     fn attempt(
         &self,
         (view, document): (View<'_>, &Document),
-        hand: &mut Hand,
+        verifier: &mut Verifier,
         (shape, keep): (Shape, bool),
     ) -> Result<Option<Merge>, Fault> {
         let known = view.quarantined(document.key)?;
         let task = Task {
             document: document.key,
+            epoch: 0,
             upto: document.end.position,
             expelled: known.keys().copied().collect(),
             shape,
+            // What is kept for the next question was asked by somebody who waits.
+            examine: !keep,
             keep,
-            millis: millis(time_for_a_look(self.longest, document.bytes)),
+            millis: millis(patience(self.longest).for_a_look(document.bytes)),
         };
-        let before = hand.cached();
-        let outcome = hand.work(&task, &mut LogSource { view, document: document.key });
-        self.cached.fetch_add(hand.cached().wrapping_sub(before), Ordering::Relaxed);
+        let before = verifier.cached();
+        let outcome = verifier.work(&task, &mut LogSource { view, document: document.key });
+        self.cached.fetch_add(verifier.cached().wrapping_sub(before), Ordering::Relaxed);
         match outcome? {
             Outcome::Written(mut merge) => {
                 merge.left_out.extend(known);
@@ -233,10 +236,14 @@ impl Desk {
     }
 
     /// `None` where it has become suspect.
-    fn write(&self, (id, shape): (&DocumentId, Shape), hand: &mut Hand) -> Result<Option<Written>, Fault> {
+    fn write(
+        &self,
+        (id, shape): (&DocumentId, Shape),
+        verifier: &mut Verifier,
+    ) -> Result<Option<Written>, Fault> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
-            let merge = self.attempt((view, &document), hand, (shape, true))?;
+            let merge = self.attempt((view, &document), verifier, (shape, true))?;
             Ok(merge.map(|merge| Written {
                 left_out: merge.left_out.len(),
                 bytes: merge.bytes,
@@ -246,7 +253,7 @@ impl Desk {
     }
 
     /// A new snapshot, where one look at the document is enough for it.
-    fn refresh(&self, id: &DocumentId, hand: &mut Hand) -> Result<bool, Fault> {
+    fn refresh(&self, id: &DocumentId, verifier: &mut Verifier) -> Result<bool, Fault> {
         let _taken = self.take(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
@@ -254,10 +261,10 @@ impl Desk {
             if !snapshot::wanted(document.end.position, view.stored_snapshot(document.key)?) {
                 return Ok(Some(None));
             }
-            let merge = self.attempt((view, &document), hand, (Shape::File, false))?;
+            let merge = self.attempt((view, &document), verifier, (Shape::File, false))?;
             let whole = merge.filter(|merge| !merge.left_out.values().any(|why| why.starts_with(HELD)));
             let Some(merge) = whole else { return Ok(None) };
-            snapshot::settle(view, &document, merge, (hand, self.longest, true))
+            snapshot::settle(view, &document, merge, (verifier, self.longest, true))
                 .map(|found| Some(Some(found)))
         })?;
         match found {
@@ -267,7 +274,7 @@ impl Desk {
         }
     }
 
-    fn verify(&self, (id, asked): (&DocumentId, bool), hand: &mut Hand) -> Result<(), Fault> {
+    fn verify(&self, (id, asked): (&DocumentId, bool), verifier: &mut Verifier) -> Result<(), Fault> {
         let _taken = self.take(id).ok_or_else(|| Fault::new(Code::Unavailable))?;
         let suspect = self.suspects().contains_key(id);
         let found = self.readers.read_here(|view| {
@@ -278,7 +285,7 @@ impl Desk {
                 return Ok(None);
             }
             let known = view.quarantined(document.key)?.len();
-            let found = snapshot::examine(view, &document, hand, (self.longest, wants))?;
+            let found = snapshot::examine(view, &document, verifier, (self.longest, wants))?;
             let new = found.left_out.len() > known;
             Ok::<_, Fault>(Some((found, new)))
         })?;

@@ -2,22 +2,10 @@
 //! or run out of memory; where an app that embeds the server gives no command for one, it works on copies in this
 //! process, inside `catch_unwind`, within the limits that the fence has set.
 
-mod alarm;
-mod cache;
-mod child;
-mod hand;
-mod merged;
 mod merger;
-mod pipe;
 mod snapshot;
 mod source;
-mod task;
-mod verify;
-mod workbench;
 mod workers;
 
-pub use child::verify_child;
-pub(crate) use merged::stored_limits;
 pub(crate) use merger::Merger;
 pub(crate) use snapshot::{Found, examine_here, no_snapshot, wanted};
-pub(crate) use task::Shape;

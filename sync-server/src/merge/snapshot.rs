@@ -4,15 +4,12 @@
 
 use std::time::Duration;
 
-use rejoin::planted::{self, Bug};
-
-use super::{
-    hand::Hand,
-    pipe::Terms,
-    source::LogSource,
-    task::{Merge, Outcome, Shape, Task},
-    verify::{LeftOut, Verdict, millis, time_for, verify},
+use rejoin::{
+    planted::{self, Bug},
+    verify::{LeftOut, Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis},
 };
+
+use super::source::{LogSource, subject};
 use crate::{
     log::{Document, StoredSnapshot, View},
     rules::{Code, Fault},
@@ -22,6 +19,8 @@ use crate::{
 /// making together then costs a small multiple of the last one.
 pub(super) const GROWN_BY: u64 = 1_000;
 const GROWN_PART: u64 = 8;
+/// How long a turn goes on looking for more than it has found.
+const TURN: Duration = Duration::from_secs(60);
 
 /// What verification found of a document, and a snapshot where one is to be stored: they belong in one transaction.
 #[derive(Debug)]
@@ -41,6 +40,11 @@ pub(crate) struct Made {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// `longest` is what one trial may take, beside the time that the bytes get.
+pub(super) fn patience(longest: Duration) -> Patience {
+    Patience { longest, turn: TURN }
+}
+
 /// Whether a new snapshot is to be made of a log that ends at `end`.
 pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
     let Some(stored) = stored else { return true };
@@ -53,11 +57,12 @@ pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
 pub(super) fn examine(
     view: View<'_>,
     document: &Document,
-    hand: &mut Hand,
+    verifier: &mut Verifier,
     (longest, wants): (Duration, bool),
 ) -> Result<Found, Fault> {
-    match verify(view, document, hand, longest)? {
-        Verdict::Settled(merge) => settle(view, document, merge, (hand, longest, wants)),
+    let mut source = LogSource { view, document: document.key };
+    match find(&mut source, &subject(view, document)?, verifier, patience(longest))? {
+        Verdict::Settled(merge) => settle(view, document, merge, (verifier, longest, wants)),
         Verdict::Unsettled(left_out) => {
             Ok(Found { document: document.key, verified: None, left_out, snapshot: None })
         }
@@ -69,7 +74,7 @@ pub(super) fn settle(
     view: View<'_>,
     document: &Document,
     merge: Merge,
-    (hand, longest, wants): (&mut Hand, Duration, bool),
+    (verifier, longest, wants): (&mut Verifier, Duration, bool),
 ) -> Result<Found, Fault> {
     let end = document.end.position;
     let stop = merge.left_out.first_key_value().map(|(first, _)| *first);
@@ -80,7 +85,7 @@ pub(super) fn settle(
         _ if !wants => None,
         None => Some(Made { snapshot: StoredSnapshot { position: end, stop: None }, bytes: merge.bytes }),
         // "It ends before the first change it cannot hold", whatever came after.
-        Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (hand, longest))?,
+        Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (verifier, longest))?,
         Some(_) => None,
     };
     Ok(Found { document: document.key, verified: Some(end), left_out: merge.left_out, snapshot })
@@ -91,17 +96,19 @@ fn prefix(
     view: View<'_>,
     document: &Document,
     stop: u64,
-    (hand, longest): (&mut Hand, Duration),
+    (verifier, longest): (&mut Verifier, Duration),
 ) -> Result<Option<Made>, Fault> {
     let task = Task {
         document: document.key,
+        epoch: 0,
         upto: stop - 1,
         expelled: std::collections::BTreeSet::new(),
         shape: Shape::File,
+        examine: true,
         keep: false,
-        millis: millis(time_for(longest, document.bytes)),
+        millis: millis(patience(longest).for_a_trial(document.bytes)),
     };
-    match hand.work(&task, &mut LogSource { view, document: document.key })? {
+    match verifier.work(&task, &mut LogSource { view, document: document.key })? {
         Outcome::Written(merge) if merge.left_out.is_empty() => {
             let snapshot = StoredSnapshot { position: stop - 1, stop: Some(stop) };
             Ok(Some(Made { snapshot, bytes: merge.bytes }))
@@ -115,7 +122,7 @@ fn prefix(
 
 /// Verifies a document on this thread, in this process.
 pub(crate) fn examine_here(view: View<'_>, document: &Document, longest: Duration) -> Result<Found, Fault> {
-    examine(view, document, &mut Hand::new(None, Terms::default()), (longest, true))
+    examine(view, document, &mut Verifier::new(None, Terms::default()), (longest, true))
 }
 
 /// There is none and there will be none: the client reads the changes.

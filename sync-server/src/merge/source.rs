@@ -1,7 +1,9 @@
+use rejoin::verify::{Batch, Source, Subject};
+
 use crate::{
     LogError,
-    log::View,
-    rules::{Code, Fault},
+    log::{Document, View},
+    rules::Fault,
 };
 
 /// How much of a log is read at once: a batch pays once for the size of what it touches, and takes some kilobytes
@@ -9,19 +11,7 @@ use crate::{
 const BATCH_CHANGES: usize = 10_000;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
-/// A piece of a log: positions and plain bytes.
-pub(super) type Batch = Vec<(u64, Vec<u8>)>;
-
-/// Where a merge reads the log of its document from: the database, or the pipe to the process that has it.
-pub(super) trait Source {
-    /// The stored snapshot: up to where it covers the log, and its bytes.
-    fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault>;
-
-    /// The next changes after `after`, up to `upto` at most; never none.
-    fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Fault>;
-}
-
-/// The database.
+/// The log of a document, in the database.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogSource<'v> {
     pub(super) view: View<'v>,
@@ -29,6 +19,8 @@ pub(super) struct LogSource<'v> {
 }
 
 impl Source for LogSource<'_> {
+    type Error = Fault;
+
     fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
         Ok(self.view.snapshot(self.document)?)
     }
@@ -50,8 +42,14 @@ impl Source for LogSource<'_> {
     }
 }
 
-/// What a peer of the pipe sent that is no such batch.
-pub(super) fn nonsense() -> Fault {
-    tracing::error!("a verifying process was sent what it did not ask for");
-    Fault::new(Code::Internal)
+/// What is to be looked at, without what is known to be bad.
+pub(super) fn subject(view: View<'_>, document: &Document) -> Result<Subject, Fault> {
+    Ok(Subject {
+        id: document.uuid,
+        document: document.key,
+        epoch: 0,
+        end: document.end.position,
+        bytes: document.bytes,
+        known: view.quarantined(document.key)?,
+    })
 }

@@ -8,15 +8,16 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::hand::Hand;
+use rejoin::verify::Verifier;
+
 use crate::rules::{Code, Fault};
 
 /// Most questions that wait; more are told to come later.
 const WAITING: usize = 256;
 
-type Job = Box<dyn FnOnce(&mut Hand) + Send>;
+type Job = Box<dyn FnOnce(&mut Verifier) + Send>;
 
-/// A few threads that do long work, each with a hand of its own; they end when the last handle goes.
+/// A few threads that do long work, each with a verifier of its own; they end when the last handle goes.
 #[derive(Debug, Clone)]
 pub(super) struct Workers(SyncSender<Job>);
 
@@ -24,12 +25,12 @@ pub(super) struct Workers(SyncSender<Job>);
 pub(super) struct Answer<T>(oneshot::Receiver<Result<T, Fault>>);
 
 impl Workers {
-    pub(super) fn start(name: &str, hands: Vec<Hand>) -> std::io::Result<Self> {
+    pub(super) fn start(name: &str, verifiers: Vec<Verifier>) -> std::io::Result<Self> {
         let (sender, jobs) = sync_channel::<Job>(WAITING);
         let jobs = Arc::new(Mutex::new(jobs));
-        for hand in hands {
+        for verifier in verifiers {
             let jobs = Arc::clone(&jobs);
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&jobs, hand))?;
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&jobs, verifier))?;
         }
         Ok(Self(sender))
     }
@@ -38,12 +39,12 @@ impl Workers {
     /// it is done to its end.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Hand) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Verifier) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Answer<T>, Fault> {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(move |hand: &mut Hand| {
+        let job = Box::new(move |verifier: &mut Verifier| {
             if !sender.is_closed() {
-                drop(sender.send(work(hand)));
+                drop(sender.send(work(verifier)));
             }
         });
         self.0.try_send(job).map_err(|_| Fault::new(Code::Unavailable))?;
@@ -61,12 +62,12 @@ impl<T> Answer<T> {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, mut hand: Hand) {
+fn work(jobs: &Mutex<Receiver<Job>>, mut verifier: Verifier) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // Invariant 8: "nothing panics past its task". Who waits is told that something went wrong.
-        if catch_unwind(AssertUnwindSafe(|| job(&mut hand))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&mut verifier))).is_err() {
             tracing::error!("a merge panicked");
         }
     }

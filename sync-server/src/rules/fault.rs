@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use rejoin::{
     fence::{Refusal, RefusalCode},
+    verify::Failed,
     wire::{PROBLEM, Problem, Response},
 };
 
@@ -125,6 +126,18 @@ impl From<LogError> for Fault {
         let code = if error.may_pass() { Code::Unavailable } else { Code::Internal };
         tracing::error!(error = &error as &dyn std::error::Error, "the database failed");
         Self::new(code)
+    }
+}
+
+impl From<Failed<Self>> for Fault {
+    fn from(failed: Failed<Self>) -> Self {
+        match failed {
+            Failed::Source(fault) => fault,
+            Failed::NotStarted(error) => {
+                tracing::error!(%error, "the process that verifies cannot be started");
+                Self::new(Code::Unavailable)
+            }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use access::{
     Client, Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
 };
 pub(crate) use documents::{delete, deleted, list, list_reply};
-pub(crate) use fault::{Code, Fault, to_json};
+pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};

@@ -7,18 +7,17 @@ use std::{
 
 use super::{
     alarm::Alarm,
-    pipe::{FromChild, Terms, ToChild, receive, send},
-    source::{Batch, Source, nonsense},
-    task::{Cause, Merge, Outcome},
+    pipe::{FromChild, ToChild, receive, send},
+    source::{Batch, Source},
+    task::{Cause, Merge, Outcome, Terms},
     workbench::Workbench,
 };
-use crate::rules::{Code, Fault};
 
-/// How long after its time a task may live: the server kills it first, unless the server is gone.
+/// How long after its time a task may live: who gave it kills the process first, unless it is gone itself.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Does what a server says on `input` until that ends: the body of the process that
-/// [`VerifyCommand`](crate::VerifyCommand) starts. It limits the memory of this whole process, and ends the process
+/// Does what is said on `input` until that ends: the body of the process that
+/// [`VerifyCommand`](super::VerifyCommand) starts. It limits the memory of this whole process, and ends the process
 /// where a task takes longer than it may: call it in nothing but a process of its own.
 ///
 /// # Errors
@@ -39,8 +38,7 @@ pub fn verify_child(mut input: impl Read, mut output: impl Write) -> io::Result<
         let deadline = Instant::now() + Duration::from_millis(task.millis);
         alarm.set(Some(deadline + GRACE));
         let mut source = PipeSource { input: &mut input, output: &mut output };
-        let outcome = bench.work(&task, &mut source, deadline);
-        let outcome = outcome.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let outcome = bench.work(&task, &mut source, deadline)?;
         answer(&mut output, outcome)?;
         alarm.set(None);
     }
@@ -66,21 +64,23 @@ struct PipeSource<'p, R, W> {
 }
 
 impl<R: Read, W: Write> PipeSource<'_, R, W> {
-    fn ask(&mut self, question: &FromChild) -> Result<(ToChild, Vec<u8>), Fault> {
-        let asked = send(self.output, question, &[]).and_then(|()| receive(self.input));
-        asked.map_err(|_| Fault::new(Code::Internal))
+    fn ask(&mut self, question: &FromChild) -> io::Result<(ToChild, Vec<u8>)> {
+        send(self.output, question, &[])?;
+        receive(self.input)
     }
 }
 
 impl<R: Read, W: Write> Source for PipeSource<'_, R, W> {
-    fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
+    type Error = io::Error;
+
+    fn snapshot(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         match self.ask(&FromChild::WantSnapshot)? {
             (ToChild::Snapshot(position), bytes) => Ok(position.map(|position| (position, bytes))),
             _ => Err(nonsense()),
         }
     }
 
-    fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Fault> {
+    fn batch(&mut self, after: u64, upto: u64) -> io::Result<Batch> {
         let (ToChild::Changes(entries), bytes) = self.ask(&FromChild::WantChanges { after, upto })? else {
             return Err(nonsense());
         };
@@ -91,12 +91,16 @@ impl<R: Read, W: Write> Source for PipeSource<'_, R, W> {
             batch.push((position, change.to_vec()));
             rest = after;
         }
-        if batch.is_empty() { Err(nonsense()) } else { Ok(batch) }
+        Ok(batch)
     }
 }
 
+fn nonsense() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
 /// What asks for more memory than this fails, and the process ends. And where the system as a whole has no more, it
-/// is this process that goes, and not the server.
+/// is this process that goes, and not the one that serves.
 #[cfg(unix)]
 fn limit(terms: Terms) {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};

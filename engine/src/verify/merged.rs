@@ -3,17 +3,15 @@ use std::{
     time::Instant,
 };
 
-use automerge::{Automerge, Change, ChangeHash};
-use rejoin::{
+use super::{source::Source, task::Task};
+use crate::{
     fence::{self, DocumentLimits, Limits},
     untrusted::{
         HELD, Summary, apply_in_place, apply_untrusted, guarded, load_untrusted, parse_untrusted,
         verify_snapshot,
     },
 };
-
-use super::{source::Source, task::Task};
-use crate::rules::Fault;
+use automerge::{Automerge, Change, ChangeHash};
 
 /// About how many bytes of memory a byte of a plain change takes in a merged document (measured: 43 MB for
 /// 100,000 changes of 110 bytes).
@@ -46,7 +44,11 @@ impl Merged {
     }
 
     /// From the stored snapshot, where there is one that ends at `upto` or before and holds nothing that is expelled.
-    pub(super) fn begin(source: &mut dyn Source, expelled: BTreeSet<u64>, upto: u64) -> Result<Self, Fault> {
+    pub(super) fn begin<S: Source>(
+        source: &mut S,
+        expelled: BTreeSet<u64>,
+        upto: u64,
+    ) -> Result<Self, S::Error> {
         let last = upto.min(expelled.first().map_or(upto, |first| first.saturating_sub(1)));
         let empty = Self::empty(expelled);
         let stored = source.snapshot()?.filter(|(position, _)| (1..=last).contains(position));
@@ -74,17 +76,20 @@ impl Merged {
     }
 
     /// Takes in the log up to `upto`; `false` where that is not done by `deadline`.
-    pub(super) fn advance(
+    pub(super) fn advance<S: Source>(
         &mut self,
-        source: &mut dyn Source,
+        source: &mut S,
         upto: u64,
         deadline: Instant,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, S::Error> {
         while self.position < upto {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            let mut batch = Batch::read(source, (self.position, upto), &self.expelled)?;
+            let Some(mut batch) = Batch::read(source, (self.position, upto), &self.expelled)? else {
+                self.position = upto;
+                continue;
+            };
             self.careful |= !batch.unreadable.is_empty();
             if !self.careful {
                 let changes = std::mem::take(&mut batch.changes).into_iter().map(|(_, change)| change);
@@ -154,11 +159,12 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(
-        source: &mut dyn Source,
+    /// `None` where there is nothing more up to there.
+    fn read<S: Source>(
+        source: &mut S,
         (after, upto): (u64, u64),
         expelled: &BTreeSet<u64>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Option<Self>, S::Error> {
         let mut batch = Self { changes: Vec::new(), unreadable: Vec::new(), last: after, bytes: 0 };
         for (position, bytes) in source.batch(after, upto)? {
             batch.last = position;
@@ -172,7 +178,7 @@ impl Batch {
                 Err(why) => batch.unreadable.push((position, why)),
             }
         }
-        Ok(batch)
+        Ok((batch.last > after).then_some(batch))
     }
 }
 
@@ -201,8 +207,8 @@ fn strike(message: Option<&str>) {
     }
 }
 
-/// A row passed the fence when it came, perhaps under other limits than those of today.
-pub(crate) fn stored_limits() -> Limits {
+/// No limits: a row passed the fence when it came, perhaps under other limits than those of today.
+pub fn stored_limits() -> Limits {
     let mut limits = Limits::default();
     limits.change_bytes = usize::MAX;
     limits.operations = u64::MAX;

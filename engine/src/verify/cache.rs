@@ -2,13 +2,16 @@ use std::collections::HashMap;
 
 use super::merged::Merged;
 
+/// A document, and which history of it.
+pub(super) type Key = (i64, i64);
+
 /// Merged documents for the next question, within a budget of bytes; the one not asked for longest goes first.
 #[derive(Debug)]
 pub(super) struct Cache {
     budget: usize,
     used: usize,
     clock: u64,
-    entries: HashMap<i64, (u64, Merged)>,
+    entries: HashMap<Key, (u64, Merged)>,
 }
 
 impl Cache {
@@ -22,14 +25,14 @@ impl Cache {
     }
 
     /// Takes one out, to be put back when it is as new as the log.
-    pub(super) fn take(&mut self, document: i64) -> Option<Merged> {
+    pub(super) fn take(&mut self, document: Key) -> Option<Merged> {
         let (_, merged) = self.entries.remove(&document)?;
         self.used -= merged.weight();
         Some(merged)
     }
 
     /// Keeps one, if it fits at all. Of two that were made at once the newer stays.
-    pub(super) fn put(&mut self, document: i64, merged: Merged) {
+    pub(super) fn put(&mut self, document: Key, merged: Merged) {
         if let Some(other) = self.take(document)
             && other.position > merged.position
         {
@@ -64,24 +67,24 @@ mod tests {
     fn the_document_not_asked_for_longest_goes_first() {
         let weight = merged(1).weight();
         let mut cache = Cache::new(2 * weight);
-        cache.put(1, merged(1));
-        cache.put(2, merged(1));
-        let one = cache.take(1).unwrap();
-        cache.put(1, one);
-        cache.put(3, merged(1));
-        assert_eq!((cache.take(2).is_none(), cache.take(1).is_some()), (true, true));
-        assert!(cache.take(3).is_some());
+        cache.put((1, 0), merged(1));
+        cache.put((2, 0), merged(1));
+        let one = cache.take((1, 0)).unwrap();
+        cache.put((1, 0), one);
+        cache.put((3, 0), merged(1));
+        assert_eq!((cache.take((2, 0)).is_none(), cache.take((1, 0)).is_some()), (true, true));
+        assert!(cache.take((3, 0)).is_some());
         assert_eq!(cache.used, 0);
         let mut small = Cache::new(weight - 1);
-        small.put(1, merged(1));
-        assert!(small.take(1).is_none());
+        small.put((1, 0), merged(1));
+        assert!(small.take((1, 0)).is_none());
     }
 
     #[test]
     fn the_newer_of_two_stays() {
         let mut cache = Cache::new(usize::MAX);
-        cache.put(1, merged(5));
-        cache.put(1, merged(4));
-        assert_eq!(cache.take(1).unwrap().position, 5);
+        cache.put((1, 0), merged(5));
+        cache.put((1, 0), merged(4));
+        assert_eq!(cache.take((1, 0)).unwrap().position, 5);
     }
 }

@@ -10,19 +10,60 @@ use std::{
 
 use super::{
     alarm::Alarm,
-    pipe::{FromChild, Terms, ToChild, receive, send},
+    command::VerifyCommand,
+    pipe::{FromChild, ToChild, receive, send},
     source::Source,
-    task::{Merge, Outcome, Task, Unsound},
+    task::{Merge, Outcome, Task, Terms, Unsound},
     workbench::Workbench,
 };
-use crate::{
-    VerifyCommand,
-    rules::{Code, Fault},
-};
 
-/// Does tasks: in a process of its own, where a command for that is given, else in this one.
+/// Why a task was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed<E> {
+    /// The log could not be read.
+    #[error(transparent)]
+    Source(E),
+    /// The command that is to verify could not be run.
+    #[error("the process that verifies cannot be started: {0}")]
+    NotStarted(std::io::Error),
+}
+
+impl<E> Failed<E> {
+    /// The same with another kind of error of the log.
+    pub fn map_source<F>(self, how: impl FnOnce(E) -> F) -> Failed<F> {
+        match self {
+            Self::Source(error) => Failed::Source(how(error)),
+            Self::NotStarted(error) => Failed::NotStarted(error),
+        }
+    }
+}
+
+/// Does tasks: in a process of its own, where a command for that is given, else in this one. The process is started
+/// for the first task, and ends with this.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use rejoin::verify::{Batch, Outcome, Shape, Source, Task, Terms, Verifier};
+///
+/// struct Log(Batch);
+/// impl Source for Log {
+///     type Error = Infallible;
+///     fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Infallible> { Ok(None) }
+///     fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Infallible> {
+///         Ok(self.0.iter().filter(|(at, _)| (after + 1..=upto).contains(at)).cloned().collect())
+///     }
+/// }
+///
+/// let mut log = Log(vec![(1, b"no change at all".to_vec())]);
+/// let task = Task {
+///     document: 1, epoch: 0, upto: 1, expelled: [].into(), shape: Shape::Json, examine: true, keep: false, millis: 5_000,
+/// };
+/// let outcome = Verifier::new(None, Terms::default()).work(&task, &mut log).unwrap();
+/// let Outcome::Written(merge) = outcome else { panic!("{outcome:?}") };
+/// assert_eq!((merge.bytes.as_slice(), merge.left_out.len()), (b"{}".as_slice(), 1));
+/// ```
 #[derive(Debug)]
-pub(super) struct Hand {
+pub struct Verifier {
     command: Option<VerifyCommand>,
     terms: Terms,
     here: Option<Workbench>,
@@ -31,28 +72,32 @@ pub(super) struct Hand {
     cached: u64,
 }
 
-impl Hand {
-    pub(super) fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
+impl Verifier {
+    /// One with nothing in memory. Without a command only time bounds a task, and that between batches of changes.
+    pub fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
         Self { command, terms, here: None, away: None, cached: 0 }
     }
 
     /// Another, with nothing in memory, that has served nobody.
-    pub(super) fn fresh(&self) -> Self {
+    pub fn fresh(&self) -> Self {
         Self::new(self.command.clone(), Terms { cache: 0, ..self.terms })
     }
 
-    /// The most memory that a task may claim; `None` where nothing holds it to that.
-    pub(super) fn memory(&self) -> Option<u64> {
+    /// The most memory that a task may claim, in bytes; `None` where nothing holds it to that.
+    pub fn memory(&self) -> Option<u64> {
         self.command.as_ref().map(|_| self.terms.memory)
     }
 
-    /// What documents that are kept for the next question take, in bytes, as estimated.
-    pub(super) fn cached(&self) -> u64 {
+    /// What documents that are kept for the next task take, in bytes, as estimated.
+    pub fn cached(&self) -> u64 {
         self.cached
     }
 
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
-    pub(super) fn work(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
+    ///
+    /// # Errors
+    /// [`Failed`]: the log cannot be read, or the command not run.
+    pub fn work<S: Source>(&mut self, task: &Task, source: &mut S) -> Result<Outcome, Failed<S::Error>> {
         let outcome = self.try_to(task, source);
         self.cached = match &outcome {
             Ok(Outcome::Written(merge)) => merge.cached,
@@ -62,38 +107,35 @@ impl Hand {
         outcome
     }
 
-    fn try_to(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Fault> {
+    fn try_to<S: Source>(&mut self, task: &Task, source: &mut S) -> Result<Outcome, Failed<S::Error>> {
         let deadline = Instant::now() + Duration::from_millis(task.millis);
         let Some(command) = &self.command else {
             let here = self.here.get_or_insert_with(|| {
                 Workbench::new(usize::try_from(self.terms.cache).unwrap_or(usize::MAX))
             });
-            return here.work(task, source, deadline);
+            return here.work(task, source, deadline).map_err(Failed::Source);
         };
         let mut process = match self.away.take() {
             Some(process) => process,
-            None => Process::start(command, self.terms).map_err(|error| {
-                tracing::error!(%error, ?command, "the process that verifies cannot be started");
-                Fault::new(Code::Unavailable)
-            })?,
+            None => Process::start(command, self.terms).map_err(Failed::NotStarted)?,
         };
         match process.work(task, source, deadline) {
             Ok(outcome) => {
                 self.away = Some(process);
                 Ok(outcome)
             }
-            Err(Broken::Log(fault)) => Err(fault),
+            Err(Broken::Log(error)) => Err(Failed::Source(error)),
             Err(Broken::Pipe) => Ok(Outcome::Unsound(process.end())),
         }
     }
 }
 
 /// Why a process cannot be asked again.
-enum Broken {
+enum Broken<E> {
     /// It is gone.
     Pipe,
     /// The log could not be read for it: it waits for the rest.
-    Log(Fault),
+    Log(E),
 }
 
 /// A process that verifies.
@@ -109,7 +151,7 @@ struct Process {
 impl Process {
     fn start(command: &VerifyCommand, terms: Terms) -> std::io::Result<Self> {
         let mut command = command.to_command();
-        // What the library prints as it dies is of no use to anybody: the server logs what became of it.
+        // What the library prints as it dies is of no use to anybody: what became of it is told here.
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
@@ -127,14 +169,19 @@ impl Process {
         Ok(Self { child, input, output, alarm, killed })
     }
 
-    fn work(&mut self, task: &Task, source: &mut dyn Source, deadline: Instant) -> Result<Outcome, Broken> {
+    fn work<S: Source>(
+        &mut self,
+        task: &Task,
+        source: &mut S,
+        deadline: Instant,
+    ) -> Result<Outcome, Broken<S::Error>> {
         self.alarm.set(Some(deadline));
         let outcome = self.converse(task, source);
         self.alarm.set(None);
         outcome
     }
 
-    fn converse(&mut self, task: &Task, source: &mut dyn Source) -> Result<Outcome, Broken> {
+    fn converse<S: Source>(&mut self, task: &Task, source: &mut S) -> Result<Outcome, Broken<S::Error>> {
         self.say(&ToChild::Task(task.clone()), &[])?;
         loop {
             let (said, body) = receive::<FromChild>(&mut self.output).map_err(|_| Broken::Pipe)?;
@@ -163,7 +210,7 @@ impl Process {
         }
     }
 
-    fn say(&mut self, what: &ToChild, body: &[u8]) -> Result<(), Broken> {
+    fn say<E>(&mut self, what: &ToChild, body: &[u8]) -> Result<(), Broken<E>> {
         send(&mut self.input, what, body).map_err(|_| Broken::Pipe)
     }
 

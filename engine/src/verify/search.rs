@@ -6,68 +6,94 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::untrusted::HELD;
-
 use super::{
-    hand::Hand,
-    source::LogSource,
+    source::Source,
     task::{Cause, Merge, Outcome, Shape, Task, Unsound},
+    verifier::{Failed, Verifier},
 };
-use crate::{
-    log::{Document, View},
-    rules::Fault,
-};
+use crate::{DocumentId, untrusted::HELD};
 
 /// Most trials that one turn of a document takes. What was found by then is kept, and the next turn goes on.
 const TRIALS: u32 = 64;
-/// How long a turn goes on looking for more than it has found.
-const TURN: Duration = Duration::from_secs(60);
 /// What a look at a part of a log may take beside the time that its bytes get.
 const LOOK: Duration = Duration::from_secs(2);
 /// Bytes of a log that get a second.
 const BYTES_A_SECOND: u64 = 1024 * 1024;
 
-/// What is to be left out of a document.
-pub(super) type LeftOut = BTreeMap<u64, String>;
+/// What is to be left out of a document: positions, and why.
+pub type LeftOut = BTreeMap<u64, String>;
+
+/// A document whose log is looked at.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// What it is called where something is logged.
+    pub id: DocumentId,
+    /// As in [`Task`].
+    pub document: i64,
+    /// As in [`Task`].
+    pub epoch: i64,
+    /// The last position of its log.
+    pub end: u64,
+    /// How many bytes its log has: a look gets a second for each MiB beside its time.
+    pub bytes: u64,
+    /// What is known to be left out.
+    pub known: LeftOut,
+}
+
+/// How long a search may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// One trial, beside the time that the bytes of the log get.
+    pub longest: Duration,
+    /// All of a turn: then it comes to an end with what it has found.
+    pub turn: Duration,
+}
+
+impl Patience {
+    /// How long the first look at a document may take, where others wait.
+    pub fn for_a_look(&self, bytes: u64) -> Duration {
+        time_for(self.longest.min(LOOK), bytes)
+    }
+
+    /// How long one trial may take.
+    pub fn for_a_trial(&self, bytes: u64) -> Duration {
+        time_for(self.longest, bytes)
+    }
+}
 
 /// What a turn came to.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Everything else can be merged, saved, loaded again and read.
     Settled(Merge),
     /// Not all was found out; this is to be left out for all that is known.
     Unsettled(LeftOut),
 }
 
-/// How long a task on so many bytes of a log may take.
-pub(super) fn time_for(base: Duration, bytes: u64) -> Duration {
+fn time_for(base: Duration, bytes: u64) -> Duration {
     base.saturating_add(Duration::from_millis(bytes.saturating_mul(1_000) / BYTES_A_SECOND))
 }
 
-/// The first look at a document, where others wait.
-pub(super) fn time_for_a_look(longest: Duration, bytes: u64) -> Duration {
-    time_for(longest.min(LOOK), bytes)
-}
-
-/// Looks at the whole log of a document, and where that fails for what makes it fail. `longest` is what one trial
-/// may take, beside the time that its bytes get.
-pub(super) fn verify(
-    view: View<'_>,
-    document: &Document,
-    hand: &mut Hand,
-    longest: Duration,
-) -> Result<Verdict, Fault> {
-    let known = view.quarantined(document.key)?;
-    let source = LogSource { view, document: document.key };
-    Turn { source, document, hand, longest, known, sound: 0, trials: TRIALS }.go()
+/// Looks at the whole log of a document, and where that fails for what makes it fail.
+///
+/// # Errors
+/// As for [`Verifier::work`].
+pub fn find<S: Source>(
+    source: &mut S,
+    subject: &Subject,
+    verifier: &mut Verifier,
+    patience: Patience,
+) -> Result<Verdict, Failed<S::Error>> {
+    let known = subject.known.clone();
+    Turn { source, subject, verifier, patience, known, sound: 0, trials: TRIALS }.go()
 }
 
 /// One turn of a document.
-struct Turn<'t, 'v> {
-    source: LogSource<'v>,
-    document: &'t Document,
-    hand: &'t mut Hand,
-    longest: Duration,
+struct Turn<'t, S> {
+    source: &'t mut S,
+    subject: &'t Subject,
+    verifier: &'t mut Verifier,
+    patience: Patience,
     known: LeftOut,
     /// Up to there the log can be merged without what is known.
     sound: u64,
@@ -81,12 +107,12 @@ struct Cost {
     peak: u64,
 }
 
-impl Turn<'_, '_> {
-    fn go(mut self) -> Result<Verdict, Fault> {
-        let (end, started) = (self.document.end.position, Instant::now());
+impl<S: Source> Turn<'_, S> {
+    fn go(mut self) -> Result<Verdict, Failed<S::Error>> {
+        let (end, started) = (self.subject.end, Instant::now());
         let mut fresh = false;
-        while self.trials > 0 && started.elapsed() < TURN {
-            let (outcome, _) = self.attempt(end, (self.longest, fresh))?;
+        while self.trials > 0 && started.elapsed() < self.patience.turn {
+            let (outcome, _) = self.attempt(end, (self.patience.longest, fresh))?;
             let unsound = match outcome {
                 Outcome::Written(merge) if self.learn(&merge) => continue,
                 Outcome::Written(merge) => return Ok(Verdict::Settled(self.settle(merge))),
@@ -98,9 +124,9 @@ impl Turn<'_, '_> {
                 fresh = true;
                 continue;
             }
-            tracing::warn!(document = %self.document.uuid, why = unsound.why, "a log cannot be merged whole");
+            tracing::warn!(document = %self.subject.id, why = unsound.why, "a log cannot be merged whole");
             let Some((culprit, why)) = self.search(unsound)? else { break };
-            tracing::warn!(document = %self.document.uuid, position = culprit, why, "a change is quarantined");
+            tracing::warn!(document = %self.subject.id, position = culprit, why, "a change is quarantined");
             self.known.insert(culprit, why);
             self.sound = culprit;
         }
@@ -127,31 +153,37 @@ impl Turn<'_, '_> {
     }
 
     /// Merges the log up to `upto`; and what that took.
-    fn attempt(&mut self, upto: u64, (base, fresh): (Duration, bool)) -> Result<(Outcome, Duration), Fault> {
+    fn attempt(
+        &mut self,
+        upto: u64,
+        (base, fresh): (Duration, bool),
+    ) -> Result<(Outcome, Duration), Failed<S::Error>> {
         self.trials = self.trials.saturating_sub(1);
         let task = Task {
-            document: self.document.key,
+            document: self.subject.document,
+            epoch: self.subject.epoch,
             upto,
             expelled: self.known.keys().copied().collect(),
             shape: Shape::File,
+            examine: true,
             keep: false,
-            millis: millis(time_for(base, self.document.bytes)),
+            millis: millis(time_for(base, self.subject.bytes)),
         };
         let started = Instant::now();
         let outcome = if fresh {
-            self.hand.fresh().work(&task, &mut self.source)?
+            self.verifier.fresh().work(&task, self.source)?
         } else {
-            self.hand.work(&task, &mut self.source)?
+            self.verifier.work(&task, self.source)?
         };
         Ok((outcome, started.elapsed()))
     }
 
     /// The first change with which the log, up to there and without what is known, cannot be merged and written.
     /// `None` where that cannot be told.
-    fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Fault> {
-        let (mut good, mut bad) = (self.sound, self.document.end.position);
+    fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Failed<S::Error>> {
+        let (mut good, mut bad) = (self.sound, self.subject.end);
         let mut cost = None;
-        let look = self.longest.min(LOOK);
+        let look = self.patience.longest.min(LOOK);
         while bad - good > 1 {
             if self.trials == 0 {
                 return Ok(None);
@@ -166,7 +198,7 @@ impl Turn<'_, '_> {
             }
         }
         if unsound.cause == Cause::Resources && !self.is_proven((good, bad), cost)? {
-            tracing::error!(document = %self.document.uuid, "a log cannot be verified in the time and memory for it");
+            tracing::error!(document = %self.subject.id, "a log cannot be verified in the time and memory for it");
             return Ok(None);
         }
         Ok(Some((bad, unsound.why)))
@@ -174,21 +206,22 @@ impl Turn<'_, '_> {
 
     /// Time and memory prove something against a change only where everything before it needs less than half of
     /// them: a good document may just be large, a machine busy, and a process that verifies broken.
-    fn is_proven(&mut self, (good, bad): (u64, u64), before: Option<Cost>) -> Result<bool, Fault> {
+    fn is_proven(&mut self, (good, bad): (u64, u64), before: Option<Cost>) -> Result<bool, Failed<S::Error>> {
         let before = match before {
             Some(cost) => cost,
-            None => match self.attempt(good, (self.longest, true))? {
+            None => match self.attempt(good, (self.patience.longest, true))? {
                 (Outcome::Written(merge), took) => Cost { took, peak: merge.peak },
                 _ => return Ok(false),
             },
         };
-        let room = self.hand.memory().is_none_or(|memory| before.peak < memory / 2);
-        let quick = before.took < time_for(self.longest, self.document.bytes) / 2;
-        let (again, _) = self.attempt(bad, (self.longest, true))?;
+        let room = self.verifier.memory().is_none_or(|memory| before.peak < memory / 2);
+        let quick = before.took < time_for(self.patience.longest, self.subject.bytes) / 2;
+        let (again, _) = self.attempt(bad, (self.patience.longest, true))?;
         Ok(room && quick && matches!(again, Outcome::Unsound(_)))
     }
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
+/// A time as in [`Task::millis`].
+pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What goes through the pipes between the server and a process that verifies: a head in JSON, and bytes.
+//! What goes through the pipes to and from a process that verifies: a head in JSON, and bytes.
 
 use std::{
     collections::BTreeMap,
@@ -7,12 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::task::Task;
+use super::task::{Task, Terms};
 
 /// Largest head: it may list each change of a log.
 const HEAD: u32 = 256 * 1024 * 1024;
 
-/// What the server says.
+/// What is said to the process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToChild {
     /// First of all.
@@ -22,17 +22,6 @@ pub(super) enum ToChild {
     Snapshot(Option<u64>),
     /// Positions and lengths; the bytes of the changes follow one another.
     Changes(Vec<(u64, u32)>),
-}
-
-/// How a process works.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Terms {
-    /// Most bytes of address space.
-    pub(super) memory: u64,
-    /// For documents that are kept, of these.
-    pub(super) cache: u64,
-    /// Nobody waits for it: whoever answers requests goes first.
-    pub(super) behind: bool,
 }
 
 /// What the process says.
