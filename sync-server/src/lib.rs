@@ -3,6 +3,7 @@
 //! On the hot path it builds no Automerge document: a push is framed, passes the fence and becomes rows; a pull
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
+mod budgets;
 mod committer;
 mod compaction;
 mod config;

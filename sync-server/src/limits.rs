@@ -22,11 +22,16 @@ pub struct ServerLimits {
     pub list_documents: usize,
     /// Largest log of a document, in plain bytes: changes beyond it are refused one by one.
     pub document_bytes: u64,
-    /// Requests a second that one token may go on making; 0: as many as it likes. Without tokens whoever sits at this
-    /// machine is not held back.
+    /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0: as many as they like.
+    /// Without tokens whoever sits at this machine is not held back.
     pub request_rate: u32,
-    /// Requests that one token may make at once, after a rest.
+    /// Requests that they may make at once, after a rest.
     pub request_burst: u32,
+    /// Requests a second without a good token that one address (of IPv6: a /64) may go on making; 0: as many as it
+    /// likes.
+    pub failure_rate: u32,
+    /// So many it may make at once, after a rest.
+    pub failure_burst: u32,
     /// Largest log, in plain bytes, that a merged document or a snapshot is made from.
     pub merge_bytes: u64,
     /// Deepest nesting of a merged document that is written as JSON.
@@ -47,6 +52,8 @@ impl Default for ServerLimits {
             document_bytes: 1024 * 1024 * 1024,
             request_rate: 200,
             request_burst: 5_000,
+            failure_rate: 10,
+            failure_burst: 500,
             merge_bytes: 256 * 1024 * 1024,
             json_depth: 500,
         }
@@ -71,6 +78,8 @@ impl ServerLimits {
             list_documents: self.list_documents as u64,
             request_rate: u64::from(self.request_rate),
             request_burst: u64::from(self.request_burst),
+            failure_rate: u64::from(self.failure_rate),
+            failure_burst: u64::from(self.failure_burst),
             ..LimitsReply::default()
         }
     }

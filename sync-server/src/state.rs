@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     LogError, LogStore, ServerConfig,
+    budgets::Budgets,
     committer::Committer,
     compaction::{self, Pushes},
     events::Hub,
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) committer: Arc<Committer>,
     pub(crate) gate: Gate,
+    pub(crate) budgets: Budgets,
     pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
@@ -99,12 +101,14 @@ impl AppState {
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
+        let budgets = Budgets::new(&config.limits);
         let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
                 committer,
                 gate,
+                budgets,
                 hub,
                 readers,
                 merger,

@@ -5,9 +5,9 @@
 mod support;
 
 use rejoin::DocumentId;
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::Access;
 use reqwest::Method;
-use support::{Answer, Running, Writer, send};
+use support::{Answer, Running, Writer, send, token};
 
 const PAGE: &str = "https://app.example";
 
@@ -18,9 +18,8 @@ async fn start() -> (Running, String) {
     });
     let server = server.await;
     let database = server.directory.path().join("log.db");
-    let new = NewToken { name: "a".to_owned(), document: None, access: Access::Admin, lifetime: None };
-    let secret = Tokens::open(&database).unwrap().create(&new).unwrap();
-    (server, secret.reveal().to_owned())
+    let secret = token(&database, "a", None, Access::Admin);
+    (server, secret)
 }
 
 fn paths(document: DocumentId) -> Vec<String> {

@@ -16,8 +16,8 @@ use rejoin::{
     fence::RefusalCode,
     wire::{JSON, LimitsReply, PushReply},
 };
-use rejoin_server::{Access, NewToken, ServerConfig, Tokens};
-use support::{Answer, Process, Running, Writer, changes, get, post, send};
+use rejoin_server::{Access, ServerConfig};
+use support::{Answer, Process, Running, Writer, changes, get, jwt, post, send, take_jwts, token};
 
 /// One push to a server with this setting.
 async fn pushed(setting: impl FnOnce(&mut ServerConfig), body: &[u8], encoding: Option<&str>) -> Answer {
@@ -147,29 +147,92 @@ async fn a_question_may_name_as_many_hashes_as_its_limit() {
 #[tokio::test]
 async fn a_token_may_ask_as_often_as_its_limit_and_is_told_when_to_come_again() {
     let server = Running::start_with(|c| (c.limits.request_rate, c.limits.request_burst) = (1, 5)).await;
-    let token = |name: &str| {
-        let database = server.directory.path().join("log.db");
-        let new = NewToken { name: name.to_owned(), document: None, access: Access::Write, lifetime: None };
-        Tokens::open(&database).unwrap().create(&new).unwrap().reveal().to_owned()
-    };
+    let token = |name| token(&server.directory.path().join("log.db"), name, None, Access::Write);
     let (ada, bob) = (token("ada"), token("bob"));
-    let ask = async |token: &str| {
-        send(get(format!("http://{}/v1/documents", server.address)).bearer_auth(token)).await
+    for number in 0..5 {
+        assert_eq!(list(&server, &ada).await.status, 200, "{number}");
+    }
+    is_held_back(&refused_after(200, async || list(&server, &ada).await).await);
+    assert_eq!(list(&server, &bob).await.status, 200, "each has its own");
+    assert_eq!(send(get(format!("http://{}/healthz", server.address))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_jwt_minted_anew_is_no_new_budget() {
+    let server = Running::start_with(|config| {
+        (config.limits.request_rate, config.limits.request_burst) = (1, 5);
+        take_jwts(config);
+    });
+    let server = server.await;
+    // Each ends at another second, and so is another text.
+    let minted = std::cell::Cell::new(60);
+    let mint = |sub: &str| {
+        minted.set(minted.get() + 1);
+        jwt(sub, &[(None, Access::Read)], minted.get())
     };
     for number in 0..5 {
-        assert_eq!(ask(&ada).await.status, 200, "{number}");
+        assert_eq!(list(&server, &mint("ada")).await.status, 200, "{number}");
     }
-    let mut refused = ask(&ada).await;
-    // On a slow machine a second may have gone by, and with it one more was allowed.
+    is_held_back(&refused_after(200, async || list(&server, &mint("ada")).await).await);
+    assert_eq!(list(&server, &mint("bob")).await.status, 200, "each has its own");
+}
+
+#[tokio::test]
+async fn what_a_token_may_not_do_counts_as_what_it_may() {
+    let server = Running::start_with(|c| (c.limits.request_rate, c.limits.request_burst) = (1, 5)).await;
+    let ada = token(&server.directory.path().join("log.db"), "ada", None, Access::Read);
+    let forbidden = async || {
+        let url = server.url(DocumentId::random(), "");
+        send(reqwest::Client::new().delete(url).bearer_auth(&ada)).await
+    };
+    is_held_back(&refused_after(403, forbidden).await);
+}
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_is_held_back_and_a_good_token_beside_it_is_not() {
+    let server = Running::start_with(|c| (c.limits.failure_rate, c.limits.failure_burst) = (1, 5)).await;
+    let ada = token(&server.directory.path().join("log.db"), "ada", None, Access::Admin);
+    let without = async || send(get(format!("http://{}/v1/documents", server.address))).await;
+    is_held_back(&refused_after(401, async || list(&server, "rjt_nobody").await).await);
+    is_held_back(&refused_after(401, without).await);
+    // Unheard, until the address may fail once more.
+    let mut answer = list(&server, &ada).await;
+    while answer.status == 429 {
+        answer = list(&server, &ada).await;
+    }
+    assert_eq!(answer.status, 200);
+    // From now on the address is known as one that somebody good comes from, a proxy's say.
+    for _ in 0..20 {
+        drop(list(&server, "rjt_nobody").await);
+        assert_eq!(list(&server, &ada).await.status, 200);
+    }
+    is_held_back(&refused_after(401, async || list(&server, "rjt_nobody").await).await);
+    let metrics = send(get(format!("http://{}/metrics", server.address)).bearer_auth(&ada)).await;
+    let text = String::from_utf8(metrics.body).unwrap();
+    for code in ["unauthorized", "rate-limited"] {
+        assert!(text.contains(&format!("rejoin_refused_total{{code=\"{code}\"}}")), "{text}");
+    }
+}
+
+async fn list(server: &Running, token: &str) -> Answer {
+    send(get(format!("http://{}/v1/documents", server.address)).bearer_auth(token)).await
+}
+
+/// The first answer that is another than this one. On a slow machine seconds may go by, and with each one more is
+/// allowed.
+async fn refused_after(status: u16, ask: impl AsyncFn() -> Answer) -> Answer {
     for _ in 0..50 {
-        if refused.status == 200 {
-            refused = ask(&ada).await;
+        let answer = ask().await;
+        if answer.status != status {
+            return answer;
         }
     }
-    assert_eq!(refused.code(), (429, "rate-limited".to_owned()));
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(ask(&bob).await.status, 200, "each has its own");
-    assert_eq!(send(get(format!("http://{}/healthz", server.address))).await.status, 200);
+    panic!("nothing but {status}");
+}
+
+fn is_held_back(answer: &Answer) {
+    assert_eq!(answer.code(), (429, "rate-limited".to_owned()));
+    assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use std::{
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rejoin::{DocumentId, wire::PushReply};
-use rejoin_server::{Access, NewToken, Tokens};
-use support::{Answer, Running, Writer};
+use rejoin_server::Access;
+use support::{Answer, Running, Writer, token};
 
 /// A proxy in a process of its own.
 struct Proxy {
@@ -100,9 +100,8 @@ fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
 
 async fn guarded() -> (Running, String) {
     let server = Running::start().await;
-    let new = NewToken { name: "a".to_owned(), document: None, access: Access::Admin, lifetime: None };
-    let secret = Tokens::open(&server.directory.path().join("log.db")).unwrap().create(&new).unwrap();
-    (server, secret.reveal().to_owned())
+    let secret = token(&server.directory.path().join("log.db"), "a", None, Access::Admin);
+    (server, secret)
 }
 
 /// What a client needs of a proxy: errors as they are, large bodies, and events at once.

@@ -3,45 +3,18 @@
 
 mod support;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use rejoin::{DocumentId, wire::DocumentsReply};
 use rejoin_server::{Access, NewToken, TokenError, Tokens};
 use reqwest::Method;
-use support::{Answer, Running, Writer, hashes, send};
-
-fn token(database: &Path, name: &str, document: Option<DocumentId>, access: Access) -> String {
-    let new = NewToken { name: name.to_owned(), document, access, lifetime: None };
-    Tokens::open(database).unwrap().create(&new).unwrap().reveal().to_owned()
-}
+use support::{Answer, JWT_SECRET, Running, Writer, hashes, jwt, send, take_jwts, token};
 
 /// A server with tokens, or one with JWTs, and everybody who may come to a document.
 struct House {
     server: Running,
     client: reqwest::Client,
     jwts: bool,
-}
-
-const JWT_SECRET: &str = "a secret of the app's own backend";
-
-/// A JWT for `sub`, good for so many seconds; for each document, or all, with what is allowed there.
-fn jwt(sub: &str, entries: &[(Option<DocumentId>, Access)], seconds: i64) -> String {
-    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
-    let entry = |(document, access): &(Option<DocumentId>, Access)| {
-        let document = document.map_or_else(|| "*".to_owned(), |id| id.to_string());
-        serde_json::json!({"document": document, "access": access.to_string()})
-    };
-    let entries: Vec<_> = entries.iter().map(entry).collect();
-    let claims = serde_json::json!({"sub": sub, "exp": now + seconds, "rejoin": entries});
-    let key = jsonwebtoken::EncodingKey::from_secret(JWT_SECRET.as_bytes());
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
-}
-
-/// Lets a server take JWTs.
-fn take_jwts(config: &mut rejoin_server::ServerConfig) {
-    let key = config.database.with_file_name("jwt.key");
-    std::fs::write(&key, JWT_SECRET).unwrap();
-    config.jwt = Some(rejoin_server::JwtSettings { key, audience: None, issuer: None });
 }
 
 impl House {

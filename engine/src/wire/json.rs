@@ -138,12 +138,18 @@ pub struct LimitsReply {
     /// Most documents in a page of their list.
     #[serde(default)]
     pub list_documents: u64,
-    /// Requests a second that one token may go on making; 0: as many as it likes.
+    /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0: as many as they like.
     #[serde(default)]
     pub request_rate: u64,
-    /// Requests that one token may make at once, after a rest.
+    /// Requests that they may make at once, after a rest.
     #[serde(default)]
     pub request_burst: u64,
+    /// Requests a second without a good token that one address may go on making; 0: as many as it likes.
+    #[serde(default)]
+    pub failure_rate: u64,
+    /// So many it may make at once, after a rest.
+    #[serde(default)]
+    pub failure_burst: u64,
     /// Most connections at once.
     #[serde(default)]
     pub connections: u64,

@@ -1,10 +1,10 @@
 //! Every request passes here before anything of it is read: who asks, and whether they may.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     RequestExt,
-    extract::{MatchedPath, Path, Request, State},
+    extract::{ConnectInfo, MatchedPath, Path, Request, State},
     middleware::Next,
     response::Response,
 };
@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, header};
 use super::{changes::document_id, loopback, paths, reply::Failed};
 use crate::{
     AppState,
+    budgets::Peer,
     rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
     state::now,
     tokens::{self, hash_of},
@@ -37,7 +38,7 @@ pub(super) async fn admit(
         loopback::only(&request, scheme)?;
         request.extensions_mut().insert(Principal::Local);
     } else if !open {
-        let by = check(&state, &mut request, path.as_deref()).await?;
+        let by = known(&state, &mut request, path.as_deref()).await?;
         request.extensions_mut().insert(by);
     }
     // Whatever is said of the request from here on, the token is not in it.
@@ -45,7 +46,25 @@ pub(super) async fn admit(
     Ok(next.run(request).await)
 }
 
-async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> Result<Principal, Fault> {
+/// Who asks, within the budgets, where they may do what they ask.
+async fn known(state: &AppState, request: &mut Request, path: Option<&str>) -> Result<Principal, Fault> {
+    let budgets = &state.shared.budgets;
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = Peer::new(address);
+    budgets.hear(peer, Instant::now())?;
+    let found = check(state, request, path).await;
+    let (principal, verdict) = found.map_err(|fault| budgets.fail(peer, fault, Instant::now()))?;
+    // What is forbidden is asked for too: it counts.
+    budgets.spend(principal.asker(), peer, Instant::now())?;
+    verdict.map(|()| principal)
+}
+
+/// Who asks, and whether they may.
+async fn check(
+    state: &AppState,
+    request: &mut Request,
+    path: Option<&str>,
+) -> Result<(Principal, Result<(), Fault>), Fault> {
     let shown = bearer(request.headers())?;
     let by_jwt = match &state.shared.jwts {
         Some(jwts) if !tokens::is_ours(shown) => {
@@ -72,12 +91,13 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
             Some(principal) => principal,
             None => Principal::Token(authenticate(view, &hash, now)?),
         };
-        match (demand, document) {
-            (Demand::Whole, _) => permit_whole(view, &principal, now)?.map(|()| principal),
+        let verdict = match (demand, document) {
+            (Demand::Whole, _) => permit_whole(view, &principal, now)?,
             (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
-            (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(|_| principal),
-            (Demand::On(_), None) | (Demand::Any, _) => Ok(principal),
-        }
+            (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(drop),
+            (Demand::On(_), None) | (Demand::Any, _) => Ok(()),
+        };
+        Ok((principal, verdict))
     });
     state.in_time(reading).await
 }

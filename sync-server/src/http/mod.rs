@@ -18,7 +18,6 @@ mod openapi;
 mod paced;
 mod packs;
 mod paths;
-mod rate;
 mod reply;
 mod serve;
 mod snapshot;
@@ -51,9 +50,8 @@ const COMPRESS_ABOVE: u64 = 512;
 
 /// Every resource of the server, for who brings a listener of their own. Where no token was ever
 /// made it answers only requests whose `Host` names a loopback address; [`serve`] also sets the deadlines that hyper sets for a connection.
+/// Addresses are told apart by axum's `ConnectInfo<SocketAddr>`: without it all who fail to show a token are one.
 pub fn router(state: AppState) -> Router {
-    let limits = state.shared.config.limits;
-    let rate = rate::Rate::new(limits.request_rate, limits.request_burst);
     let cors = cors::layer(&state.shared.config.cors_origins);
     let (router, api) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(health::alive))
@@ -72,7 +70,6 @@ pub fn router(state: AppState) -> Router {
     let router = router
         .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
         .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
-        .layer(middleware::from_fn_with_state(rate, rate::limit))
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(CatchPanicLayer::custom(reply::of_panic))
         .layer(

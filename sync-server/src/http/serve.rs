@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{Extension, extract::ConnectInfo, middleware::AddExtension};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,6 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
+use tower::Layer as _;
 
 use super::paced::Paced;
 use crate::{AppState, ServerConfig, watched};
@@ -100,7 +102,7 @@ async fn accept(
     (graceful, connections): (&GracefulShutdown, &mut JoinSet<()>),
     shutdown: impl Future<Output = ()>,
 ) {
-    let service = TowerToHyperService::new(super::router(state.clone()));
+    let router = super::router(state.clone());
     let room = Arc::new(Semaphore::new(state.shared.config.connections.max(1)));
     // Dropped with this function: then handshakes end.
     let (_open, closing) = watch::channel(());
@@ -115,8 +117,8 @@ async fn accept(
             () = &mut shutdown => return,
             next = next => next,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(NO_ROOM).await;
@@ -124,7 +126,8 @@ async fn accept(
             }
         };
         let (watcher, closing) = (graceful.watcher(), closing.clone());
-        let (service, state) = (service.clone(), state.clone());
+        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
+        let state = state.clone();
         connections.spawn(async move {
             let _permit = permit;
             let config = &state.shared.config;
@@ -163,7 +166,8 @@ async fn shake_hands(
     }
 }
 
-type Service = TowerToHyperService<axum::Router>;
+/// The router, told whose connection it is.
+type Service = TowerToHyperService<AddExtension<axum::Router, ConnectInfo<SocketAddr>>>;
 
 fn paced(stream: TcpStream, config: &ServerConfig) -> Paced {
     if let Err(error) = stream.set_nodelay(true) {

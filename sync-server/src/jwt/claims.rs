@@ -5,6 +5,7 @@ use std::{
 
 use rejoin::DocumentId;
 use serde::{Deserialize, de::IgnoredAny};
+use sha2::{Digest as _, Sha256};
 
 use super::LEEWAY;
 use crate::rules::Access;
@@ -108,6 +109,24 @@ impl Bearer {
     /// Whether it may read every document.
     pub(crate) fn holds_all(&self) -> bool {
         self.entries.iter().any(|(document, access)| document.is_none() && *access != Access::Create)
+    }
+
+    /// A digest of what it allows, in whatever order that was written.
+    pub(crate) fn allows(&self) -> [u8; 32] {
+        let mut entries: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(document, access)| (document.map(|id| *id.as_bytes()), *access))
+            .collect();
+        entries.sort_unstable();
+        entries.dedup();
+        let mut digest = Sha256::new();
+        for (document, access) in entries {
+            digest.update(document.unwrap_or_default());
+            digest.update([u8::from(document.is_some())]);
+            digest.update(access.word());
+        }
+        digest.finalize().into()
     }
 
     /// Its `sub`.

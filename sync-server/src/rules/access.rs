@@ -71,7 +71,27 @@ pub(crate) enum Client {
     Subject(String),
 }
 
+/// Whose requests are counted together, so that a credential made anew is no new budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    Token(TokenId),
+    /// The `sub` of a JWT.
+    Subject(String),
+    /// All JWTs without one that allow the same.
+    Alike([u8; 32]),
+}
+
 impl Principal {
+    /// Whose requests this one is counted with; `None` for whoever sits at this machine.
+    pub(crate) fn asker(&self) -> Option<Asker> {
+        match (self.client(), self) {
+            (Some(Client::Token(token)), _) => Some(Asker::Token(token)),
+            (Some(Client::Subject(subject)), _) => Some(Asker::Subject(subject)),
+            (None, Self::Jwt(bearer)) => Some(Asker::Alike(bearer.allows())),
+            (None, Self::Local | Self::Token(_)) => None,
+        }
+    }
+
     /// Nobody can be told from others where there are no tokens, nor by a JWT without a subject.
     pub(crate) fn client(&self) -> Option<Client> {
         match self {

@@ -1,9 +1,11 @@
 //! What the tests of the server share: changes to push, and servers to push them to.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
 
+mod bearers;
 mod process;
 mod running;
 
+pub use bearers::{JWT_SECRET, jwt, take_jwts, token};
 pub use process::{BINARY, Process};
 pub use running::{Answer, Running, get, post, send};
 
