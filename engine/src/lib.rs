@@ -51,8 +51,8 @@
 //!   happened, after it is durable.
 //! - [`Error::kind`] tells what can be done about an error.
 //! - Under the handles: [`store::Core`] does the work, synchronously; [`session`] is the sync of one document as a
-//!   pure state machine; [`fence`] and [`untrusted`] keep hostile bytes from the library. They are public for
-//!   servers, simulators and the curious.
+//!   pure state machine; [`fence`], [`untrusted`] and [`verify`] keep hostile bytes from the library. They are public
+//!   for servers, simulators and the curious.
 //!
 //! # Panics
 //! A reducer, a handler or a hostile change that panics fails alone: the panic is caught and becomes an error. The
