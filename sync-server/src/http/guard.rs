@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     RequestExt,
-    extract::{MatchedPath, Path, Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderMap, Method, header};
 
-use super::{changes::document_id, loopback, paths, reply::Failed};
+use super::{changes::Named, loopback, paths, reply::Failed};
 use crate::{
     AppState,
     rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
@@ -60,9 +60,8 @@ async fn check(state: &AppState, request: &mut Request, path: Option<&str>) -> R
     let demand = demand(path, request.method());
     let document = match demand {
         Demand::On(_) => {
-            let id: Path<String> = request.extract_parts().await.map_err(|_| Fault::new(Code::Forbidden))?;
-            // A text that is no UUID names no document: the handler, which reads it in the same way, says so.
-            document_id(&id).ok()
+            // What is no UUID names no document: the handler, which reads it in the same way, says so.
+            request.extract_parts().await.ok().map(|Named(id)| id)
         }
         Demand::Any | Demand::Whole | Demand::Nobody => None,
     };
