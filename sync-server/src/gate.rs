@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,8 +18,6 @@ use crate::{
 
 /// Most requests that wait to be looked up; more are told to come later.
 const WAITING: usize = 1_024;
-/// How long a server without tokens goes on before it looks again whether one was made.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 type Lookup = Box<dyn FnOnce(&LogReader) + Send>;
 
@@ -35,7 +32,6 @@ pub(crate) struct Gate {
     /// Once a token was seen it stays so, whatever becomes of the database: a server that listens to the world must
     /// not take it for its own machine.
     guarded: AtomicBool,
-    looked: Mutex<Option<Instant>>,
 }
 
 impl Gate {
@@ -55,7 +51,6 @@ impl Gate {
             lookups: Mutex::new(Some(lookups)),
             thread: Mutex::new(Some(thread)),
             guarded: AtomicBool::new(guarded),
-            looked: Mutex::default(),
         })
     }
 
@@ -87,26 +82,16 @@ impl Gate {
         self.guarded.load(Ordering::Acquire)
     }
 
-    /// Whether a token was ever made.
+    /// Whether a token was ever made. While none was this is looked up for each request: who made the first one, and
+    /// was told that it is there, must not find the door open still.
     pub(crate) async fn is_guarded(&self) -> Result<bool, Fault> {
         if self.was_guarded() {
             return Ok(true);
         }
-        let began = Instant::now();
-        if self.looked().is_some_and(|at| began.duration_since(at) < LOOK_AGAIN) {
-            return Ok(false);
-        }
-        if self.read(|view| Ok(view.has_tokens()?)).await? {
-            self.guarded.store(true, Ordering::Release);
+        if self.read(|view| Ok(view.has_tokens()?)).await? && !self.guarded.swap(true, Ordering::AcqRel) {
             tracing::info!("a token was made: from now on every resource needs one");
-        } else {
-            *lock(&self.looked) = Some(began);
         }
         Ok(self.was_guarded())
-    }
-
-    fn looked(&self) -> Option<Instant> {
-        *lock(&self.looked)
     }
 }
 

@@ -133,6 +133,30 @@ async fn bodies_are_compressed_both_ways() {
 }
 
 #[tokio::test]
+async fn a_push_that_is_stored_is_never_answered_406() {
+    let server = Running::start().await;
+    let url = changes_url(&server, DocumentId::random());
+    for encodings in ["identity;q=0", "br, *;q=0"] {
+        let body = Writer::new(1).many(3);
+        let answer = send(post(url.clone(), body).header("accept-encoding", encodings)).await;
+        assert_eq!(answer.status, 200, "{encodings}");
+        let answer =
+            send(get(format!("http://{}/v1/nothing", server.address)).header("accept-encoding", encodings));
+        assert_eq!(answer.await.code(), (404, "not-found".to_owned()), "{encodings}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_whether_to_send_too_much_is_told_not_to() {
+    let server = Running::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = head_of_push(DocumentId::random(), 1 << 40).replace("Host:", "Expect: 100-continue\r\nHost:");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let said = rest_of(stream).await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+}
+
+#[tokio::test]
 async fn a_body_over_a_limit_is_413_plain_and_inflated() {
     let server = Running::start_with(|config| {
         config.limits.body_bytes = 10_000;
@@ -186,6 +210,8 @@ async fn every_mistake_gets_a_4xx_with_a_code() {
         (get(server.url(document, "")), 404, "not-found"),
         (get(server.url(document, "/snapshot")), 404, "not-found"),
         (get(format!("{root}/v1/documents/not-a-uuid/changes")), 404, "not-found"),
+        (get(format!("{root}/v1/documents/%ff")), 404, "not-found"),
+        (post(format!("{root}/v1/documents/%c3%28/changes"), ""), 404, "not-found"),
         (get(format!("{root}/v1/nothing")), 404, "not-found"),
         (get(root.clone()), 404, "not-found"),
         (get(format!("{root}/v1/documents?since=9.ab")), 409, "cursor-unknown"),

@@ -122,7 +122,8 @@ pub fn place<A: Ancestry>(
 
 fn missing_dependency(missing: Vec<ChangeHash>) -> Refusal {
     let detail = match missing.as_slice() {
-        [one] => format!("the log does not hold {one}, on which it depends"),
+        // Which stands beside it in `missing`: a push can be refused a hundred thousand of them in one reply.
+        [_] => "the log does not hold the change on which it depends".to_owned(),
         several => format!("the log does not hold {} of the changes on which it depends", several.len()),
     };
     Refusal { missing, ..Refusal::new(RefusalCode::MissingDependency, detail) }

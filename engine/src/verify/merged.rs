@@ -209,12 +209,12 @@ fn strike(message: Option<&str>) {
 
 /// No limits: a row passed the fence when it came, perhaps under other limits than those of today.
 pub fn stored_limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.change_bytes = usize::MAX;
-    limits.operations = u64::MAX;
-    limits.dependencies = usize::MAX;
-    limits.actor_bytes = usize::MAX;
-    limits.actors = usize::MAX;
-    limits.message_bytes = usize::MAX;
-    limits
+    Limits {
+        change_bytes: usize::MAX,
+        operations: u64::MAX,
+        dependencies: usize::MAX,
+        actor_bytes: usize::MAX,
+        actors: usize::MAX,
+        message_bytes: usize::MAX,
+    }
 }

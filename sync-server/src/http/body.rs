@@ -65,6 +65,15 @@ impl Held {
 pub(super) async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Received, Fault> {
     let config = &state.shared.config;
     let encoding = Encoding::of(headers)?;
+    // Who waits to be told `100 Continue` has not sent it, and need not. Who does not wait may not read the answer
+    // before all is sent: it is given when the limit is met.
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if headers.contains_key(header::EXPECT)
+        && announced.is_some_and(|bytes| bytes > config.limits.body_bytes as u64)
+    {
+        return Err(too_large(config.limits.body_bytes));
+    }
     let mut received = Received { bytes: Vec::new(), held: Held::new(Arc::clone(&state.shared.body_memory)) };
     read(body, &mut received, config).await?;
     let most = config.limits.inflated_body_bytes;

@@ -4,9 +4,9 @@ use super::openapi::{BodyRefusals, Chunks};
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, Query, State},
+    extract::{FromRequestParts, Path, Query, State},
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Uri, header, request::Parts};
 use rejoin::wire::{PROBLEM, Problem, PushReply};
 use rejoin::{
     Cursor, DocumentId,
@@ -18,7 +18,7 @@ use super::{
     accept::{plain, prefers},
     body::receive,
     packs::{packed, unpacked},
-    reply::Answer,
+    reply::{Answer, Failed},
 };
 use crate::{
     AppState,
@@ -74,12 +74,11 @@ struct Parameters {
 pub(super) async fn post(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
-    Path(id): Path<String>,
+    Named(document): Named,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let media_type = plain(&headers, header::CONTENT_TYPE);
     if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS | PACK)) {
@@ -147,11 +146,10 @@ pub(super) async fn post(
 pub(super) async fn get(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
-    Path(id): Path<String>,
+    Named(document): Named,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    let document = document_id(&id)?;
     let (after, limit) = parameters(&uri)?;
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
     let work =
@@ -169,6 +167,18 @@ fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoi
     }
     let place = response.cursor.as_ref().and_then(|cursor| cursor.as_str().split('.').next()?.parse().ok());
     metrics.clients.note(by, document, (place.unwrap_or(0), now()));
+}
+
+/// The document that a path names. What is no UUID, be it no text at all, names none.
+pub(super) struct Named(pub(super) DocumentId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(document_id(&text.map(|Path(text)| text).unwrap_or_default())?))
+    }
 }
 
 /// A text that is no UUID names no document.

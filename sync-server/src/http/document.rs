@@ -1,10 +1,7 @@
 //! `/v1/documents/ID`: the merged document, and its deletion.
 
 use super::openapi::{Chunks, Refusals};
-use axum::{
-    Extension,
-    extract::{Path, State},
-};
+use axum::{Extension, extract::State};
 use http::HeaderMap;
 use rejoin::wire::{PROBLEM, Problem};
 use rejoin::{
@@ -14,7 +11,7 @@ use rejoin::{
 
 use super::{
     accept::prefers,
-    changes::document_id,
+    changes::Named,
     reply::{Answer, Reply},
 };
 use crate::{
@@ -40,8 +37,7 @@ use crate::{
         (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
     ),
 )]
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    let document = document_id(&id)?;
+pub(super) async fn get(State(state): State<AppState>, Named(document): Named, headers: HeaderMap) -> Answer {
     let (shape, media_type) =
         if prefers(&headers, CHANGES) { (Shape::File, CHANGES) } else { (Shape::Json, JSON) };
     let written = state.in_time(state.shared.merger.document(document, shape)).await?;
@@ -67,9 +63,8 @@ pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>, h
 pub(super) async fn delete(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
-    Path(id): Path<String>,
+    Named(document): Named,
 ) -> Answer {
-    let document = document_id(&id)?;
     state.in_time(state.shared.committer.delete(document, by, now())).await?;
     Ok(rules::deleted().into())
 }

@@ -4,13 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     RequestExt,
-    extract::{ConnectInfo, MatchedPath, Path, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderMap, Method, header};
 
-use super::{changes::document_id, loopback, paths, reply::Failed};
+use super::{changes::Named, loopback, paths, reply::Failed};
 use crate::{
     AppState,
     budgets::Peer,
@@ -79,9 +79,8 @@ async fn check(
     let demand = demand(path, request.method());
     let document = match demand {
         Demand::On(_) => {
-            let id: Path<String> = request.extract_parts().await.map_err(|_| Fault::new(Code::Forbidden))?;
-            // A text that is no UUID names no document: the handler, which reads it in the same way, says so.
-            document_id(&id).ok()
+            // What is no UUID names no document: the handler, which reads it in the same way, says so.
+            request.extract_parts().await.ok().map(|Named(id)| id)
         }
         Demand::Any | Demand::Whole | Demand::Nobody => None,
     };

@@ -18,8 +18,9 @@ pub(super) fn only(request: &Request, scheme: &str) -> Result<(), Fault> {
 
 fn is_allowed(headers: &HeaderMap, authority: Option<&str>, scheme: &str) -> bool {
     let host = match (one(headers, header::HOST), authority) {
-        (One::Text(host), _) => host,
-        (One::None, Some(authority)) => authority,
+        // RFC 9112, section 3.2.2: where the request line names an authority, that is who was asked.
+        (One::Text(_) | One::None, Some(authority)) => authority,
+        (One::Text(host), None) => host,
         _ => return false,
     };
     let own = |origin: &str| {
@@ -100,6 +101,9 @@ mod tests {
             assert!(!allowed(host, None), "{host}");
         }
         assert!(!is_allowed(&HeaderMap::new(), None, "http"));
+        let local = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
+        assert!(is_allowed(&local, Some("127.0.0.1:4810"), "http"));
+        assert!(!is_allowed(&local, Some("example.org"), "http"), "the request line goes before `Host`");
     }
 
     #[test]

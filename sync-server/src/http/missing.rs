@@ -1,10 +1,7 @@
 //! `/v1/documents/ID/missing`.
 
 use super::openapi::BodyRefusals;
-use axum::{
-    body::Body,
-    extract::{Path, State},
-};
+use axum::{body::Body, extract::State};
 use http::{HeaderMap, header};
 use rejoin::wire::{MissingReply, PROBLEM, Problem};
 use rejoin::{
@@ -12,7 +9,7 @@ use rejoin::{
     wire::{JSON, MissingRequest},
 };
 
-use super::{accept::plain, body::receive, changes::document_id, reply::Answer, strict_json};
+use super::{accept::plain, body::receive, changes::Named, reply::Answer, strict_json};
 use crate::{
     AppState,
     rules::{Code, Fault, missing},
@@ -33,11 +30,10 @@ use crate::{
 )]
 pub(super) async fn post(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Named(document): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let document = document_id(&id)?;
     if plain(&headers, header::CONTENT_TYPE).as_deref() != Some(JSON) {
         return Err(Fault::because(Code::MediaType, format!("The question is {JSON}.")).into());
     }

@@ -79,6 +79,7 @@ pub fn router(state: AppState) -> Router {
                     .and(NotForContentType::const_new(PACK)),
             ),
         )
+        .layer(middleware::map_request(accept::allow_plain))
         .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state);
     // Before everything else: a browser asks without a token, and must be able to read why it is refused.

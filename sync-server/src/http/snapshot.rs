@@ -4,9 +4,9 @@ use super::openapi::{Chunks, Refusals};
 use rejoin::wire::{PROBLEM, Problem};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
-use super::{changes::document_id, reply::Answer};
+use super::{changes::Named, reply::Answer};
 use crate::{
     AppState,
     merge::no_snapshot,
@@ -31,8 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
         (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
     ),
 )]
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
-    let document = document_id(&id)?;
+pub(super) async fn get(State(state): State<AppState>, Named(document): Named) -> Answer {
     let readers = &state.shared.readers;
     let work = async {
         if let Some(stored) = readers.read(move |view| stored_snapshot(view, &document)).await? {

@@ -28,7 +28,9 @@ pub(super) struct Claims {
     _nbf: Option<IgnoredAny>,
 }
 
+/// A word that is not known here could take something away: then the token is none.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Entry {
     document: String,
     access: String,

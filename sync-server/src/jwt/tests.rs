@@ -97,6 +97,7 @@ fn a_token_is_good_from_nbf_to_exp_with_thirty_seconds_of_leeway() {
         (json!({"rejoin": {"document": "*"}}), "PROTOCOL.md"),
         (json!({"rejoin": [{"document": "*", "access": "root"}]}), "entry"),
         (json!({"rejoin": [{"document": "all", "access": "read"}]}), "entry"),
+        (json!({"rejoin": [{"document": "*", "access": "read", "until": "noon"}]}), "PROTOCOL.md"),
         (json!({"sub": 7}), "PROTOCOL.md"),
         (json!({"sub": null, "rejoin": [{"document": "*", "access": "create"}]}), "`sub`"),
         (json!({"sub": "x".repeat(257)}), "`sub`"),

@@ -22,7 +22,8 @@ pub fn backup(database: &Path, to: &Path) -> Result<(), LogError> {
     }
     let partial = beside(to);
     let written = write(database, &partial).and_then(|()| Ok(fs::rename(&partial, to)?));
-    if written.is_err() && fs::remove_file(&partial).is_err() {
+    let removed = if written.is_err() { fs::remove_file(&partial) } else { Ok(()) };
+    if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
         tracing::warn!(file = %partial.display(), "an unfinished backup was left behind");
     }
     written?;

@@ -7,6 +7,7 @@ use rejoin::{
     untrusted::parse_untrusted,
     wire::{CHANGES, JSON, PushReply, Rejected, Response},
 };
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{
     Code, Fault, Principal, Verb,
@@ -298,13 +299,16 @@ fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
         }
         None => Default::default(),
     };
-    let body = PushReply {
-        cursor: cursor.to_text(),
-        end: end.to_text(),
-        accepted: receipt.accepted,
-        duplicate: receipt.duplicate,
-        heads: heads.iter().map(ToString::to_string).collect(),
-        rejected: receipt.rejected.iter().map(rejected).collect(),
+    let body = Figures {
+        figures: PushReply {
+            cursor: cursor.to_text(),
+            end: end.to_text(),
+            accepted: receipt.accepted,
+            duplicate: receipt.duplicate,
+            heads: heads.iter().map(ToString::to_string).collect(),
+            rejected: Vec::new(),
+        },
+        rejected: &receipt.rejected,
     };
     Ok(Response {
         status: 200,
@@ -316,6 +320,34 @@ fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
         body: to_json(&body),
         ..Response::default()
     })
+}
+
+/// A [`PushReply`], of which each rejection is made when it is written: a hundred thousand of them at once would be
+/// tens of megabytes.
+struct Figures<'r> {
+    /// Without the rejections.
+    figures: PushReply,
+    rejected: &'r [(Refusal, Option<ChangeHash>)],
+}
+
+impl Serialize for Figures<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Rejections<'r>(&'r [(Refusal, Option<ChangeHash>)]);
+        impl Serialize for Rejections<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().map(rejected))
+            }
+        }
+        let PushReply { cursor, end, accepted, duplicate, heads, rejected: _ } = &self.figures;
+        let mut reply = serializer.serialize_struct("PushReply", 6)?;
+        reply.serialize_field("cursor", cursor)?;
+        reply.serialize_field("end", end)?;
+        reply.serialize_field("accepted", accepted)?;
+        reply.serialize_field("duplicate", duplicate)?;
+        reply.serialize_field("heads", heads)?;
+        reply.serialize_field("rejected", &Rejections(self.rejected))?;
+        reply.end()
+    }
 }
 
 fn rejected((refusal, stands): &(Refusal, Option<ChangeHash>)) -> Rejected {
