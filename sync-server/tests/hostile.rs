@@ -262,11 +262,14 @@ async fn orphans_by_the_thousand_leave_no_memory_behind() {
     };
     push().await;
     let first = server.peak_memory();
-    println!("{count} orphans in {} bytes: a peak of {first} bytes", body.len());
-    for _ in 0..5 {
+    for _ in 0..12 {
         push().await;
     }
-    assert!(server.peak_memory() < first + first / 4, "{first} bytes, then {}", server.peak_memory());
+    let peak = server.peak_memory();
+    println!("{count} orphans in {} bytes: a peak of {first} bytes, then {peak}", body.len());
+    // What one push takes, and what the allocator keeps of it for the threads that answer: were 300 bytes of each
+    // orphan left behind, it would be more.
+    assert!(peak < (24 << 20) + count * 2_200, "{first} bytes, then {peak}");
     assert_eq!(send(get(case.url("/changes"))).await.status, 404);
 }
 

@@ -34,6 +34,14 @@ async fn scrape(server: &Running, token: Option<&str>) -> String {
 }
 
 #[tokio::test]
+async fn rejections_are_counted_from_nought_for_each_code() {
+    let text = scrape(&Running::start().await, None).await;
+    for code in ["malformed", "checksum", "not-a-change", "too-large", "missing-dependency", "actor-fork"] {
+        assert_eq!(figure(&text, &format!("rejoin_rejected_total{{code=\"{code}\"}}")), 0.0);
+    }
+}
+
+#[tokio::test]
 async fn the_figures_tell_what_was_pushed_pulled_held_and_refused() {
     let server = Running::start().await;
     let (document, mut ada) = (DocumentId::random(), Writer::new(1));

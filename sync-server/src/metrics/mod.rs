@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use rejoin::fence::RefusalCode;
+
 pub(crate) use clients::{Clients, Lag};
 pub(crate) use text::{Format, write};
 
@@ -52,6 +54,17 @@ impl MetricConstructor<Histogram> for Seconds {
         Histogram::new(exponential_buckets(0.0001, 4.0, 10))
     }
 }
+
+/// What a change can be rejected for.
+const REJECTIONS: [RefusalCode; 7] = [
+    RefusalCode::Malformed,
+    RefusalCode::Checksum,
+    RefusalCode::NotAChange,
+    RefusalCode::TooLarge,
+    RefusalCode::TooManyOperations,
+    RefusalCode::MissingDependency,
+    RefusalCode::ActorFork,
+];
 
 /// Every figure of a server.
 pub(crate) struct Metrics {
@@ -118,6 +131,10 @@ impl Metrics {
             clients: Clients::default(),
         };
         all.register();
+        // A series that begins with its first event hides that event from `rate`.
+        for code in REJECTIONS {
+            drop(all.rejected.get_or_create(&Because { code: code.as_str() }));
+        }
         all
     }
 
