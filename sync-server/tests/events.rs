@@ -181,9 +181,11 @@ fn a_signal_ends_open_streams_and_the_process_in_time() {
         let document = DocumentId::random();
         let request = post(process.changes(document), Writer::new(1).many(1)).header("accept", CHANGES);
         assert_eq!(send(request).await.status, 200);
-        process.signal("-TERM");
         for reader in &mut readers {
             assert!(reader.event().await.is_some());
+        }
+        process.signal("-TERM");
+        for reader in &mut readers {
             assert!(reader.event().await.is_none());
         }
     });
