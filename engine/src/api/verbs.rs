@@ -1,0 +1,304 @@
+//! The verbs that both handles have, in one list.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Store;
+use crate::{
+    Action, ChangeHash, DocumentId, Result, blocking,
+    effects::{Effect, EffectRequest},
+    store::{
+        Blame, CheckReport, Choice, Conflict, Difference, DocumentInfo, DropPlan, EffectDrop, HistoryEntry,
+        QueueEntry, Receipt, Settings, Undone,
+    },
+};
+
+/// Writes the verbs of [`Store`] and [`blocking::Store`] out of one list, so that they cannot differ.
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty = $owned:expr),*) -> $out:ty { |$core:ident| $body:expr })*) => {
+        #[allow(clippy::redundant_locals, reason = "an argument that needs no copy names itself")]
+        impl Store {
+            $($(#[$doc])* pub async fn $name(&self, $($arg: $ty),*) -> Result<$out> {
+                $(let $arg = $owned;)*
+                self.with_core(move |$core| $body).await
+            })*
+        }
+
+        #[allow(clippy::redundant_locals, reason = "an argument that needs no copy names itself")]
+        impl blocking::Store {
+            $($(#[$doc])* pub fn $name(&self, $($arg: $ty),*) -> Result<$out> {
+                $(let $arg = $owned;)*
+                self.inner.with_core_blocking(move |$core| $body)
+            })*
+        }
+    };
+}
+
+verbs! {
+    /// What is remembered for all documents.
+    ///
+    /// # Errors
+    /// The file's.
+    settings() -> Settings { |core| core.settings() }
+    /// Remembers the server's base address, or forgets it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
+    set_server(server: Option<&str> = server.map(str::to_owned)) -> () { |core| core.set_server(server.as_deref()) }
+    /// Remembers that plain HTTP may be spoken to this server, or forgets it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] unless it is `http://` or `https://` and a host.
+    set_allow_http_to(server: Option<&str> = server.map(str::to_owned)) -> () { |core| core.set_allow_http_to(server.as_deref()) }
+    /// Remembers the file of certificates (PEM) that are trusted beside this machine's, or forgets it.
+    ///
+    /// # Errors
+    /// The file's; [`Error::InvalidCertificates`] for a path that is not Unicode.
+    set_ca_file(path: Option<&Path> = path.map(Path::to_owned)) -> () { |core| core.set_ca_file(path.as_deref()) }
+    /// Remembers the name that changes made here bear from now on, or forgets it.
+    ///
+    /// # Errors
+    /// The file's.
+    set_author(author: Option<&str> = author.map(str::to_owned)) -> () { |core| core.set_author(author.as_deref()) }
+    /// Makes an empty document.
+    ///
+    /// # Errors
+    /// [`Error::DocumentExists`] when the id or the name is taken.
+    create(id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
+        |core| core.create(id, name.as_deref())
+    }
+    /// Takes part in a document that exists elsewhere. Works offline: it is filled at the next sync.
+    ///
+    /// # Errors
+    /// [`Error::DocumentExists`], [`Error::InvalidServer`].
+    join(id: DocumentId = id, name: Option<&str> = name.map(str::to_owned), server: Option<&str> = server.map(str::to_owned)) -> DocumentId {
+        |core| core.join(id, name.as_deref(), server.as_deref())
+    }
+    /// Makes an empty document of a kind that was registered with the builder.
+    ///
+    /// # Errors
+    /// As [`Store::create`], and [`Error::BadSlice`] for an unknown kind.
+    create_kind(kind: &str = kind.to_owned(), id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
+        |core| core.create_kind(&kind, id, name.as_deref())
+    }
+    /// Says of which kind a document is: for one that was joined.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`]; [`Error::BadSlice`] for an unknown kind.
+    set_kind(id: DocumentId = id, kind: &str = kind.to_owned()) -> () { |core| core.set_kind(id, &kind) }
+    /// Does an action that is given as JSON, with its type: of the built-in slice, or `slice/action` of one that is
+    /// registered.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::BadAction`], [`Error::UnknownSlice`].
+    dispatch_json(id: DocumentId = id, action: &Value = action.clone()) -> Receipt { |core| core.dispatch_json(id, &action) }
+    /// The document with this local name, UUID, unique prefix of one (4 characters or more), or `automerge:`
+    /// URL.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`], [`Error::Deleted`].
+    find(name_or_id: &str = name_or_id.to_owned()) -> DocumentId { |core| core.find(&name_or_id) }
+    /// Every document of this store, the deleted ones left out.
+    ///
+    /// # Errors
+    /// The file's.
+    documents() -> Vec<DocumentInfo> { |core| core.documents() }
+    /// One document.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    document(id: DocumentId = id) -> DocumentInfo { |core| core.document(id) }
+    /// Forgets the document here, with what waits of it. Others keep it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    leave(id: DocumentId = id) -> () { |core| core.leave(id) }
+    /// Deletes the document for everyone, at the next sync.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    delete(id: DocumentId = id) -> () { |core| core.delete(id) }
+    /// The state at a JSON Pointer (`""` is the whole document) as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere.
+    state(id: DocumentId = id, pointer: &str = pointer.to_owned()) -> Value { |core| core.state(id, &pointer, None) }
+    /// The state as it was at the given heads.
+    ///
+    /// # Errors
+    /// As [`Store::state`], and [`Error::UnknownChange`] for a head that is not held.
+    state_at(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: &[ChangeHash] = heads.to_vec()) -> Value {
+        |core| core.state(id, &pointer, Some(&heads))
+    }
+    /// The history, oldest first: all of it, or the newest so many actions.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    history(id: DocumentId = id, newest: Option<usize> = newest) -> Vec<HistoryEntry> { |core| core.history(id, newest) }
+    /// What differs between two points of the history; `to` is now when it is `None`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChange`].
+    diff(id: DocumentId = id, from: &[ChangeHash] = from.to_vec(), to: Option<&[ChangeHash]> = to.map(<[ChangeHash]>::to_vec)) -> Vec<Difference> {
+        |core| core.diff(id, &from, to.as_deref())
+    }
+    /// The change of this document whose hash begins with `prefix` (4 hex digits or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownChange`] when none or several do.
+    resolve_hash(id: DocumentId = id, prefix: &str = prefix.to_owned()) -> ChangeHash { |core| core.resolve_hash(id, &prefix) }
+    /// What waits, in order; of one document or of all.
+    ///
+    /// # Errors
+    /// The file's.
+    queue(id: Option<DocumentId> = id) -> Vec<QueueEntry> { |core| core.queue(id) }
+    /// One queue row, by position or by a prefix of its change's hash (4 hex digits or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`].
+    find_queued(id: &str = id.to_owned()) -> QueueEntry { |core| core.find_queued(&id) }
+    /// The raw change of a queue row: a plain Automerge chunk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`].
+    queued_bytes(id: &str = id.to_owned()) -> Vec<u8> { |core| core.queued_bytes(&id) }
+    /// Has a row tried again at once, with those that wait for it. Returns how many that are.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`].
+    retry(id: &str = id.to_owned()) -> u64 { |core| core.retry(&id) }
+    /// What dropping this row would take along.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueueRow`]; [`Error::AlreadySent`] when the server holds it.
+    plan_drop(id: &str = id.to_owned()) -> DropPlan { |core| core.plan_drop(&id) }
+    /// Removes the row's change from queue and document, with those later ones that touch what it made; the
+    /// other later ones are written again without it.
+    ///
+    /// # Errors
+    /// As [`Store::plan_drop`].
+    drop_queued(id: &str = id.to_owned()) -> DropPlan { |core| core.drop_queued(&id) }
+    /// Does an action and records the effects it asks for, in one transaction: both are there or both not.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
+    dispatch_with(id: DocumentId = id, action: Action = action, effects: Vec<EffectRequest> = effects) -> Receipt {
+        |core| core.dispatch_with(id, &action, &effects)
+    }
+    /// All effects that are kept, in the order in which they were asked for: what waits and what is dead, and the
+    /// newest thousand of those that are done and of those that were dropped.
+    ///
+    /// # Errors
+    /// The file's.
+    effects() -> Vec<Effect> { |core| core.effects() }
+    /// One effect, by its position, its id or the beginning of it (4 characters or more).
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`].
+    effect(id: &str = id.to_owned()) -> Effect { |core| core.effect(&id) }
+    /// Sends an effect now, also one that is held or dead, with those dead ones that it comes after: under the
+    /// same keys. Returns how many. A dead letter has its attempts anew and no deadline; what its rollback took
+    /// back stays taken back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done or was dropped.
+    retry_effect(id: &str = id.to_owned()) -> u64 { |core| core.retry_effect(&id) }
+    /// What dropping this effect would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::drop_effect`].
+    plan_effect_drop(id: &str = id.to_owned()) -> EffectDrop { |core| core.plan_effect_drop(&id) }
+    /// Takes an effect off: it is not sent any more. What its action wrote stays, unless `roll_back`. Those that
+    /// come after it become dead letters, and are rolled back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done, was dropped, or is being sent.
+    drop_effect(id: &str = id.to_owned(), roll_back: bool = roll_back) -> EffectDrop {
+        |core| core.drop_effect(&id, roll_back)
+    }
+    /// Sends again what is held for want of credentials: to be called when there are new ones. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    release_held_effects() -> u64 { |core| core.release_held_effects() }
+    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    hurry_effects() -> u64 { |core| core.hurry_effects() }
+    /// The document as a compact Automerge file.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    export(id: DocumentId = id) -> Vec<u8> { |core| core.export(id) }
+    /// A new document from an Automerge file.
+    ///
+    /// # Errors
+    /// [`Error::Import`], [`Error::DocumentExists`].
+    import(bytes: Vec<u8> = bytes, id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
+        |core| core.import(&bytes, id, name.as_deref())
+    }
+    /// A consistent copy of the whole store in a new file, while it is in use.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file exists or cannot be made, [`Error::DiskFull`].
+    backup(to: impl AsRef<Path> = to.as_ref().to_owned()) -> () { |core| core.backup(&to) }
+    /// Reads the whole file and says what is wrong with it, and what to do.
+    ///
+    /// # Errors
+    /// Only when not even the check can be made.
+    check() -> CheckReport { |core| core.check() }
+    /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
+    /// where others wrote in between, what still wins. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when what it would write is outside the limits; [`Error::Deleted`].
+    undo(id: DocumentId = id) -> Option<Undone> { |core| core.undo(id) }
+    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action came
+    /// after the undo.
+    ///
+    /// # Errors
+    /// As [`Store::undo`].
+    redo(id: DocumentId = id) -> Option<Undone> { |core| core.redo(id) }
+    /// Undoes this change of this replica, whatever came after it. `None`: it is undone already.
+    ///
+    /// # Errors
+    /// As [`Store::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
+    undo_change(id: DocumentId = id, change: ChangeHash = change) -> Option<Undone> {
+        |core| core.undo_change(id, change)
+    }
+    /// Whether there is an action to undo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_undo(id: DocumentId = id) -> bool { |core| core.can_undo(id) }
+    /// Whether there is an action to redo.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    can_redo(id: DocumentId = id) -> bool { |core| core.can_redo(id) }
+    /// Who wrote what is at a JSON Pointer, now or at the given heads: of a text its runs, of a counter the
+    /// change that made it and those that added to it, of a map or list the one that made it and then everything in it.
+    ///
+    /// # Errors
+    /// As [`Store::state_at`].
+    blame(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: Option<&[ChangeHash]> = heads.map(<[_]>::to_vec)) -> Vec<Blame> {
+        |core| core.blame(id, &pointer, heads.as_deref())
+    }
+    /// The places at and under a JSON Pointer where concurrent writes met, with every value, who wrote it and when;
+    /// until one is taken or written over.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere.
+    conflicts(id: DocumentId = id, pointer: &str = pointer.to_owned()) -> Vec<Conflict> {
+        |core| core.conflicts(id, &pointer)
+    }
+    /// Takes one of the values at a conflict, by a new action `take`.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`] where no writes met, or none of them is the chosen one; else as [`Store::dispatch`].
+    take(id: DocumentId = id, pointer: &str = pointer.to_owned(), choice: impl Into<Choice> = choice.into()) -> Receipt {
+        |core| core.take(id, &pointer, choice)
+    }
+}

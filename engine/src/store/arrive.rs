@@ -1,0 +1,250 @@
+//! What a page brings: each change gets a place, then the library gets it, or it is quarantined.
+
+use std::collections::{HashMap, HashSet};
+
+use automerge::{ChangeHash, PatchLog};
+use rusqlite::Connection;
+
+use super::{
+    Event, EventChange, Origin, Page, PageOutcome, fork, open,
+    replica::{Held, Noted, Replica, apply_all, quarantine},
+    rows::{self, NewChange},
+};
+use crate::{
+    Error, Message, Result, container,
+    fence::{CheckedChange, Placement, RefusalCode, WalkBudget, place},
+    untrusted::{guarded, parse_untrusted},
+};
+
+/// A pulled change that was given a place.
+pub(super) struct Arrived {
+    change: CheckedChange,
+    message: Message,
+}
+
+/// Gives what is new a place. A change whose dependencies are not held is where the page ends: a phantom is
+/// allowed, a hole never (invariant 4).
+pub(super) fn arrive(
+    connection: &Connection,
+    replica: &mut Replica,
+    (page, twins): (&Page, &fork::Forks),
+    now: i64,
+    outcome: &mut PageOutcome,
+) -> Result<Vec<Arrived>> {
+    let mut arrived = Vec::with_capacity(page.changes.len());
+    let mut walk = WalkBudget::default();
+    // Another than at the start of this transaction, where it came out that somebody else writes under that one.
+    let actor = open::stored_actor(connection)?.unwrap_or_else(|| replica.am.get_actor().clone());
+    for change in &page.changes {
+        let Some(index) = &replica.index else { break };
+        let mut held = Held { connection, document: replica.row.id, index };
+        let (deps, reason) = match place(change, &mut held, &mut walk)? {
+            Placement::Duplicate { .. } => continue,
+            Placement::New { deps } => {
+                let blocked = deps.iter().any(|dep| index.quarantined.contains(dep));
+                (deps, blocked.then(|| "it depends on a quarantined change".to_owned()))
+            }
+            Placement::Refused(refusal) if refusal.code == RefusalCode::MissingDependency => {
+                outcome.hole = true;
+                break;
+            }
+            Placement::Refused(refusal) => {
+                let found = change.deps.iter().filter_map(|dep| index.positions.get(dep).copied());
+                // One that takes the place of another spelling may have its actor and number too.
+                let refusal = (!twins.is_twin(&change.hash)).then_some(refusal.detail);
+                (found.collect(), refusal)
+            }
+        };
+        let message = Message::decode(change.message.as_deref());
+        outcome.pulled += u64::from(!container::is_container_actor(&change.actor));
+        keep(
+            connection,
+            replica,
+            &Keep {
+                change,
+                deps: &deps,
+                message: &message,
+                own: change.actor == actor,
+                now,
+                reason: reason.as_deref(),
+            },
+        )?;
+        match reason {
+            Some(_) => outcome.quarantined += 1,
+            None => arrived.push(Arrived { change: change.clone(), message }),
+        }
+    }
+    Ok(arrived)
+}
+
+/// What arrived and is no change to the library is quarantined.
+pub(super) fn keep_unreadable(
+    connection: &Connection,
+    replica: &Replica,
+    arrived: &[Arrived],
+    outcome: &mut PageOutcome,
+) -> Result<()> {
+    for one in arrived {
+        if let Err(reason) = parse_untrusted(&one.change) {
+            quarantine(connection, replica.row.id, one.change.hash, &reason)?;
+            outcome.quarantined += 1;
+        }
+    }
+    Ok(())
+}
+
+struct Keep<'a> {
+    change: &'a CheckedChange,
+    deps: &'a [u64],
+    message: &'a Message,
+    /// Made by this replica: before a backup of it was put back, say.
+    own: bool,
+    now: i64,
+    reason: Option<&'a str>,
+}
+
+/// Writes a pulled change at the next position.
+fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Result<()> {
+    let change = new.change;
+    let position = replica.row.last + 1;
+    rows::insert_change(
+        connection,
+        &NewChange {
+            id: rows::row_id(replica.row.id, position),
+            actor: rows::actor_row(connection, &change.actor)?,
+            change,
+            deps: new.deps,
+            message: new.message,
+            container: container::is_container_actor(&change.actor),
+            local: new.own,
+            made_at: change.time.saturating_mul(1000),
+            acknowledged_at: Some(new.now),
+            quarantined: new.reason,
+        },
+    )?;
+    replica.note(&Noted {
+        position,
+        hash: change.hash,
+        actor: &change.actor,
+        seq: change.seq,
+        deps: &change.deps,
+        quarantined: new.reason.is_some(),
+    });
+    Ok(())
+}
+
+/// What the fence refused itself is kept as far as it can be shown: as a quarantined row.
+pub(super) fn keep_refused(
+    connection: &Connection,
+    replica: &mut Replica,
+    page: &Page,
+    now: i64,
+    outcome: &mut PageOutcome,
+) -> Result<()> {
+    for (refusal, bytes) in &page.refused {
+        let Some(hash) = refusal.hash else { continue };
+        let known = replica.index.as_ref().is_some_and(|index| index.positions.contains_key(&hash));
+        if known {
+            continue;
+        }
+        let change = CheckedChange {
+            hash,
+            actor: crate::Actor::from(&b"refused"[..]),
+            seq: 0,
+            start_op: 0,
+            operations: 0,
+            deps: Vec::new(),
+            time: now.div_euclid(1000),
+            message: None,
+            bytes: bytes.clone(),
+        };
+        let message = Message::default();
+        keep(
+            connection,
+            replica,
+            &Keep {
+                change: &change,
+                deps: &[],
+                message: &message,
+                own: false,
+                now,
+                reason: Some(&refusal.detail),
+            },
+        )?;
+        outcome.quarantined += 1;
+    }
+    Ok(())
+}
+
+/// One batch for the library. What it cannot take is quarantined: "kept as a row, shown, never given to the
+/// library".
+pub(super) fn give_to_library(
+    connection: &Connection,
+    replica: &mut Replica,
+    arrived: Vec<Arrived>,
+    listening: bool,
+    outcome: &mut PageOutcome,
+) -> Result<Option<Event>> {
+    if arrived.is_empty() {
+        replica.settle_heads();
+        return Ok(None);
+    }
+    let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
+    let mut changes = Vec::with_capacity(arrived.len());
+    let mut refused = Vec::new();
+    for one in &arrived {
+        match parse_untrusted(&one.change) {
+            Ok(change) => changes.push(change),
+            Err(reason) => refused.push((one.change.hash, reason)),
+        }
+    }
+    let (applied, repeated) = apply_all(&mut replica.am, changes, listening.then_some(&mut log));
+    refused.extend(applied.quarantined);
+    for (hash, reason) in &refused {
+        quarantine(connection, replica.row.id, *hash, reason)?;
+        replica.row.changes = replica.row.changes.saturating_sub(1);
+        outcome.quarantined += 1;
+        if let Some(index) = &mut replica.index
+            && let Some(position) = index.positions.get(hash)
+        {
+            index.quarantined.insert(*position);
+        }
+    }
+    take_heads(replica)?;
+    let gone: HashSet<ChangeHash> = refused.into_iter().map(|(hash, _)| hash).collect();
+    Ok(listening.then(|| Event {
+        document: replica.row.uuid,
+        origin: Origin::Remote,
+        changes: event_changes(&arrived, &gone),
+        heads: replica.am.get_heads(),
+        patches: guarded(|| replica.am.make_patches(&mut log)).unwrap_or_default(),
+        rebuilt: repeated,
+    }))
+}
+
+fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventChange> {
+    let shown = arrived.iter().filter(|a| !gone.contains(&a.change.hash));
+    shown
+        .filter(|a| !container::is_container_actor(&a.change.actor))
+        .map(|a| EventChange {
+            hash: a.change.hash,
+            action_type: a.message.action.clone(),
+            action_version: a.message.version.unwrap_or(1),
+            author: a.message.author.clone(),
+            payload: a.message.payload.clone(),
+        })
+        .collect()
+}
+
+/// Takes the heads from the library: what was quarantined is none.
+fn take_heads(replica: &mut Replica) -> Result<()> {
+    let index = replica.index.as_ref().ok_or_else(|| Error::Bug("the index is gone".to_owned()))?;
+    let mut heads = HashMap::new();
+    for hash in replica.am.get_heads() {
+        let position = index.positions.get(&hash);
+        heads.insert(hash, *position.ok_or_else(|| Error::Bug(format!("the head {hash} has no place")))?);
+    }
+    replica.head_positions = heads;
+    replica.settle_heads();
+    Ok(())
+}
