@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Store;
+#[allow(unused_imports, reason = "the pages below name its kinds")]
+use crate::Error;
 use crate::{
     Action, ChangeHash, DocumentId, Result, blocking,
     effects::{Effect, EffectRequest},
