@@ -89,7 +89,7 @@ fn plain_http_to_another_machine_is_refused_before_anything_is_sent_unless_it_is
     // What would go to another machine goes through a proxy here, which sees it.
     let proxy = Impostor::answering("502 Bad Gateway", "text/plain", "");
     let sync = |words: &[&str], variables: &[(&str, &str)]| {
-        let mut command = ada.command(&[&["sync", "--timeout", "200ms"], words].concat());
+        let mut command = ada.command(&[&["sync", "--timeout", "2s"], words].concat());
         command
             .env("http_proxy", proxy.url())
             .env("REJOIN_TOKEN", "hush-hush")
@@ -154,7 +154,7 @@ fn a_token_follows_no_redirect() {
         let moved = format!("{status}\r\nlocation: {}/v1/limits", elsewhere.url());
         let portal = Impostor::answering(&moved, "text/html", "<p>Log in</p>");
         ada.ok(&["new"]);
-        let mut command = ada.command(&["sync", "--timeout", "200ms", "--server", &portal.url()]);
+        let mut command = ada.command(&["sync", "--timeout", "2s", "--server", &portal.url()]);
         let output = command.env("REJOIN_TOKEN", "hush-hush").output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{status}");
         assert!(!portal.asked().is_empty());

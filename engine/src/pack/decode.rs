@@ -278,8 +278,12 @@ impl<'a> Unpacking<'a> {
         entry.ok_or_else(|| PackError::malformed("a place in a table is not there"))
     }
 
-    fn finish(self, head: Head<'_>) -> Result<Unpacked, PackError> {
+    fn finish(mut self, head: Head<'_>) -> Result<Unpacked, PackError> {
         self.streams.finish()?;
+        // What was kept free to grow into is given back: a decoded pack may be kept for long.
+        self.whole.bytes.shrink_to_fit();
+        self.whole.hashes.shrink_to_fit();
+        self.whole.dependencies.shrink_to_fit();
         let mut digest = Sha256::new();
         self.whole.hashes.iter().for_each(|hash| digest.update(hash.0));
         let whole = self.whole.bytes.len() as u64 == head.plain;

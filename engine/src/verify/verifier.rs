@@ -93,6 +93,11 @@ impl Verifier {
         self.cached
     }
 
+    /// Lets go of what was kept, and of the process: the next task starts another.
+    pub fn rest(&mut self) {
+        *self = Self::new(self.command.take(), self.terms);
+    }
+
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
     ///
     /// # Errors

@@ -116,16 +116,27 @@ impl View<'_> {
 
     /// The pack that holds `position`. `None`: none does.
     pub(super) fn pack_at(&self, document: i64, position: u64) -> Result<Option<Arc<Pack>>, LogError> {
+        self.pack_row_at(document, position)?.map(|row| self.pack(document, row)).transpose()
+    }
+
+    /// The running digest after the change at a position that is in a pack. At a pack's end, where most is asked for
+    /// it, nothing is decoded.
+    pub(super) fn packed_digest_at(&self, document: i64, position: u64) -> Result<Option<Digest>, LogError> {
+        match self.pack_row_at(document, position)? {
+            Some(row) if row.last == position => Ok(Some(row.digest)),
+            Some(row) => Ok(self.pack(document, row)?.digest_at(position)),
+            None => Ok(None),
+        }
+    }
+
+    fn pack_row_at(&self, document: i64, position: u64) -> Result<Option<PackRow>, LogError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, first, before, digest, plain FROM pack
              WHERE id BETWEEN :at AND :last ORDER BY id LIMIT 1",
         )?;
         let (at, last) = (row_key(document, position), row_key(document, LAST_POSITION));
         let row = statement.query_row(named_params! { ":at": at, ":last": last }, read_row).optional()?;
-        match row.filter(|row| row.first <= position) {
-            Some(row) => self.pack(document, row).map(Some),
-            None => Ok(None),
-        }
+        Ok(row.filter(|row| row.first <= position))
     }
 
     fn pack(&self, document: i64, row: PackRow) -> Result<Arc<Pack>, LogError> {

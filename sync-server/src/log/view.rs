@@ -79,7 +79,7 @@ impl<'c> View<'c> {
         let row = statement
             .query_row(named_params! { ":id": row_key(document, position) }, |row| row.get(0).map(Digest));
         match row.optional()? {
-            None => Ok(self.pack_at(document, position)?.and_then(|pack| pack.digest_at(position))),
+            None => self.packed_digest_at(document, position),
             found => Ok(found),
         }
     }

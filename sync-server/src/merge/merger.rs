@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::{
     snapshot::{self, Found, patience},
     source::LogSource,
-    workers::Workers,
+    workers::{Idle, Workers},
 };
 use crate::{
     ServerConfig, ServerLimits,
@@ -30,6 +30,10 @@ use crate::{
 
 /// How long a document is left alone of which verification did not come to an end and found nothing new.
 const REST: Duration = Duration::from_secs(600);
+/// How long merged documents, and the processes that hold them, are kept after the last question.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+/// How long the process that verifies behind, and keeps nothing, is kept for what may come next.
+const READY_FOR: Duration = Duration::from_secs(1);
 /// How often a document is tried again for one question after it was verified.
 const ATTEMPTS: usize = 3;
 
@@ -102,10 +106,21 @@ impl Merger {
             Verifier::new(config.verify_command.clone(), terms)
         };
         let merging = (0..count).map(|_| verifier(config.cache_bytes / count, false)).collect();
+        let desk = Arc::new(desk);
+        let idle = |after| {
+            // The threads may outlive the last question by a moment, and the database must not.
+            let desk = Arc::downgrade(&desk);
+            let rest = move |verifier: &mut Verifier| {
+                if let Some(desk) = desk.upgrade() {
+                    desk.rest(verifier);
+                }
+            };
+            Idle { after, rest: Arc::new(rest) }
+        };
         Ok(Self {
-            desk: Arc::new(desk),
-            merging: Workers::start("merge", merging)?,
-            verifying: Workers::start("verify", vec![verifier(0, true)])?,
+            merging: Workers::start("merge", merging, &idle(KEPT_FOR))?,
+            verifying: Workers::start("verify", vec![verifier(0, true)], &idle(READY_FOR))?,
+            desk,
         })
     }
 
@@ -198,6 +213,13 @@ impl Desk {
     fn suspect(&self, document: &Document, unsound: &Unsound) {
         tracing::warn!(document = %document.uuid, why = unsound.why, "a document cannot be merged: it is verified");
         self.suspects().entry(document.uuid).or_insert(None);
+    }
+
+    /// Nobody asked for a while: the memory is given back.
+    fn rest(&self, verifier: &mut Verifier) {
+        let before = verifier.cached();
+        verifier.rest();
+        self.cached.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// One trial of the whole log, without what is known to be bad.
