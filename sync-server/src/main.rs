@@ -1,5 +1,7 @@
 //! The sync server of rejoin, as a program.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocator;
 mod args;
 mod history;
 mod settings;
@@ -35,6 +37,8 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocator::give_back();
     let settings = settings::read(std::env::args_os());
     args::log_to_stderr(settings.as_ref().ok().map(|settings| &settings.args));
     rejoin::untrusted::install_panic_hook();
