@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{broadcast, oneshot, watch};
@@ -341,7 +341,10 @@ fn work(mut core: Core, inbox: &mpsc::Receiver<Job>) {
             Some(job) => Ok(job),
             None if core.is_heard() => inbox.recv_timeout(LOOK_AROUND),
             None if !rested => inbox.recv_timeout(QUIET),
-            None => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+            None => match core.rest_verifier(Instant::now()) {
+                Some(left) => inbox.recv_timeout(left),
+                None => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+            },
         };
         match job {
             Ok(Job::Call(work)) => {
@@ -376,6 +379,7 @@ fn rest(core: &mut Core, rested: &mut bool) {
     if !*rested && let Err(error) = core.make_snapshots() {
         tracing::debug!(%error, "no snapshot was made");
     }
+    core.rest_verifier(Instant::now());
     *rested = true;
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -34,6 +34,8 @@ const CACHE: u64 = 4 * MOST_BYTES;
 const BYTES_A_BYTE: u64 = 40;
 /// How long what cannot be merged is searched for. Another process that writes waits for 30 seconds.
 const PATIENCE: Patience = Patience { longest: Duration::from_secs(2), turn: Duration::from_secs(20) };
+/// How long the process, and the documents in it, are kept for the next page.
+const KEPT_FOR: Duration = Duration::from_secs(300);
 /// How much of a log is read at once.
 const BATCH_CHANGES: i64 = 10_000;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
@@ -53,6 +55,8 @@ pub(super) enum Proof {
 #[derive(Debug)]
 pub(super) struct Prover {
     verifier: Verifier,
+    /// When it was asked last; `None` when it rests.
+    asked: Option<Instant>,
     /// Counts transactions that failed: what they had shown the process is not in the file, and what it kept is of no
     /// use any more.
     failures: i64,
@@ -63,7 +67,23 @@ pub(super) struct Prover {
 impl Prover {
     pub(super) fn new(command: VerifyCommand) -> Self {
         let terms = Terms { memory: MEMORY, cache: CACHE, behind: false };
-        Self { verifier: Verifier::new(Some(command), terms), failures: 0, lengths: HashMap::new() }
+        let verifier = Verifier::new(Some(command), terms);
+        Self { verifier, asked: None, failures: 0, lengths: HashMap::new() }
+    }
+
+    fn verifier(&mut self) -> &mut Verifier {
+        self.asked = Some(Instant::now());
+        &mut self.verifier
+    }
+
+    /// Lets the process go where it was not asked for long. How long it is kept yet.
+    fn rest(&mut self, now: Instant) -> Option<Duration> {
+        let left = KEPT_FOR.saturating_sub(now.saturating_duration_since(self.asked?));
+        if left.is_zero() {
+            self.verifier.rest();
+            self.asked = None;
+        }
+        self.asked.map(|_| left)
     }
 
     /// A transaction failed.
@@ -108,7 +128,7 @@ impl Prover {
             keep: true,
             millis: millis(PATIENCE.for_a_look(bytes)),
         };
-        match self.verifier.work(&task, rows)? {
+        match self.verifier().work(&task, rows)? {
             Outcome::Written(merge) => Ok(merge.left_out.is_empty()),
             Outcome::TooDeep(_) => Ok(true),
             Outcome::Unsound(Unsound { why, .. }) => {
@@ -132,7 +152,7 @@ impl Prover {
             bytes,
             known: LeftOut::new(),
         };
-        Ok(match find(rows, &subject, &mut self.verifier, PATIENCE)? {
+        Ok(match find(rows, &subject, self.verifier(), PATIENCE)? {
             Verdict::Settled(merge) => (merge.left_out, true),
             Verdict::Unsettled(left_out) => (left_out, false),
         })
@@ -154,7 +174,7 @@ impl Prover {
             keep: false,
             millis: millis(PATIENCE.for_a_trial(like_a_log)),
         };
-        Ok(match self.verifier.work(&task, &mut File(bytes))? {
+        Ok(match self.verifier().work(&task, &mut File(bytes))? {
             Outcome::Written(_) | Outcome::TooDeep(_) => None,
             Outcome::Unsound(Unsound { why, cause: Cause::Library | Cause::Resources }) => Some(why),
         })
@@ -162,6 +182,12 @@ impl Prover {
 }
 
 impl Core {
+    /// Lets the process that tries what arrives go where nothing came for long. How long it is kept yet; `None`: there
+    /// is none.
+    pub(crate) fn rest_verifier(&mut self, now: Instant) -> Option<Duration> {
+        self.prover.as_mut()?.rest(now)
+    }
+
     /// Whether the library can take a compact file, as far as that is to be tried elsewhere.
     pub(super) fn prove_file(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
         let Some(prover) = &mut self.prover else { return Ok(()) };
@@ -351,5 +377,21 @@ impl Source for File<'_> {
     /// The log is read where the snapshot cannot be loaded.
     fn batch(&mut self, _: u64, _: u64) -> Result<Batch> {
         Err(Error::Corrupt("Automerge cannot load it".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_kept_for_a_while_after_it_was_asked_and_then_let_go() {
+        let mut prover = Prover::new(VerifyCommand::new("nothing that runs", ["at all"]));
+        assert_eq!(prover.rest(Instant::now()), None, "none was started");
+        assert!(matches!(prover.prove_file(b"a file"), Err(Failed::NotStarted(_))));
+        let now = Instant::now();
+        assert!(prover.rest(now).is_some_and(|left| left > Duration::ZERO && left <= KEPT_FOR));
+        assert_eq!(prover.rest(now + KEPT_FOR), None);
+        assert_eq!(prover.rest(now), None, "it rests");
     }
 }
