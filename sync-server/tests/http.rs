@@ -56,6 +56,20 @@ async fn a_push_is_answered_as_json_or_as_what_the_client_lacks() {
 }
 
 #[tokio::test]
+async fn a_page_of_no_changes_is_refused_for_it_would_never_end() {
+    let server = Running::start().await;
+    let url = changes_url(&server, DocumentId::random());
+    send(post(url.clone(), Writer::new(1).many(3))).await;
+    let answer = send(get(format!("{url}?limit=0"))).await;
+    assert_eq!(answer.code(), (422, "malformed".to_owned()));
+    // Whoever pushes may want nothing back: the cursor moves all the same.
+    let theirs = Writer::new(2).many(2);
+    let request = post(format!("{url}?limit=0"), theirs).header("accept", CHANGES);
+    let answer = send(request).await;
+    assert_eq!((answer.status, answer.body.len(), answer.header("rejoin-more")), (200, 0, Some("1")));
+}
+
+#[tokio::test]
 async fn ten_pushes_of_the_same_at_once_are_stored_once() {
     let server = Running::start().await;
     let document = DocumentId::random();

@@ -17,6 +17,7 @@ use std::{
 };
 
 use rejoin::{DocumentId, wire::PushReply};
+use serde_json::{Value, json};
 use support::{BINARY, Process, Writer, get, hashes, post, send};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -80,6 +81,111 @@ async fn sigterm_under_load_drains_and_loses_nothing() {
         assert!(stored >= acknowledged, "{stored} of {acknowledged}");
         assert!(acknowledged > 0);
     }
+}
+
+#[tokio::test]
+async fn one_server_alone_has_a_database_and_all_else_works_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let document = DocumentId::random();
+    assert_eq!(send(post(server.changes(document), Writer::new(1).many(9))).await.status, 200);
+    let (code, text) = run(directory.path(), &["--listen", "127.0.0.1:0", "--database", "log.db"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("another rejoin-server serves it") && text.contains("--database"), "{text}");
+    for words in [&["doctor"][..], &["backup", "copy.db"], &["compact"], &["token", "ls"]] {
+        let mut command = Command::new(BINARY);
+        let output =
+            command.current_dir(directory.path()).args(["--database", "log.db"]).args(words).output();
+        assert!(output.as_ref().unwrap().status.success(), "{words:?}: {output:?}");
+    }
+    let copied = hashes(&send(get(server.changes(document))).await.body).len();
+    assert_eq!(copied, 9, "and harms it in nothing");
+    // Another file is another database, and a death frees it.
+    drop(Process::of({
+        let mut command = Command::new(BINARY);
+        command.arg("--database").arg(directory.path().join("copy.db"));
+        command
+    }));
+    server.signal("-KILL");
+    drop(Process::start(directory.path(), &[]));
+}
+
+/// What a user who is not root types; `None` where nobody else can be made of this one.
+#[cfg(unix)]
+fn as_nobody(directory: &Path, arguments: &[&str]) -> Option<(Option<i32>, String)> {
+    use std::os::unix::fs::PermissionsExt;
+    // Root may write everything.
+    let words = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let binary = directory.join("rejoin-server");
+    if !binary.exists() {
+        std::fs::copy(BINARY, &binary).unwrap();
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    let output =
+        command.current_dir(directory).args(words).arg(binary).args(["--database", "log.db"]).args(arguments);
+    let output = output.output().ok()?;
+    let text = String::from_utf8(output.stderr).unwrap();
+    (!text.starts_with("setpriv")).then(|| (output.status.code(), text))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_cannot_be_written_is_not_served_and_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(directory.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let create = ["token", "create", "--name", "a", "--document", "*", "--access", "admin"];
+    let Some((code, text)) = as_nobody(directory.path(), &create) else {
+        return eprintln!("SKIPPED: this user cannot become another");
+    };
+    assert_eq!(code, Some(0), "{text}");
+    let serve = ["--listen", "127.0.0.1:0"];
+    let create = ["token", "create", "--name", "b", "--document", "*", "--access", "admin"];
+    for (name, readable) in [("log.db", true), ("", false)] {
+        let usual = if readable { 0o600 } else { 0o777 };
+        mode(name, if readable { 0o400 } else { 0o555 });
+        for words in [&serve[..], &create, &["compact"]] {
+            let (code, text) = as_nobody(directory.path(), words).unwrap();
+            assert_eq!(code, Some(1), "{words:?}: {text}");
+            assert!(
+                text.contains("cannot be written by this user") && text.contains("chown"),
+                "{words:?}: {text}"
+            );
+        }
+        // What only reads does, where it can.
+        for words in [&["doctor"][..], &["token", "ls"], &["backup", "/dev/null/no"][..]] {
+            let (code, text) = as_nobody(directory.path(), words).unwrap();
+            let works = readable && words[0] != "backup";
+            assert_eq!(code, Some(i32::from(!works)), "{words:?}: {text}");
+        }
+        mode(name, usual);
+        // Whoever could read left them: with these SQLite needs to make nothing in a directory.
+        for name in ["log.db-wal", "log.db-shm"] {
+            drop(std::fs::remove_file(directory.path().join(name)));
+        }
+    }
+}
+
+#[test]
+fn whoever_looks_after_a_database_that_is_not_there_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let looks = [
+        &["token", "ls"][..],
+        &["token", "revoke", "ada"],
+        &["doctor"],
+        &["compact"],
+        &["backup", "copy.db"],
+    ];
+    for words in looks {
+        let (code, text) = run(directory.path(), &[&["--database", "log.db"], words].concat());
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("--database"), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is made");
 }
 
 #[tokio::test]
@@ -248,6 +354,56 @@ async fn tokens_are_made_and_revoked_beside_a_running_server_and_stand_in_no_log
     assert_eq!((code, rest.as_str()), (Some(0), ""));
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("TRACE") && !log.contains(secret) && !log.contains(&secret[4..]));
+}
+
+/// The one JSON value on standard output, without what is different each time.
+fn told(directory: &Path, arguments: &[&str]) -> Value {
+    let (code, out, aside) = token(directory, arguments);
+    assert_eq!((code, out.lines().count()), (Some(0), 1), "{aside}");
+    let mut value: Value = serde_json::from_str(&out).unwrap();
+    let tokens = match &mut value {
+        Value::Array(all) => all.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for token in tokens.iter_mut().filter_map(Value::as_object_mut) {
+        for (field, length) in [("created_at", 20), ("expires_at", 20), ("revoked_at", 20), ("token", 47)] {
+            let text = token.get_mut(field).filter(|value| value.is_string());
+            text.into_iter().for_each(|text| {
+                assert_eq!(text.as_str().map(str::len), Some(length), "{text}");
+                *text = "…".into();
+            });
+        }
+    }
+    value
+}
+
+#[test]
+fn tokens_are_told_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |arguments: &[&str]| told(directory.path(), arguments);
+    let create =
+        ["create", "--name", "ada", "--document", "*", "--access", "create", "--expires", "1d", "--json"];
+    let document = "7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10";
+    let mut ada = json!({
+        "name": "ada", "document": "*", "access": "create", "granted": 0, "created_at": "…", "expires_at": "…",
+        "revoked_at": null, "state": "good", "token": "…",
+    });
+    assert_eq!(told(&create), ada);
+    let mut board = json!({
+        "name": "board", "document": document, "access": "read", "granted": 0, "created_at": "…", "expires_at": null,
+        "revoked_at": null, "state": "good", "token": "…",
+    });
+    let create = ["--json", "create", "--name", "board", "--document", document, "--access", "read"];
+    assert_eq!(told(&create), board);
+    let grant = ["grant", "ada", "--document", document, "--access", "write", "--json"];
+    assert_eq!(told(&grant), json!({ "name": "ada", "document": document, "access": "write" }));
+    assert_eq!(told(&["revoke", "board", "--json"]), json!({ "name": "board", "state": "revoked" }));
+    for token in [&mut ada, &mut board] {
+        token.as_object_mut().unwrap().remove("token");
+    }
+    ada["granted"] = 1.into();
+    (board["state"], board["revoked_at"]) = ("revoked".into(), "…".into());
+    assert_eq!(told(&["ls", "--json"]), json!([ada, board]));
 }
 
 #[test]

@@ -25,6 +25,12 @@ const PIECE: usize = 64 * 1024;
 /// A body below this part of what it may decode to is counted before any of it is kept.
 const COUNTED_PART: usize = 16;
 
+/// Beyond this a body is large.
+const LARGE: usize = 1024 * 1024;
+/// What a large body gets of address space. Of memory it takes what it fills. The allocator has so much mapped for it alone,
+/// and gives it back when it goes: what is smaller it keeps, for each thread that ever read a body.
+const APART: usize = 33 * 1024 * 1024;
+
 /// A body, and the share of the budget that it holds until it is dropped.
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
@@ -105,8 +111,16 @@ async fn read(mut body: Body, received: &mut Received, config: &crate::ServerCon
             return Err(too_large(most));
         }
         received.held.grow(data.len())?;
-        received.bytes.extend_from_slice(&data);
+        append(&mut received.bytes, &data);
     }
+}
+
+fn append(body: &mut Vec<u8>, data: &[u8]) {
+    if body.len() + data.len() > LARGE && body.capacity() < APART {
+        // Where there is not as much it grows in steps.
+        let _ = body.try_reserve_exact(APART - body.len());
+    }
+    body.extend_from_slice(data);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,9 +160,9 @@ fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Receiv
     } else {
         None
     };
-    let mut plain = Vec::with_capacity(count.unwrap_or(0));
+    let mut plain = Vec::with_capacity(count.unwrap_or(0).min(LARGE));
     decode(encoding, &bytes, most, |piece| {
-        plain.extend_from_slice(piece);
+        append(&mut plain, piece);
         if count.is_none() { held.grow(piece.len()) } else { Ok(()) }
     })?;
     Ok(Received { bytes: plain, held })

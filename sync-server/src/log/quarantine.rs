@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, named_params};
 use super::{
     LogError, View,
     snapshot::MAKER,
-    view::{LAST_POSITION, position_of, row_key, signed, unsigned},
+    view::{LAST_POSITION, POSITION_BITS, position_of, row_key, signed, unsigned},
 };
+use crate::metrics::Quarantined;
 
 impl View<'_> {
     /// The changes that this release leaves out of merged documents, with why. What another release left out is
@@ -24,6 +25,17 @@ impl View<'_> {
                 Ok((position_of(row.get(0)?), row.get(1)?))
             })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How much this release leaves out, of all documents.
+    pub(crate) fn count_quarantined(&self) -> Result<Quarantined, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT count(*), count(DISTINCT id >> :shift) FROM quarantine WHERE maker = :maker",
+        )?;
+        let row = named_params! { ":shift": POSITION_BITS, ":maker": MAKER };
+        Ok(statement.query_row(row, |row| {
+            Ok(Quarantined { changes: unsigned(row, 0)?, documents: unsigned(row, 1)? })
+        })?)
     }
 
     /// Up to where this release has verified a log.

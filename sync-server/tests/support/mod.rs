@@ -5,7 +5,7 @@ mod bearers;
 mod process;
 mod running;
 
-pub use bearers::{JWT_SECRET, jwt, take_jwts, token};
+pub use bearers::{JWT_SECRET, jwt, jwt_for, take_jwts, token};
 pub use process::{BINARY, Process};
 pub use running::{Answer, Running, get, post, send};
 
