@@ -88,7 +88,8 @@ impl AppState {
     /// Reads certificate and keys, opens the database and starts the thread that writes to it.
     ///
     /// # Errors
-    /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
+    /// As [`LogStore::open`]; [`LogError::Served`] where another server has the database, and [`LogError::ReadOnly`] where
+    /// it cannot be written; and where a file that was named cannot be used: then the database was not touched.
     pub fn open(config: ServerConfig) -> Result<Self, StartError> {
         let tls = config.tls.as_ref().map(tls::open).transpose()?;
         let jwts = config.jwt.as_ref().map(Jwts::open).transpose()?;

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
 
 mod bearers;
+pub mod house;
 mod process;
 mod running;
 
