@@ -195,11 +195,12 @@ mod tests {
         // Of an unknown type: framed all the same.
         let chunk = |length: usize| {
             let mut bytes = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 9];
-            bytes.extend([
-                (length & 0x7f) as u8 | 0x80,
-                (length >> 7 & 0x7f) as u8 | 0x80,
-                (length >> 14) as u8,
-            ]);
+            let mut left = length;
+            while left > 127 {
+                bytes.push((left & 127) as u8 | 128);
+                left >>= 7;
+            }
+            bytes.push(left as u8);
             bytes.resize(bytes.len() + length, 0);
             bytes
         };

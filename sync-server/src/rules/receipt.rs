@@ -200,11 +200,15 @@ impl Rejection {
         to_json(&Rejected {
             hash: self.hash.map(|hash| hash.to_string()).unwrap_or_default(),
             code: self.code,
-            detail: self.detail.to_string(),
+            detail: stands.map_or_else(|| self.detail.to_string(), twin),
             missing: missing.iter().map(ToString::to_string).collect(),
             stands: stands.map(ToString::to_string),
         })
     }
+}
+
+fn twin(standing: &ChangeHash) -> String {
+    format!("the same change stands in the log as {standing}, rewritten after a fork or before")
 }
 
 impl Told {
