@@ -25,12 +25,6 @@ const PIECE: usize = 64 * 1024;
 /// A body below this part of what it may decode to is counted before any of it is kept.
 const COUNTED_PART: usize = 16;
 
-/// Beyond this a body is large.
-const LARGE: usize = 1024 * 1024;
-/// What a large body gets of address space. Of memory it takes what it fills. The allocator has so much mapped for it alone,
-/// and gives it back when it goes: what is smaller it keeps, for each thread that ever read a body.
-const APART: usize = 33 * 1024 * 1024;
-
 /// A body, and the share of the budget that it holds until it is dropped.
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
@@ -111,16 +105,8 @@ async fn read(mut body: Body, received: &mut Received, config: &crate::ServerCon
             return Err(too_large(most));
         }
         received.held.grow(data.len())?;
-        append(&mut received.bytes, &data);
+        received.bytes.extend_from_slice(&data);
     }
-}
-
-fn append(body: &mut Vec<u8>, data: &[u8]) {
-    if body.len() + data.len() > LARGE && body.capacity() < APART {
-        // Where there is not as much it grows in steps.
-        let _ = body.try_reserve_exact(APART - body.len());
-    }
-    body.extend_from_slice(data);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +146,9 @@ fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Receiv
     } else {
         None
     };
-    let mut plain = Vec::with_capacity(count.unwrap_or(0).min(LARGE));
+    let mut plain = Vec::with_capacity(count.unwrap_or(0));
     decode(encoding, &bytes, most, |piece| {
-        append(&mut plain, piece);
+        plain.extend_from_slice(piece);
         if count.is_none() { held.grow(piece.len()) } else { Ok(()) }
     })?;
     Ok(Received { bytes: plain, held })
