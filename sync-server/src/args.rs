@@ -150,6 +150,9 @@ pub(crate) enum Command {
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
     Token {
+        /// Print JSON, and nothing else, on standard output
+        #[arg(long, global = true)]
+        json: bool,
         /// What to do with tokens
         #[command(subcommand)]
         command: TokenCommand,

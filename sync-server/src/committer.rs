@@ -208,20 +208,22 @@ fn in_one_commit(log: &mut LogStore, jobs: &[Job], metrics: &Metrics) -> Result<
         }
     }
     group.commit()?;
-    count(metrics, (&outcomes, began.elapsed()));
+    count(metrics, (jobs, &outcomes), began.elapsed());
     Ok(outcomes)
 }
 
-fn count(metrics: &Metrics, (outcomes, took): (&[Outcome], Duration)) {
+fn count(metrics: &Metrics, (jobs, outcomes): (&[Job], &[Outcome]), took: Duration) {
     metrics.commits.inc();
     metrics.commit_seconds.observe(took.as_secs_f64());
-    for outcome in outcomes {
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        if let (Job::Found { found, .. }, Outcome::Done) = (job, outcome) {
+            metrics.verified(found);
+        }
         if let Outcome::Pushed(Ok(receipt)) = outcome {
-            metrics.pushes.inc();
             metrics.changes.inc_by(receipt.accepted);
             metrics.duplicates.inc_by(receipt.duplicate);
-            for (refusal, _) in &receipt.rejected {
-                metrics.rejected.get_or_create(&Because { code: refusal.code.as_str() }).inc();
+            for rejection in receipt.rejected.iter() {
+                metrics.rejected.get_or_create(&Because { code: rejection.code.as_str() }).inc();
             }
         }
     }

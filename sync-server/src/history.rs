@@ -9,7 +9,7 @@ use std::{
 use rejoin::DocumentId;
 use rejoin_server::{LogError, LogStore, Purged};
 
-use crate::{Failure, unopened, unwritten};
+use crate::{Failure, advice, unopened, unwritten};
 
 /// Changes in rows that are worth a pack where somebody asks for it.
 const LEAST: u64 = 2;
@@ -18,11 +18,11 @@ pub(crate) fn compact(database: &Path) -> Result<(), Failure> {
     present(database)?;
     let mut log = LogStore::open(database).map_err(|error| unopened(database, &error))?;
     let compacted = log.compact(LEAST).map_err(|error| {
-        Failure::Failed(format!(
-            "The database {} could not be compacted: {error}. What was done stays, and the rest is as it was: \
-             run it again, or `rejoin-server doctor` where it says that the database is damaged.",
-            database.display()
-        ))
+        let then = advice(&error).unwrap_or(
+            "What was done stays, and the rest is as it was: run it again, or `rejoin-server doctor` where it says that \
+             the database is damaged.",
+        );
+        Failure::Failed(format!("The database {} could not be compacted: {error}. {then}", database.display()))
     })?;
     say(&format!("Packed {} changes into {} packs.", compacted.changes, compacted.packs))
 }
@@ -72,8 +72,8 @@ fn ask(document: &DocumentId) -> Result<(), Failure> {
     }
 }
 
-/// These look after a database, and make none.
-fn present(database: &Path) -> Result<(), Failure> {
+/// Whoever only looks after a database makes none.
+pub(crate) fn present(database: &Path) -> Result<(), Failure> {
     match database.exists() {
         true => Ok(()),
         false => Err(Failure::Failed(format!(
@@ -84,9 +84,9 @@ fn present(database: &Path) -> Result<(), Failure> {
 }
 
 fn unfinished(database: &Path, error: &LogError) -> Failure {
+    let then = advice(error).unwrap_or("Run it again, with the server stopped where it is busy.");
     Failure::Failed(format!(
-        "The database {} could not be purged to the end: {error}. Run it again, with the server stopped where it is \
-         busy.",
+        "The database {} could not be purged to the end: {error}. {then}",
         database.display()
     ))
 }

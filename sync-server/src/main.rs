@@ -71,7 +71,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         Some(Command::Doctor) => examine(&database),
         Some(Command::Compact) => history::compact(&database),
         Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
-        Some(Command::Token { command }) => token::run(&database, command),
+        Some(Command::Token { json, command }) => token::run(&database, command, json),
         None | Some(Command::Serve | Command::VerifyChild) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
@@ -161,12 +161,39 @@ fn unusable(error: &StartError) -> Failure {
 }
 
 fn unopened(database: &Path, error: &LogError) -> Failure {
-    Failure::Failed(format!(
-        "The database {} could not be opened: {error}. It was left as it was: \
-         name another with --database, or run `rejoin-server doctor`.",
-        database.display()
-    ))
+    let then = advice(error)
+        .unwrap_or("It was left as it was: name another with --database, or run `rejoin-server doctor`.");
+    Failure::Failed(format!("The database {} could not be opened: {error}. {then}", database.display()))
 }
+
+/// What is to be done where the file is not at fault; `None` where it may be.
+fn advice(error: &LogError) -> Option<&'static str> {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied};
+    match error {
+        LogError::Served => Some(
+            "One alone can. Stop that one, or name another with --database; \
+             `token`, `backup`, `compact`, `purge` and `doctor` work beside it.",
+        ),
+        LogError::ReadOnly => {
+            Some("Give both to the user who runs this (`chown`, mode 0600), or name another with --database.")
+        }
+        LogError::Sqlite(error)
+            if matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied)) =>
+        {
+            UNREACHED
+        }
+        LogError::Io(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+        {
+            UNREACHED
+        }
+        _ => None,
+    }
+}
+
+const UNREACHED: Option<&str> = Some(
+    "Look whether its directory is there, and whether this user may read and write it; or name another with --database.",
+);
 
 fn unwritten(error: io::Error) -> Failure {
     Failure::Failed(format!("Standard output could not be written: {error}. Try again."))
@@ -174,21 +201,17 @@ fn unwritten(error: io::Error) -> Failure {
 
 fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
     backup(database, file).map_err(|error| {
-        Failure::Failed(format!(
-            "The database {} could not be copied to {}: {error}. Name a database with --database and a new file \
-             on a disk with room.",
-            database.display(),
-            file.display()
-        ))
+        let then =
+            advice(&error).unwrap_or("Name a database with --database and a new file on a disk with room.");
+        let (database, file) = (database.display(), file.display());
+        Failure::Failed(format!("The database {database} could not be copied to {file}: {error}. {then}"))
     })
 }
 
 fn examine(database: &Path) -> Result<(), Failure> {
     let diagnosis = doctor(database).map_err(|error| {
-        Failure::Failed(format!(
-            "The database {} could not be opened: {error}. Name another with --database.",
-            database.display()
-        ))
+        let then = advice(&error).unwrap_or("Name another with --database.");
+        Failure::Failed(format!("The database {} could not be opened: {error}. {then}", database.display()))
     })?;
     let mut out = io::stdout().lock();
     let mut say = |line: &str| writeln!(out, "{line}").map_err(stopped);

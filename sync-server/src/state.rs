@@ -12,7 +12,7 @@ use crate::{
     compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
-    http::Described,
+    http::{Described, Readable},
     jwt::Jwts,
     merge::Merger,
     metrics::Metrics,
@@ -38,6 +38,9 @@ pub enum StartError {
 /// How long those who read may take when the database is let go.
 const LETTING_GO: Duration = Duration::from_millis(800);
 
+/// How many large pushes are at work at once: while one is checked another is committed, and more would only hold memory.
+const LARGE_PUSHES: usize = 2;
+
 /// What all requests of a server share. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct AppState {
@@ -55,10 +58,13 @@ pub(crate) struct Shared {
     pub(crate) merger: Merger,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) described: Described,
+    pub(crate) readable: Readable,
     pub(crate) notes: Notes,
     pub(crate) pushes: Pushes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
+    /// A permit for each push in pieces that may be at work.
+    pub(crate) large_pushes: Semaphore,
     /// A stop was asked for: no more traffic is to be sent here.
     pub(crate) draining: AtomicBool,
     pub(crate) tls: Option<Tls>,
@@ -82,7 +88,8 @@ impl AppState {
     /// Reads certificate and keys, opens the database and starts the thread that writes to it.
     ///
     /// # Errors
-    /// As [`LogStore::open`]; and where a file that was named cannot be used: then the database was not touched.
+    /// As [`LogStore::open`]; [`LogError::Served`] where another server has the database, and [`LogError::ReadOnly`] where
+    /// it cannot be written; and where a file that was named cannot be used: then the database was not touched.
     pub fn open(config: ServerConfig) -> Result<Self, StartError> {
         let tls = config.tls.as_ref().map(tls::open).transpose()?;
         let jwts = config.jwt.as_ref().map(Jwts::open).transpose()?;
@@ -90,7 +97,7 @@ impl AppState {
     }
 
     fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
-        let log = LogStore::open(&config.database)?;
+        let log = LogStore::open_to_serve(&config.database)?;
         let gate = Gate::start(&config.database, jwts.is_some())?;
         let hub = Hub::new(config.streams, config.heartbeat);
         let packs = log.packs();
@@ -114,9 +121,11 @@ impl AppState {
                 merger,
                 metrics,
                 described: Described::default(),
+                readable: Readable::default(),
                 notes,
                 pushes,
                 body_memory,
+                large_pushes: Semaphore::new(LARGE_PUSHES),
                 draining: AtomicBool::new(false),
                 tls,
                 jwts,

@@ -8,7 +8,8 @@ use std::{
 
 use clap::Subcommand;
 use rejoin::DocumentId;
-use rejoin_server::{Access, NewToken, TokenError, TokenInfo, Tokens};
+use rejoin_server::{Access, NewToken, Secret, TokenError, TokenInfo, Tokens};
+use serde_json::{Value, json};
 
 use crate::Failure;
 
@@ -41,7 +42,7 @@ Examples:
         expires: Option<Duration>,
     },
     /// Lists the tokens, revoked ones too; never their secrets
-    #[command(after_help = "Examples:\n  rejoin-server token ls")]
+    #[command(after_help = "Examples:\n  rejoin-server token ls\n  rejoin-server token ls --json")]
     Ls,
     /// Gives a token access to one more document, in place of what it was given there
     #[command(
@@ -69,37 +70,83 @@ Examples:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scope(Option<DocumentId>);
 
-pub(crate) fn run(database: &Path, command: TokenCommand) -> Result<(), Failure> {
+pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<(), Failure> {
+    if !matches!(command, TokenCommand::Create { .. }) {
+        crate::history::present(database)?;
+    }
     let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
     match command {
         TokenCommand::Create { name, document: Scope(document), access, expires } => {
-            create(&mut tokens, &NewToken { name, document, access, lifetime: expires })
+            create(&mut tokens, &NewToken { name, document, access, lifetime: expires }, json)
+        }
+        TokenCommand::Ls if json => {
+            let all: Vec<_> = tokens.list().map_err(failed)?.iter().map(told).collect();
+            print(&json!(all))
         }
         TokenCommand::Ls => list(&tokens),
         TokenCommand::Grant { name, document, access } => {
             tokens.grant(&name, &document, access).map_err(failed)?;
-            say_aside(&format!("{name} may now {access} {document}."));
-            Ok(())
+            done(json, &json!({ "name": name, "document": document, "access": access.to_string() }), || {
+                format!("{name} may now {access} {document}.")
+            })
         }
         TokenCommand::Revoke { name } => {
             tokens.revoke(&name).map_err(failed)?;
-            say_aside(&format!("{name} is revoked."));
-            Ok(())
+            done(json, &json!({ "name": name, "state": "revoked" }), || format!("{name} is revoked."))
         }
     }
 }
 
-/// The token alone on standard output, so that it can go straight into a file.
-fn create(tokens: &mut Tokens, new: &NewToken) -> Result<(), Failure> {
-    let secret = tokens.create(new).map_err(failed)?;
+/// A verb that has no result: a sentence for people, a value for programs.
+fn done(json: bool, value: &Value, sentence: impl FnOnce() -> String) -> Result<(), Failure> {
+    if json {
+        return print(value);
+    }
+    say_aside(&sentence());
+    Ok(())
+}
+
+/// One JSON value on a line.
+fn print(value: &Value) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    if writeln!(out, "{}", secret.reveal()).and_then(|()| out.flush()).is_err() {
+    writeln!(out, "{value}").and_then(|()| out.flush()).map_err(crate::unwritten)
+}
+
+/// A token as a program is told of it: never its secret.
+fn told(token: &TokenInfo) -> Value {
+    json!({
+        "name": token.name,
+        "document": token.document.map_or_else(|| "*".to_owned(), |id| id.to_string()),
+        "access": token.access.to_string(),
+        "granted": token.grants,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "state": state(token),
+    })
+}
+
+/// The token alone on standard output, so that it can go straight into a file; as JSON beside what was made.
+fn create(tokens: &mut Tokens, new: &NewToken, json: bool) -> Result<(), Failure> {
+    let secret = tokens.create(new).map_err(failed)?;
+    let text = if json { made(tokens, new, &secret)? } else { secret.reveal().to_owned() };
+    let mut out = io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         let undone = tokens.revoke(&new.name).is_ok();
         let then = if undone { "It was revoked: make another." } else { "Revoke it and make another." };
         return Err(Failure::Failed(format!("The token could not be printed, and nobody knows it. {then}")));
     }
     say_aside("It is shown this once. Who gets it saves it with `rejoin init --server URL --token -`.");
     Ok(())
+}
+
+fn made(tokens: &Tokens, new: &NewToken, secret: &Secret) -> Result<String, Failure> {
+    let all = tokens.list().map_err(failed)?;
+    let mut value = all.iter().rev().find(|token| token.name == new.name).map_or_else(|| json!({}), told);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("token".to_owned(), secret.reveal().into());
+    }
+    Ok(value.to_string())
 }
 
 fn list(tokens: &Tokens) -> Result<(), Failure> {
@@ -123,11 +170,19 @@ fn list(tokens: &Tokens) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether it is good, in a word.
+fn state(token: &TokenInfo) -> &'static str {
+    match (&token.revoked_at, token.expired) {
+        (Some(_), _) => "revoked",
+        (None, true) => "expired",
+        (None, false) => "good",
+    }
+}
+
 fn row(token: TokenInfo) -> [String; 7] {
-    let state = match (&token.revoked_at, token.expired) {
-        (Some(at), _) => format!("revoked {at}"),
-        (None, true) => "expired".to_owned(),
-        (None, false) => "good".to_owned(),
+    let state = match &token.revoked_at {
+        Some(at) => format!("revoked {at}"),
+        None => state(&token).to_owned(),
     };
     [
         token.name,
@@ -146,6 +201,7 @@ fn failed(error: TokenError) -> Failure {
         TokenError::UnknownName(_) => "`rejoin-server token ls` lists them.",
         TokenError::BadName | TokenError::NotGrantable => "Give another.",
         TokenError::TooLong => "Give a shorter time, or none.",
+        TokenError::Log(error) if crate::advice(error).is_some() => crate::advice(error).unwrap_or_default(),
         _ => "Nothing was changed; check the database with `rejoin-server doctor`.",
     };
     let text = format!("Nothing was done: {error}. {hint}");

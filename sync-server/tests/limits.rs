@@ -17,7 +17,7 @@ use rejoin::{
     wire::{JSON, LimitsReply, PushReply},
 };
 use rejoin_server::{Access, ServerConfig};
-use support::{Answer, Process, Running, Writer, changes, get, jwt, post, send, take_jwts, token};
+use support::{Answer, Process, Running, Writer, changes, get, jwt, jwt_for, post, send, take_jwts, token};
 
 /// One push to a server with this setting.
 async fn pushed(setting: impl FnOnce(&mut ServerConfig), body: &[u8], encoding: Option<&str>) -> Answer {
@@ -175,6 +175,26 @@ async fn a_jwt_minted_anew_is_no_new_budget() {
     }
     is_held_back(&refused_after(200, async || list(&server, &mint("ada")).await).await);
     assert_eq!(list(&server, &mint("bob")).await.status, 200, "each has its own");
+}
+
+#[tokio::test]
+async fn jwts_of_nobody_that_allow_the_same_share_a_budget() {
+    let server = Running::start_with(|config| {
+        (config.limits.request_rate, config.limits.request_burst) = (1, 5);
+        take_jwts(config);
+    });
+    let (server, minted) = (server.await, std::cell::Cell::new(60));
+    let mint = |sub: Option<&str>, document: Option<DocumentId>| {
+        minted.set(minted.get() + 1);
+        jwt_for(sub, &[(document, Access::Read)], minted.get())
+    };
+    for number in 0..5 {
+        assert_eq!(list(&server, &mint(None, None)).await.status, 200, "{number}");
+    }
+    is_held_back(&refused_after(200, async || list(&server, &mint(None, None)).await).await);
+    let document = Some(DocumentId::random());
+    assert_eq!(list(&server, &mint(None, document)).await.status, 200, "those that allow something else");
+    assert_eq!(list(&server, &mint(Some("ada"), None)).await.status, 200, "and somebody");
 }
 
 #[tokio::test]

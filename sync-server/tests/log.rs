@@ -212,6 +212,7 @@ fn a_change_does_not_enter_in_two_rewritten_spellings() {
     let reply: PushReply = json(&server.push(document, None, &two));
     assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
     assert!(reply.rejected[0].detail.contains(&hashes(&one)[0].to_string()));
+    assert_eq!(reply.rejected[0].stands, Some(hashes(&one)[0].to_string()));
     let both: PushReply = json(&server.push(DocumentId::random(), None, &[one, two].concat()));
     assert_eq!((both.accepted, both.rejected.len()), (1, 1));
 }

@@ -83,6 +83,111 @@ async fn sigterm_under_load_drains_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn one_server_alone_has_a_database_and_all_else_works_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &[]);
+    let document = DocumentId::random();
+    assert_eq!(send(post(server.changes(document), Writer::new(1).many(9))).await.status, 200);
+    let (code, text) = run(directory.path(), &["--listen", "127.0.0.1:0", "--database", "log.db"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("another rejoin-server serves it") && text.contains("--database"), "{text}");
+    for words in [&["doctor"][..], &["backup", "copy.db"], &["compact"], &["token", "ls"]] {
+        let mut command = Command::new(BINARY);
+        let output =
+            command.current_dir(directory.path()).args(["--database", "log.db"]).args(words).output();
+        assert!(output.as_ref().unwrap().status.success(), "{words:?}: {output:?}");
+    }
+    let copied = hashes(&send(get(server.changes(document))).await.body).len();
+    assert_eq!(copied, 9, "and harms it in nothing");
+    // Another file is another database, and a death frees it.
+    drop(Process::of({
+        let mut command = Command::new(BINARY);
+        command.arg("--database").arg(directory.path().join("copy.db"));
+        command
+    }));
+    server.signal("-KILL");
+    drop(Process::start(directory.path(), &[]));
+}
+
+/// What a user who is not root types; `None` where nobody else can be made of this one.
+#[cfg(unix)]
+fn as_nobody(directory: &Path, arguments: &[&str]) -> Option<(Option<i32>, String)> {
+    use std::os::unix::fs::PermissionsExt;
+    // Root may write everything.
+    let words = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let binary = directory.join("rejoin-server");
+    if !binary.exists() {
+        std::fs::copy(BINARY, &binary).unwrap();
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    let output =
+        command.current_dir(directory).args(words).arg(binary).args(["--database", "log.db"]).args(arguments);
+    let output = output.output().ok()?;
+    let text = String::from_utf8(output.stderr).unwrap();
+    (!text.starts_with("setpriv")).then(|| (output.status.code(), text))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_cannot_be_written_is_not_served_and_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(directory.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let create = ["token", "create", "--name", "a", "--document", "*", "--access", "admin"];
+    let Some((code, text)) = as_nobody(directory.path(), &create) else {
+        return eprintln!("SKIPPED: this user cannot become another");
+    };
+    assert_eq!(code, Some(0), "{text}");
+    let serve = ["--listen", "127.0.0.1:0"];
+    let create = ["token", "create", "--name", "b", "--document", "*", "--access", "admin"];
+    for (name, readable) in [("log.db", true), ("", false)] {
+        let usual = if readable { 0o600 } else { 0o777 };
+        mode(name, if readable { 0o400 } else { 0o555 });
+        for words in [&serve[..], &create, &["compact"]] {
+            let (code, text) = as_nobody(directory.path(), words).unwrap();
+            assert_eq!(code, Some(1), "{words:?}: {text}");
+            assert!(
+                text.contains("cannot be written by this user") && text.contains("chown"),
+                "{words:?}: {text}"
+            );
+        }
+        // What only reads does, where it can.
+        for words in [&["doctor"][..], &["token", "ls"], &["backup", "/dev/null/no"][..]] {
+            let (code, text) = as_nobody(directory.path(), words).unwrap();
+            let works = readable && words[0] != "backup";
+            assert_eq!(code, Some(i32::from(!works)), "{words:?}: {text}");
+        }
+        mode(name, usual);
+        // Whoever could read left them: with these SQLite needs to make nothing in a directory.
+        for name in ["log.db-wal", "log.db-shm"] {
+            drop(std::fs::remove_file(directory.path().join(name)));
+        }
+    }
+}
+
+#[test]
+fn whoever_looks_after_a_database_that_is_not_there_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let looks = [
+        &["token", "ls"][..],
+        &["token", "revoke", "ada"],
+        &["doctor"],
+        &["compact"],
+        &["backup", "copy.db"],
+    ];
+    for words in looks {
+        let (code, text) = run(directory.path(), &[&["--database", "log.db"], words].concat());
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("--database"), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is made");
+}
+
+#[tokio::test]
 async fn an_open_connection_does_not_hold_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let server = Process::start(directory.path(), &["--drain-timeout", "500ms"]);
@@ -204,66 +309,6 @@ fn every_option_has_an_environment_variable_in_the_help() {
     for option in options {
         let variable = format!("REJOIN_{}", option.trim_start_matches('-').replace('-', "_").to_uppercase());
         assert!(help.contains(&variable), "{variable} is not in the help");
-    }
-}
-
-/// `rejoin-server token …`, as somebody types it: the exit code, standard output and standard error.
-fn token(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(BINARY);
-    let output =
-        command.current_dir(directory).args(["--database", "log.db", "token"]).args(arguments).output();
-    let output = output.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-#[tokio::test]
-async fn tokens_are_made_and_revoked_beside_a_running_server_and_stand_in_no_log() {
-    let directory = tempfile::tempdir().unwrap();
-    let create = ["create", "--name", "laptop", "--document", "*", "--access", "admin", "--expires", "90d"];
-    let (code, out, aside) = token(directory.path(), &create);
-    assert_eq!(code, Some(0), "{aside}");
-    let secret = out.trim_end();
-    assert!(secret.starts_with("rjt_") && secret.len() == 47 && out == format!("{secret}\n"), "{out}");
-    assert!(!aside.contains(secret));
-    let log = directory.path().join("server.log");
-    let mut command = Command::new(BINARY);
-    command.env("RUST_LOG", "trace").arg("--database").arg(directory.path().join("log.db"));
-    let server = Process::logging(command, std::fs::File::create(&log).unwrap().into());
-    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
-    let push = post(server.changes(document), ada.many(1));
-    assert_eq!(send(push.bearer_auth(secret)).await.status, 200);
-    assert_eq!(send(get(server.changes(document))).await.status, 401);
-    let (code, _, says) = token(directory.path(), &create);
-    assert_eq!(code, Some(1));
-    assert!(says.contains("laptop") && says.contains("revoke"), "{says}");
-    let (_, listed, _) = token(directory.path(), &["ls"]);
-    assert!(listed.contains("laptop") && listed.contains("admin") && listed.contains("good"), "{listed}");
-    assert!(!listed.contains(secret));
-    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(0));
-    assert_eq!(send(get(server.changes(document)).bearer_auth(secret)).await.code().0, 401);
-    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(1));
-    server.signal("-TERM");
-    let (code, rest, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
-    assert_eq!((code, rest.as_str()), (Some(0), ""));
-    let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains("TRACE") && !log.contains(secret) && !log.contains(&secret[4..]));
-}
-
-#[test]
-fn wrong_words_about_a_token_are_exit_2() {
-    let directory = tempfile::tempdir().unwrap();
-    for (arguments, says) in [
-        (vec!["create", "--name", "a", "--document", "all", "--access", "read"], "UUID"),
-        (vec!["create", "--name", "a", "--document", "*", "--access", "root"], "admin"),
-        (vec!["create", "--name", "a", "--document", "*", "--access", "read", "--expires", "soon"], "90d"),
-        (vec!["create", "--name", "", "--document", "*", "--access", "read"], "characters"),
-        (vec!["create", "--document", "*", "--access", "read"], "--name"),
-        (vec!["revoke"], "NAME"),
-    ] {
-        let (code, out, text) = token(directory.path(), &arguments);
-        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {text}");
-        assert!(text.to_lowercase().contains(&says.to_lowercase()), "{text}");
     }
 }
 

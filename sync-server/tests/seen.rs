@@ -34,10 +34,50 @@ async fn scrape(server: &Running, token: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn rejections_are_counted_from_nought_for_each_code() {
+async fn what_is_counted_by_a_label_is_there_from_nought() {
     let text = scrape(&Running::start().await, None).await;
-    for code in ["malformed", "checksum", "not-a-change", "too-large", "missing-dependency", "actor-fork"] {
-        assert_eq!(figure(&text, &format!("rejoin_rejected_total{{code=\"{code}\"}}")), 0.0);
+    let nought = |name: &str, label: &str, words: &[&str]| {
+        for word in words {
+            assert_eq!(figure(&text, &format!("{name}{{{label}=\"{word}\"}}")), 0.0);
+        }
+    };
+    let changes = ["malformed", "checksum", "not-a-change", "too-large", "missing-dependency", "actor-fork"];
+    nought("rejoin_rejected_total", "code", &changes);
+    let requests = [
+        "malformed",
+        "checksum",
+        "too-large",
+        "cursor-unknown",
+        "unauthorized",
+        "forbidden",
+        "not-found",
+        "method-not-allowed",
+        "deleted",
+        "timeout",
+        "rate-limited",
+        "unavailable",
+        "internal",
+    ];
+    nought("rejoin_refused_total", "code", &requests);
+    nought("rejoin_verifications_total", "end", &["sound", "quarantined", "unsettled"]);
+    nought("rejoin_verify_process_failures_total", "end", &["died", "timed-out", "not-started"]);
+    for status in [200, 500, 503] {
+        let asked = format!("{{route=\"/v1/documents/{{id}}/changes\",method=\"POST\",status=\"{status}\"}}");
+        assert_eq!(figure(&text, &format!("rejoin_requests_total{asked}")), 0.0);
+    }
+    assert_eq!(figure(&text, "rejoin_quarantined_changes"), 0.0);
+    assert_eq!(figure(&text, "rejoin_quarantined_documents"), 0.0);
+}
+
+#[tokio::test]
+async fn each_figure_is_explained_to_who_runs_the_server() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../OPERATIONS.md")).unwrap();
+    let text = scrape(&Running::start().await, None).await;
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 15, "{text}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in OPERATIONS.md");
     }
 }
 

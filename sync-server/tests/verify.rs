@@ -90,7 +90,23 @@ async fn a_change_that_hangs_or_kills_the_library_is_quarantined_and_the_rest_is
         // The log hands it on: every replica defends itself.
         assert_eq!(send(get(server.changes(document))).await.body, log);
         assert!(server.peak_memory() < 128 << 20, "{strike}: {}", server.peak_memory());
+        let text = String::from_utf8(send(get(format!("{}/metrics", server.root))).await.body).unwrap();
+        let figure = |name: &str| figure(&text, name);
+        assert_eq!(figure("rejoin_quarantined_changes"), 2, "{strike}");
+        assert_eq!(figure("rejoin_quarantined_documents"), 1, "{strike}");
+        assert!(figure("rejoin_verifications_total{end=\"quarantined\"}") > 0, "{strike}");
+        let end = if strike == STRIKES[0] { "timed-out" } else { "died" };
+        assert!(
+            figure(&format!("rejoin_verify_process_failures_total{{end=\"{end}\"}}")) > 0,
+            "{strike}: {text}"
+        );
     }
+}
+
+/// A figure of `/metrics` that counts.
+fn figure(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).parse().unwrap()
 }
 
 #[tokio::test]
@@ -175,7 +191,11 @@ async fn what_is_quarantined_stays_so_and_another_release_tries_it_again() {
 #[tokio::test]
 async fn a_server_whose_verifying_process_cannot_be_started_or_says_nothing_quarantines_nothing() {
     use support::Running;
-    for (program, arguments) in [("/nowhere/at/all", vec![]), ("sleep", vec!["100"]), ("true", vec![])] {
+    for (program, arguments, end) in [
+        ("/nowhere/at/all", vec![], "not-started"),
+        ("sleep", vec!["100"], "timed-out"),
+        ("true", vec![], "died"),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let running = Running::start_with(|config| {
             config.verify_command = Some(rejoin_server::VerifyCommand::new(program, arguments));
@@ -192,5 +212,8 @@ async fn a_server_whose_verifying_process_cannot_be_started_or_says_nothing_quar
         let database = rusqlite::Connection::open(running.directory.path().join("log.db")).unwrap();
         let rows: i64 = database.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0, "{program}");
+        let text = send(get(format!("http://{}/metrics", running.address))).await.body;
+        let name = format!("rejoin_verify_process_failures_total{{end=\"{end}\"}}");
+        assert!(figure(&String::from_utf8(text).unwrap(), &name) > 0, "{program}");
     }
 }

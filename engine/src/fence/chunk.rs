@@ -66,17 +66,24 @@ pub struct Frame<'a> {
 /// [`super::RefusalCode::Malformed`], without a hash, where the magic bytes are not there, a length goes past the
 /// end or is not a proper LEB128 number, or bytes trail.
 pub fn frame(body: &[u8]) -> Result<Vec<Frame<'_>>, Refusal> {
-    let mut rest = Reader::new(body);
-    let mut frames = Vec::new();
-    while !rest.is_empty() {
+    frames(body).collect()
+}
+
+/// The same, one by one: for who need not hold a hundred thousand of them. Ends after an error.
+pub fn frames(body: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Refusal>> {
+    let (mut rest, mut count) = (Reader::new(body), 0_usize);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
         let at = body.len() - rest.len();
-        let one = next_frame(&mut rest).map_err(|refusal| Refusal {
-            detail: format!("chunk {} at byte {at}: {}", frames.len() + 1, refusal.detail),
-            ..refusal
-        })?;
-        frames.push(one);
-    }
-    Ok(frames)
+        count += 1;
+        let one = next_frame(&mut rest).map_err(|refusal| {
+            rest = Reader::new(&[]);
+            Refusal { detail: format!("chunk {count} at byte {at}: {}", refusal.detail), ..refusal }
+        });
+        Some(one)
+    })
 }
 
 /// The next chunk of what is left.

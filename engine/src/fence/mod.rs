@@ -16,7 +16,7 @@ mod refusal;
 
 pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
 pub use check::{check, check_bytes};
-pub use chunk::{ChunkKind, Frame, frame};
+pub use chunk::{ChunkKind, Frame, frame, frames};
 pub(crate) use chunk::{hash, plain_chunk, plain_size};
 pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};

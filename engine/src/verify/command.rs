@@ -1,5 +1,7 @@
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
+use super::failures::{Failures, ProcessFailures};
+
 /// The command that starts a process which verifies. Its `main` gives [`verify_child`](super::verify_child) its standard
 /// input and output, and does nothing else; it gets no environment.
 ///
@@ -19,6 +21,7 @@ use std::{ffi::OsString, path::PathBuf, process::Command};
 pub struct VerifyCommand {
     program: PathBuf,
     arguments: Vec<OsString>,
+    failures: Failures,
 }
 
 impl VerifyCommand {
@@ -27,7 +30,8 @@ impl VerifyCommand {
         program: impl Into<PathBuf>,
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Self {
-        Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { program: program.into(), arguments, failures: Failures::default() }
     }
 
     /// The program that runs now: on Linux also where its file has been replaced by another since.
@@ -40,6 +44,15 @@ impl VerifyCommand {
         let own = PathBuf::from("/proc/self/exe");
         let program = if own.exists() { own } else { std::env::current_exe()? };
         Ok(Self::new(program, arguments))
+    }
+
+    /// How often the processes that it and its clones started came to no answer.
+    pub fn failures(&self) -> ProcessFailures {
+        self.failures.so_far()
+    }
+
+    pub(super) fn count(&self) -> &Failures {
+        &self.failures
     }
 
     pub(super) fn to_command(&self) -> Command {

@@ -17,6 +17,7 @@ mod alarm;
 mod cache;
 mod child;
 mod command;
+mod failures;
 mod merged;
 mod pipe;
 mod search;
@@ -27,6 +28,7 @@ mod workbench;
 
 pub use child::verify_child;
 pub use command::VerifyCommand;
+pub use failures::ProcessFailures;
 pub use merged::stored_limits;
 pub use search::{LeftOut, Patience, Subject, Verdict, find, millis};
 pub use source::{Batch, Source};

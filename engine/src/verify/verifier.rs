@@ -11,6 +11,7 @@ use std::{
 use super::{
     alarm::Alarm,
     command::VerifyCommand,
+    failures::{Failure, Failures},
     pipe::{FromChild, ToChild, receive, send},
     source::Source,
     task::{Merge, Outcome, Task, Terms, Unsound},
@@ -151,14 +152,16 @@ struct Process {
     output: BufReader<ChildStdout>,
     alarm: Alarm,
     killed: Arc<AtomicBool>,
+    failures: Failures,
 }
 
 impl Process {
     fn start(command: &VerifyCommand, terms: Terms) -> std::io::Result<Self> {
+        let failures = command.count().clone();
         let mut command = command.to_command();
         // What the library prints as it dies is of no use to anybody: what became of it is told here.
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn()?;
+        let mut child = command.spawn().inspect_err(|_| failures.count(Failure::NotStarted))?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or(std::io::ErrorKind::BrokenPipe)?;
         let child = Arc::new(Mutex::new(child));
@@ -171,7 +174,7 @@ impl Process {
         let (mut input, output) = (BufWriter::new(input), BufReader::new(output));
         // One that has ended already is noticed when it is to answer.
         let _ = send(&mut input, &ToChild::Begin(terms), &[]);
-        Ok(Self { child, input, output, alarm, killed })
+        Ok(Self { child, input, output, alarm, killed, failures })
     }
 
     fn work<S: Source>(
@@ -209,6 +212,7 @@ impl Process {
                 FromChild::Unsound(why) => return Ok(Outcome::Unsound(Unsound::of_library(why))),
                 FromChild::TooDeep(why) => return Ok(Outcome::TooDeep(why)),
                 FromChild::Late => {
+                    self.failures.count(Failure::TimedOut);
                     return Ok(Outcome::Unsound(Unsound::of_resources("it takes too long to merge")));
                 }
             }
@@ -224,8 +228,10 @@ impl Process {
         kill(&self.child);
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
         if self.killed.load(Ordering::Acquire) {
+            self.failures.count(Failure::TimedOut);
             return Unsound::of_resources("the library took longer over it than it may");
         }
+        self.failures.count(Failure::Died);
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         Unsound::of_resources(format!("the library ended its process over it ({how})"))
     }

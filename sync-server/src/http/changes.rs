@@ -18,17 +18,15 @@ use super::{
     accept::{plain, prefers},
     body::receive,
     packs::{packed, unpacked},
-    reply::{Answer, Failed},
+    reply::{Answer, Failed, Reply},
+    stored::store,
 };
 use crate::{
     AppState,
     log::View,
-    rules::{Code, Fault, Form, Principal, Push, check_body, pull, reply, reply_at_end},
+    rules::{Code, Fault, Form, Principal, Told, pull, reply, reply_at_end},
     state::now,
 };
-
-/// Bodies larger than this are checked on a thread where working long is allowed.
-const LARGE: usize = 32 * 1024;
 
 #[derive(Debug, Deserialize)]
 struct Parameters {
@@ -44,7 +42,7 @@ struct Parameters {
     params(
         ("id" = Uuid, Path, description = "The document's UUID; a document begins with its first push."),
         ("after" = Option<String>, Query, description = "The cursor of this client; none means from the beginning."),
-        ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
+        ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply; 0 for none."),
     ),
     request_body(content(
         (Option<Chunks> = "application/vnd.automerge"),
@@ -93,29 +91,23 @@ pub(super) async fn post(
             Some(PACK) => unpacked(received, limits).await?,
             _ => received,
         };
-        let (changes, _held) = if received.bytes.len() > LARGE {
-            let check = move || check_body(&received.bytes, &limits).map(|c| (c, received.held));
-            tokio::task::spawn_blocking(check).await.map_err(|_| Fault::new(Code::Internal))??
-        } else {
-            (check_body(&received.bytes, &limits)?, received.held)
-        };
-        let push = Push { document, after, changes, by: by.clone(), most_bytes: limits.document_bytes };
-        let receipt = state.shared.committer.push(push, now()).await?;
-        if receipt.accepted > 0 {
-            state.shared.notes.pushed(document);
-            state.shared.pushes.note(document);
-        }
-        match reply_at_end(&receipt, form) {
-            Some(response) => Ok(response),
+        let (receipt, held) = store(&state, received, (document, after, &by)).await?;
+        state.shared.metrics.pushes.inc();
+        let told = match reply_at_end(&receipt, form) {
+            Some(response) => response.into(),
             None => {
-                let read = move |view: View<'_>| Ok(packed(reply(view, &limits, &receipt, form)?, pack));
-                state.shared.readers.read(read).await
+                let read = move |view: View<'_>| {
+                    let Told { response, rest } = reply(view, &limits, receipt, form)?;
+                    Ok(Told { response: packed(response, pack), rest })
+                };
+                state.shared.readers.read(read).await?
             }
-        }
+        };
+        Ok((told, held))
     };
-    let response = state.in_time(work).await?;
-    note(&state, &by, document, &response);
-    Ok(response.into())
+    let (told, held) = state.in_time(work).await?;
+    note(&state, &by, document, &told.response);
+    Ok(Reply::told(told, held))
 }
 
 /// Pull
@@ -126,7 +118,7 @@ pub(super) async fn post(
     params(
         ("id" = Uuid, Path, description = "The document's UUID."),
         ("after" = Option<String>, Query, description = "The cursor of this client; none means from the beginning."),
-        ("limit" = Option<u64>, Query, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
     ),
     responses(
         BodyRefusals,
@@ -151,6 +143,12 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Answer {
     let (after, limit) = parameters(&uri)?;
+    if limit == Some(0) {
+        // It would be told to go on from where it is, for ever.
+        return Err(
+            Fault::because(Code::Malformed, "A page has at least one change: `limit` is 1 or more.").into()
+        );
+    }
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
     let work =
         move |view: View<'_>| Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack));

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use super::reply::Failed;
 use crate::{
-    AppState,
+    AppState, VerifyCommand,
     metrics::{self, Format, Now},
     state::now,
 };
@@ -30,15 +30,18 @@ pub(super) async fn get(
     let inner = state.clone();
     let reading = shared.readers.read(move |view| {
         let lags = inner.shared.metrics.clients.lags(view, now())?;
-        Ok((view.count_documents()?, lags))
+        Ok((view.count_documents()?, view.count_quarantined()?, lags))
     });
-    let (documents, clients) = state.in_time(reading).await?;
+    let (documents, quarantined, clients) = state.in_time(reading).await?;
+    let verifying = shared.config.verify_command.as_ref();
     let now = Now {
         waiting: shared.committer.waiting(),
         streams: shared.hub.streams(),
         documents,
         cache_bytes: shared.merger.cached_bytes(),
         database_bytes: database_bytes(&shared.config.database),
+        quarantined,
+        process_failures: verifying.map(VerifyCommand::failures).unwrap_or_default(),
         clients,
     };
     let text = metrics::write(&shared.metrics, &now, format);

@@ -21,6 +21,7 @@ mod paths;
 mod reply;
 mod serve;
 mod snapshot;
+mod stored;
 mod strict_json;
 
 use axum::{Router, middleware};
@@ -42,7 +43,9 @@ use crate::{
     rules::{Code, Fault},
 };
 
+pub(crate) use health::Readable;
 pub(crate) use openapi::Described;
+pub(crate) use paths::RESOURCES;
 pub use serve::serve;
 
 /// Replies below this size travel as they are.

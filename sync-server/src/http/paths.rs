@@ -11,3 +11,18 @@ pub(super) const DOCUMENT: &str = "/v1/documents/{id}";
 pub(super) const CHANGES: &str = "/v1/documents/{id}/changes";
 pub(super) const SNAPSHOT: &str = "/v1/documents/{id}/snapshot";
 pub(super) const MISSING: &str = "/v1/documents/{id}/missing";
+
+/// Each resource with the methods that it takes.
+pub(crate) const RESOURCES: [(&str, &[&str]); 11] = [
+    (HEALTH, &["GET"]),
+    (READY, &["GET"]),
+    (OPENAPI, &["GET"]),
+    (METRICS, &["GET"]),
+    (LIMITS, &["GET"]),
+    (EVENTS, &["GET"]),
+    (DOCUMENTS, &["GET"]),
+    (DOCUMENT, &["GET", "DELETE"]),
+    (CHANGES, &["GET", "POST"]),
+    (SNAPSHOT, &["GET"]),
+    (MISSING, &["POST"]),
+];

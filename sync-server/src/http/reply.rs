@@ -1,4 +1,4 @@
-use std::any::Any;
+use std::{any::Any, convert::Infallible};
 
 use axum::{
     body::Body,
@@ -10,24 +10,35 @@ use rejoin::{
     wire::{self, header as names},
 };
 
-use crate::rules::{Code, Fault};
+use super::body::Held;
+use crate::rules::{Code, Fault, Listing, Told};
 
 /// A response of the rules.
 pub(super) struct Reply {
     response: wire::Response,
     quarantined: usize,
+    /// What follows the body, and the share of memory that it lives in.
+    rest: Option<(Listing, Held)>,
 }
 
 impl Reply {
     /// That of a merged document which leaves so many changes out.
     pub(super) fn without(response: wire::Response, quarantined: usize) -> Self {
-        Self { response, quarantined }
+        Self { response, quarantined, rest: None }
+    }
+
+    /// What a push came to. A long list of rejections is written as the client reads it.
+    pub(super) fn told(mut told: Told, held: Held) -> Self {
+        let first = told.rest.as_mut().and_then(Listing::next);
+        told.response.body.extend(first.unwrap_or_default());
+        let rest = told.rest.filter(|rest| !rest.is_over()).map(|rest| (rest, held));
+        Self { response: told.response, quarantined: 0, rest }
     }
 }
 
 impl From<wire::Response> for Reply {
     fn from(response: wire::Response) -> Self {
-        Self { response, quarantined: 0 }
+        Self { response, quarantined: 0, rest: None }
     }
 }
 
@@ -58,7 +69,7 @@ impl IntoResponse for Failed {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Self { response: reply, quarantined } = self;
+        let Self { response: reply, quarantined, rest } = self;
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -79,8 +90,18 @@ impl IntoResponse for Reply {
         // A page is of one moment, and what was forbidden may be allowed later.
         put(header::CACHE_CONTROL.as_str(), Some("no-store".to_owned()));
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, headers, Body::from(reply.body)).into_response()
+        (status, headers, body(reply.body, rest)).into_response()
     }
+}
+
+fn body(first: Vec<u8>, rest: Option<(Listing, Held)>) -> Body {
+    let Some((listing, held)) = rest else { return Body::from(first) };
+    // The memory is let go with the last part, or with the connection.
+    let parts = std::iter::once(first).chain(listing).map(move |part| {
+        let _held = &held;
+        Ok::<_, Infallible>(part)
+    });
+    Body::from_stream(futures_util::stream::iter(parts))
 }
 
 /// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.

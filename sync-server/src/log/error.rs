@@ -7,13 +7,19 @@ use rusqlite::ErrorCode;
 pub enum LogError {
     /// The database is of another kind, or newer than this release. It was left alone.
     #[error(transparent)]
-    Migrate(#[from] MigrateError),
+    Migrate(MigrateError),
     /// SQLite failed.
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+    /// The file, or the directory that it is in, cannot be written by this user. What can be read then can be read.
+    #[error("the file, or the directory that it is in, cannot be written by this user")]
+    ReadOnly,
     /// The file at the database's path is not the one that is open.
     #[error("the database file was moved, replaced or deleted underneath the server")]
     Moved,
+    /// Another server has this database.
+    #[error("another rejoin-server serves it")]
+    Served,
     /// The server is about to stop, and reads no more.
     #[error("the database was let go")]
     Closed,
@@ -29,9 +35,27 @@ impl LogError {
     /// Whether it may pass by itself or when there is room again: asking later is right.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Moved | Self::Closed | Self::Io(_) => true,
+            Self::Moved | Self::Served | Self::ReadOnly | Self::Closed | Self::Io(_) => true,
             Self::Migrate(_) | Self::Damaged(_) => false,
             Self::Sqlite(error) => error.sqlite_error_code().is_some_and(passing),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<MigrateError> for LogError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Sqlite(error) => error.into(),
+            error => Self::Migrate(error),
         }
     }
 }
@@ -43,7 +67,6 @@ fn passing(code: ErrorCode) -> bool {
             | ErrorCode::SystemIoFailure
             | ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
-            | ErrorCode::ReadOnly
             | ErrorCode::CannotOpen
             | ErrorCode::OutOfMemory
     )

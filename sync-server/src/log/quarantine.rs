@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, named_params};
 use super::{
     LogError, View,
     snapshot::MAKER,
-    view::{LAST_POSITION, position_of, row_key, signed, unsigned},
+    view::{LAST_POSITION, POSITION_BITS, position_of, row_key, signed, unsigned},
 };
+use crate::metrics::Quarantined;
 
 impl View<'_> {
     /// The changes that this release leaves out of merged documents, with why. What another release left out is
@@ -24,6 +25,17 @@ impl View<'_> {
                 Ok((position_of(row.get(0)?), row.get(1)?))
             })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How much this release leaves out, of all documents.
+    pub(crate) fn count_quarantined(&self) -> Result<Quarantined, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT count(*), count(DISTINCT id >> :shift) FROM quarantine WHERE maker = :maker",
+        )?;
+        let row = named_params! { ":shift": POSITION_BITS, ":maker": MAKER };
+        Ok(statement.query_row(row, |row| {
+            Ok(Quarantined { changes: unsigned(row, 0)?, documents: unsigned(row, 1)? })
+        })?)
     }
 
     /// Up to where this release has verified a log.
@@ -70,10 +82,12 @@ impl View<'_> {
         left_out: &BTreeMap<u64, String>,
         now: i64,
     ) -> Result<(), LogError> {
-        let sql = "SELECT last FROM document WHERE id = :document AND deleted_at IS NULL";
+        let sql = "SELECT last, uuid FROM document WHERE id = :document AND deleted_at IS NULL";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let end = statement.query_row(named_params! { ":document": document }, |row| unsigned(row, 0));
-        let Some(end) = end.optional()? else { return Ok(()) };
+        let found = statement.query_row(named_params! { ":document": document }, |row| {
+            Ok((unsigned(row, 0)?, DocumentId::from_bytes(row.get(1)?)))
+        });
+        let Some((end, uuid)) = found.optional()? else { return Ok(()) };
         if let Some(position) = verified {
             self.store_verified(document, position.min(end))?;
             self.release(document, position.min(end), left_out)?;
@@ -83,11 +97,14 @@ impl View<'_> {
             "INSERT OR REPLACE INTO quarantine (id, reason, found_at, maker) VALUES (:id, :reason, :now, :maker)",
         )?;
         // There may be many, and each time most are known.
-        for (position, reason) in
-            left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why))
-        {
+        let new = || left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why));
+        for (position, reason) in new() {
             let id = row_key(document, *position);
             insert.execute(named_params! { ":id": id, ":reason": reason, ":now": now, ":maker": MAKER })?;
+        }
+        if let Some((position, why)) = new().next() {
+            let changes = new().count();
+            tracing::warn!(document = %uuid, changes, position, why, "changes are quarantined, this one first");
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 use std::{
+    fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rejoin_migrations::{MigrateError, SERVER, migrate, use_wal};
@@ -12,6 +13,9 @@ use super::{LogError, PackCache, View};
 
 /// How long a statement waits for another process (a backup, a checkpoint) to let go.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// How long a server waits for the one before it to be gone, and how often it looks.
+const GOING: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Statements that a connection keeps prepared.
 const CACHED_STATEMENTS: usize = 64;
 
@@ -21,9 +25,23 @@ pub struct LogStore {
     pub(super) connection: Connection,
     packs: Arc<PackCache>,
     file: Option<FileIdentity>,
+    /// That of a server. It goes after the connection: when a file is closed, SQLite's own locks on it go too.
+    _served: Option<File>,
 }
 
 impl LogStore {
+    /// [`LogStore::open`] for a server: what it commits it tells those who listen to it alone, so no other may serve
+    /// the same database. Whatever looks after the database (tokens, backups, packing) may work beside it.
+    ///
+    /// # Errors
+    /// [`LogError::Served`], [`LogError::ReadOnly`], and as [`LogStore::open`].
+    pub(crate) fn open_to_serve(path: &Path) -> Result<Self, LogError> {
+        make_private(path)?;
+        let served = lock_to_serve(path)?;
+        be_writable(path)?;
+        Ok(Self { _served: served, ..Self::open(path)? })
+    }
+
     /// Opens the database at `path`, made with mode 0600 where it is missing, in WAL mode with `synchronous=FULL`.
     ///
     /// # Errors
@@ -47,7 +65,7 @@ impl LogStore {
         let packs = Arc::<PackCache>::default();
         View::new(&connection, &packs).feed_end()?;
         let file = FileIdentity::of(path)?;
-        Ok(Self { connection, packs, file: Some(file) })
+        Ok(Self { connection, packs, file: Some(file), _served: None })
     }
 
     /// A log in memory, for tests and simulations: gone with the value.
@@ -58,7 +76,7 @@ impl LogStore {
         let mut connection = Connection::open_in_memory()?;
         migrate(&mut connection, &SERVER)?;
         set_up(&connection)?;
-        Ok(Self { connection, packs: Arc::default(), file: None })
+        Ok(Self { connection, packs: Arc::default(), file: None, _served: None })
     }
 
     /// The log as it is now, in memory and apart: what a backup holds. To restore, put it in this one's place.
@@ -69,7 +87,7 @@ impl LogStore {
         let mut connection = Connection::open_in_memory()?;
         Backup::new(&self.connection, &mut connection)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
         set_up(&connection)?;
-        Ok(Self { connection, packs: Arc::default(), file: None })
+        Ok(Self { connection, packs: Arc::default(), file: None, _served: None })
     }
 
     /// Lets the database go. Where another file is at its path by now the connection is left as it is, for the end of
@@ -267,6 +285,33 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
+    }
+}
+
+/// SQLite opens what it cannot write for reading: every push would fail then, and clients only wait. Asked before anything
+/// is made beside the file.
+fn be_writable(path: &Path) -> Result<(), LogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    if connection.is_readonly("main")? { Err(LogError::ReadOnly) } else { Ok(()) }
+}
+
+/// The lock of whoever serves a database: the system frees it, whatever becomes of the process. It does not touch those
+/// of SQLite, which are of another kind.
+fn lock_to_serve(path: &Path) -> Result<Option<File>, LogError> {
+    let (file, since) = (File::open(path)?, Instant::now());
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            // One that was told to end may not be gone yet.
+            Err(TryLockError::WouldBlock) if since.elapsed() < GOING => std::thread::sleep(LOOK_AGAIN),
+            Err(TryLockError::WouldBlock) => return Err(LogError::Served),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(%error, "this file system knows no locks: nothing else may serve the database");
+                return Ok(None);
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 

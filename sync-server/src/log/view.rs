@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlE
 use super::{Digest, LogError, Mark, PackCache};
 
 /// Bits of a row's key that hold the position; the document's are above them.
-const POSITION_BITS: u32 = 40;
+pub(super) const POSITION_BITS: u32 = 40;
 /// Bits of a position within its stretch, and the highest stretch that a key has room for.
 const STRETCH_BITS: u32 = 14;
 const LAST_STRETCH: u64 = (1 << 10) - 1;

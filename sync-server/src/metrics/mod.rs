@@ -3,7 +3,7 @@
 mod clients;
 mod text;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::atomic::Ordering, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -16,7 +16,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use rejoin::fence::RefusalCode;
+use rejoin::{fence::RefusalCode, verify::ProcessFailures};
+
+use crate::{http::RESOURCES, merge::Found, rules::Code};
 
 pub(crate) use clients::{Clients, Lag};
 pub(crate) use text::{Format, write};
@@ -38,6 +40,12 @@ struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
     route: String,
+}
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    end: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,6 +74,14 @@ const REJECTIONS: [RefusalCode; 7] = [
     RefusalCode::ActorFork,
 ];
 
+/// How a request can end that somebody is woken for, and as it should.
+const STATUSES: [u16; 3] = [200, 500, 503];
+
+/// How a look at a document can end.
+const SOUND: &str = "sound";
+const QUARANTINED: &str = "quarantined";
+const UNSETTLED: &str = "unsettled";
+
 /// Every figure of a server.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -79,6 +95,8 @@ pub(crate) struct Metrics {
     pub(crate) refused: Family<Because, Counter>,
     requests: Family<Asked, Counter>,
     request_seconds: Family<Route, Histogram, Seconds>,
+    verifications: Family<Ended, Counter>,
+    process_failures: Family<Ended, Counter>,
     gauges: Gauges,
     pub(crate) clients: Clients,
 }
@@ -92,8 +110,18 @@ struct Gauges {
     cache: Gauge,
     database: Gauge,
     resident: Gauge,
+    quarantined_changes: Gauge,
+    quarantined_documents: Gauge,
     lag: Family<Name, Gauge>,
     seen: Family<Name, Gauge>,
+}
+
+/// What is left out of merged documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Quarantined {
+    pub(crate) changes: u64,
+    /// How many documents they are in.
+    pub(crate) documents: u64,
 }
 
 /// How a server is just now.
@@ -104,6 +132,8 @@ pub(crate) struct Now {
     pub(crate) documents: u64,
     pub(crate) cache_bytes: usize,
     pub(crate) database_bytes: u64,
+    pub(crate) quarantined: Quarantined,
+    pub(crate) process_failures: ProcessFailures,
     pub(crate) clients: Vec<Lag>,
 }
 
@@ -127,15 +157,35 @@ impl Metrics {
             refused: Family::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(Seconds),
+            verifications: Family::default(),
+            process_failures: Family::default(),
             gauges: Gauges::default(),
             clients: Clients::default(),
         };
         all.register();
-        // A series that begins with its first event hides that event from `rate`.
-        for code in REJECTIONS {
-            drop(all.rejected.get_or_create(&Because { code: code.as_str() }));
-        }
+        all.begin_from_nought();
         all
+    }
+
+    /// A series that begins with its first event hides that event from `rate`.
+    fn begin_from_nought(&self) {
+        for code in REJECTIONS {
+            drop(self.rejected.get_or_create(&Because { code: code.as_str() }));
+        }
+        for code in Code::ALL {
+            drop(self.refused.get_or_create(&Because { code: code.word() }));
+        }
+        for (route, methods) in RESOURCES {
+            for (method, status) in methods.iter().flat_map(|method| STATUSES.map(|status| (method, status)))
+            {
+                let asked = Asked { route: route.to_owned(), method, status };
+                drop(self.requests.get_or_create(&asked));
+            }
+        }
+        for end in [SOUND, QUARANTINED, UNSETTLED] {
+            drop(self.verifications.get_or_create(&Ended { end }));
+        }
+        self.set_process_failures(ProcessFailures::default());
     }
 
     fn register(&mut self) {
@@ -169,6 +219,15 @@ impl Metrics {
         all.register_with_unit("database", help, bytes(), gauges.database.clone());
         let help = "Memory of this process that is in RAM; 0 where the system does not tell";
         all.register_with_unit("resident", help, bytes(), gauges.resident.clone());
+        let help = "Changes that verification left out of merged documents, with what depends on them";
+        all.register("quarantined_changes", help, gauges.quarantined_changes.clone());
+        let help = "Documents in which changes are quarantined";
+        all.register("quarantined_documents", help, gauges.quarantined_documents.clone());
+        let help = "Looks at a document behind the log, by their end: sound, quarantined (something is left out of it), \
+                    unsettled (it is tried again)";
+        all.register("verifications", help, self.verifications.clone());
+        let help = "Processes that were to merge or verify and gave no answer, by their end";
+        all.register("verify_process_failures", help, self.process_failures.clone());
         let help = "Changes that the last cursor of a client is behind, in the documents that it asked for";
         all.register("client_lag_changes", help, gauges.lag.clone());
         let help = "When a client last asked, in seconds since 1970";
@@ -179,6 +238,28 @@ impl Metrics {
     pub(crate) fn answered(&self, route: &str, (method, status): (&'static str, u16), took: Duration) {
         self.requests.get_or_create(&Asked { route: route.to_owned(), method, status }).inc();
         self.request_seconds.get_or_create(&Route { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A look at a document came to an end, or to none.
+    pub(crate) fn verified(&self, found: &Found) {
+        let end = match (found.verified, found.left_out.is_empty()) {
+            (None, _) => UNSETTLED,
+            (Some(_), true) => SOUND,
+            (Some(_), false) => QUARANTINED,
+        };
+        self.verifications.get_or_create(&Ended { end }).inc();
+    }
+
+    fn set_process_failures(&self, failures: ProcessFailures) {
+        let all = [
+            ("died", failures.died),
+            ("timed-out", failures.timed_out),
+            ("not-started", failures.not_started),
+        ];
+        for (end, count) in all {
+            // Counted elsewhere: it only grows there too.
+            self.process_failures.get_or_create(&Ended { end }).inner().store(count, Ordering::Relaxed);
+        }
     }
 
     fn set(&self, now: &Now) {
@@ -192,6 +273,9 @@ impl Metrics {
         put(&gauges.cache, now.cache_bytes as u64);
         put(&gauges.database, now.database_bytes);
         put(&gauges.resident, resident());
+        put(&gauges.quarantined_changes, now.quarantined.changes);
+        put(&gauges.quarantined_documents, now.quarantined.documents);
+        self.set_process_failures(now.process_failures);
         gauges.lag.clear();
         gauges.seen.clear();
         for Lag { client, changes, seen } in &now.clients {

@@ -28,6 +28,23 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Malformed,
+        Self::Checksum,
+        Self::MediaType,
+        Self::TooLarge,
+        Self::CursorUnknown,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Method,
+        Self::Deleted,
+        Self::TimedOut,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     pub(crate) const fn word(self) -> &'static str {
         self.parts().0
     }

@@ -7,6 +7,7 @@ mod fault;
 mod missing;
 mod pull;
 mod push;
+mod receipt;
 mod snapshot;
 
 use std::time::Duration;
@@ -27,7 +28,8 @@ pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
-pub(crate) use push::{Form, Push, Receipt, check_body, reply, reply_at_end, take};
+pub(crate) use push::{Push, check_body, pieces, take};
+pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
 pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
 
 /// How long making a snapshot may take here.
@@ -42,16 +44,21 @@ pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now
 fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
     match request {
         Request::Push { document, after, limit, body } => {
-            let changes = check_body(body, limits)?;
-            let push = Push {
-                document: *document,
-                after: after.clone(),
-                changes,
-                by: Principal::Local,
-                most_bytes: limits.document_bytes,
-            };
-            let receipt = alone(log, &push, now)?;
-            log.read(|view| reply(view, limits, &receipt, Form::Changes { limit: *limit }))
+            let mut receipt: Option<Receipt> = None;
+            for piece in pieces(body, limits)? {
+                let push = Push {
+                    document: *document,
+                    after: after.clone(),
+                    changes: check_body(body.get(piece).unwrap_or_default(), limits)?,
+                    by: Principal::Local,
+                    most_bytes: limits.document_bytes,
+                    walk: receipt.as_ref().map_or_else(Default::default, |receipt| receipt.walk),
+                };
+                receipt = Some(Receipt::after(receipt, alone(log, &push, now)?));
+            }
+            let receipt = receipt.ok_or_else(|| Fault::new(Code::Internal))?;
+            let form = Form::Changes { limit: *limit };
+            Ok(log.read(|view| reply(view, limits, receipt, form))?.into_whole())
         }
         Request::Pull { document, after, limit } => {
             log.read(|view| pull(view, limits, document, (after.as_ref(), *limit)))

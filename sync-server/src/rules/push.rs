@@ -1,28 +1,26 @@
 //! Push: the good part of a batch is stored, the bad part named.
 
+use std::ops::Range;
+
 use rejoin::{
-    ChangeHash, Cursor, DocumentId,
+    Cursor, DocumentId,
     fence::{self, CheckedChange, Placement, Refusal, RefusalCode, WalkBudget},
     planted::{self, Bug},
     untrusted::parse_untrusted,
-    wire::{CHANGES, JSON, PushReply, Rejected, Response},
 };
-use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{
-    Code, Fault, Principal, Verb,
-    access::permit,
-    cursor::prove,
-    fault::to_json,
-    pull::{changes_reply, page_limit},
-};
+use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove};
 use crate::{
     LogError, ServerLimits,
-    events::Span,
-    log::{Appender, Attempt, Document, Mark, View, was_of},
+    log::{Appender, Attempt, View, was_of},
 };
 
-/// What a client sends.
+/// Most changes that are checked and committed at once, of a push that has more: what was read of them is in memory.
+const PIECE_CHANGES: usize = 8_192;
+/// Most bytes of them, unless one change alone has more.
+const PIECE_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a client sends, or a piece of it.
 #[derive(Debug)]
 pub(crate) struct Push {
     pub(crate) document: DocumentId,
@@ -31,6 +29,8 @@ pub(crate) struct Push {
     pub(crate) by: Principal,
     /// Most plain bytes that the log may have afterwards.
     pub(crate) most_bytes: u64,
+    /// What the pieces before this one left of the steps that a whole push may take.
+    pub(crate) walk: WalkBudget,
 }
 
 impl Push {
@@ -40,48 +40,33 @@ impl Push {
     }
 }
 
-/// What a push came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Receipt {
-    /// `None`: nothing was ever stored of it.
-    document: Option<Document>,
-    /// Up to where the client had everything.
-    after: Mark,
-    /// The end of the log before this push.
-    before: Mark,
-    /// The end of the log after this push.
-    end: Mark,
-    /// The positions of what it carried, stored now or before; ascending.
-    carried: Vec<u64>,
-    pub(crate) accepted: u64,
-    pub(crate) duplicate: u64,
-    /// What is not stored; with the spelling that the log holds of the same change, where it holds one.
-    pub(crate) rejected: Vec<(Refusal, Option<ChangeHash>)>,
+/// Frames a body whole, and says where the pieces of it stand in which it is checked and committed; at least one.
+pub(crate) fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault> {
+    let (mut pieces, mut count, mut at) = (Vec::new(), 0_usize, 0_usize);
+    let (mut start, mut held) = (0_usize, 0_usize);
+    for frame in fence::frames(body) {
+        let length = frame?.bytes.len();
+        if held > 0 && (held == PIECE_CHANGES || at - start + length > PIECE_BYTES) {
+            pieces.push(start..at);
+            (start, held) = (at, 0);
+        }
+        (count, held, at) = (count + 1, held + 1, at + length);
+        if count > limits.push_changes {
+            let detail = format!("A push may have at most {} changes.", limits.push_changes);
+            return Err(Fault::because(Code::TooLarge, detail));
+        }
+    }
+    pieces.push(start..at);
+    Ok(pieces)
 }
 
-/// How a push is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Figures only.
-    Json,
-    /// What the client lacks, at most `limit` changes; JSON where something was rejected.
-    Changes { limit: Option<u32> },
-}
-
-/// Frames the body whole, then measures and hashes each change: everything that depends on no order. Slow for
-/// a large body; holds no lock and no transaction.
+/// Measures and hashes each change: everything that depends on no order. Slow for many; holds no lock and no
+/// transaction.
 pub(crate) fn check_body(
     body: &[u8],
     limits: &ServerLimits,
 ) -> Result<Vec<Result<CheckedChange, Refusal>>, Fault> {
-    let frames = fence::frame(body)?;
-    if frames.len() > limits.push_changes {
-        return Err(Fault::because(
-            Code::TooLarge,
-            format!("{} changes in a push; at most {} are taken.", frames.len(), limits.push_changes),
-        ));
-    }
-    Ok(frames.iter().map(|frame| check_change(frame, limits)).collect())
+    fence::frames(body).map(|frame| Ok(check_change(&frame?, limits))).collect()
 }
 
 /// The fence, and then whether the library can read it at all: who pushes it is told, instead of everybody who
@@ -126,20 +111,12 @@ pub(crate) fn take(
             Appender::create(view, &push.document, now)?
         }
     };
-    let mut receipt = Receipt {
-        document,
-        after,
-        before: appender.end(),
-        end: after,
-        carried: Vec::with_capacity(push.changes.len()),
-        accepted: 0,
-        duplicate: 0,
-        rejected: Vec::new(),
-    };
-    let mut walk = WalkBudget::default();
+    let mut receipt = Receipt::new(document, (after, appender.end()), push.changes.len());
+    let mut walk = push.walk;
     for change in &push.changes {
         take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt)?;
     }
+    receipt.walk = walk;
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
@@ -150,8 +127,7 @@ pub(crate) fn take(
 
 fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     receipt.end = appender.end();
-    receipt.carried.sort_unstable();
-    receipt.carried.dedup();
+    receipt.seal();
     if receipt.accepted == 0 {
         // A document begins with its first change: one made for nothing goes again.
         return Ok(Attempt::Undo(Ok(receipt)));
@@ -169,7 +145,7 @@ fn take_one(
     let change = match change {
         Ok(change) => change,
         Err(refusal) => {
-            receipt.rejected.push((refusal.clone(), None));
+            receipt.rejected.push(refusal.clone());
             return Ok(());
         }
     };
@@ -186,12 +162,10 @@ fn take_one(
     // Also where it is refused anyway: who pushes it learns under which name it is held.
     let twin = appender.twin(change, was_of(change).as_ref())?;
     match (twin, deps) {
-        (Some(standing), _) => {
-            receipt.rejected.push((twin_refusal(change, &standing), Some(standing)));
-        }
-        (None, Err(refusal)) => receipt.rejected.push((refusal, None)),
+        (Some(standing), _) => receipt.rejected.push_twin(change, standing),
+        (None, Err(refusal)) => receipt.rejected.push(refusal),
         (None, Ok(_)) if appender.bytes().saturating_add(change.bytes.len() as u64) > most_bytes => {
-            receipt.rejected.push((full(change, most_bytes), None));
+            receipt.rejected.push(full(change, most_bytes));
         }
         (None, Ok(deps)) => {
             receipt.accepted += 1;
@@ -212,164 +186,41 @@ fn full(change: &CheckedChange, most_bytes: u64) -> Refusal {
     }
 }
 
-/// One change in two spellings would take effect twice: the log decides which stands.
-fn twin_refusal(change: &CheckedChange, standing: &ChangeHash) -> Refusal {
-    Refusal {
-        hash: Some(change.hash),
-        code: RefusalCode::ActorFork,
-        detail: format!("the same change stands in the log as {standing}, rewritten after a fork or before"),
-        missing: Vec::new(),
-    }
-}
-
-impl Receipt {
-    /// By what the log grew, if it did.
-    pub(crate) fn grown(&self, document: DocumentId) -> Option<Span> {
-        (self.accepted > 0).then_some(Span::Grown { document, before: self.before, end: self.end })
-    }
-
-    /// The furthest place to which everything is either before `after` or among what was carried.
-    fn carried_to(&self) -> u64 {
-        extend(self.after.position, &self.carried)
-    }
-}
-
-/// Moves `position` forward over what stands in `carried` (ascending) without a gap.
-fn extend(position: u64, carried: &[u64]) -> u64 {
-    let from = carried.partition_point(|p| *p <= position);
-    let mut reached = position;
-    for next in carried.iter().skip(from) {
-        if *next != reached + 1 {
-            break;
-        }
-        reached = *next;
-    }
-    reached
-}
-
-/// Says what a push came to. After the commit, and with the log as it is then: `end` is its end, and another
-/// push may have landed meanwhile.
-pub(crate) fn reply(
-    view: View<'_>,
-    limits: &ServerLimits,
-    receipt: &Receipt,
-    form: Form,
-) -> Result<Response, Fault> {
-    let limit = match form {
-        Form::Changes { limit } if receipt.rejected.is_empty() => limit,
-        _ => return json_reply(view, receipt),
-    };
-    let mut response = match &receipt.document {
-        Some(document) => {
-            let end = view.end_of(document.key)?;
-            let span = (receipt.after.position, end.position);
-            let mut page = view.page(document.key, span, &receipt.carried, page_limit(limits, limit))?;
-            page.covered = extend(page.covered, &receipt.carried);
-            changes_reply(view, document.key, end, page)?
-        }
-        None => Response { status: 200, media_type: CHANGES.to_owned(), ..Response::default() },
-    };
-    response.accepted = Some(receipt.accepted);
-    response.duplicate = Some(receipt.duplicate);
-    Ok(response)
-}
-
-/// The same without a look at the log, where the client provably has all of it.
-pub(crate) fn reply_at_end(receipt: &Receipt, form: Form) -> Option<Response> {
-    let whole = matches!(form, Form::Changes { .. })
-        && receipt.rejected.is_empty()
-        && receipt.carried_to() == receipt.end.position;
-    whole.then(|| Response {
-        status: 200,
-        media_type: CHANGES.to_owned(),
-        cursor: receipt.end.to_cursor(),
-        end: receipt.end.to_cursor(),
-        accepted: Some(receipt.accepted),
-        duplicate: Some(receipt.duplicate),
-        ..Response::default()
-    })
-}
-
-fn json_reply(view: View<'_>, receipt: &Receipt) -> Result<Response, Fault> {
-    let (cursor, end, heads) = match &receipt.document {
-        Some(document) => {
-            let end = view.end_of(document.key)?;
-            let cursor = view.mark_at(document.key, end, receipt.carried_to())?;
-            (cursor, end, view.heads(document.key)?)
-        }
-        None => Default::default(),
-    };
-    let body = Figures {
-        figures: PushReply {
-            cursor: cursor.to_text(),
-            end: end.to_text(),
-            accepted: receipt.accepted,
-            duplicate: receipt.duplicate,
-            heads: heads.iter().map(ToString::to_string).collect(),
-            rejected: Vec::new(),
-        },
-        rejected: &receipt.rejected,
-    };
-    Ok(Response {
-        status: 200,
-        media_type: JSON.to_owned(),
-        cursor: cursor.to_cursor(),
-        end: end.to_cursor(),
-        accepted: Some(receipt.accepted),
-        duplicate: Some(receipt.duplicate),
-        body: to_json(&body),
-        ..Response::default()
-    })
-}
-
-/// A [`PushReply`], of which each rejection is made when it is written: a hundred thousand of them at once would be
-/// tens of megabytes.
-struct Figures<'r> {
-    /// Without the rejections.
-    figures: PushReply,
-    rejected: &'r [(Refusal, Option<ChangeHash>)],
-}
-
-impl Serialize for Figures<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Rejections<'r>(&'r [(Refusal, Option<ChangeHash>)]);
-        impl Serialize for Rejections<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(self.0.iter().map(rejected))
-            }
-        }
-        let PushReply { cursor, end, accepted, duplicate, heads, rejected: _ } = &self.figures;
-        let mut reply = serializer.serialize_struct("PushReply", 6)?;
-        reply.serialize_field("cursor", cursor)?;
-        reply.serialize_field("end", end)?;
-        reply.serialize_field("accepted", accepted)?;
-        reply.serialize_field("duplicate", duplicate)?;
-        reply.serialize_field("heads", heads)?;
-        reply.serialize_field("rejected", &Rejections(self.rejected))?;
-        reply.end()
-    }
-}
-
-fn rejected((refusal, stands): &(Refusal, Option<ChangeHash>)) -> Rejected {
-    Rejected {
-        hash: refusal.hash.map(|hash| hash.to_string()).unwrap_or_default(),
-        code: refusal.code,
-        detail: refusal.detail.clone(),
-        missing: refusal.missing.iter().map(ToString::to_string).collect(),
-        stands: stands.map(|hash| hash.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::extend;
+    use super::*;
 
     #[test]
-    fn a_cursor_moves_only_over_what_was_carried_without_a_gap() {
-        assert_eq!(extend(0, &[]), 0);
-        assert_eq!(extend(0, &[1, 2, 4]), 2);
-        assert_eq!(extend(2, &[1, 2, 4]), 2);
-        assert_eq!(extend(3, &[1, 2, 4, 5]), 5);
-        assert_eq!(extend(9, &[1, 2]), 9);
+    fn the_pieces_of_a_body_are_small_and_together_are_all_of_it() {
+        // Of an unknown type: framed all the same.
+        let chunk = |length: usize| {
+            let mut bytes = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 9];
+            let mut left = length;
+            while left > 127 {
+                bytes.push((left & 127) as u8 | 128);
+                left >>= 7;
+            }
+            bytes.push(left as u8);
+            bytes.resize(bytes.len() + length, 0);
+            bytes
+        };
+        let limits = ServerLimits::default();
+        let sizes =
+            [vec![], vec![5; 3], vec![5; 3 * PIECE_CHANGES + 1], vec![700_000; 7], vec![2_090_000; 3]];
+        for (sizes, expected) in sizes.into_iter().zip([1, 1, 4, 4, 3]) {
+            let body: Vec<u8> = sizes.iter().flat_map(|size| chunk(*size)).collect();
+            let pieces = pieces(&body, &limits).unwrap();
+            assert_eq!(pieces.len(), expected, "{}", sizes.len());
+            let ends: Vec<usize> = pieces.iter().map(|piece| piece.end).collect();
+            let starts: Vec<usize> = pieces.iter().map(|piece| piece.start).collect();
+            assert_eq!(
+                (starts[0], &starts[1..], ends.last()),
+                (0, &ends[..ends.len() - 1], Some(&body.len()))
+            );
+            let framed = pieces.into_iter().map(|piece| fence::frame(&body[piece]).unwrap().len());
+            assert_eq!(framed.sum::<usize>(), sizes.len());
+        }
+        let over = ServerLimits { push_changes: 2, ..limits };
+        assert_eq!(pieces(&[chunk(5), chunk(5), chunk(5)].concat(), &over).unwrap_err().code, Code::TooLarge);
     }
 }

@@ -16,13 +16,21 @@ pub const JWT_SECRET: &str = "a secret of the app's own backend";
 
 /// A JWT for `sub`, good for so many seconds; for each document, or all, with what is allowed there.
 pub fn jwt(sub: &str, entries: &[(Option<DocumentId>, Access)], seconds: i64) -> String {
+    jwt_for(Some(sub), entries, seconds)
+}
+
+/// The same, also for nobody in particular.
+pub fn jwt_for(sub: Option<&str>, entries: &[(Option<DocumentId>, Access)], seconds: i64) -> String {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let entry = |(document, access): &(Option<DocumentId>, Access)| {
         let document = document.map_or_else(|| "*".to_owned(), |id| id.to_string());
         serde_json::json!({"document": document, "access": access.to_string()})
     };
     let entries: Vec<_> = entries.iter().map(entry).collect();
-    let claims = serde_json::json!({"sub": sub, "exp": now + seconds, "rejoin": entries});
+    let mut claims = serde_json::json!({"exp": now + seconds, "rejoin": entries});
+    if let Some(sub) = sub {
+        claims["sub"] = sub.into();
+    }
     let key = jsonwebtoken::EncodingKey::from_secret(JWT_SECRET.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }

@@ -2,10 +2,11 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
 
 mod bearers;
+pub mod house;
 mod process;
 mod running;
 
-pub use bearers::{JWT_SECRET, jwt, take_jwts, token};
+pub use bearers::{JWT_SECRET, jwt, jwt_for, take_jwts, token};
 pub use process::{BINARY, Process};
 pub use running::{Answer, Running, get, post, send};
 

@@ -1,0 +1,402 @@
+//! What a push came to, and how that is told.
+
+use std::{fmt, sync::Arc};
+
+use rejoin::{
+    ChangeHash, DocumentId,
+    fence::{CheckedChange, Refusal, RefusalCode, WalkBudget},
+    wire::{CHANGES, JSON, PushReply, Rejected, Response},
+};
+
+use super::{
+    Fault,
+    fault::to_json,
+    pull::{changes_reply, page_limit},
+};
+use crate::{
+    ServerLimits,
+    events::Span,
+    log::{Document, Mark, View},
+};
+
+/// What a push, or a piece of one, came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// `None`: nothing was ever stored of it.
+    pub(super) document: Option<Document>,
+    /// Up to where the client had everything.
+    pub(super) after: Mark,
+    /// The end of the log before this push.
+    pub(super) before: Mark,
+    /// The end of the log after this push.
+    pub(super) end: Mark,
+    /// The positions of what it carried, stored now or before; ascending once it is sealed.
+    pub(super) carried: Vec<u64>,
+    pub(crate) accepted: u64,
+    pub(crate) duplicate: u64,
+    /// What is not stored.
+    pub(crate) rejected: Rejections,
+    /// What is left for the next piece.
+    pub(crate) walk: WalkBudget,
+}
+
+/// What a push did not store, in its order. A push can have a hundred thousand of these, and they last until the client
+/// has read them: so they are small, and a sentence that repeats is there once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rejections {
+    /// Those of each piece of the push: so none are moved when more come.
+    pieces: Vec<Vec<Rejection>>,
+}
+
+/// One change that is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    hash: Option<ChangeHash>,
+    pub(crate) code: RefusalCode,
+    detail: Arc<str>,
+    names: Names,
+}
+
+/// Other changes that a rejection names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Names {
+    None,
+    /// It depends on this one, which the log does not hold.
+    Missing(ChangeHash),
+    /// It depends on these.
+    MissingAll(Box<[ChangeHash]>),
+    /// The spelling of the same change that the log holds.
+    Stands(ChangeHash),
+}
+
+/// How a push is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Figures only.
+    Json,
+    /// What the client lacks, at most `limit` changes; JSON where something was rejected.
+    Changes { limit: Option<u32> },
+}
+
+/// A reply whose body may go on: what was rejected is written as the client reads it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) response: Response,
+    pub(crate) rest: Option<Listing>,
+}
+
+/// The rest of the body of a reply, in parts.
+pub(crate) struct Listing {
+    left: std::iter::Flatten<std::vec::IntoIter<Vec<Rejection>>>,
+    begun: bool,
+    ended: bool,
+}
+
+/// About how large the parts of a [`Listing`] are, in bytes.
+const PART: usize = 64 * 1024;
+
+impl Receipt {
+    /// Of a push that so far came to nothing.
+    pub(super) fn new(document: Option<Document>, (after, before): (Mark, Mark), changes: usize) -> Self {
+        Self {
+            document,
+            after,
+            before,
+            end: after,
+            carried: Vec::with_capacity(changes),
+            accepted: 0,
+            duplicate: 0,
+            rejected: Rejections::default(),
+            walk: WalkBudget::default(),
+        }
+    }
+
+    /// What the pieces of a push before this one came to, and this one.
+    pub(crate) fn after(before: Option<Self>, next: Self) -> Self {
+        match before {
+            Some(before) => before.and_then(next),
+            None => next,
+        }
+    }
+
+    fn and_then(mut self, next: Self) -> Self {
+        self.document = next.document.or(self.document);
+        self.end = next.end;
+        self.carried.extend(next.carried);
+        self.accepted += next.accepted;
+        self.duplicate += next.duplicate;
+        self.walk = next.walk;
+        self.rejected.pieces.extend(next.rejected.pieces);
+        self.seal();
+        self
+    }
+
+    /// To be called when all that it carried is in it.
+    pub(super) fn seal(&mut self) {
+        self.carried.sort_unstable();
+        self.carried.dedup();
+    }
+
+    /// By what the log grew, if it did.
+    pub(crate) fn grown(&self, document: DocumentId) -> Option<Span> {
+        (self.accepted > 0).then_some(Span::Grown { document, before: self.before, end: self.end })
+    }
+
+    /// The furthest place to which everything is either before `after` or among what was carried.
+    fn carried_to(&self) -> u64 {
+        extend(self.after.position, &self.carried)
+    }
+}
+
+impl Rejections {
+    pub(super) fn push(&mut self, refusal: Refusal) {
+        let Refusal { hash, code, detail, missing } = refusal;
+        let names = match missing.as_slice() {
+            [] => Names::None,
+            [one] => Names::Missing(*one),
+            several => Names::MissingAll(several.into()),
+        };
+        self.add((hash, code), &detail, names);
+    }
+
+    /// One change in two spellings would take effect twice: the log decides which stands.
+    pub(super) fn push_twin(&mut self, change: &CheckedChange, standing: ChangeHash) {
+        let detail =
+            "the same change stands in the log in another spelling, rewritten after a fork or before";
+        self.add((Some(change.hash), RefusalCode::ActorFork), detail, Names::Stands(standing));
+    }
+
+    fn add(&mut self, (hash, code): (Option<ChangeHash>, RefusalCode), detail: &str, names: Names) {
+        if self.pieces.is_empty() {
+            self.pieces.push(Vec::new());
+        }
+        let Some(piece) = self.pieces.last_mut() else { return };
+        let before = piece.last().map(|last| &last.detail).filter(|before| ***before == *detail);
+        let detail = before.map_or_else(|| Arc::from(detail), Arc::clone);
+        piece.push(Rejection { hash, code, detail, names });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.iter().all(Vec::is_empty)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rejection> {
+        self.pieces.iter().flatten()
+    }
+
+    fn into_listing(self) -> Listing {
+        Listing { left: self.pieces.into_iter().flatten(), begun: false, ended: false }
+    }
+}
+
+impl Rejection {
+    fn to_json(&self) -> Vec<u8> {
+        let (missing, stands): (&[ChangeHash], _) = match &self.names {
+            Names::None => (&[], None),
+            Names::Missing(one) => (std::slice::from_ref(one), None),
+            Names::MissingAll(several) => (several, None),
+            Names::Stands(standing) => (&[], Some(standing)),
+        };
+        to_json(&Rejected {
+            hash: self.hash.map(|hash| hash.to_string()).unwrap_or_default(),
+            code: self.code,
+            detail: stands.map_or_else(|| self.detail.to_string(), twin),
+            missing: missing.iter().map(ToString::to_string).collect(),
+            stands: stands.map(ToString::to_string),
+        })
+    }
+}
+
+fn twin(standing: &ChangeHash) -> String {
+    format!("the same change stands in the log as {standing}, rewritten after a fork or before")
+}
+
+impl Told {
+    /// The reply with all of its body.
+    pub(crate) fn into_whole(self) -> Response {
+        let mut response = self.response;
+        self.rest.into_iter().flatten().for_each(|part| response.body.extend(part));
+        response
+    }
+}
+
+impl From<Response> for Told {
+    fn from(response: Response) -> Self {
+        Self { response, rest: None }
+    }
+}
+
+impl Listing {
+    /// Whether all of it was given out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Iterator for Listing {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if self.ended {
+            return None;
+        }
+        let mut part = Vec::with_capacity(PART + PART / 8);
+        while part.len() < PART {
+            let Some(rejection) = self.left.next() else {
+                self.ended = true;
+                part.extend_from_slice(TAIL);
+                break;
+            };
+            if std::mem::replace(&mut self.begun, true) {
+                part.push(b',');
+            }
+            part.extend(rejection.to_json());
+        }
+        Some(part)
+    }
+}
+
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listing").finish_non_exhaustive()
+    }
+}
+
+/// Moves `position` forward over what stands in `carried` (ascending) without a gap.
+fn extend(position: u64, carried: &[u64]) -> u64 {
+    let from = carried.partition_point(|p| *p <= position);
+    let mut reached = position;
+    for next in carried.iter().skip(from) {
+        if *next != reached + 1 {
+            break;
+        }
+        reached = *next;
+    }
+    reached
+}
+
+/// Says what a push came to. After the commit, and with the log as it is then: `end` is its end, and another
+/// push may have landed meanwhile.
+pub(crate) fn reply(
+    view: View<'_>,
+    limits: &ServerLimits,
+    receipt: Receipt,
+    form: Form,
+) -> Result<Told, Fault> {
+    let limit = match form {
+        Form::Changes { limit } if receipt.rejected.is_empty() => limit,
+        _ => return json_reply(view, receipt),
+    };
+    let mut response = match &receipt.document {
+        Some(document) => {
+            let end = view.end_of(document.key)?;
+            let span = (receipt.after.position, end.position);
+            let mut page = view.page(document.key, span, &receipt.carried, page_limit(limits, limit))?;
+            page.covered = extend(page.covered, &receipt.carried);
+            changes_reply(view, document.key, end, page)?
+        }
+        None => Response { status: 200, media_type: CHANGES.to_owned(), ..Response::default() },
+    };
+    response.accepted = Some(receipt.accepted);
+    response.duplicate = Some(receipt.duplicate);
+    Ok(response.into())
+}
+
+/// The same without a look at the log, where the client provably has all of it.
+pub(crate) fn reply_at_end(receipt: &Receipt, form: Form) -> Option<Response> {
+    let whole = matches!(form, Form::Changes { .. })
+        && receipt.rejected.is_empty()
+        && receipt.carried_to() == receipt.end.position;
+    whole.then(|| Response {
+        status: 200,
+        media_type: CHANGES.to_owned(),
+        cursor: receipt.end.to_cursor(),
+        end: receipt.end.to_cursor(),
+        accepted: Some(receipt.accepted),
+        duplicate: Some(receipt.duplicate),
+        ..Response::default()
+    })
+}
+
+/// How a [`PushReply`] without rejections ends: they are its last field.
+const TAIL: &[u8] = b"]}";
+
+fn json_reply(view: View<'_>, receipt: Receipt) -> Result<Told, Fault> {
+    let (cursor, end, heads) = match &receipt.document {
+        Some(document) => {
+            let end = view.end_of(document.key)?;
+            let cursor = view.mark_at(document.key, end, receipt.carried_to())?;
+            (cursor, end, view.heads(document.key)?)
+        }
+        None => Default::default(),
+    };
+    let mut body = to_json(&PushReply {
+        cursor: cursor.to_text(),
+        end: end.to_text(),
+        accepted: receipt.accepted,
+        duplicate: receipt.duplicate,
+        heads: heads.iter().map(ToString::to_string).collect(),
+        rejected: Vec::new(),
+    });
+    let rest = (!receipt.rejected.is_empty() && body.ends_with(TAIL)).then(|| {
+        body.truncate(body.len() - TAIL.len());
+        receipt.rejected.into_listing()
+    });
+    let response = Response {
+        status: 200,
+        media_type: JSON.to_owned(),
+        cursor: cursor.to_cursor(),
+        end: end.to_cursor(),
+        accepted: Some(receipt.accepted),
+        duplicate: Some(receipt.duplicate),
+        body,
+        ..Response::default()
+    };
+    Ok(Told { response, rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_moves_only_over_what_was_carried_without_a_gap() {
+        assert_eq!(extend(0, &[]), 0);
+        assert_eq!(extend(0, &[1, 2, 4]), 2);
+        assert_eq!(extend(2, &[1, 2, 4]), 2);
+        assert_eq!(extend(3, &[1, 2, 4, 5]), 5);
+        assert_eq!(extend(9, &[1, 2]), 9);
+    }
+
+    #[test]
+    fn rejections_in_parts_are_the_json_of_all_of_them() {
+        let mut receipt = Receipt::new(None, Default::default(), 0);
+        let hash = |n: u8| ChangeHash([n; 32]);
+        let refusal = |n: u8, missing: &[u8]| Refusal {
+            hash: (n > 0).then(|| hash(n)),
+            code: RefusalCode::MissingDependency,
+            detail: "a \"sentence\"".to_owned(),
+            missing: missing.iter().map(|n| hash(*n)).collect(),
+        };
+        let mut all = Vec::new();
+        for n in 0..2_000_u32 {
+            let (own, missing) = ((n % 250) as u8, &[7, 8, 9][..(n % 4) as usize]);
+            all.push(refusal(own, missing));
+            let mut piece = Receipt::new(None, Default::default(), 0);
+            piece.rejected.push(refusal(own, missing));
+            receipt = Receipt::after(Some(receipt), piece);
+        }
+        let log = crate::LogStore::open_in_memory().unwrap();
+        let told = log.read(|view| json_reply(view, receipt)).unwrap();
+        let mut parts: Vec<Vec<u8>> = vec![told.response.body];
+        parts.extend(told.rest.unwrap());
+        assert!(parts.len() > 4 && parts.iter().all(|part| part.len() < 2 * PART), "{}", parts.len());
+        let reply: PushReply = serde_json::from_slice(&parts.concat()).unwrap();
+        let told: Vec<_> = reply.rejected.iter().map(|one| (one.hash.clone(), one.missing.clone())).collect();
+        let texts = |hashes: &[ChangeHash]| hashes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let meant: Vec<_> =
+            all.iter().map(|one| (texts(one.hash.as_slice()).concat(), texts(&one.missing))).collect();
+        assert_eq!(told, meant);
+        assert!(reply.rejected.iter().all(|one| one.detail == "a \"sentence\""));
+    }
+}

@@ -1,0 +1,120 @@
+//! `rejoin-server token`, as it is typed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod support;
+
+use std::{path::Path, process::Command};
+
+use rejoin::DocumentId;
+use serde_json::{Value, json};
+use support::{BINARY, Process, Writer, get, post, send};
+
+/// `rejoin-server token …`, as somebody types it: the exit code, standard output and standard error.
+fn token(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(BINARY);
+    let output =
+        command.current_dir(directory).args(["--database", "log.db", "token"]).args(arguments).output();
+    let output = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn tokens_are_made_and_revoked_beside_a_running_server_and_stand_in_no_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let create = ["create", "--name", "laptop", "--document", "*", "--access", "admin", "--expires", "90d"];
+    let (code, out, aside) = token(directory.path(), &create);
+    assert_eq!(code, Some(0), "{aside}");
+    let secret = out.trim_end();
+    assert!(secret.starts_with("rjt_") && secret.len() == 47 && out == format!("{secret}\n"), "{out}");
+    assert!(!aside.contains(secret));
+    let log = directory.path().join("server.log");
+    let mut command = Command::new(BINARY);
+    command.env("RUST_LOG", "trace").arg("--database").arg(directory.path().join("log.db"));
+    let server = Process::logging(command, std::fs::File::create(&log).unwrap().into());
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let push = post(server.changes(document), ada.many(1));
+    assert_eq!(send(push.bearer_auth(secret)).await.status, 200);
+    assert_eq!(send(get(server.changes(document))).await.status, 401);
+    let (code, _, says) = token(directory.path(), &create);
+    assert_eq!(code, Some(1));
+    assert!(says.contains("laptop") && says.contains("revoke"), "{says}");
+    let (_, listed, _) = token(directory.path(), &["ls"]);
+    assert!(listed.contains("laptop") && listed.contains("admin") && listed.contains("good"), "{listed}");
+    assert!(!listed.contains(secret));
+    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(0));
+    assert_eq!(send(get(server.changes(document)).bearer_auth(secret)).await.code().0, 401);
+    assert_eq!(token(directory.path(), &["revoke", "laptop"]).0, Some(1));
+    server.signal("-TERM");
+    let (code, rest, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!((code, rest.as_str()), (Some(0), ""));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("TRACE") && !log.contains(secret) && !log.contains(&secret[4..]));
+}
+
+/// The one JSON value on standard output, without what is different each time.
+fn told(directory: &Path, arguments: &[&str]) -> Value {
+    let (code, out, aside) = token(directory, arguments);
+    assert_eq!((code, out.lines().count()), (Some(0), 1), "{aside}");
+    let mut value: Value = serde_json::from_str(&out).unwrap();
+    let tokens = match &mut value {
+        Value::Array(all) => all.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for token in tokens.iter_mut().filter_map(Value::as_object_mut) {
+        for (field, length) in [("created_at", 20), ("expires_at", 20), ("revoked_at", 20), ("token", 47)] {
+            let text = token.get_mut(field).filter(|value| value.is_string());
+            text.into_iter().for_each(|text| {
+                assert_eq!(text.as_str().map(str::len), Some(length), "{text}");
+                *text = "…".into();
+            });
+        }
+    }
+    value
+}
+
+#[test]
+fn tokens_are_told_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |arguments: &[&str]| told(directory.path(), arguments);
+    let create =
+        ["create", "--name", "ada", "--document", "*", "--access", "create", "--expires", "1d", "--json"];
+    let document = "7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10";
+    let mut ada = json!({
+        "name": "ada", "document": "*", "access": "create", "granted": 0, "created_at": "…", "expires_at": "…",
+        "revoked_at": null, "state": "good", "token": "…",
+    });
+    assert_eq!(told(&create), ada);
+    let mut board = json!({
+        "name": "board", "document": document, "access": "read", "granted": 0, "created_at": "…", "expires_at": null,
+        "revoked_at": null, "state": "good", "token": "…",
+    });
+    let create = ["--json", "create", "--name", "board", "--document", document, "--access", "read"];
+    assert_eq!(told(&create), board);
+    let grant = ["grant", "ada", "--document", document, "--access", "write", "--json"];
+    assert_eq!(told(&grant), json!({ "name": "ada", "document": document, "access": "write" }));
+    assert_eq!(told(&["revoke", "board", "--json"]), json!({ "name": "board", "state": "revoked" }));
+    for token in [&mut ada, &mut board] {
+        token.as_object_mut().unwrap().remove("token");
+    }
+    ada["granted"] = 1.into();
+    (board["state"], board["revoked_at"]) = ("revoked".into(), "…".into());
+    assert_eq!(told(&["ls", "--json"]), json!([ada, board]));
+}
+
+#[test]
+fn wrong_words_about_a_token_are_exit_2() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (vec!["create", "--name", "a", "--document", "all", "--access", "read"], "UUID"),
+        (vec!["create", "--name", "a", "--document", "*", "--access", "root"], "admin"),
+        (vec!["create", "--name", "a", "--document", "*", "--access", "read", "--expires", "soon"], "90d"),
+        (vec!["create", "--name", "", "--document", "*", "--access", "read"], "characters"),
+        (vec!["create", "--document", "*", "--access", "read"], "--name"),
+        (vec!["revoke"], "NAME"),
+    ] {
+        let (code, out, text) = token(directory.path(), &arguments);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {text}");
+        assert!(text.to_lowercase().contains(&says.to_lowercase()), "{text}");
+    }
+}
