@@ -232,7 +232,7 @@ fn count(metrics: &Metrics, (jobs, outcomes): (&[Job], &[Outcome]), took: Durati
 impl Job {
     fn weight(&self) -> usize {
         match self {
-            Self::Push { push, .. } => push.weight(),
+            Self::Push { push, .. } => push.changes.weight(),
             Self::Delete { .. } => 0,
             Self::Found { found, .. } => found.snapshot.as_ref().map_or(0, |made| made.bytes.len()),
             Self::Step { step: Step::Pack(packed), .. } => packed.weight(),

@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) pushes: Pushes,
     /// A permit a KiB of request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
-    /// A permit for each push in pieces that may be at work.
+    /// A permit for each large push that may be at work.
     pub(crate) large_pushes: Semaphore,
     /// A stop was asked for: no more traffic is to be sent here.
     pub(crate) draining: AtomicBool,

@@ -305,7 +305,12 @@ fn lock_to_serve(path: &Path) -> Result<Option<File>, LogError> {
             Ok(()) => return Ok(Some(file)),
             // One that was told to end may not be gone yet.
             Err(TryLockError::WouldBlock) if since.elapsed() < GOING => std::thread::sleep(LOOK_AGAIN),
-            Err(TryLockError::WouldBlock) => return Err(LogError::Served),
+            Err(TryLockError::WouldBlock) => {
+                // Left open on purpose: were it closed, SQLite's locks of this process on the file would go, and the other
+                // server may be one of this process.
+                std::mem::forget(file);
+                return Err(LogError::Served);
+            }
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 tracing::warn!(%error, "this file system knows no locks: nothing else may serve the database");
                 return Ok(None);

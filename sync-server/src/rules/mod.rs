@@ -28,7 +28,7 @@ pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
-pub(crate) use push::{Push, check_body, pieces, take};
+pub(crate) use push::{Changes, Push, take};
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
 pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
 
@@ -44,19 +44,14 @@ pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now
 fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
     match request {
         Request::Push { document, after, limit, body } => {
-            let mut receipt: Option<Receipt> = None;
-            for piece in pieces(body, limits)? {
-                let push = Push {
-                    document: *document,
-                    after: after.clone(),
-                    changes: check_body(body.get(piece).unwrap_or_default(), limits)?,
-                    by: Principal::Local,
-                    most_bytes: limits.document_bytes,
-                    walk: receipt.as_ref().map_or_else(Default::default, |receipt| receipt.walk),
-                };
-                receipt = Some(Receipt::after(receipt, alone(log, &push, now)?));
-            }
-            let receipt = receipt.ok_or_else(|| Fault::new(Code::Internal))?;
+            let push = Push {
+                document: *document,
+                after: after.clone(),
+                changes: Changes::read(body.clone(), limits)?,
+                by: Principal::Local,
+                most_bytes: limits.document_bytes,
+            };
+            let receipt = alone(log, &push, now)?;
             let form = Form::Changes { limit: *limit };
             Ok(log.read(|view| reply(view, limits, receipt, form))?.into_whole())
         }

@@ -1,6 +1,6 @@
 //! Push: the good part of a batch is stored, the bad part named.
 
-use std::ops::Range;
+use std::{ops::Range, sync::mpsc::sync_channel, thread};
 
 use rejoin::{
     Cursor, DocumentId,
@@ -15,33 +15,83 @@ use crate::{
     log::{Appender, Attempt, View, was_of},
 };
 
-/// Most changes that are checked and committed at once, of a push that has more: what was read of them is in memory.
+/// Most changes of a push that are in memory as they were read.
 const PIECE_CHANGES: usize = 8_192;
 /// Most bytes of them, unless one change alone has more.
 const PIECE_BYTES: usize = 2 * 1024 * 1024;
 
-/// What a client sends, or a piece of it.
+/// What a client sends.
 #[derive(Debug)]
 pub(crate) struct Push {
     pub(crate) document: DocumentId,
     pub(crate) after: Option<Cursor>,
-    pub(crate) changes: Vec<Result<CheckedChange, Refusal>>,
+    pub(crate) changes: Changes,
     pub(crate) by: Principal,
     /// Most plain bytes that the log may have afterwards.
     pub(crate) most_bytes: u64,
-    /// What the pieces before this one left of the steps that a whole push may take.
-    pub(crate) walk: WalkBudget,
 }
 
-impl Push {
-    /// About how much memory it holds.
+type Checked = Vec<Result<CheckedChange, Refusal>>;
+
+/// The changes of a push.
+#[derive(Debug)]
+pub(crate) enum Changes {
+    /// Checked before anybody had to wait for that.
+    Checked(Checked),
+    /// Too many to be all in memory as they were read: checked piece after piece, while the one before is stored.
+    Pieces { body: Vec<u8>, pieces: Vec<Range<usize>>, limits: ServerLimits },
+}
+
+impl Changes {
+    /// Frames a body whole. What is small is checked here; slow where it is not very small.
+    pub(crate) fn read(body: Vec<u8>, limits: &ServerLimits) -> Result<Self, Fault> {
+        let pieces = pieces(&body, limits)?;
+        Ok(match pieces.len() {
+            0 | 1 => Self::Checked(check_body(&body, limits)?),
+            _ => Self::Pieces { body, pieces, limits: *limits },
+        })
+    }
+
+    pub(crate) fn are_many(&self) -> bool {
+        matches!(self, Self::Pieces { .. })
+    }
+
+    /// About how much memory they take.
     pub(crate) fn weight(&self) -> usize {
-        self.changes.iter().map(|change| 300 + change.as_ref().map_or(0, |c| c.bytes.len())).sum()
+        match self {
+            Self::Checked(changes) => {
+                changes.iter().map(|change| 300 + change.as_ref().map_or(0, |c| c.bytes.len())).sum()
+            }
+            Self::Pieces { body, .. } => body.len(),
+        }
+    }
+
+    /// Each in its turn. May be asked again.
+    fn for_each(
+        &self,
+        mut take: impl FnMut(&Result<CheckedChange, Refusal>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        match self {
+            Self::Checked(changes) => changes.iter().try_for_each(take),
+            Self::Pieces { body, pieces, limits } => thread::scope(|scope| {
+                // One is stored, one is checked, and none waits between: that bounds the memory.
+                let (sender, checked) = sync_channel(0);
+                scope.spawn(move || {
+                    let parts = pieces.iter().map(|piece| body.get(piece.clone()).unwrap_or_default());
+                    // Who took them may have failed.
+                    parts.map(|part| check_body(part, limits)).try_for_each(|piece| sender.send(piece))
+                });
+                checked.iter().try_for_each(|piece| {
+                    let piece = piece.map_err(|_| LogError::Damaged("a framed body is none".to_owned()))?;
+                    piece.iter().try_for_each(&mut take)
+                })
+            }),
+        }
     }
 }
 
-/// Frames a body whole, and says where the pieces of it stand in which it is checked and committed; at least one.
-pub(crate) fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault> {
+/// Frames a body whole, and says where the pieces of it stand; at least one.
+fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault> {
     let (mut pieces, mut count, mut at) = (Vec::new(), 0_usize, 0_usize);
     let (mut start, mut held) = (0_usize, 0_usize);
     for frame in fence::frames(body) {
@@ -62,10 +112,7 @@ pub(crate) fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usi
 
 /// Measures and hashes each change: everything that depends on no order. Slow for many; holds no lock and no
 /// transaction.
-pub(crate) fn check_body(
-    body: &[u8],
-    limits: &ServerLimits,
-) -> Result<Vec<Result<CheckedChange, Refusal>>, Fault> {
+fn check_body(body: &[u8], limits: &ServerLimits) -> Result<Checked, Fault> {
     fence::frames(body).map(|frame| Ok(check_change(&frame?, limits))).collect()
 }
 
@@ -111,12 +158,10 @@ pub(crate) fn take(
             Appender::create(view, &push.document, now)?
         }
     };
-    let mut receipt = Receipt::new(document, (after, appender.end()), push.changes.len());
-    let mut walk = push.walk;
-    for change in &push.changes {
-        take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt)?;
-    }
-    receipt.walk = walk;
+    let mut receipt = Receipt::new(document, (after, appender.end()));
+    let mut walk = WalkBudget::default();
+    push.changes
+        .for_each(|change| take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt))?;
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use rejoin::{
     ChangeHash, DocumentId,
-    fence::{CheckedChange, Refusal, RefusalCode, WalkBudget},
+    fence::{CheckedChange, Refusal, RefusalCode},
     wire::{CHANGES, JSON, PushReply, Rejected, Response},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     log::{Document, Mark, View},
 };
 
-/// What a push, or a piece of one, came to.
+/// What a push came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Receipt {
     /// `None`: nothing was ever stored of it.
@@ -36,17 +36,18 @@ pub(crate) struct Receipt {
     pub(crate) duplicate: u64,
     /// What is not stored.
     pub(crate) rejected: Rejections,
-    /// What is left for the next piece.
-    pub(crate) walk: WalkBudget,
 }
 
 /// What a push did not store, in its order. A push can have a hundred thousand of these, and they last until the client
 /// has read them: so they are small, and a sentence that repeats is there once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rejections {
-    /// Those of each piece of the push: so none are moved when more come.
-    pieces: Vec<Vec<Rejection>>,
+    /// So many on each that few are moved when more come.
+    shelves: Vec<Vec<Rejection>>,
 }
+
+/// How many rejections lie together.
+const SHELF: usize = 8_192;
 
 /// One change that is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,38 +98,17 @@ const PART: usize = 64 * 1024;
 
 impl Receipt {
     /// Of a push that so far came to nothing.
-    pub(super) fn new(document: Option<Document>, (after, before): (Mark, Mark), changes: usize) -> Self {
+    pub(super) fn new(document: Option<Document>, (after, before): (Mark, Mark)) -> Self {
         Self {
             document,
             after,
             before,
             end: after,
-            carried: Vec::with_capacity(changes),
+            carried: Vec::new(),
             accepted: 0,
             duplicate: 0,
             rejected: Rejections::default(),
-            walk: WalkBudget::default(),
         }
-    }
-
-    /// What the pieces of a push before this one came to, and this one.
-    pub(crate) fn after(before: Option<Self>, next: Self) -> Self {
-        match before {
-            Some(before) => before.and_then(next),
-            None => next,
-        }
-    }
-
-    fn and_then(mut self, next: Self) -> Self {
-        self.document = next.document.or(self.document);
-        self.end = next.end;
-        self.carried.extend(next.carried);
-        self.accepted += next.accepted;
-        self.duplicate += next.duplicate;
-        self.walk = next.walk;
-        self.rejected.pieces.extend(next.rejected.pieces);
-        self.seal();
-        self
     }
 
     /// To be called when all that it carried is in it.
@@ -167,25 +147,25 @@ impl Rejections {
     }
 
     fn add(&mut self, (hash, code): (Option<ChangeHash>, RefusalCode), detail: &str, names: Names) {
-        if self.pieces.is_empty() {
-            self.pieces.push(Vec::new());
+        if self.shelves.last().is_none_or(|shelf| shelf.len() == SHELF) {
+            self.shelves.push(Vec::new());
         }
-        let Some(piece) = self.pieces.last_mut() else { return };
-        let before = piece.last().map(|last| &last.detail).filter(|before| ***before == *detail);
+        let Some(shelf) = self.shelves.last_mut() else { return };
+        let before = shelf.last().map(|last| &last.detail).filter(|before| ***before == *detail);
         let detail = before.map_or_else(|| Arc::from(detail), Arc::clone);
-        piece.push(Rejection { hash, code, detail, names });
+        shelf.push(Rejection { hash, code, detail, names });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.iter().all(Vec::is_empty)
+        self.shelves.iter().all(Vec::is_empty)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rejection> {
-        self.pieces.iter().flatten()
+        self.shelves.iter().flatten()
     }
 
     fn into_listing(self) -> Listing {
-        Listing { left: self.pieces.into_iter().flatten(), begun: false, ended: false }
+        Listing { left: self.shelves.into_iter().flatten(), begun: false, ended: false }
     }
 }
 
@@ -370,7 +350,7 @@ mod tests {
 
     #[test]
     fn rejections_in_parts_are_the_json_of_all_of_them() {
-        let mut receipt = Receipt::new(None, Default::default(), 0);
+        let mut receipt = Receipt::new(None, Default::default());
         let hash = |n: u8| ChangeHash([n; 32]);
         let refusal = |n: u8, missing: &[u8]| Refusal {
             hash: (n > 0).then(|| hash(n)),
@@ -379,12 +359,10 @@ mod tests {
             missing: missing.iter().map(|n| hash(*n)).collect(),
         };
         let mut all = Vec::new();
-        for n in 0..2_000_u32 {
+        for n in 0..(SHELF as u32 + 2_000) {
             let (own, missing) = ((n % 250) as u8, &[7, 8, 9][..(n % 4) as usize]);
             all.push(refusal(own, missing));
-            let mut piece = Receipt::new(None, Default::default(), 0);
-            piece.rejected.push(refusal(own, missing));
-            receipt = Receipt::after(Some(receipt), piece);
+            receipt.rejected.push(refusal(own, missing));
         }
         let log = crate::LogStore::open_in_memory().unwrap();
         let told = log.read(|view| json_reply(view, receipt)).unwrap();
