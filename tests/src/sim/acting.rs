@@ -42,11 +42,11 @@ impl World {
             self.clients[client].other =
                 Some(other.map_err(|e| self.broken(Invariant::NoError, format!("a second process: {e}")))?);
         }
-        let state = self.state(client, id, elsewhere)?;
         let place = Place { client, document, elsewhere };
         if self.chance(UNDOES) {
-            return self.take_back(place, &state);
+            return self.take_back(place);
         }
+        let state = self.state(client, id, elsewhere)?;
         self.follow_line(place, &state)?;
         let count = if self.chance(25) { self.rng.random_range(2..=3) } else { 1 };
         let mut planned: Vec<(Action, Effect)> = Vec::new();

@@ -58,9 +58,10 @@ impl Model {
         let touched = seen.undone.undone > 0;
         let fits = match put {
             _ if !touched => before == after && !(put.is_some() && others.is_empty() && !ours.is_empty()),
+            Some(_) if ours.is_empty() => false,
             // Somebody wrote at the same time: theirs comes forward.
             Some(_) if !others.is_empty() => after.is_some_and(|after| others.contains(&after)),
-            Some(_) => !ours.is_empty() && self.was_once(path, after, seen),
+            Some(_) => self.was_once(path, after, seen),
             None => live.is_empty() && after.is_some() && self.was_once(path, after, seen),
         };
         if !fits {

@@ -113,7 +113,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 9] = [
+pub const BUGS: [Bug; 10] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -123,6 +123,7 @@ pub const BUGS: [Bug; 9] = [
     Bug::SnapshotPastHole,
     Bug::EventAtOtherCursor,
     Bug::DispatchAgainAfterFork,
+    Bug::UndoOverOthers,
 ];
 
 /// The command that replays a seed.

@@ -15,6 +15,9 @@ use super::{
     world::World,
 };
 
+/// Most undos and redos one after the other.
+const MOST_IN_A_ROW: u32 = 3;
+
 /// What was done at a store since something last came from elsewhere: there an undo restores the state before, and
 /// a redo the state after.
 #[derive(Debug, Default, Clone)]
@@ -48,15 +51,26 @@ enum Asked {
 }
 
 impl World {
-    /// A person takes something back, or does it again.
-    pub(super) fn take_back(&mut self, place: Place, before: &Value) -> Checked {
+    /// A person takes something back, or does it again: a few times, one after the other.
+    pub(super) fn take_back(&mut self, place: Place) -> Checked {
+        let life = self.clients[place.client].life;
+        for _ in 0..self.rng.random_range(1..=MOST_IN_A_ROW) {
+            if self.clients[place.client].life == life {
+                self.take_one_back(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_one_back(&mut self, place: Place) -> Checked {
         self.to_do = self.to_do.saturating_sub(1);
         let id = self.documents[place.document];
+        let before = self.state(place.client, id, place.elsewhere)?;
         let standing = self.standing(place.client, id);
         let stack = self.stack_of(place.client, id, &standing);
         self.check_can(place, &stack)?;
         let (asked, expected) = self.ask(place.client, id, (&stack, &standing));
-        self.follow_line(place, before)?;
+        self.follow_line(place, &before)?;
         let rows = core_rows(&self.clients[place.client], id);
         let core = core_of(&mut self.clients[place.client], place.elsewhere);
         let result = match asked {
@@ -69,7 +83,7 @@ impl World {
             (Ok(None), Ok(None)) => {}
             (Err(Error::NotOwn(_)), Err(())) => {}
             (Ok(Some(undone)), Ok(Some(target))) => {
-                self.check_undone(place, (asked, target, &undone), (before, &standing, rows))?;
+                self.check_undone(place, (asked, target, &undone), (&before, &standing, rows))?;
             }
             (Err(error), _) if !matches!(error, Error::NotOwn(_)) => {
                 return self.nothing_was_done(place, rows, error);
@@ -94,9 +108,10 @@ impl World {
         id: DocumentId,
         (stack, standing): (&Stack, &HashSet<ChangeHash>),
     ) -> (Asked, Result<Option<Token>, ()>) {
+        let redoes = if stack.undone.is_empty() { 5 } else { 45 };
         match self.rng.random_range(0..100) {
-            0..55 => (Asked::Undo, Ok(stack.done.last().copied())),
-            55..85 => (Asked::Redo, Ok(stack.undone.last().copied())),
+            n if n < redoes => (Asked::Redo, Ok(stack.undone.last().copied())),
+            0..85 => (Asked::Undo, Ok(stack.done.last().copied())),
             _ => {
                 let rows: Vec<_> = self.clients[client].rows(id).into_iter().filter(|r| r.stands()).collect();
                 let known = rows.iter().filter_map(|row| {
@@ -178,7 +193,7 @@ impl World {
     pub(super) fn follow_line(&mut self, place: Place, state: &Value) -> Checked {
         let heads = self.heads(place)?;
         let line = &mut self.clients[place.client].lines[place.document];
-        if line.heads != heads {
+        if line.heads != heads || line.states.is_empty() {
             *line = Line::new(heads, state);
         }
         Ok(())
