@@ -89,6 +89,7 @@ mod api;
 mod builder;
 mod error;
 mod ids;
+mod leases;
 mod message;
 
 pub use action::Action;

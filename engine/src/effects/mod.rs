@@ -50,11 +50,10 @@ mod handler;
 #[cfg(feature = "sync")]
 mod http;
 pub(crate) mod judge;
-mod leases;
 pub(crate) mod owner;
 pub(crate) mod plan;
 mod request;
-pub(crate) mod run;
+mod run;
 mod schedule;
 mod types;
 

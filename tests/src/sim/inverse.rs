@@ -95,7 +95,10 @@ impl Model {
     fn element_gone(&self, path: &str, value: &Value, seen: &Seen<'_>) -> Result<Effect, String> {
         let (before, after) = (list(seen.before, path), list(seen.after, path));
         let wanted: Vec<&Value> = before.iter().copied().filter(|element| *element != value).collect();
-        if after != wanted {
+        let left: Vec<&Value> = after.iter().copied().filter(|element| *element != value).collect();
+        // Where two copies of the store put it back, each takes away its own.
+        let enough = before.len() == wanted.len() || after.len() < before.len();
+        if left != wanted || !enough || (after.len() > wanted.len() && !self.is_ambiguous(value)) {
             return Err(format!(
                 "the list {path} was {before:?}, {value} is taken back, and now it is {after:?}"
             ));
@@ -136,7 +139,9 @@ impl Model {
         (path, typed, erased): (&str, &[char], &[(char, Vec<Token>)]),
         seen: &Seen<'_>,
     ) -> Result<Effect, String> {
-        let (before, after) = (text(seen.before, path), text(seen.after, path));
+        let (mut before, mut after) = (text(seen.before, path), text(seen.after, path));
+        before.retain(|c| !self.ambiguous.contains(&c.to_string()));
+        after.retain(|c| !self.ambiguous.contains(&c.to_string()));
         let (was, is): (HashSet<char>, HashSet<char>) =
             (before.iter().copied().collect(), after.iter().copied().collect());
         let kept: Vec<char> = before.iter().copied().filter(|c| !typed.contains(c)).collect();
@@ -154,7 +159,8 @@ impl Model {
         if foreign || inserted.iter().collect::<HashSet<_>>().len() < inserted.len() {
             return wrong("what comes back is not what was deleted");
         }
-        for (c, _) in erased.iter().filter(|(c, _)| !is.contains(c) && !typed.contains(c)) {
+        let missing = |c: &char| !is.contains(c) && !typed.contains(c);
+        for (c, _) in erased.iter().filter(|(c, _)| missing(c) && !self.ambiguous.contains(&c.to_string())) {
             let removes = |effect: &Effect| matches!(effect, Effect::Splice { path: p, removed, .. } if p == path && removed.iter().any(|(r, _)| r == c));
             if !self.somebody_else(target, seen, removes) {
                 return wrong("something does not come back");
@@ -168,6 +174,26 @@ impl Model {
             return Ok(Effect::Nothing);
         }
         Ok(Effect::Splice { path: path.to_owned(), inserted, removed })
+    }
+
+    /// What stands twice: two copies of a store put it back, each without knowing of the other. From then on nobody
+    /// foretells which of them goes, and how many stay.
+    pub(super) fn note_doubles(&mut self, state: &Value) {
+        let mut seen = HashSet::new();
+        for element in list(state, "/l").iter().map(ToString::to_string) {
+            if !seen.insert(element.clone()) {
+                self.ambiguous.insert(element);
+            }
+        }
+        for c in text(state, "/t").iter().map(ToString::to_string) {
+            if !seen.insert(c.clone()) {
+                self.ambiguous.insert(c);
+            }
+        }
+    }
+
+    fn is_ambiguous(&self, value: &Value) -> bool {
+        !self.ambiguous.is_empty() && self.ambiguous.contains(&value.to_string())
     }
 
     /// Whether something that stood does that, and has to do with another action.

@@ -49,7 +49,7 @@ pub(super) struct Model {
     pub(super) by_hash: HashMap<ChangeHash, Token>,
     /// Changes that the library cannot take, pushed by strangers.
     pub(super) hostile: HashSet<ChangeHash>,
-    /// Characters and elements that stood twice when one of them went: two copies of a store had both put it back.
+    /// Characters and elements that stood twice: two copies of a store had both put them back.
     pub(super) ambiguous: HashSet<String>,
     reserved: Token,
 }

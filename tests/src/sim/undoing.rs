@@ -176,6 +176,7 @@ impl World {
             return broken(self, "it is not one change that waits in the queue".to_owned());
         }
         let after = self.state(place.client, id, place.elsewhere)?;
+        self.model.note_doubles(before);
         let seen = Seen { undone, standing, before, after: &after };
         let effect = match self.model.inverse(target, &seen) {
             Ok(effect) => effect,
