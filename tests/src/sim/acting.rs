@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     invariant::{Checked, Invariant},
-    model::{Effect, Token},
+    model::{Effect, Gone},
     strikes::Fault,
     undoing::Place,
     world::{Event, World},
@@ -229,7 +229,7 @@ impl World {
         let count = self.rng.random_range(1..=FRAGMENT);
         let inserted: Vec<char> =
             (0..count).filter_map(|n| char::from_u32(FIRST_CHARACTER + token * FRAGMENT + n)).collect();
-        let mut removed: Vec<(char, Vec<Token>)> = Vec::new();
+        let mut removed = Gone::new();
         for c in &text[pos..pos + delete] {
             let over = self.model.character(&path, *c, standing);
             if over.len() > 1 {

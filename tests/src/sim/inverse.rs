@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use rejoin::{ChangeHash, Undone};
 use serde_json::Value;
 
-use super::model::{Effect, Model, Token};
+use super::model::{Effect, Gone, Model, Token};
 
 /// An undo, and what was there before and after it.
 pub(super) struct Seen<'a> {
@@ -136,7 +136,7 @@ impl Model {
     fn unspliced(
         &self,
         target: Token,
-        (path, typed, erased): (&str, &[char], &[(char, Vec<Token>)]),
+        (path, typed, erased): (&str, &[char], &Gone),
         seen: &Seen<'_>,
     ) -> Result<Effect, String> {
         let (mut before, mut after) = (text(seen.before, path), text(seen.after, path));
@@ -169,7 +169,7 @@ impl Model {
         let gone = before.iter().filter(|c| !is.contains(c));
         let gone: BTreeSet<char> = gone.copied().collect();
         let over = |c: char| (c, self.character(path, c, seen.standing));
-        let removed: Vec<(char, Vec<Token>)> = gone.into_iter().map(over).collect();
+        let removed: Gone = gone.into_iter().map(over).collect();
         if inserted.is_empty() && removed.is_empty() {
             return Ok(Effect::Nothing);
         }

@@ -10,6 +10,9 @@ use super::expected::Expected;
 /// A number for one action that was acknowledged: it stands in what the action wrote.
 pub(super) type Token = usize;
 
+/// Characters that went, each with those that put it there.
+pub(super) type Gone = Vec<(char, Vec<Token>)>;
+
 /// What an action comes to, wherever and whenever it meets the others.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
@@ -23,9 +26,8 @@ pub(super) enum Effect {
     Element { path: String, value: Value },
     /// An element of a list removed: those that put it there.
     RemoveElement { path: String, value: Value, over: Vec<Token> },
-    /// A splice: characters that nobody else writes (but whoever puts them back), and those that went, each with
-    /// those that put it there.
-    Splice { path: String, inserted: Vec<char>, removed: Vec<(char, Vec<Token>)> },
+    /// A splice: characters that nobody else writes (but whoever puts them back), and those that went.
+    Splice { path: String, inserted: Vec<char>, removed: Gone },
     /// Nothing at all: an undo where nothing was left.
     Nothing,
     /// Something in a corner where all replicas must be equal, and nothing more is foretold.
