@@ -62,12 +62,12 @@
 //! | `createSlice` | [`slice::Slice`] | the reducer is an exhaustive `match`; it writes on a [`slice::Draft`], with no clock and no I/O |
 //! | `configureStore` | [`Store::builder`] | one file with many documents; a slice is registered once and used in any of them |
 //! | `dispatch` | [`slice::SliceHandle::dispatch`] | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
-//! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | computed again only where its part of the state changed |
+//! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | a selector is computed again only when its part of the state changed |
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
 //! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`] | `upsert` merges field by field, across devices too |
 //! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
-//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row, settled also when its process dies; an abort stops the work |
-//! | listener middleware | [`Builder::listener`](Builder::listener) | resumes where it stopped |
+//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind; an abort stops the work |
+//! | listener middleware | [`Builder::listener`] | resumes where it stopped |
 //! | redux-offline's `meta.offline` | [`slice::Slice::effects`], [`effects`] | lanes, leases, one `Idempotency-Key` for each effect |
 //! | redux-persist | nothing to add | every action is a row; [`slice::Scope`] says what stays on the device or in memory |
 //! | redux-undo | [`Store::undo`] | a new change: what others wrote stays |
