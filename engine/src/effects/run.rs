@@ -83,7 +83,7 @@ impl Store {
     /// sent again under the same key by whoever comes next.
     ///
     /// # Errors
-    /// [`Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run_effects(
         &self,
         handlers: EffectHandlers,

@@ -122,7 +122,7 @@ impl Store {
     /// is heard again.
     ///
     /// # Errors
-    /// [`Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
         let shutdown = shutdown.shared();
         let effects = async {
