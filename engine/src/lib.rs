@@ -46,6 +46,8 @@
 //!   [`Store::builder`], with [middleware](slice::Middleware) and kinds of documents. [`Action`] is what the built-in
 //!   JSON slice understands, which needs no registration. An action makes exactly one change.
 //! - [`effects`] is the outbox: what actions ask of the outside, sent when there is a connection.
+//! - [`work`] has thunks, which outlive the process that began them, and listeners, which resume where they stopped.
+//!   [`Store::run`] does all of that, effects included.
 //! - [`Store::undo`], [`Store::blame`] and [`Store::conflicts`] look at who did what, and take it back.
 //! - [`Store::sync`] pushes and pulls once, [`Store::watch`] stays in step, [`Store::subscribe`] tells what
 //!   happened, after it is durable.
@@ -53,6 +55,23 @@
 //! - Under the handles: [`store::Core`] does the work, synchronously; [`session`] is the sync of one document as a
 //!   pure state machine; [`fence`], [`untrusted`] and [`verify`] keep hostile bytes from the library. They are public
 //!   for servers, simulators and the curious.
+//!
+//! # Coming from Redux Toolkit
+//! | there | here | what differs |
+//! |---|---|---|
+//! | `createSlice` | [`slice::Slice`] | the reducer is an exhaustive `match`; it writes on a [`slice::Draft`], with no clock and no I/O |
+//! | `configureStore` | [`Store::builder`] | one file with many documents; a slice is registered once and used in any of them |
+//! | `dispatch` | [`slice::SliceHandle::dispatch`] | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
+//! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | a selector is computed again only when its part of the state changed |
+//! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
+//! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`] | `upsert` merges field by field, across devices too |
+//! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
+//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind; an abort stops the work |
+//! | listener middleware | [`Builder::listener`] | resumes where it stopped |
+//! | redux-offline's `meta.offline` | [`slice::Slice::effects`], [`effects`] | lanes, leases, one `Idempotency-Key` for each effect |
+//! | redux-persist | nothing to add | every action is a row; [`slice::Scope`] says what stays on the device or in memory |
+//! | redux-undo | [`Store::undo`] | a new change: what others wrote stays |
+//! | DevTools | [`Store::history`], [`Store::diff`], [`slice::SliceHandle::state_at`] | of every replica, from the data itself |
 //!
 //! # Panics
 //! A reducer, a handler or a hostile change that panics fails alone: the panic is caught and becomes an error. The
@@ -89,6 +108,7 @@ mod api;
 mod builder;
 mod error;
 mod ids;
+mod leases;
 mod message;
 
 pub use action::Action;

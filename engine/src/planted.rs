@@ -23,6 +23,9 @@ pub enum Bug {
     SnapshotPastHole,
     /// After a fork the actions are dispatched again instead of being rewritten (breaks invariant 5).
     DispatchAgainAfterFork,
+    /// An undo puts back what was there before, over what somebody else wrote at the same time (breaks the promise
+    /// of undo).
+    UndoOverOthers,
 }
 
 #[cfg(feature = "planted-bugs")]

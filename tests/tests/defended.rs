@@ -10,27 +10,20 @@
 
 use std::time::{Duration, Instant};
 
-use automerge::{
-    AutoCommit, ROOT,
-    transaction::{CommitOptions, Transactable},
-};
+use automerge::AutoCommit;
 use rejoin::{Action, DocumentId, Store, SyncOptions, verify::VerifyCommand};
-use rejoin_tests::harness::{Place, Server, post, runtime};
+use rejoin_tests::harness::{self, Place, Server, foreign_change, runtime};
 
 /// What no known change makes the library do, a message makes it do in the process that verifies, in the builds of
 /// tests.
 const STRIKES: [&str; 3] = ["planted: never ends", "planted: takes all memory", "planted: ends the process"];
 
 fn commit(document: &mut AutoCommit, key: &str, message: Option<&str>) -> Vec<u8> {
-    document.put(ROOT, key, true).unwrap();
-    let message = message.map(str::to_owned);
-    document.commit_with(CommitOptions { message, ..CommitOptions::default() });
-    document.get_last_local_change().unwrap().raw_bytes().to_vec()
+    foreign_change(document, key, true, message)
 }
 
 fn push(server: &Server, id: DocumentId, bytes: Vec<u8>) {
-    let url = format!("{}/v1/documents/{id}/changes", server.url);
-    let answer = tokio::task::block_in_place(|| post(&url, bytes));
+    let answer = tokio::task::block_in_place(|| harness::push(&server.url, id, bytes));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["rejected"], serde_json::json!([]));
 }

@@ -12,7 +12,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rejoin_tests::harness::{Client, Limit, Place, Ran, Server, binaries, limited, skipped, unlimit};
+use rejoin_tests::harness::{
+    Client, Limit, Place, Ran, Server, binaries, foreign_change, get, limited, push, skipped, unlimit,
+};
 use serde_json::json;
 
 fn lines(n: usize) -> Vec<u8> {
@@ -81,12 +83,11 @@ fn a_server_on_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room()
     assert!(server.process.is_alive(), "the server stays up:\n{}", server.log());
     let waiting = client.queued();
     assert!(waiting > 0);
-    let raw =
-        rejoin_tests::harness::post(&format!("{}/v1/documents/{doc}/changes", server.url), big_change());
+    let raw = push(&server.url, &doc, big_change());
     assert_eq!((raw.status, &raw.json()["code"]), (503, &json!("unavailable")), "{:?}", raw.json());
     assert!(raw.header("retry-after").is_some(), "{raw:?}");
     // Nothing that left the queue is missing from the log.
-    let log = rejoin_tests::harness::get(&format!("{}/v1/documents/{doc}/changes", server.url), "*/*");
+    let log = get(&format!("{}/v1/documents/{doc}/changes", server.url), "*/*");
     assert!([200, 404, 503].contains(&log.status), "{log:?}");
     if unlimit(server.process.id()) {
         println!("there is room again under the running server");
@@ -111,11 +112,7 @@ fn restarted(server: Server) -> Server {
 
 /// A change of a document of its own, which is new to every log, and larger than what may be left of the room.
 fn big_change() -> Vec<u8> {
-    use automerge::{AutoCommit, ROOT, transaction::Transactable};
-    let mut document = AutoCommit::new();
-    document.put(ROOT, "big", noise(700_000)).unwrap();
-    document.commit();
-    document.get_last_local_change().unwrap().raw_bytes().to_vec()
+    foreign_change(&mut automerge::AutoCommit::new(), "big", noise(700_000), None)
 }
 
 /// Bytes that no compression makes small.

@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automerge::{AutoCommit, Change, ROOT, transaction::Transactable};
-use rejoin_tests::harness::{Client, Place, Proc, Ran, Server, corpus, get, impostor, post};
+use automerge::{AutoCommit, Change};
+use rejoin_tests::harness::{Client, Place, Proc, Ran, Server, corpus, foreign_change, get, impostor, push};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -43,14 +43,7 @@ fn cases(dir: &Path, kind: &str) -> Vec<Case> {
 }
 
 fn good_change() -> Vec<u8> {
-    let mut document = AutoCommit::new();
-    document.put(ROOT, "good", 1).unwrap();
-    document.commit();
-    document.get_last_local_change().unwrap().raw_bytes().to_vec()
-}
-
-fn changes_url(server: &str, case: &Case) -> String {
-    format!("{server}/v1/documents/{}/changes", case.id)
+    foreign_change(&mut AutoCommit::new(), "good", 1, None)
 }
 
 /// Runs a command to its end, and tells its time and its most memory in KiB.
@@ -106,10 +99,10 @@ fn hostile_changes_in_a_log_stop_neither_server_nor_client_nor_other_documents()
         let mut refused = 0;
         for case in cases {
             if !case.base.is_empty() {
-                let answer = post(&changes_url(&server.url, case), case.base.clone());
+                let answer = push(&server.url, &case.id, case.base.clone());
                 assert_eq!((answer.status, &answer.json()["rejected"]), (200, &json!([])), "{}", case.name);
             }
-            let answer = post(&changes_url(&server.url, case), case.bad.clone());
+            let answer = push(&server.url, &case.id, case.bad.clone());
             assert!([200, 413, 422].contains(&answer.status), "{}: {answer:?}", case.name);
             let taken = answer.status == 200 && answer.json()["rejected"] == json!([]);
             assert!(taken || *kind != "harmless", "{} is refused: {}", case.name, answer.json());
@@ -152,10 +145,10 @@ fn bombs_are_refused_quickly_and_cheaply() {
     let place = Place::new();
     let mut server = Server::start(place.path("server.db"));
     for case in cases(&dir, "bombs") {
-        post(&changes_url(&server.url, &case), case.base.clone());
+        push(&server.url, &case.id, case.base.clone());
         let before = server.process.resident_kib();
         let began = Instant::now();
-        let answer = post(&changes_url(&server.url, &case), case.bad.clone());
+        let answer = push(&server.url, &case.id, case.bad.clone());
         let took = began.elapsed();
         let grown = server.process.peak_kib().saturating_sub(before) / 1024;
         let code = answer.json()["rejected"][0]["code"].as_str().map(str::to_owned);

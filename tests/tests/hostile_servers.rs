@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automerge::{AutoCommit, Automerge, Change, ROOT, transaction::Transactable};
+use automerge::{AutoCommit, Automerge, Change};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -23,7 +23,7 @@ use axum::{
 };
 use futures_util::stream::{self, StreamExt};
 use rejoin::{Action, DocumentId, Store, SyncOptions, SyncReport, SyncState, fence};
-use rejoin_tests::harness::{Client, Place, corpus};
+use rejoin_tests::harness::{Client, Place, corpus, foreign_change};
 use serde_json::{Value, json};
 
 const CHANGES: &str = "application/vnd.automerge";
@@ -75,9 +75,7 @@ fn cases(kind: &str) -> Option<Vec<Case>> {
 /// A document that everybody can read.
 fn good_change() -> (Vec<u8>, Vec<u8>) {
     let mut document = AutoCommit::new();
-    document.put(ROOT, "good", 1).unwrap();
-    document.commit();
-    let change = document.get_last_local_change().unwrap().raw_bytes().to_vec();
+    let change = foreign_change(&mut document, "good", 1, None);
     (change, document.save())
 }
 

@@ -23,7 +23,7 @@ use rejoin::{
 };
 use rejoin_server::{AppState, ServerConfig, VerifyCommand, serve};
 use rejoin_tests::{
-    harness::{Answer, Place, corpus, get, post, runtime},
+    harness::{Answer, Place, corpus, get, push, runtime},
     mutate::Spoilt,
 };
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl Served {
     }
 
     fn push(&self, document: DocumentId, body: Vec<u8>) -> Answer {
-        let answer = post(&format!("{}/v1/documents/{document}/changes", self.url), body);
+        let answer = push(&self.url, document, body);
         assert!([200, 413, 422].contains(&answer.status), "a push: {answer:?}");
         answer
     }

@@ -12,6 +12,8 @@ use rejoin_tests::sim::{self, Options, Report, Strikes};
 
 /// Each planted bug must be found within so many seeds.
 const FOUND_WITHIN: u64 = 150;
+/// Undos and redos that must come to something, a seed.
+const UNDOS: u64 = 8;
 /// Each fault must strike so often in a thousand seeds: a promise that was never tested is none.
 const STRIKES: u64 = 1_000;
 
@@ -28,14 +30,16 @@ fn a_thousand_seeds_keep_every_promise() {
         eprintln!("seed {seed}: {what}");
         complain(&sim::run(seed, Options::default()), None);
     }
-    let (mut strikes, mut actions) = (Strikes::default(), 0);
+    let (mut strikes, mut actions, mut undos) = (Strikes::default(), 0, 0);
     for report in sim::run_many(0..1_000, Options::default()) {
         complain(&report, None);
         strikes.add(&report.strikes);
         actions += report.actions;
+        undos += report.undos;
     }
-    eprintln!("{actions} actions in 1,000 seeds\n{}", strikes.to_table());
+    eprintln!("{actions} actions in 1,000 seeds, of these {undos} undos and redos\n{}", strikes.to_table());
     assert!(actions >= 50 * 1_000, "at least 50 actions a seed");
+    assert!(undos >= UNDOS * 1_000, "at least {UNDOS} undos and redos a seed");
     assert_eq!(strikes.below(STRIKES), [], "each fault strikes at least {STRIKES} times");
 }
 
@@ -102,4 +106,9 @@ fn an_event_taken_at_another_cursor_is_found() {
 #[test]
 fn actions_dispatched_again_after_a_fork_are_found() {
     is_found(Bug::DispatchAgainAfterFork);
+}
+
+#[test]
+fn an_undo_over_what_others_wrote_is_found() {
+    is_found(Bug::UndoOverOthers);
 }

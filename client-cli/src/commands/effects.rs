@@ -3,7 +3,7 @@ use comfy_table::{Cell, Color};
 use rejoin::effects::{Effect, EffectState};
 use serde_json::{Value, json};
 
-use super::json_time;
+use super::{ago, ago_or, json_time, print_card};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, shorten};
@@ -145,8 +145,6 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
         context.out.json(&json_effect(&effect))?;
         return Ok(Exit::Done);
     }
-    let ago = |at| format!("{} ({})", rfc3339(at), relative(at, now()));
-    let optional = |at: Option<_>, none: &str| at.map_or_else(|| none.to_owned(), ago);
     let json = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let after: Vec<_> = effect.after.iter().map(ToString::to_string).collect();
     let mut lines = vec![
@@ -170,22 +168,19 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
         lines.push(("key", key.clone()));
     }
     if effect.state == EffectState::Waiting {
-        lines.push(("next try", optional(effect.next_attempt_at, "when its turn comes")));
+        lines.push(("next try", ago_or(effect.next_attempt_at, "when its turn comes")));
     }
     if !effect.state.is_settled() {
-        lines.push(("deadline", optional(effect.deadline_at, "none")));
+        lines.push(("deadline", ago_or(effect.deadline_at, "none")));
     }
     if effect.state.is_settled() {
-        lines.push(("settled", optional(effect.settled_at, "never")));
+        lines.push(("settled", ago_or(effect.settled_at, "never")));
         lines.push(("reply", json(&effect.outcome)));
     }
     if let Some(change) = effect.settled_change {
         lines.push(("followed by", change.to_string()));
     }
-    for (name, value) in lines {
-        context.out.line(format_args!("{name:<11} {}", printable(&value)))?;
-    }
-    Ok(Exit::Done)
+    print_card(context, &lines)
 }
 
 fn explained(effect: &Effect) -> String {

@@ -33,7 +33,7 @@ use rejoin::{DocumentInfo, Millis};
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::rfc3339;
+use crate::format::{now, printable, relative, rfc3339};
 
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
@@ -76,6 +76,24 @@ fn json_time(at: Option<Millis>) -> Value {
     at.map_or(Value::Null, |at| Value::String(rfc3339(at)))
 }
 
+/// A time for people, and how long ago it is or how far ahead.
+fn ago(at: Millis) -> String {
+    format!("{} ({})", rfc3339(at), relative(at, now()))
+}
+
+/// As [`ago`], or what there is instead.
+fn ago_or(at: Option<Millis>, none: &str) -> String {
+    at.map_or_else(|| none.to_owned(), ago)
+}
+
+/// One thing in full, a field a line. Whatever others wrote cannot steer the terminal.
+fn print_card(context: &mut Context, lines: &[(&str, String)]) -> Result<Exit> {
+    for (name, value) in lines {
+        context.out.line(format_args!("{name:<11} {}", printable(value)))?;
+    }
+    Ok(Exit::Done)
+}
+
 /// A document as `ls` and `status` tell it to programs, with the names of the SQL view `documents`.
 fn json_document(document: &DocumentInfo) -> Value {
     json!({
@@ -96,5 +114,5 @@ fn json_document(document: &DocumentInfo) -> Value {
 
 /// What a document is called in a line for people: its name, else its id.
 fn title(document: &DocumentInfo) -> String {
-    document.name.as_deref().map_or_else(|| document.id.to_string(), crate::format::printable)
+    document.name.as_deref().map_or_else(|| document.id.to_string(), printable)
 }

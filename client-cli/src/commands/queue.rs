@@ -6,7 +6,7 @@ use rejoin::{DocumentInfo, DropPlan, QueueEntry, QueueState, Store};
 use serde_json::{Value, json};
 
 use super::export::{check_target, write};
-use super::{json_time, title};
+use super::{ago, ago_or, json_time, print_card, title};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
@@ -165,8 +165,6 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
         context.out.json(&json_entry(&entry))?;
         return Ok(Exit::Done);
     }
-    let ago = |at| format!("{} ({})", rfc3339(at), relative(at, now()));
-    let optional = |at: Option<_>| at.map_or_else(|| "never".to_owned(), ago);
     let action = entry.action.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let state = match entry.state {
         QueueState::Waiting => "waiting: it goes at the next sync",
@@ -177,18 +175,15 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
         ("position", entry.position.to_string()),
         ("document", entry.document.to_string()),
         ("change", entry.change_hash.to_string()),
-        ("action", printable(&action)),
+        ("action", action),
         ("state", state.to_owned()),
         ("enqueued", ago(entry.enqueued_at)),
         ("tries", entry.attempts.to_string()),
-        ("last try", optional(entry.last_attempt_at)),
-        ("last error", printable(entry.last_error.as_deref().unwrap_or("none"))),
-        ("next try", entry.next_attempt_at.map_or_else(|| "at the next sync".to_owned(), ago)),
+        ("last try", ago_or(entry.last_attempt_at, "never")),
+        ("last error", entry.last_error.as_deref().unwrap_or("none").to_owned()),
+        ("next try", ago_or(entry.next_attempt_at, "at the next sync")),
     ];
-    for (name, value) in lines {
-        context.out.line(format_args!("{name:<11} {value}"))?;
-    }
-    Ok(Exit::Done)
+    print_card(context, &lines)
 }
 
 async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
@@ -203,7 +198,9 @@ async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
 
 async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
     let store = context.open().await?;
-    let plan = store.plan_drop(id).await?;
+    // By its full hash: the list may change while the question is open, and the numbers with it.
+    let id = store.find_queued(id).await?.change_hash.to_string();
+    let plan = store.plan_drop(&id).await?;
     if !yes {
         name_what_goes(context, &store, &plan).await?;
         let what = format!(
@@ -212,7 +209,7 @@ async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
         );
         context.confirm(yes, &what, "Drop?")?;
     }
-    let done = store.drop_queued(id).await?;
+    let done = store.drop_queued(&id).await?;
     if context.out.is_json() {
         let dropped: Vec<_> = done.dropped.iter().map(json_entry).collect();
         context.out.json(&json!({ "dropped": dropped, "rewritten": done.rewritten }))?;

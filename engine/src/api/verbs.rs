@@ -224,7 +224,8 @@ verbs! {
     /// # Errors
     /// The file's.
     release_held_effects() -> u64 { |core| core.release_held_effects() }
-    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many.
+    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many. A
+    /// [watch](Store::watch) does it by itself, for what reached nobody, when its server answers again.
     ///
     /// # Errors
     /// The file's.

@@ -12,15 +12,16 @@ use std::{
 use tokio::{sync::watch::Receiver, time::Instant};
 
 use super::{
-    SyncReport, SyncState, Transport, WatchOptions,
+    DocumentReport, SyncReport, SyncState, Transport, WatchOptions,
     listen::{Note, Patience, Said, Streams},
     route::Routes,
     sync::{Connect, Driver, Target, chosen, over_http},
 };
 use crate::{
-    DocumentId, Millis, Result, Store,
+    DocumentId, Error, Millis, Result, Store,
     planted::{self, Bug},
     session::{Backoff, Hint},
+    store::Core,
 };
 
 /// How often a deletion that the server knows is told again: one that was restored to before it learns it so.
@@ -97,6 +98,8 @@ struct Waits {
     /// When each document was synced last, by whichever process.
     synced: HashMap<DocumentId, Option<Millis>>,
     routes: Option<Routes>,
+    /// A server answered in the last round that asked one.
+    online: bool,
 }
 
 impl Watch<'_> {
@@ -116,6 +119,7 @@ impl Watch<'_> {
                 let polled = self.polled(&documents, everything);
                 let report = self.driver.round(documents, false).await?;
                 self.judge_streams(&report, &polled);
+                self.note_connection(&report).await;
                 self.waits.synced.clear();
                 let changed = note_states(&mut last, &report);
                 if changed || moved(&report) {
@@ -220,6 +224,21 @@ impl Watch<'_> {
         }
         if report.documents.iter().any(|d| d.state == SyncState::InStep) {
             self.streams.hurry();
+        }
+    }
+
+    /// A server answers, after none did: what is to be sent beside, and reached nobody, is sent now.
+    async fn note_connection(&mut self, report: &SyncReport) {
+        let answers = |d: &DocumentReport| {
+            matches!(d.state, SyncState::InStep | SyncState::NotThere | SyncState::Deleted)
+        };
+        let is_cut = |d: &DocumentReport| matches!(d.error.as_deref(), Some(Error::Unreachable(_)));
+        if !report.documents.iter().any(answers) {
+            self.waits.online &= !report.documents.iter().any(is_cut);
+        } else if !std::mem::replace(&mut self.waits.online, true)
+            && let Err(error) = self.store.with_core(Core::hurry_unreached_effects).await
+        {
+            tracing::warn!(%error, "effects were not hurried; they are sent at their next time");
         }
     }
 

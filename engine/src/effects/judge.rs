@@ -93,6 +93,9 @@ pub enum Verdict {
     },
 }
 
+/// How the error of an attempt begins that reached nobody: by it such effects are found when there is a connection.
+pub(crate) const UNREACHED: &str = "nobody was reached: ";
+
 /// What each status means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -133,7 +136,7 @@ pub fn judge(outcome: Outcome, tries: Tries, schedule: &Schedule, rng: &mut impl
                 Verdict::Dead { why, reply: json!({"status": status, "body": body}) }
             }
         },
-        Outcome::Unreachable(why) => again(format!("nobody was reached: {why}"), None, false),
+        Outcome::Unreachable(why) => again(format!("{UNREACHED}{why}"), None, false),
         Outcome::Again { why, after } => again(why, after, after.is_none()),
         Outcome::Unauthorized(why) => Verdict::Hold { why: short(why) },
         Outcome::Refused { why, reply } => Verdict::Dead { why: short(why), reply },

@@ -12,6 +12,9 @@
 //! - Attempts, delays and the last error are in the file: a restart goes on where it was.
 //! - Each effect is sent by one process at a time, which holds a lease on it. When that process dies the lease
 //!   ends: at once where its death can be seen from here, otherwise when it runs out.
+//! - Being offline costs no attempts. Who comes online sends at once what reached nobody: a
+//!   [watch](crate::Store::watch) sees to it when its server answers again, others call
+//!   [`Store::hurry_effects`](crate::Store::hurry_effects).
 //! - What is refused for good is a dead letter: it stays, it can be seen, sent again, or dropped.
 //! - A guarded rollback takes back what the action wrote only where that still stands: never another's write.
 //!
@@ -50,11 +53,10 @@ mod handler;
 #[cfg(feature = "sync")]
 mod http;
 pub(crate) mod judge;
-mod leases;
 pub(crate) mod owner;
 pub(crate) mod plan;
 mod request;
-pub(crate) mod run;
+mod run;
 mod schedule;
 mod types;
 

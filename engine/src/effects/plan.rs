@@ -3,10 +3,7 @@
 use std::collections::HashSet;
 
 use super::{EffectState, LONGEST_WAIT};
-use crate::Millis;
-
-/// No lease is longer, in milliseconds: one that ends further ahead is a clock's fault.
-pub(crate) const LONGEST_LEASE: Millis = 600_000;
+use crate::{Millis, leases::lapsed};
 
 /// What the plan looks at.
 #[derive(Debug, Clone)]
@@ -80,7 +77,7 @@ impl Plan {
 
 /// Why it dies, if it does. One that is being sent is let be: its outcome counts.
 fn dies(row: &Row, now: Millis) -> Option<String> {
-    if row.state == EffectState::Running && !lapsed(row, now) {
+    if row.state == EffectState::Running && !lapsed(row.owner_gone, row.lease_until, now) {
         return None;
     }
     if let Dependencies::Dead(id) = &row.dependencies {
@@ -103,15 +100,10 @@ fn ready_at(row: &Row, now: Millis) -> Ready {
             Some(at) if at > now && at - now <= longest_wait() => Ready::At(at),
             _ => Ready::Now,
         },
-        EffectState::Running if lapsed(row, now) => Ready::Now,
+        EffectState::Running if lapsed(row.owner_gone, row.lease_until, now) => Ready::Now,
         EffectState::Running => row.lease_until.map_or(Ready::Never, Ready::At),
         _ => Ready::Never,
     }
-}
-
-/// Whether nobody holds the lease any more.
-fn lapsed(row: &Row, now: Millis) -> bool {
-    row.owner_gone || row.lease_until.is_none_or(|until| until <= now || until - now > LONGEST_LEASE)
 }
 
 fn longest_wait() -> Millis {

@@ -1,19 +1,19 @@
 //! The runner: leases what is due, has it sent, records how it ended.
 
-use std::{any::Any, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
     future::{BoxFuture, FutureExt},
     stream::FuturesUnordered,
 };
-use tokio::task::JoinHandle;
 
-use super::{
-    Effect, EffectHandler, EffectHandlers, Outcome, Schedule, Tries, judge,
-    leases::{Lease, Leases},
+use super::{Effect, EffectHandler, EffectHandlers, EffectId, Outcome, Schedule, Tries, judge};
+use crate::{
+    Result, Store,
+    leases::{self, Attempt, Lease, LeaseSet, Leases, Runner, attempt},
+    store::{Core, LeaseTerms, Leased},
 };
-use crate::{Error, ErrorKind, Result, Store};
 
 /// How effects are sent.
 #[derive(Debug, Clone)]
@@ -83,30 +83,15 @@ impl Store {
     /// sent again under the same key by whoever comes next.
     ///
     /// # Errors
-    /// [`Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run_effects(
         &self,
         handlers: EffectHandlers,
         options: EffectOptions,
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
-        let mut runner = Runner::new(self, handlers, options);
-        let mut shutdown = pin!(shutdown.fuse());
-        let mut signal = self.effect_signal();
-        loop {
-            let wait = runner.fill().await?;
-            tokio::select! {
-                () = &mut shutdown => break,
-                Some(()) = runner.sending.next() => {}
-                changed = signal.changed() => changed.map_err(|_| Error::Closed)?,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        let grace = runner.options.grace;
-        let rest = async { while runner.sending.next().await.is_some() {} };
-        // What has not ended by then is given back when the runner is dropped.
-        let _ = tokio::time::timeout(grace, rest).await;
-        Ok(())
+        let around = (self.effect_signal(), options.grace);
+        leases::run_until(&mut Sender::new(self, handlers, options), around, shutdown).await
     }
 
     /// Sends what is due, and what becomes due by that, and returns when nothing is: effects that wait for a later
@@ -119,86 +104,97 @@ impl Store {
         handlers: EffectHandlers,
         options: EffectOptions,
     ) -> Result<()> {
-        let mut runner = Runner::new(self, handlers, options);
-        loop {
-            runner.fill().await?;
-            if runner.sending.next().await.is_none() {
-                return Ok(());
+        leases::run_until_idle(&mut Sender::new(self, handlers, options)).await.map(drop)
+    }
+}
+
+/// The leases by the effects that they are on.
+#[derive(Default)]
+struct EffectLeases(HashMap<EffectId, String>);
+
+impl LeaseSet for EffectLeases {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn give_back(&mut self, core: &mut Core) {
+        for (id, lease) in self.0.drain() {
+            if let Err(error) = core.give_back_effect(id, &lease) {
+                tracing::warn!(effect = %id, %error, "a lease could not be given back; it runs out");
             }
         }
     }
 }
 
-struct Runner {
+struct Sender {
     sending: FuturesUnordered<BoxFuture<'static, ()>>,
     handlers: EffectHandlers,
     options: EffectOptions,
-    leases: Leases,
+    leases: Leases<EffectLeases>,
 }
 
-impl Runner {
+impl Sender {
     fn new(store: &Store, handlers: EffectHandlers, options: EffectOptions) -> Self {
-        let leases = Leases::new(store, handlers.kinds(), options.lease);
+        let leases = Leases::new(store, options.lease);
         Self { sending: FuturesUnordered::new(), handlers, options, leases }
     }
+}
 
-    /// Leases what there is room for. Returns how long nothing has to be looked for.
+impl Runner for Sender {
     async fn fill(&mut self) -> Result<Duration> {
         let look_around = self.options.look_around;
-        let room = self.options.at_once.max(1).saturating_sub(self.sending.len());
-        if room == 0 {
+        let most = self.options.at_once.max(1).saturating_sub(self.sending.len());
+        if most == 0 {
             return Ok(look_around);
         }
-        let leased = match self.leases.take(room).await {
-            Ok(leased) => leased,
-            Err(error) if error.kind() == ErrorKind::TryAgain && !matches!(error, Error::Closed) => {
-                tracing::warn!(%error, "effects could not be leased");
-                return Ok(look_around);
-            }
-            Err(error) => return Err(error),
+        let terms = LeaseTerms { kinds: self.handlers.kinds(), most, lease: self.options.lease };
+        let note = |held: &mut EffectLeases, leased: &Leased| {
+            held.0.extend(leased.effects.iter().map(|(effect, lease)| (effect.id, lease.clone())));
         };
-        for (effect, lease) in leased.effects {
+        let leased = self.leases.take(move |core| core.lease_effects(&terms), note).await?;
+        let Some(leased) = leased else { return Ok(look_around) };
+        for (effect, name) in leased.effects {
             // Only kinds with a handler are leased.
             let Some(handler) = self.handlers.get(&effect.kind) else { continue };
-            let lease = self.leases.hold(effect.id, lease);
-            self.sending.push(attempt(lease, handler, effect, self.options.schedule.clone()).boxed());
+            let schedule = self.options.schedule.clone();
+            self.sending.push(send(self.leases.lease(), name, (handler, schedule), effect).boxed());
         }
         Ok(leased.wait.unwrap_or(look_around).min(look_around))
+    }
+
+    async fn next(&mut self) -> Option<()> {
+        self.sending.next().await
     }
 }
 
 /// One attempt, from its lease to its record.
-async fn attempt(lease: Lease, handler: Arc<dyn EffectHandler>, effect: Effect, schedule: Schedule) {
+async fn send(
+    lease: Lease<EffectLeases>,
+    name: String,
+    (handler, schedule): (Arc<dyn EffectHandler>, Schedule),
+    effect: Effect,
+) {
+    let (id, length) = (effect.id, lease.length);
     let limit = Duration::from_millis(u64::try_from(effect.timeout).unwrap_or(1));
     let tries = Tries { failures: effect.failures, charged: effect.charged, limit: effect.attempt_limit };
-    tracing::debug!(effect = %effect.id, kind = %effect.kind, attempt = effect.attempts, "sending");
-    // A task of its own: a panic ends it and nothing else, and when it blocks its thread the others go on.
-    let mut task = AbortOnDrop(tokio::spawn(async move { handler.handle(effect).await }));
+    tracing::debug!(effect = %id, kind = %effect.kind, attempt = effect.attempts, "sending");
+    let kept = name.clone();
     let outcome = tokio::select! {
-        ended = &mut task.0 => ended.unwrap_or_else(|error| Outcome::Panicked(panic_text(error))),
-        () = tokio::time::sleep(limit) => Outcome::TimedOut(limit),
-        () = lease.keep() => {
-            tracing::warn!(effect = %lease.id(), "the lease was lost while sending; whoever has it records");
-            return;
+        ended = attempt(limit, async move { handler.handle(effect).await }) => match ended {
+            Attempt::Ended(outcome) => outcome,
+            Attempt::Panicked(why) => Outcome::Panicked(why),
+            Attempt::TimedOut => Outcome::TimedOut(limit),
+        },
+        () = lease.keep(move |core| core.renew_effect(id, &kept, length)) => {
+            tracing::warn!(effect = %id, "the lease was lost while sending; whoever has it records");
+            return lease.forget(|held| drop(held.0.remove(&id)));
         }
     };
-    drop(task);
     let verdict = judge(outcome, tries, &schedule, &mut rand::rng());
-    lease.record(verdict).await;
-}
-
-/// A task that goes when nobody waits for it any more.
-pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+    match lease.record(move |core| core.settle_effect(id, &name, verdict.clone())).await {
+        Some(true) => {}
+        Some(false) => tracing::info!(effect = %id, "the lease was lost; whoever has it records"),
+        None => return,
     }
-}
-
-pub(crate) fn panic_text(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "its task was cancelled".to_owned() };
-    let payload: &(dyn Any + Send) = payload.as_ref();
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+    lease.forget(|held| drop(held.0.remove(&id)));
 }

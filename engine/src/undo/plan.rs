@@ -12,6 +12,7 @@ use super::{
     op_of,
     target::{At, Left, Place, Target},
 };
+use crate::planted::{Bug, is_planted};
 
 /// How far back a value is followed whose change was undone itself.
 const MOST_BACK: usize = 1_000;
@@ -251,8 +252,8 @@ impl Planner<'_> {
         }
         let since = self.added_since(&value, &id);
         let before = match self.beside(object, &at)? {
-            Some(copy) => Some(copy),
-            None => match &place.at {
+            Some(copy) if !is_planted(Bug::UndoOverOthers) => Some(copy),
+            _ => match &place.at {
                 At::Key(key) => self.before_key(place, key)?,
                 At::Element(_) => {
                     let nth = self.lists.iter().position(|list| list.live == *object);

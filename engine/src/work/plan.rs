@@ -1,10 +1,7 @@
 //! What is to be done with a thunk, or a listener, at this moment: pure and total.
 
 use super::Orphan;
-use crate::{
-    Millis,
-    effects::{LONGEST_WAIT, plan::LONGEST_LEASE},
-};
+use crate::{Millis, effects::LONGEST_WAIT, leases};
 
 /// A thunk that may be resumed is rejected when so many processes died while they ran it: or one that kills its
 /// process would kill processes for ever.
@@ -21,7 +18,7 @@ pub(crate) struct Held {
 impl Held {
     /// Whether nobody holds it any more.
     fn lapsed(self, now: Millis) -> bool {
-        self.owner_gone || self.until.is_none_or(|until| until <= now || until - now > LONGEST_LEASE)
+        leases::lapsed(self.owner_gone, self.until, now)
     }
 }
 
@@ -104,7 +101,7 @@ mod tests {
         assert_eq!(step(pending(until(NOW)), NOW), Step::Run { orphan: true });
         let gone = Some(Held { until: Some(NOW + 1), owner_gone: true });
         assert_eq!(step(pending(gone), NOW), Step::Run { orphan: true });
-        assert_eq!(step(pending(until(NOW + LONGEST_LEASE + 1)), NOW), Step::Run { orphan: true });
+        assert_eq!(step(pending(until(NOW + leases::LONGEST_LEASE + 1)), NOW), Step::Run { orphan: true });
     }
 
     #[test]

@@ -1,6 +1,13 @@
 //! The runner: leases thunks and listeners, has them run, records how they ended.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{
     StreamExt,
@@ -9,18 +16,13 @@ use futures_util::{
 };
 
 use super::{
-    Heard, Reaction, ThunkContext, ThunkInfo,
-    leases::{Lease, Leases},
-    listener::Hearing,
-    thunk::AnyThunk,
+    Heard, Reaction, ThunkContext, ThunkInfo, leases::WorkLeases, listener::Hearing, thunk::AnyThunk,
 };
 use crate::{
-    Error, ErrorKind, Result, Store,
-    effects::{
-        EffectHandlers, EffectOptions, Schedule,
-        run::{AbortOnDrop, panic_text},
-    },
-    store::{Claim, Core, HeardFailure, Reacted, WorkTerms},
+    Result, Store,
+    effects::{EffectHandlers, EffectOptions, Schedule},
+    leases::{self, Attempt, Lease, Leases, Runner, attempt},
+    store::{Claim, Core, HeardFailure, Reacted, Work, WorkTerms},
 };
 
 /// How work is done.
@@ -120,7 +122,7 @@ impl Store {
     /// is heard again.
     ///
     /// # Errors
-    /// [`Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
         let shutdown = shutdown.shared();
         let effects = async {
@@ -135,24 +137,8 @@ impl Store {
     }
 
     async fn run_work(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let mut stirred = self.write_signal();
-        let mut runner = Runner::new(self, options);
-        let mut shutdown = pin!(shutdown.fuse());
-        loop {
-            let wait = runner.fill().await?;
-            tokio::select! {
-                () = &mut shutdown => break,
-                Some(()) = runner.next() => {}
-                changed = stirred.changed() => changed.map_err(|_| Error::Closed)?,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        runner.leases.stop();
-        let grace = runner.options.grace;
-        let rest = async { while runner.next().await.is_some() {} };
-        // What has not ended by then is given back when the runner is dropped.
-        let _ = tokio::time::timeout(grace, rest).await;
-        Ok(())
+        let around = (self.write_signal(), options.grace);
+        leases::run_until(&mut Worker::new(self, options), around, shutdown).await
     }
 
     /// Does what there is to do, and what follows from that, and returns when nothing is left that could be done now:
@@ -164,16 +150,7 @@ impl Store {
     pub async fn run_until_idle(&self, options: WorkOptions) -> Result<()> {
         let mut first = true;
         loop {
-            let mut runner = Runner::new(self, options.clone());
-            let mut did = false;
-            loop {
-                runner.fill().await?;
-                if runner.next().await.is_none() {
-                    break;
-                }
-                did = true;
-            }
-            drop(runner);
+            let did = leases::run_until_idle(&mut Worker::new(self, options.clone())).await?;
             let Some((handlers, effects)) = options.effects.clone().filter(|_| first || did) else {
                 return Ok(());
             };
@@ -185,22 +162,25 @@ impl Store {
 }
 
 /// Thunks and listeners apart: neither takes the other's room.
-struct Runner {
+struct Worker {
     thunks: FuturesUnordered<BoxFuture<'static, ()>>,
     listeners: FuturesUnordered<BoxFuture<'static, ()>>,
     store: Store,
     options: WorkOptions,
-    leases: Leases,
+    leases: Leases<WorkLeases>,
+    /// Listeners begin nothing more.
+    stopping: Arc<AtomicBool>,
 }
 
-impl Runner {
+impl Worker {
     fn new(store: &Store, options: WorkOptions) -> Self {
         let leases = Leases::new(store, options.lease);
         let (thunks, listeners) = (FuturesUnordered::new(), FuturesUnordered::new());
-        Self { thunks, listeners, store: store.clone(), options, leases }
+        Self { thunks, listeners, store: store.clone(), options, leases, stopping: Arc::default() }
     }
+}
 
-    /// The next that ends; `None` where nothing is being done.
+impl Runner for Worker {
     async fn next(&mut self) -> Option<()> {
         if self.thunks.is_empty() && self.listeners.is_empty() {
             return None;
@@ -212,7 +192,6 @@ impl Runner {
         Some(())
     }
 
-    /// Leases what there is room for. Returns how long nothing has to be looked for.
     async fn fill(&mut self) -> Result<Duration> {
         let (tasks, look_around) = (self.store.tasks(), self.options.look_around);
         let terms = WorkTerms {
@@ -222,14 +201,12 @@ impl Runner {
             most_listeners: self.options.listeners_at_once.saturating_sub(self.listeners.len()),
             lease: self.options.lease,
         };
-        let work = match self.leases.take(terms).await {
-            Ok(work) => work,
-            Err(error) if error.kind() == ErrorKind::TryAgain && !matches!(error, Error::Closed) => {
-                tracing::warn!(%error, "work could not be leased");
-                return Ok(look_around);
-            }
-            Err(error) => return Err(error),
+        let note = |held: &mut WorkLeases, work: &Work| {
+            held.thunks.extend(work.thunks.iter().map(|(info, lease)| (info.id, lease.clone())));
+            work.heard.iter().for_each(|(_, claim)| held.note_claim(claim));
         };
+        let work = self.leases.take(move |core| core.lease_work(&terms), note).await?;
+        let Some(work) = work else { return Ok(look_around) };
         for (info, lease) in work.thunks {
             // Only what is registered is leased.
             let Some(thunk) = self.store.tasks().thunk(&info.name) else { continue };
@@ -237,30 +214,37 @@ impl Runner {
         }
         for (heard, claim) in work.heard {
             let Some(hearing) = self.store.tasks().hearing(&claim.listener) else { continue };
-            let schedule = self.options.schedule.clone();
-            self.listeners.push(hear(self.leases.lease(), (hearing, schedule), (heard, claim)).boxed());
+            let ear = Ear {
+                lease: self.leases.lease(),
+                hearing,
+                schedule: self.options.schedule.clone(),
+                stopping: Arc::clone(&self.stopping),
+            };
+            self.listeners.push(hear(ear, (heard, claim)).boxed());
         }
         Ok(work.wait.unwrap_or(look_around).min(look_around))
+    }
+
+    fn stop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
     }
 }
 
 /// Runs a thunk, from its lease to its record.
-async fn run_thunk(lease: Lease, thunk: Arc<dyn AnyThunk>, (info, name): (ThunkInfo, String)) {
+async fn run_thunk(lease: Lease<WorkLeases>, thunk: Arc<dyn AnyThunk>, (info, name): (ThunkInfo, String)) {
     let (id, deadline) = (info.id, thunk.deadline());
     // Before it begins: an abort that comes from now on is heard.
     let told = lease.store.thunk_events();
     let cx = ThunkContext { id, document: info.document, attempt: info.attempts, store: lease.store.clone() };
     tracing::debug!(thunk = %id, name = info.name, attempt = info.attempts, "running");
-    // A task of its own: a panic ends it and nothing else, and when it blocks its thread the others go on.
-    let mut task = AbortOnDrop(tokio::spawn(async move { thunk.run(cx, info).await }));
     let outcome = tokio::select! {
-        ended = &mut task.0 => ended.unwrap_or_else(|error| Err(format!("it panicked: {}", panic_text(error)))),
-        () = tokio::time::sleep(deadline) => {
-            Err(format!("it did not end within {} ms", deadline.as_millis()))
-        }
+        ended = attempt(deadline, async move { thunk.run(cx, info).await }) => match ended {
+            Attempt::Ended(outcome) => outcome,
+            Attempt::Panicked(why) => Err(format!("it panicked: {why}")),
+            Attempt::TimedOut => Err(format!("it did not end within {} ms", deadline.as_millis())),
+        },
         () = lease.keep_thunk(id, &name, told) => return,
     };
-    drop(task);
     let recorded = lease.record(move |core| core.settle_thunk(id, &name, outcome.clone())).await;
     if recorded == Some(false) {
         tracing::info!(thunk = %id, "it was settled while it ended; what it gave is discarded");
@@ -268,16 +252,25 @@ async fn run_thunk(lease: Lease, thunk: Arc<dyn AnyThunk>, (info, name): (ThunkI
     lease.forget_thunk(id);
 }
 
+/// What a listener on one document needs.
+struct Ear {
+    lease: Lease<WorkLeases>,
+    hearing: Hearing,
+    schedule: Schedule,
+    stopping: Arc<AtomicBool>,
+}
+
 /// Hears action after action, as long as there are any and the runner goes on.
-async fn hear(lease: Lease, (hearing, schedule): (Hearing, Schedule), first: (Heard, Claim)) {
+async fn hear(ear: Ear, first: (Heard, Claim)) {
+    let Ear { lease, hearing, schedule, .. } = &ear;
     let mut next = Some(first);
     while let Some((heard, claim)) = next.take() {
         let handled = tokio::select! {
-            handled = handle(&hearing, heard.clone()) => handled,
+            handled = handle(hearing, heard.clone()) => handled,
             () = lease.keep_claim(&claim) => return,
         };
         let why = match handled {
-            Ok(reaction) => match react(&lease, (&hearing, reaction), (&heard, &claim)).await {
+            Ok(reaction) => match react(&ear, reaction, (&heard, &claim)).await {
                 Some(Reacted::Next(more)) => {
                     next = Some(*more);
                     None
@@ -304,26 +297,19 @@ async fn hear(lease: Lease, (hearing, schedule): (Hearing, Schedule), first: (He
 /// One call of the handler, in a task of its own.
 async fn handle(hearing: &Hearing, heard: Heard) -> Result<Reaction, String> {
     let (call, deadline) = (Arc::clone(&hearing.handle), hearing.listener.deadline);
-    let mut task = AbortOnDrop(tokio::spawn(async move { call(heard).await }));
-    tokio::select! {
-        ended = &mut task.0 => {
-            ended.unwrap_or_else(|error| Err(format!("the handler panicked: {}", panic_text(error))))
-        }
-        () = tokio::time::sleep(deadline) => {
-            Err(format!("the handler did not end within {} ms", deadline.as_millis()))
-        }
+    match attempt(deadline, async move { call(heard).await }).await {
+        Attempt::Ended(handled) => handled,
+        Attempt::Panicked(why) => Err(format!("the handler panicked: {why}")),
+        Attempt::TimedOut => Err(format!("the handler did not end within {} ms", deadline.as_millis())),
     }
 }
 
 /// Records a reaction, and notes what was leased with it where that is known first.
-async fn react(
-    lease: &Lease,
-    (hearing, reaction): (&Hearing, Reaction),
-    (heard, claim): (&Heard, &Claim),
-) -> Option<Reacted> {
-    let (heard, claim, note) = (heard.clone(), claim.clone(), lease.note_claim());
-    let (listener, length) = (Arc::clone(&hearing.listener), lease.length);
-    let go_on = !lease.is_stopping();
+async fn react(ear: &Ear, reaction: Reaction, (heard, claim): (&Heard, &Claim)) -> Option<Reacted> {
+    let note = ear.lease.noting(|held: &mut WorkLeases, claim: &Claim| held.note_claim(claim));
+    let (heard, claim) = (heard.clone(), claim.clone());
+    let (listener, length) = (Arc::clone(&ear.hearing.listener), ear.lease.length);
+    let go_on = !ear.stopping.load(Ordering::SeqCst);
     let record = move |core: &mut Core| {
         let reacted = core.react(&claim, (&heard, &reaction), (&listener, length, go_on))?;
         if let Reacted::Next(next) = &reacted {
@@ -331,5 +317,5 @@ async fn react(
         }
         Ok(reacted)
     };
-    lease.record(record).await
+    ear.lease.record(record).await
 }

@@ -1,14 +1,12 @@
 //! What the store promises about effects, under a clock that the test turns.
 
-use std::time::Duration;
-
+use crate::support::{Bench, answered, ask, done, increment, set};
 use rejoin::{
     Error,
     effects::{EffectId, EffectRequest, EffectState, FollowUp, Outcome},
 };
 use serde_json::{Value, json};
-
-use crate::support::{Bench, answered, ask, done, increment, set};
+use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -52,36 +50,6 @@ fn what_cannot_be_sent_is_refused_when_it_is_asked_for() {
 }
 
 #[test]
-fn first_in_first_out_within_a_lane_and_lanes_side_by_side() {
-    let mut bench = Bench::new();
-    let [a1, b1, a2] = ["a", "b", "a"].map(|lane| bench.ask(ask(lane)));
-    assert_eq!(bench.send(|_| done()), [a1, b1]);
-    assert_eq!(bench.send(|_| done()), [a2]);
-    assert!(bench.send(|_| done()).is_empty());
-}
-
-#[test]
-fn one_500_does_not_block_another_lane() {
-    let mut bench = Bench::new();
-    let broken = bench.ask(ask("broken"));
-    let behind = bench.ask(ask("broken"));
-    let others: Vec<_> = (0..20).map(|_| bench.ask(ask("fine"))).collect();
-    let mut sent = Vec::new();
-    loop {
-        let now = bench.send(|e| if e.lane == "broken" { answered(500) } else { done() });
-        if now.is_empty() {
-            break;
-        }
-        sent.extend(now.into_iter().filter(|id| *id != broken));
-    }
-    assert_eq!(sent, others);
-    assert_eq!(
-        (bench.state_of(broken), bench.state_of(behind)),
-        (EffectState::Waiting, EffectState::Waiting)
-    );
-}
-
-#[test]
 fn a_refused_connection_does_not_roll_back_not_even_after_a_month() {
     let mut bench = Bench::new();
     let effect = ask("x").roll_back(set("/title", "rolled back"));
@@ -117,24 +85,6 @@ fn a_401_is_held_and_408_425_429_and_5xx_are_sent_again() {
     assert_eq!(bench.core.release_held_effects().unwrap(), 1);
     assert_eq!(bench.send(|_| done()), [id]);
     assert_eq!(bench.state("/rolled"), Value::Null);
-}
-
-#[test]
-fn any_other_4xx_is_final_rolled_back_and_a_dead_letter() {
-    for status in [400, 403, 404, 409, 410, 422] {
-        let mut bench = Bench::new();
-        let effect = ask("x")
-            .roll_back(FollowUp::new(json!({"type": "set", "path": "/why"})).put("/status", "/value"));
-        let id = effect.id();
-        bench.dispatch(set("/title", "mine"), &[effect]);
-        bench.send(|_| answered(status));
-        let dead = bench.effect(id);
-        assert_eq!((dead.state, bench.state("/why")), (EffectState::Dead, json!(status)));
-        assert_eq!(dead.last_error.unwrap(), format!("the receiver answered {status}: no"));
-        assert_eq!(dead.outcome.unwrap(), json!({"status": status, "body": {"title": "no"}}));
-        let last = bench.core.history(bench.id, Some(1)).unwrap();
-        assert_eq!(dead.settled_change, Some(last[0].hash));
-    }
 }
 
 #[test]
@@ -254,182 +204,6 @@ fn a_commit_action_that_does_not_fit_makes_a_dead_letter_with_the_reply_and_roll
 }
 
 #[test]
-fn of_many_edits_of_one_thing_only_the_last_is_sent() {
-    let mut bench = Bench::new();
-    let ids: Vec<_> = (0..5)
-        .map(|n| {
-            let effect = EffectRequest::new("test", json!({"n": n})).lane("x").coalesce("title");
-            bench.ask(effect)
-        })
-        .collect();
-    let mut sent = Vec::new();
-    bench.send(|e| {
-        sent.push(e.request["n"].clone());
-        done()
-    });
-    assert_eq!(sent, [json!(4)]);
-    for pair in ids.windows(2) {
-        let replaced = bench.effect(pair[0]);
-        assert_eq!((replaced.state, replaced.replaced_by), (EffectState::Dropped, Some(pair[1])));
-    }
-    assert!(bench.send(|_| done()).is_empty());
-}
-
-#[test]
-fn nothing_coalesces_across_a_barrier_nor_with_what_is_being_sent() {
-    let mut bench = Bench::new();
-    let put = |n: u64| EffectRequest::new("test", json!({"n": n})).lane("x").coalesce("title");
-    let first = bench.ask(put(1));
-    let barrier = bench.ask(ask("x"));
-    let second = bench.ask(put(2));
-    let elsewhere = bench.ask(put(3).lane("y"));
-    let waited_for = bench.ask(put(4).lane("z"));
-    let waits = bench.ask(ask("w").after(waited_for));
-    let third = bench.ask(put(5).lane("z"));
-    for id in [first, barrier, second, elsewhere, waited_for, waits, third] {
-        assert_eq!(bench.state_of(id), EffectState::Waiting);
-    }
-    let leased = bench.lease();
-    let running = leased.iter().find(|(e, _)| e.id == elsewhere).unwrap().clone();
-    let after = bench.ask(put(6).lane("y"));
-    assert_eq!(bench.state_of(elsewhere), EffectState::Running);
-    assert!(bench.end(&running.0, &running.1, done()));
-    assert_eq!(bench.send(|_| done()), [after]);
-}
-
-#[test]
-fn what_takes_anothers_place_waits_as_long_and_rolls_both_back() {
-    let mut bench = Bench::new();
-    let put = |by: i64| ask("x").coalesce("k").roll_back(increment("/n", -by));
-    bench.dispatch(increment("/n", 1), &[put(1)]);
-    bench.send(|_| Outcome::Unreachable("offline".into()));
-    bench.dispatch(increment("/n", 10), &[put(10)]);
-    bench.dispatch(increment("/n", 100), &[put(100)]);
-    assert!(bench.lease().is_empty(), "it does not wait as long as the first one");
-    bench.pass(HOUR);
-    assert_eq!(bench.state("/n"), 111);
-    assert_eq!(bench.send(|_| answered(409)).len(), 1);
-    assert_eq!(bench.state("/n"), 0);
-}
-
-#[test]
-fn what_comes_after_another_is_sent_after_it_and_dies_with_it() {
-    let mut bench = Bench::new();
-    let create = ask("a").roll_back(set("/created", false));
-    let update = ask("b").after(create.id()).roll_back(set("/updated", false));
-    let tell = ask("c").after(update.id()).roll_back(set("/told", false));
-    let (created, updated, told) = (create.id(), update.id(), tell.id());
-    bench.dispatch(set("/created", true), &[create, update, tell]);
-    assert_eq!(bench.send(|_| answered(503)), [created]);
-    bench.pass(HOUR);
-    assert_eq!(bench.send(|_| answered(422)), [created]);
-    for (id, path) in [(created, "/created"), (updated, "/updated"), (told, "/told")] {
-        assert_eq!((bench.state_of(id), bench.state(path)), (EffectState::Dead, json!(false)));
-    }
-    assert!(bench.effect(updated).last_error.unwrap().contains(&created.to_string()));
-    // The last one cannot go without the others: they are sent again together, in order.
-    assert_eq!(bench.core.retry_effect(&told.to_string()).unwrap(), 3);
-    for id in [created, updated, told] {
-        assert_eq!(bench.send(|_| done()), [id]);
-    }
-}
-
-#[test]
-fn an_effect_may_come_after_one_that_is_done() {
-    let mut bench = Bench::new();
-    let first = bench.ask(ask("a"));
-    bench.send(|_| done());
-    let second = bench.ask(ask("b").after(first));
-    assert_eq!(bench.send(|_| done()), [second]);
-}
-
-#[test]
-fn at_its_deadline_an_effect_is_given_up_wherever_it_stands_in_its_lane() {
-    let mut bench = Bench::new();
-    let head = bench.ask(ask("x"));
-    bench.send(|_| answered(401));
-    let late = bench.ask(ask("x").deadline(HOUR).roll_back(set("/late", true)));
-    let next = bench.ask(ask("x"));
-    bench.pass(HOUR);
-    assert!(bench.lease().is_empty());
-    let dead = bench.effect(late);
-    assert_eq!((dead.state, dead.attempts, bench.state("/late")), (EffectState::Dead, 0, json!(true)));
-    assert_eq!(dead.last_error.unwrap(), "its deadline passed before it was done");
-    bench.core.release_held_effects().unwrap();
-    assert_eq!((bench.send(|_| done()), bench.send(|_| done())), (vec![head], vec![next]));
-}
-
-#[test]
-fn what_is_answered_and_fails_too_often_is_given_up() {
-    let mut bench = Bench::new();
-    let id = bench.ask(ask("x").attempt_limit(3).roll_back(set("/rolled", true)));
-    for state in [EffectState::Waiting, EffectState::Waiting, EffectState::Dead] {
-        bench.send(|_| answered(500));
-        assert_eq!(bench.state_of(id), state);
-        bench.pass(HOUR);
-    }
-    assert_eq!(bench.state("/rolled"), true);
-}
-
-#[test]
-fn a_request_that_kills_whoever_sends_it_is_given_up() {
-    let mut bench = Bench::new();
-    let id = bench.ask(ask("x").attempt_limit(3));
-    let behind = bench.ask(ask("x"));
-    for _ in 0..3 {
-        assert_eq!(bench.lease()[0].0.id, id);
-        bench.pass(Duration::from_secs(31));
-    }
-    assert_eq!(bench.lease()[0].0.id, behind, "the lane goes on at once");
-    assert_eq!(bench.state_of(id), EffectState::Dead);
-}
-
-#[test]
-fn dead_letters_can_be_listed_sent_again_and_dropped_and_are_rolled_back_once() {
-    let mut bench = Bench::new();
-    let effect = ask("x").commit(set("/done", true)).roll_back(increment("/n", -1));
-    let id = effect.id();
-    bench.dispatch(increment("/n", 1), &[effect]);
-    bench.send(|_| answered(422));
-    assert_eq!(bench.state("/n"), 0);
-    let listed = bench.core.effects().unwrap();
-    assert_eq!((listed.len(), listed[0].state), (1, EffectState::Dead));
-    bench.core.retry_effect(&id.to_string()).unwrap();
-    assert_eq!(bench.send(|_| answered(422)), [id]);
-    assert_eq!((bench.state_of(id), bench.state("/n")), (EffectState::Dead, json!(0)));
-    let prefix = id.to_string()[..8].to_owned();
-    bench.core.retry_effect(&prefix).unwrap();
-    assert_eq!(bench.send(|_| done()), [id]);
-    assert_eq!(bench.state("/done"), true);
-    for refused in [bench.core.retry_effect(&prefix).err(), bench.core.drop_effect(&prefix, false).err()] {
-        assert!(matches!(refused, Some(Error::EffectSettled { state: EffectState::Done, .. })));
-    }
-    assert!(matches!(bench.core.effect("ffff"), Err(Error::UnknownEffect(_))));
-    assert!(matches!(bench.core.effect(""), Err(Error::UnknownEffect(_))));
-}
-
-#[test]
-fn a_dropped_effect_keeps_what_its_action_wrote_unless_it_is_to_be_rolled_back() {
-    let mut bench = Bench::new();
-    let make = |lane: &str| ask(lane).roll_back(increment("/n", -1));
-    let (kept, taken_back) = (make("a"), make("b"));
-    let after = ask("c").after(kept.id()).roll_back(set("/after", false));
-    let ids = [kept.id(), taken_back.id(), after.id()];
-    bench.dispatch(increment("/n", 1), &[kept, after]);
-    bench.dispatch(increment("/n", 1), &[taken_back]);
-    let dropped = bench.core.drop_effect(&ids[0].to_string(), false).unwrap();
-    assert_eq!(dropped.dependants.iter().map(|e| e.id).collect::<Vec<_>>(), [ids[2]]);
-    assert_eq!((bench.state("/n"), bench.state("/after")), (json!(2), json!(false)));
-    bench.core.drop_effect(&ids[1].to_string(), true).unwrap();
-    assert_eq!(bench.state("/n"), 1);
-    assert_eq!(
-        ids.map(|id| bench.state_of(id)),
-        [EffectState::Dropped, EffectState::Dropped, EffectState::Dead]
-    );
-    assert!(bench.lease().is_empty());
-}
-
-#[test]
 fn a_clock_that_jumps_by_years_holds_nothing_up() {
     let years = 10 * 365 * 86_400_000;
     for jump in [years, -years] {
@@ -462,19 +236,6 @@ fn an_effect_outlives_the_document_it_was_asked_for() {
 }
 
 #[test]
-fn taking_the_action_back_takes_back_what_was_never_sent() {
-    let mut bench = Bench::new();
-    let untouched = bench.ask(ask("x"));
-    let effect = ask("y");
-    let id = effect.id();
-    bench.dispatch(set("/a", 1), &[effect]);
-    let queued = bench.core.queue(None).unwrap().len();
-    bench.core.drop_queued(&queued.to_string()).unwrap();
-    assert_eq!((bench.state_of(id), bench.state_of(untouched)), (EffectState::Dropped, EffectState::Waiting));
-    assert_eq!(bench.send(|_| done()), [untouched]);
-}
-
-#[test]
 fn an_effect_follows_its_action_when_the_change_is_written_again() {
     let mut bench = Bench::new();
     bench.dispatch(set("/first", 1), &[]);
@@ -501,39 +262,6 @@ fn what_is_done_is_kept_for_a_while_and_the_table_does_not_grow_for_ever() {
     let kept = bench.core.effects().unwrap();
     assert!((1_000..=1_101).contains(&kept.len()), "{}", kept.len());
     assert_eq!(kept[0].id, dead);
-}
-
-#[test]
-fn what_took_the_place_of_thousands_still_rolls_them_all_back() {
-    let mut bench = Bench::new();
-    for _ in 0..1_500 {
-        bench.dispatch(increment("/n", 1), &[ask("x").coalesce("n").roll_back(increment("/n", -1))]);
-    }
-    let others: Vec<_> = (0..1_200).map(|n| ask(&n.to_string())).collect();
-    bench.dispatch(increment("/asked", 1), &others);
-    bench.send(|e| if e.lane == "x" { answered(500) } else { done() });
-    while !bench.send(|_| done()).is_empty() {}
-    bench.pass(HOUR);
-    assert_eq!(bench.send(|_| answered(422)).len(), 1);
-    assert_eq!(bench.state("/n"), 0);
-}
-
-#[test]
-fn a_long_lane_costs_no_more_to_look_at_than_a_short_one() {
-    let time_of = |count: usize| {
-        let mut bench = Bench::new();
-        for _ in 0..count / 1_000 {
-            let effects: Vec<_> = (0..1_000).map(|_| ask("x")).collect();
-            bench.dispatch(increment("/asked", 1), &effects);
-        }
-        let begun = std::time::Instant::now();
-        for _ in 0..200 {
-            assert_eq!(bench.send(|_| done()).len(), 1);
-        }
-        begun.elapsed()
-    };
-    let (short, long) = (time_of(1_000), time_of(20_000));
-    assert!(long < short * 5, "200 of 1,000 took {short:?}, 200 of 20,000 {long:?}");
 }
 
 #[test]

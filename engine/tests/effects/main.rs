@@ -9,8 +9,10 @@
 )]
 
 mod core;
+mod dead_letters;
 mod guarded;
 mod http;
+mod lanes;
 mod processes;
 mod runner;
 mod server;

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use rejoin::{Store, SyncOptions};
+use rejoin::{
+    Action, Store, SyncOptions,
+    effects::{EffectHandlers, EffectOptions, EffectRequest, EffectState, Outcome, Schedule, handler},
+};
 use serde_json::json;
 
 use crate::support::{Client, Events, Server};
@@ -49,5 +52,46 @@ async fn another_process_that_gets_through_hurries_a_watch() {
     assert!(outside.sync(one).await.unwrap().worst().is_none());
     drained(&client).await;
     assert_eq!(client.state(other).await, json!({"a": 1}));
+    watch.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_again_has_effects_sent_that_reached_nobody_and_no_others() {
+    let mut server = Server::absent().await;
+    let (client, document, watch) = waiting(&server).await;
+    let ask = |lane: &str| EffectRequest::new("shop", json!({"lane": lane})).lane(lane);
+    let asked = [ask("cut"), ask("busy")];
+    let ids = asked.each_ref().map(|effect| effect.id().to_string());
+    let order = Action::Set { path: "/order".into(), value: json!("tent") };
+    client.store.dispatch_with(document, order, asked.to_vec()).await.unwrap();
+    let shop = handler(|effect| async move {
+        match (effect.lane.as_str(), effect.attempts) {
+            ("busy", _) => Outcome::Again { why: "closed".into(), after: Some(Duration::from_secs(3_600)) },
+            (_, 1) => Outcome::Unreachable("no network".into()),
+            _ => Outcome::Done(json!(null)),
+        }
+    });
+    let store = client.store.clone();
+    let options = EffectOptions::default().schedule(Schedule::of([Duration::from_secs(3_600)]));
+    let sending = tokio::spawn(async move {
+        let handlers = EffectHandlers::new().with("shop", shop);
+        store.run_effects(handlers, options, std::future::pending()).await
+    });
+    let all_tried = |effects: Vec<rejoin::effects::Effect>| {
+        effects.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Waiting)
+    };
+    while !all_tried(client.store.effects().await.unwrap()) {
+        tokio::task::yield_now().await;
+    }
+    server.restart().await;
+    client.set(document, "b", 2).await;
+    let look = async {
+        while client.store.effect(&ids[0]).await.unwrap().state != EffectState::Done {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), look).await.expect("it waits for its hour");
+    assert_eq!(client.store.effect(&ids[1]).await.unwrap().attempts, 1, "the receiver said when");
+    sending.abort();
     watch.end().await;
 }

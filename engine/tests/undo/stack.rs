@@ -206,6 +206,39 @@ fn one_change_is_undone_out_of_turn_and_only_once() {
 }
 
 #[test]
+fn what_was_done_again_and_then_undone_by_name_is_not_undone_twice() {
+    let (mut core, id) = one();
+    act(&mut core, id, set("/a", json!(1)));
+    let named = act(&mut core, id, add("/n", 5));
+    undo(&mut core, id);
+    redo(&mut core, id);
+    assert!(core.undo_change(id, named).unwrap().is_some());
+    assert_eq!(undo(&mut core, id).action_type.as_deref(), Some("set"));
+    assert_eq!(state(&mut core, id), json!({"n": 0}));
+    assert!(!core.can_undo(id).unwrap());
+    redo(&mut core, id);
+    redo(&mut core, id);
+    assert_eq!(state(&mut core, id), json!({"a": 1, "n": 5}));
+}
+
+#[test]
+fn what_another_copy_of_the_store_undid_is_not_undone_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, put_back) = (dir.path().join("a.db"), dir.path().join("b.db"));
+    let mut core = Core::open(&path, Durability::Full).unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, set("/a", json!(1)));
+    act(&mut core, id, add("/n", 5));
+    core.backup(&put_back).unwrap();
+    undo(&mut core, id);
+    let mut earlier = Core::open(&put_back, Durability::Full).unwrap();
+    hand_over(&mut core, &mut earlier, id);
+    assert_eq!(undo(&mut earlier, id).action_type.as_deref(), Some("set"));
+    assert_eq!(state(&mut earlier, id), json!({"n": 0}));
+    assert!(!earlier.can_undo(id).unwrap());
+}
+
+#[test]
 fn an_undo_never_brings_back_what_was_undone_before() {
     let (mut core, id) = one();
     act(&mut core, id, set("/a", json!(0)));

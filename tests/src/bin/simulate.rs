@@ -64,11 +64,12 @@ fn verdict(report: &Report, options: Options) -> ExitCode {
 }
 
 fn many(arguments: &Arguments, options: Options) -> ExitCode {
-    let (mut strikes, mut actions, mut failed) = (Strikes::default(), 0, 0_u64);
+    let (mut strikes, mut actions, mut undos, mut failed) = (Strikes::default(), 0, 0, 0_u64);
     let started = Instant::now();
     for report in sim::run_many(arguments.from..arguments.from + arguments.seeds, options) {
         strikes.add(&report.strikes);
         actions += report.actions;
+        undos += report.undos;
         if report.violation.is_some() {
             verdict(&report, options);
             failed += 1;
@@ -78,6 +79,9 @@ fn many(arguments: &Arguments, options: Options) -> ExitCode {
         }
     }
     print!("{}", strikes.to_table());
-    println!("{actions} actions, {failed} seeds failed, {:.1} s", started.elapsed().as_secs_f64());
+    println!(
+        "{actions} actions, of these {undos} undos and redos, {failed} seeds failed, {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,6 +4,7 @@
 //! A failure here is a failure of the test: everything panics with what happened.
 
 mod binaries;
+mod changes;
 mod client;
 mod disk;
 mod held;
@@ -17,6 +18,7 @@ mod proxy;
 mod server;
 
 pub use binaries::{Binaries, binaries};
+pub use changes::{foreign_change, push};
 pub use client::{Client, Ran, Running, check_file};
 pub use disk::{Limit, Place, limited, unlimit};
 pub use held::{Held, place};

@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 
 use super::{
     invariant::{Checked, Invariant},
-    model::Effect,
+    model::{Effect, Gone},
     strikes::Fault,
+    undoing::Place,
     world::{Event, World},
 };
 
 /// Characters that nobody else writes begin here.
 const FIRST_CHARACTER: u32 = 0x1_0000;
+/// Of a hundred things that people do, so many are undos and redos.
+const UNDOES: u32 = 22;
 /// Most characters in one splice.
 const FRAGMENT: u32 = 6;
 
@@ -39,7 +42,12 @@ impl World {
             self.clients[client].other =
                 Some(other.map_err(|e| self.broken(Invariant::NoError, format!("a second process: {e}")))?);
         }
+        let place = Place { client, document, elsewhere };
+        if self.chance(UNDOES) {
+            return self.take_back(place);
+        }
         let state = self.state(client, id, elsewhere)?;
+        self.follow_line(place, &state)?;
         let count = if self.chance(25) { self.rng.random_range(2..=3) } else { 1 };
         let mut planned: Vec<(Action, Effect)> = Vec::new();
         for at in 0..count {
@@ -51,11 +59,11 @@ impl World {
             };
             planned.extend(one);
         }
-        self.dispatch(client, document, elsewhere, planned)
+        self.dispatch(place, planned)
     }
 
     /// Reads never wait for the network, and never fail.
-    fn state(&mut self, client: usize, id: DocumentId, elsewhere: bool) -> Checked<Value> {
+    pub(super) fn state(&mut self, client: usize, id: DocumentId, elsewhere: bool) -> Checked<Value> {
         let it = &mut self.clients[client];
         let core = if elsewhere { it.other.as_mut() } else { it.core.as_mut() };
         let state = core.unwrap().state(id, "", None);
@@ -63,7 +71,7 @@ impl World {
     }
 
     /// What stands in a store, as first made.
-    fn standing(&mut self, client: usize, id: DocumentId) -> HashSet<ChangeHash> {
+    pub(super) fn standing(&mut self, client: usize, id: DocumentId) -> HashSet<ChangeHash> {
         let rows = self.clients[client].rows(id);
         for row in &rows {
             if let Some(was) = row.was {
@@ -73,36 +81,26 @@ impl World {
         rows.iter().filter(|row| row.stands()).map(|row| self.ledger.root(row.hash)).collect()
     }
 
-    fn dispatch(
-        &mut self,
-        client: usize,
-        document: usize,
-        elsewhere: bool,
-        planned: Vec<(Action, Effect)>,
-    ) -> Checked {
+    fn dispatch(&mut self, place: Place, planned: Vec<(Action, Effect)>) -> Checked {
+        let Place { client, document, elsewhere } = place;
         let id = self.documents[document];
         self.to_do = self.to_do.saturating_sub(planned.len() as u32);
         let (actions, effects): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(action, effect)| ((id, action), effect)).unzip();
         let it = &mut self.clients[client];
         let before = core_rows(it, id);
-        let results = core_of(it, elsewhere).dispatch(&actions);
-        let results = match results {
+        let results = match core_of(it, elsewhere).dispatch(&actions) {
             Ok(results) => results,
-            Err(error) => {
-                if core_rows(&self.clients[client], id) != before {
-                    let detail = format!("c{client}: a dispatch that failed left something: {error}");
-                    return Err(self.broken(Invariant::Atomic, detail));
-                }
-                return self.verb_failed(client, document, error);
-            }
+            Err(error) => return self.nothing_was_done(place, before, error),
         };
+        let mut made = 0;
         for ((result, (_, action)), effect) in results.into_iter().zip(&actions).zip(effects) {
             match result {
                 Ok(receipt) => {
                     let short = &receipt.hash.to_string()[..8];
                     self.log(format!("c{client} d{document} {short} {action:?}"));
                     self.model.add(document, receipt.hash, effect);
+                    made += 1;
                 }
                 Err(rejoin::Error::Action(error)) => {
                     self.log(format!("c{client} d{document} refused {action:?}: {error}"));
@@ -117,12 +115,34 @@ impl World {
                 }
             }
         }
+        if made > 0 {
+            self.lengthen_line(place, made)?;
+        }
         self.check_client(client)?;
-        let slot = &self.clients[client].slots[document];
-        if slot.idle {
+        self.wake(client, document);
+        Ok(())
+    }
+
+    /// The commit failed: then nothing of it is there.
+    pub(super) fn nothing_was_done(
+        &mut self,
+        place: Place,
+        before: Option<(i64, usize)>,
+        error: rejoin::Error,
+    ) -> Checked {
+        let Place { client, document, .. } = place;
+        if core_rows(&self.clients[client], self.documents[document]) != before {
+            let detail = format!("c{client}: what failed left something: {error}");
+            return Err(self.broken(Invariant::Atomic, detail));
+        }
+        self.verb_failed(client, document, error)
+    }
+
+    /// Something is to be sent.
+    pub(super) fn wake(&mut self, client: usize, document: usize) {
+        if self.clients[client].slots[document].idle {
             self.drive_within(client, document, 50, false);
         }
-        Ok(())
     }
 
     fn any_action(&mut self, state: &Value, standing: &HashSet<ChangeHash>) -> Option<(Action, Effect)> {
@@ -130,8 +150,8 @@ impl World {
             0..35 => self.plain_action(standing, &[]),
             35..47 => self.remove_key(state, standing),
             47..62 => Some(self.insert(state)),
-            62..70 => self.remove_element(state).or_else(|| self.plain_action(standing, &[])),
-            70..94 => Some(self.splice(state)),
+            62..70 => self.remove_element(state, standing).or_else(|| self.plain_action(standing, &[])),
+            70..94 => Some(self.splice(state, standing)),
             _ => Some(self.wild(state)),
         }
     }
@@ -173,7 +193,7 @@ impl World {
         let path = self.any_key();
         state.pointer(&path)?;
         let over = self.model.puts_at(&path, standing);
-        Some((Action::Delete { path }, Effect::Remove { over }))
+        Some((Action::Delete { path: path.clone() }, Effect::Remove { path, over }))
     }
 
     fn insert(&mut self, state: &Value) -> (Action, Effect) {
@@ -185,33 +205,41 @@ impl World {
         (Action::Insert { path, value: value.clone() }, Effect::Element { path: "/l".to_owned(), value })
     }
 
-    fn remove_element(&mut self, state: &Value) -> Option<(Action, Effect)> {
+    fn remove_element(&mut self, state: &Value, standing: &HashSet<ChangeHash>) -> Option<(Action, Effect)> {
         let list = state.pointer("/l").and_then(Value::as_array)?;
         if list.is_empty() {
             return None;
         }
         let at = self.rng.random_range(0..list.len());
-        let target = self.model.element("/l", &list[at])?;
-        Some((Action::Delete { path: format!("/l/{at}") }, Effect::RemoveElement { target }))
+        let (path, value) = ("/l".to_owned(), list[at].clone());
+        let over = self.model.element(&path, &value, standing);
+        if over.len() > 1 {
+            self.model.ambiguous.insert(value.to_string());
+        }
+        Some((Action::Delete { path: format!("/l/{at}") }, Effect::RemoveElement { path, value, over }))
     }
 
-    fn splice(&mut self, state: &Value) -> (Action, Effect) {
+    fn splice(&mut self, state: &Value, standing: &HashSet<ChangeHash>) -> (Action, Effect) {
         let token = self.model.reserve() as u32;
-        let text: Vec<char> = state.pointer("/t").and_then(Value::as_str).unwrap_or("").chars().collect();
+        let path = "/t".to_owned();
+        let text: Vec<char> = state.pointer(&path).and_then(Value::as_str).unwrap_or("").chars().collect();
         let pos = self.rng.random_range(0..=text.len());
         let most = (text.len() - pos).min(4);
         let delete = if self.chance(40) { self.rng.random_range(0..=most) } else { 0 };
         let count = self.rng.random_range(1..=FRAGMENT);
         let inserted: Vec<char> =
             (0..count).filter_map(|n| char::from_u32(FIRST_CHARACTER + token * FRAGMENT + n)).collect();
-        let removed = text[pos..pos + delete].to_vec();
-        let action = Action::Splice {
-            path: "/t".to_owned(),
-            pos: pos as u64,
-            delete: delete as u64,
-            insert: inserted.iter().collect(),
-        };
-        (action, Effect::Splice { path: "/t".to_owned(), inserted, removed })
+        let mut removed = Gone::new();
+        for c in &text[pos..pos + delete] {
+            let over = self.model.character(&path, *c, standing);
+            if over.len() > 1 {
+                self.model.ambiguous.insert(c.to_string());
+            }
+            removed.push((*c, over));
+        }
+        let insert = inserted.iter().collect();
+        let action = Action::Splice { path: path.clone(), pos: pos as u64, delete: delete as u64, insert };
+        (action, Effect::Splice { path, inserted, removed })
     }
 
     /// In a corner of its own, where containers come and go.
@@ -233,12 +261,12 @@ impl World {
     }
 }
 
-fn core_of(client: &mut super::client::Client, elsewhere: bool) -> &mut rejoin::store::Core {
+pub(super) fn core_of(client: &mut super::client::Client, elsewhere: bool) -> &mut rejoin::store::Core {
     let core = if elsewhere { client.other.as_mut() } else { client.core.as_mut() };
     core.unwrap()
 }
 
 /// How many changes a document has on the disk, and how many wait.
-fn core_rows(client: &super::client::Client, id: DocumentId) -> Option<(i64, usize)> {
+pub(super) fn core_rows(client: &super::client::Client, id: DocumentId) -> Option<(i64, usize)> {
     client.look(id).map(|seen| (seen.last, seen.pending.len()))
 }

@@ -15,7 +15,7 @@ use rejoin::{
 };
 use rusqlite::named_params;
 
-use super::{disk::Disk, world::Telling};
+use super::{disk::Disk, undoing::Line, world::Telling};
 
 /// Simulated times begin here, in milliseconds since 1970.
 pub(super) const EPOCH: i64 = 1_700_000_000_000;
@@ -62,6 +62,8 @@ pub(super) struct Client {
     pub(super) copies: Vec<(Disk, Vec<bool>)>,
     pub(super) seen: HashMap<DocumentId, Seen>,
     pub(super) commits: i64,
+    /// What was done in each document since something last came.
+    pub(super) lines: Vec<Line>,
     pub(super) limits: SessionLimits,
 }
 
@@ -93,7 +95,7 @@ impl Client {
 
     /// Every row of a document: hash, what it was, what replaced it, whether it is quarantined.
     pub(super) fn rows(&self, document: DocumentId) -> Vec<Row> {
-        let sql = "SELECT c.hash, c.was, c.replaced_by, c.quarantined, c.bytes FROM document d JOIN change c
+        let sql = "SELECT c.hash, c.was, c.replaced_by, c.quarantined, c.bytes, c.local FROM document d JOIN change c
                    ON c.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 WHERE d.uuid = :uuid ORDER BY c.id";
         let mut statement = self.disk.raw.prepare_cached(sql).unwrap();
         let rows = statement.query_map(named_params! {":uuid": document.to_string()}, |r| {
@@ -103,6 +105,7 @@ impl Client {
                 replaced_by: r.get::<_, Option<[u8; 32]>>(2)?.map(ChangeHash),
                 quarantined: r.get(3)?,
                 bytes: r.get(4)?,
+                local: r.get(5)?,
             })
         });
         rows.unwrap().map(Result::unwrap).collect()
@@ -169,6 +172,8 @@ pub(super) struct Row {
     pub(super) replaced_by: Option<ChangeHash>,
     pub(super) quarantined: Option<String>,
     pub(super) bytes: Vec<u8>,
+    /// Made here.
+    pub(super) local: bool,
 }
 
 impl Row {

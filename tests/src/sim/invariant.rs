@@ -25,6 +25,8 @@ pub enum Invariant {
     SnapshotIsCache,
     /// Nothing is done twice, and nothing that nobody did.
     ExactlyOnce,
+    /// An undo is a change that takes back what this replica did last, and nothing that others wrote.
+    Undo,
     /// When the faults stop, every queue drains.
     Liveness,
     /// No verb fails where nothing struck.
@@ -60,6 +62,9 @@ impl Invariant {
                 "10. The raw bytes of a change are the system of record. A snapshot is a cache: it covers a prefix of the log."
             }
             Self::ExactlyOnce => "Nothing is doubled, and nothing is there that nobody did.",
+            Self::Undo => {
+                "An undo is one change, which takes back what is next once, as far as it still wins, and nothing that others wrote."
+            }
             Self::Liveness => "When the faults stop, every queue drains and all replicas become equal.",
             Self::NoError => "No verb of the store fails where nothing struck.",
         }

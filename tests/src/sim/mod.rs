@@ -4,13 +4,15 @@
 //!
 //! ```text
 //! world    the clock, the queue of events, the loop, and calm (faults stop, everything must drain)
+//! driving  clients, their processes, and the driver's part: asking the session, and handing it replies
 //! network  a request on its way and its reply: loss, delay, duplicates, cut replies, portals
 //! telling  events of commits: lost, doubled, late
 //! acting   what people do, and what each action must come to
+//! undoing  undos and redos of theirs; stack: which action is next, inverse: what it must come to
 //! strike   crashes, copies, restores, wipes, partitions
 //! stranger changes of another program: good, bad, and hostile ones
 //! ledger   every log that the server ever had, as prefixes named by their cursors
-//! model    every action that was acknowledged, and the state that they make together
+//! model    every action that was acknowledged; expected: the state that they make together
 //! check    the invariants
 //! ```
 #![allow(
@@ -23,17 +25,22 @@ mod acting;
 mod check;
 mod client;
 mod disk;
+mod driving;
+mod expected;
 mod hostile;
 mod invariant;
+mod inverse;
 mod ledger;
 mod model;
 mod network;
 mod regressions;
+mod stack;
 mod stranger;
 mod strike;
 mod strikes;
 mod telling;
 mod trace;
+mod undoing;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,6 +71,8 @@ pub struct Report {
     pub strikes: Strikes,
     /// Actions that were dispatched and acknowledged.
     pub actions: u64,
+    /// How many of them were undos and redos.
+    pub undos: u64,
     /// A hash of everything that happened, in order.
     pub trace_hash: u64,
     /// What happened, where it was to be kept.
@@ -89,7 +98,8 @@ pub fn run(seed: u64, options: Options) -> Report {
         world.describe();
     }
     let (trace_hash, trace) = world.trace.finish();
-    Report { seed, violation, strikes: world.strikes, actions: world.model.count(), trace_hash, trace }
+    let (actions, undos) = (world.model.count(), world.model.count_undos());
+    Report { seed, violation, strikes: world.strikes, actions, undos, trace_hash, trace }
 }
 
 fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
@@ -103,7 +113,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 9] = [
+pub const BUGS: [Bug; 10] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -113,6 +123,7 @@ pub const BUGS: [Bug; 9] = [
     Bug::SnapshotPastHole,
     Bug::EventAtOtherCursor,
     Bug::DispatchAgainAfterFork,
+    Bug::UndoOverOthers,
 ];
 
 /// The command that replays a seed.

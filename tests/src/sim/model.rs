@@ -1,12 +1,17 @@
-//! What was done, and the state that it must come to.
+//! What was done, and what is known of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rejoin::ChangeHash;
 use serde_json::Value;
 
+use super::expected::Expected;
+
 /// A number for one action that was acknowledged: it stands in what the action wrote.
 pub(super) type Token = usize;
+
+/// Characters that went, each with those that put it there.
+pub(super) type Gone = Vec<(char, Vec<Token>)>;
 
 /// What an action comes to, wherever and whenever it meets the others.
 #[derive(Debug, Clone)]
@@ -14,15 +19,17 @@ pub(super) enum Effect {
     /// A value under a key, over those that were seen there.
     Put { path: String, value: Value, over: Vec<Token> },
     /// A key removed: those that were seen there.
-    Remove { over: Vec<Token> },
+    Remove { path: String, over: Vec<Token> },
     /// Added to a counter.
     Add { path: String, by: i64 },
     /// An element of a list.
     Element { path: String, value: Value },
-    /// Elements of a list removed.
-    RemoveElement { target: Token },
-    /// A splice: characters that nobody else writes, and those that went.
-    Splice { path: String, inserted: Vec<char>, removed: Vec<char> },
+    /// An element of a list removed: those that put it there.
+    RemoveElement { path: String, value: Value, over: Vec<Token> },
+    /// A splice: characters that nobody else writes (but whoever puts them back), and those that went.
+    Splice { path: String, inserted: Vec<char>, removed: Gone },
+    /// Nothing at all: an undo where nothing was left.
+    Nothing,
     /// Something in a corner where all replicas must be equal, and nothing more is foretold.
     Wild,
 }
@@ -32,6 +39,8 @@ pub(super) struct Made {
     pub(super) document: usize,
     pub(super) hash: ChangeHash,
     pub(super) effect: Effect,
+    /// What it takes back: an undo an action or a redo, a redo an undo.
+    pub(super) takes: Option<Token>,
     /// At some moment no store and no log held it any more.
     pub(super) lost: bool,
 }
@@ -42,6 +51,8 @@ pub(super) struct Model {
     pub(super) by_hash: HashMap<ChangeHash, Token>,
     /// Changes that the library cannot take, pushed by strangers.
     pub(super) hostile: HashSet<ChangeHash>,
+    /// Characters and elements that stood twice: two copies of a store had both put them back.
+    pub(super) ambiguous: HashSet<String>,
     reserved: Token,
 }
 
@@ -56,144 +67,94 @@ impl Model {
         self.made.len() as u64
     }
 
+    /// How many of them are undos and redos.
+    pub(super) fn count_undos(&self) -> u64 {
+        self.made.iter().filter(|made| made.takes.is_some()).count() as u64
+    }
+
     /// An action was acknowledged. Two clones can make the very same change (a deletion, in the same second):
     /// that is one change.
     pub(super) fn add(&mut self, document: usize, hash: ChangeHash, effect: Effect) {
-        if self.by_hash.contains_key(&hash) {
+        self.add_made(Made { document, hash, effect, takes: None, lost: false });
+    }
+
+    /// As [`Model::add`], of what may take something back.
+    pub(super) fn add_made(&mut self, made: Made) {
+        if self.by_hash.contains_key(&made.hash) {
             return;
         }
-        self.by_hash.insert(hash, self.made.len());
-        self.made.push(Made { document, hash, effect, lost: false });
+        self.by_hash.insert(made.hash, self.made.len());
+        self.made.push(made);
+    }
+
+    /// The tokens of these changes, as first made.
+    pub(super) fn tokens(&self, roots: &HashSet<ChangeHash>) -> BTreeSet<Token> {
+        roots.iter().filter_map(|root| self.by_hash.get(root).copied()).collect()
+    }
+
+    fn standing<'a>(
+        &'a self,
+        standing: &'a HashSet<ChangeHash>,
+    ) -> impl Iterator<Item = (Token, &'a Effect)> + 'a {
+        let stands = |(_, made): &(Token, &Made)| standing.contains(&made.hash);
+        self.made.iter().enumerate().filter(stands).map(|(token, made)| (token, &made.effect))
     }
 
     /// Those of `standing` that put something at `path`.
     pub(super) fn puts_at(&self, path: &str, standing: &HashSet<ChangeHash>) -> Vec<Token> {
-        let puts = |made: &Made| matches!(&made.effect, Effect::Put { path: p, .. } if p == path);
-        let at =
-            |(token, made): (Token, &Made)| (puts(made) && standing.contains(&made.hash)).then_some(token);
-        self.made.iter().enumerate().filter_map(at).collect()
+        let puts = |effect: &Effect| matches!(effect, Effect::Put { path: p, .. } if p == path);
+        self.standing(standing).filter(|(_, effect)| puts(effect)).map(|(token, _)| token).collect()
     }
 
-    /// The action that inserted this element.
-    pub(super) fn element(&self, path: &str, value: &Value) -> Option<Token> {
-        let is = |made: &Made| matches!(&made.effect, Effect::Element { path: p, value: v } if p == path && v == value);
-        self.made.iter().position(is)
+    /// Those of them that nothing in `standing` covers.
+    pub(super) fn live_puts_at(&self, path: &str, standing: &HashSet<ChangeHash>) -> Vec<Token> {
+        let mut covered: HashSet<Token> = HashSet::new();
+        for (_, effect) in self.standing(standing) {
+            if let Effect::Put { over, .. } | Effect::Remove { over, .. } = effect {
+                covered.extend(over);
+            }
+        }
+        let mut puts = self.puts_at(path, standing);
+        puts.retain(|token| !covered.contains(token));
+        puts
+    }
+
+    /// Those of `standing` that put this element there, and that nothing in `standing` removed.
+    pub(super) fn element(&self, path: &str, value: &Value, standing: &HashSet<ChangeHash>) -> Vec<Token> {
+        let (mut there, mut gone) = (Vec::new(), HashSet::new());
+        for (token, effect) in self.standing(standing) {
+            match effect {
+                Effect::Element { path: p, value: v } if p == path && v == value => there.push(token),
+                Effect::RemoveElement { path: p, over, .. } if p == path => gone.extend(over.iter().copied()),
+                _ => {}
+            }
+        }
+        there.retain(|token| !gone.contains(token));
+        there
+    }
+
+    /// Those of `standing` that put this character there, and that nothing in `standing` removed.
+    pub(super) fn character(&self, path: &str, c: char, standing: &HashSet<ChangeHash>) -> Vec<Token> {
+        let (mut there, mut gone) = (Vec::new(), HashSet::new());
+        for (token, effect) in self.standing(standing) {
+            let Effect::Splice { path: p, inserted, removed } = effect else { continue };
+            if p == path && inserted.contains(&c) {
+                there.push(token);
+            }
+            gone.extend(removed.iter().filter(|(r, _)| *r == c).flat_map(|(_, over)| over.iter().copied()));
+        }
+        there.retain(|token| !gone.contains(token));
+        there
     }
 
     /// Compares a state with what these actions come to. Says what is wrong.
     pub(super) fn judge(&self, state: &Value, tokens: &BTreeSet<Token>) -> Result<(), String> {
-        let mut expected = Expected::default();
+        let mut expected = Expected::new(&self.ambiguous);
         for token in tokens {
             if let Some(made) = self.made.get(*token) {
                 expected.take(*token, &made.effect);
             }
         }
         expected.judge(state)
-    }
-}
-
-/// What a set of actions comes to.
-#[derive(Default)]
-struct Expected<'a> {
-    puts: BTreeMap<&'a str, BTreeMap<Token, &'a Value>>,
-    covered: BTreeSet<Token>,
-    counters: BTreeMap<&'a str, i64>,
-    elements: BTreeMap<&'a str, BTreeMap<Token, &'a Value>>,
-    texts: BTreeMap<&'a str, Vec<&'a [char]>>,
-    removed: BTreeSet<char>,
-}
-
-impl<'a> Expected<'a> {
-    fn take(&mut self, token: Token, effect: &'a Effect) {
-        match effect {
-            Effect::Put { path, value, over } => {
-                self.puts.entry(path).or_default().insert(token, value);
-                self.covered.extend(over);
-            }
-            Effect::Remove { over } => self.covered.extend(over),
-            Effect::Add { path, by } => *self.counters.entry(path).or_default() += by,
-            Effect::Element { path, value } => {
-                self.elements.entry(path).or_default().insert(token, value);
-            }
-            Effect::RemoveElement { target } => {
-                self.covered.insert(*target);
-            }
-            Effect::Splice { path, inserted, removed } => {
-                self.texts.entry(path).or_default().push(inserted);
-                self.removed.extend(removed);
-            }
-            Effect::Wild => {}
-        }
-    }
-
-    fn judge(&self, state: &Value) -> Result<(), String> {
-        self.judge_puts(state)?;
-        for (path, sum) in &self.counters {
-            let found = state.pointer(path).and_then(Value::as_i64);
-            if found != Some(*sum) {
-                return Err(format!("the counter {path} reads {found:?}, and its increments come to {sum}"));
-            }
-        }
-        for (path, elements) in &self.elements {
-            let wanted = elements.iter().filter(|(token, _)| !self.covered.contains(token));
-            let mut wanted: Vec<String> = wanted.map(|(_, value)| value.to_string()).collect();
-            let found = state.pointer(path).and_then(Value::as_array);
-            let mut found: Vec<String> = found.into_iter().flatten().map(ToString::to_string).collect();
-            wanted.sort_unstable();
-            found.sort_unstable();
-            if wanted != found {
-                return Err(format!("the list {path} holds {found:?}, and should hold {wanted:?}"));
-            }
-        }
-        self.texts.iter().try_for_each(|(path, inserted)| self.judge_text(state, path, inserted))
-    }
-
-    fn judge_puts(&self, state: &Value) -> Result<(), String> {
-        for (path, puts) in &self.puts {
-            let live: Vec<_> = puts.iter().filter(|(token, _)| !self.covered.contains(token)).collect();
-            let found = state.pointer(path);
-            let fits = match found {
-                None => live.is_empty(),
-                Some(found) => live.iter().any(|(_, value)| **value == found),
-            };
-            if !fits {
-                return Err(format!("{path} reads {found:?}, and the last writes there are {live:?}"));
-            }
-        }
-        for map in ["/m", "/deep/x/y"] {
-            let keys = state.pointer(map).and_then(Value::as_object);
-            for key in keys.into_iter().flatten().map(|(key, _)| format!("{map}/{key}")) {
-                if !self.puts.contains_key(key.as_str()) {
-                    return Err(format!("{key} is there, and nobody set it"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn judge_text(&self, state: &Value, path: &str, inserted: &[&[char]]) -> Result<(), String> {
-        let text: Vec<char> = state.pointer(path).and_then(Value::as_str).unwrap_or("").chars().collect();
-        let places: HashMap<char, usize> = text.iter().enumerate().map(|(at, c)| (*c, at)).collect();
-        if places.len() != text.len() {
-            return Err(format!("{path} has a character twice: {text:?}"));
-        }
-        let mut wanted = 0;
-        for fragment in inserted {
-            let mut last = None;
-            for c in fragment.iter().filter(|c| !self.removed.contains(c)) {
-                wanted += 1;
-                let Some(place) = places.get(c) else {
-                    return Err(format!("{path} lacks {:x}, which nobody removed", *c as u32));
-                };
-                if last.is_some_and(|last| last > *place) {
-                    return Err(format!("{path} has {:x} before what was typed before it", *c as u32));
-                }
-                last = Some(*place);
-            }
-        }
-        if wanted != text.len() {
-            return Err(format!("{path} has {} characters, and should have {wanted}", text.len()));
-        }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::{
     client::EPOCH,
     invariant::{Checked, Invariant},
     strikes::Fault,
+    undoing::Line,
     world::{Event, World},
 };
 
@@ -203,6 +204,7 @@ impl World {
         let it = &mut self.clients[client];
         (it.disk, it.joined) = (disk, joined);
         it.seen.clear();
+        it.lines.fill(Line::default());
         it.commits = 0;
         self.note_losses();
         self.check_client(client)
@@ -235,6 +237,7 @@ impl World {
         }
         it.joined[document] = false;
         it.seen.remove(&id);
+        it.lines[document] = Line::default();
         let limits = it.limits;
         let slot = &mut it.slots[document];
         (slot.session, slot.flight, slot.idle) = (rejoin::session::Session::new(id, limits), None, false);

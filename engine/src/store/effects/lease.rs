@@ -11,8 +11,9 @@ use crate::{
     Millis, Result,
     effects::{
         Effect, EffectId, EffectState, owner,
-        plan::{Dependencies, LONGEST_LEASE, Plan, Row, plan},
+        plan::{Dependencies, Plan, Row, plan},
     },
+    leases::{lease_millis, wait_until},
     slice::Registry,
 };
 
@@ -46,7 +47,7 @@ impl Core {
         let now = self.now();
         let (_, looked) = look(&self.connection, (terms, &self.registry), now)?;
         if looked.due.is_empty() && looked.dying.is_empty() {
-            return Ok(Leased { effects: Vec::new(), wait: wait_until(looked.wake_at, now) });
+            return Ok(Leased { effects: Vec::new(), wait: looked.wake_at.map(|at| wait_until(at, now)) });
         }
         self.write(&[], |w| w.lease(terms))
     }
@@ -111,7 +112,8 @@ impl Writing<'_> {
     }
 
     fn take_due(&mut self, open: Vec<EffectRow>, plan: &Plan, terms: &LeaseTerms) -> Result<Leased> {
-        let mut leased = Leased { effects: Vec::new(), wait: wait_until(plan.wake_at, self.now) };
+        let mut leased =
+            Leased { effects: Vec::new(), wait: plan.wake_at.map(|at| wait_until(at, self.now)) };
         for mut row in open.into_iter().filter(|r| plan.due.contains(&r.ordinal)).take(terms.most) {
             if row.effect.state == EffectState::Running {
                 row.effect.failures += 1;
@@ -186,12 +188,4 @@ fn facts(
         handled: terms.kinds.contains(&row.effect.kind),
         known: row.unknown_slice(registry).is_none(),
     })
-}
-
-fn lease_millis(length: Duration) -> Millis {
-    Millis::try_from(length.as_millis()).unwrap_or(LONGEST_LEASE).clamp(1, LONGEST_LEASE)
-}
-
-fn wait_until(at: Option<Millis>, now: Millis) -> Option<Duration> {
-    at.map(|at| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0)))
 }

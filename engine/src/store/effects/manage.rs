@@ -141,7 +141,8 @@ impl Core {
         self.bring_forward(EffectState::Held)
     }
 
-    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many.
+    /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many. A watch
+    /// does it by itself, for what reached nobody, when its server answers again.
     ///
     /// # Errors
     /// The file's.
@@ -149,12 +150,29 @@ impl Core {
         self.bring_forward(EffectState::Waiting)
     }
 
+    /// Sends now what waits because its last attempt reached nobody. What a receiver asked to wait for is waited for.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn hurry_unreached_effects(&mut self) -> Result<u64> {
+        self.bring(EffectState::Waiting, rows::bring_unreached_forward)
+    }
+
     fn bring_forward(&mut self, state: EffectState) -> Result<u64> {
+        self.bring(state, |tx| rows::bring_forward(tx, state))
+    }
+
+    fn bring(
+        &mut self,
+        state: EffectState,
+        forward: impl FnOnce(&rusqlite::Connection) -> Result<u64>,
+    ) -> Result<u64> {
         if rows::count_state(&self.connection, state)? == 0 {
             return Ok(0);
         }
         self.write(&[], |w| {
-            let count = rows::bring_forward(w.tx, state)?;
+            let count = forward(w.tx)?;
             w.asked += count;
             Ok(count)
         })

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
 use crate::{
     DocumentId, Error, Millis, Result,
-    effects::{Effect, EffectId, EffectRequest, EffectState, FollowUp, Rollback},
+    effects::{Effect, EffectId, EffectRequest, EffectState, FollowUp, Rollback, judge::UNREACHED},
     slice::Registry,
 };
 
@@ -172,6 +172,14 @@ pub(super) fn bring_forward(connection: &Connection, state: EffectState) -> Resu
     let sql = "UPDATE effect SET state = 'waiting', next_attempt_at = NULL
                 WHERE state = :state AND (state = 'held' OR next_attempt_at IS NOT NULL)";
     Ok(connection.prepare_cached(sql)?.execute(named_params! {":state": state.as_str()})? as u64)
+}
+
+/// What waits because its last attempt reached nobody is to be sent at once.
+pub(super) fn bring_unreached_forward(connection: &Connection) -> Result<u64> {
+    let sql =
+        "UPDATE effect SET next_attempt_at = NULL WHERE state = 'waiting' AND next_attempt_at IS NOT NULL
+                AND substr(last_error, 1, length(:unreached)) = :unreached";
+    Ok(connection.prepare_cached(sql)?.execute(named_params! {":unreached": UNREACHED})? as u64)
 }
 
 /// A new effect waits as long as the one whose place it takes.

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Automerge, Change, ChangeHash};
 use rusqlite::{Connection, named_params};
 
-use super::stack::{ENTRY, Entry, Names, entry};
+use super::stack::{Entry, Names, Taken};
 use crate::{
     Error, Message, Result,
     store::{
@@ -47,37 +47,14 @@ pub(super) fn read_facts(
         let index = replica.index.as_ref();
         index.and_then(|index| index.replaced.get(&entry.key).copied()).unwrap_or(0)
     };
-    let mut facts = Facts { undone: read_undone(connection, document, Some(entry))?, ..Facts::default() };
+    let taken = Taken::read(connection, document, &names, Some(entry.hash))?;
+    let mut facts = Facts { undone: taken.changes, ..Facts::default() };
     read_standing(connection, replica, &names, since, &mut facts)?;
     let preds = guarded(|| undo::preds_of(change)).map_err(Error::Corrupt)?;
     if !preds.is_empty() {
         read_beside(connection, document, since, &preds, &mut facts)?;
     }
     Ok(Known { facts, names })
-}
-
-/// The changes that count as undone, under the hashes by which they stand; once this one is taken back as well.
-pub(super) fn read_undone(
-    connection: &Connection,
-    document: i64,
-    with: Option<&Entry>,
-) -> Result<HashSet<ChangeHash>> {
-    let names = Names::read(connection, document)?;
-    let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let (from, to) = rows::id_range(document);
-    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-    let mut undone: HashSet<ChangeHash> = with.map(|entry| entry.hash).into_iter().collect();
-    for entry in entries {
-        let entry = entry?;
-        if entry.takes_back()
-            && !undone.contains(&names.live(entry.key))
-            && let Some(target) = entry.target
-        {
-            undone.insert(names.live(target));
-        }
-    }
-    Ok(undone)
 }
 
 /// Which operations stand for which, in the whole history.

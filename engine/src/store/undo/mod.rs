@@ -19,8 +19,8 @@ use crate::{
 
 pub(super) use facts::read_all_standing;
 
-use facts::{read_facts, read_undone};
-use stack::{ENTRY, Entry, Names, entry, next};
+use facts::read_facts;
+use stack::{ENTRY, Entry, Names, Taken, entry, next};
 
 /// How an action is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -152,7 +152,8 @@ impl Writing<'_> {
             Err(error) => return Err(error),
         };
         let document = replica.row.id;
-        let live = Names::read(self.tx, document)?.live(change);
+        let names = Names::read(self.tx, document)?;
+        let live = names.live(change);
         replica.build_index(self.tx)?;
         let position = replica.index.as_ref().and_then(|index| index.positions.get(&live).copied());
         let unknown = || Error::UnknownChange(change.to_string());
@@ -167,7 +168,7 @@ impl Writing<'_> {
         let Some(entry) = found.into_iter().next() else {
             return Ok(Err(Error::NotOwn(change.to_string())));
         };
-        if read_undone(self.tx, document, None)?.contains(&live) {
+        if Taken::read(self.tx, document, &names, None)?.changes.contains(&live) {
             return Ok(Ok(None));
         }
         Ok(self.take_back(id, &entry, kind)?.map(Some))

@@ -54,36 +54,78 @@ pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
 
 /// Which change made here is taken back next. Walks from the newest to the first that answers.
 ///
-/// An undo hides what it names, a redo hides the undo that it names and stands for the action itself, and an action
-/// after an undo leaves nothing to redo. What effects did when they were settled, and migrations, are nobody's
-/// action: they are passed by.
+/// What counts as taken back is passed by, whoever did it: another copy of the store may have, or somebody who named
+/// the change. A redo stands for the action itself, and an action after an undo leaves nothing to redo. What effects
+/// did when they were settled, and migrations, are nobody's action: they are passed by.
 pub(super) fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option<Entry>> {
     let names = Names::read(connection, document)?;
+    let taken = Taken::read(connection, document, &names, None)?;
+    let (rolled_back, settled) = read_settled(connection, document, &names)?;
     let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&sql)?;
     let (from, to) = rows::id_range(document);
     let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-    let (mut hidden, settled) = read_settled(connection, document, &names)?;
     for entry in entries {
         let entry = entry?;
         let live = names.live(entry.key);
-        if hidden.remove(&live) || entry.is_migration() || (!entry.takes_back() && settled.contains(&live)) {
+        let nobodys = entry.is_migration() || (!entry.takes_back() && settled.contains(&live));
+        if nobodys || taken.changes.contains(&live) || rolled_back.contains(&live) {
             continue;
         }
-        let wanted = match kind {
-            UndoKind::Redo => entry.is(UndoKind::Undo),
-            UndoKind::Undo | UndoKind::Rollback => !entry.takes_back() || entry.is(UndoKind::Redo),
-        };
-        if wanted {
-            return Ok(Some(entry));
-        }
-        match entry.target {
-            Some(target) if entry.takes_back() => hidden.insert(names.live(target)),
+        match kind {
+            UndoKind::Redo if entry.is(UndoKind::Undo) => return Ok(Some(entry)),
             // An action: there is nothing to redo.
-            _ => return Ok(None),
-        };
+            UndoKind::Redo if !entry.takes_back() => return Ok(None),
+            UndoKind::Redo => {}
+            UndoKind::Undo | UndoKind::Rollback => {
+                let does = !entry.takes_back() || entry.is(UndoKind::Redo);
+                if does && !taken.changes.contains(&taken.action(live)) {
+                    return Ok(Some(entry));
+                }
+            }
+        }
     }
     Ok(None)
+}
+
+/// What undos, redos and rollbacks take back, all under the hashes by which they stand.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// The changes that count as taken back: by something that is not taken back itself.
+    pub(super) changes: HashSet<ChangeHash>,
+    targets: HashMap<ChangeHash, ChangeHash>,
+}
+
+impl Taken {
+    /// Reads it; as if this change were taken back as well.
+    pub(super) fn read(
+        connection: &Connection,
+        document: i64,
+        names: &Names,
+        with: Option<ChangeHash>,
+    ) -> Result<Self> {
+        let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let (from, to) = rows::id_range(document);
+        let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
+        let mut taken = Self { changes: with.into_iter().collect(), targets: HashMap::new() };
+        for entry in entries {
+            let entry = entry?;
+            let Some(target) = entry.target.filter(|_| entry.takes_back()) else { continue };
+            let (live, target) = (names.live(entry.key), names.live(target));
+            if !taken.changes.contains(&live) {
+                taken.changes.insert(target);
+            }
+            taken.targets.insert(live, target);
+        }
+        Ok(taken)
+    }
+
+    /// The action at the end of undos and redos. The bound is against a hostile circle.
+    fn action(&self, of: ChangeHash) -> ChangeHash {
+        let chain = std::iter::successors(Some(of), |hash| self.targets.get(hash).copied());
+        chain.take(1_000).last().unwrap_or(of)
+    }
 }
 
 /// The actions that effects rolled back by an action of their own, and what effects did when they were settled.

@@ -6,13 +6,13 @@ use automerge::ChangeHash;
 
 use super::{
     super::{Core, core::Writing},
-    lease::lease_millis,
     listener_rows::{self as rows, Listening},
     walk,
 };
 use crate::{
     DocumentId, Error, Millis, Result,
     effects::{judge::short, owner},
+    leases::lease_millis,
     work::{Heard, Listener, Reaction},
 };
 

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     Millis, Result,
-    effects::{owner, plan::LONGEST_LEASE},
+    effects::owner,
+    leases::{lease_millis, wait_until},
     work::{
         Heard, Listener, ThunkInfo,
         plan::{Pending, Step, listener_step, step},
@@ -45,7 +46,7 @@ pub struct Work {
 
 impl Work {
     fn wake(&mut self, at: Millis, now: Millis) {
-        let wait = Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0));
+        let wait = wait_until(at, now);
         self.wait = Some(self.wait.map_or(wait, |known| known.min(wait)));
     }
 }
@@ -143,8 +144,4 @@ impl Writing<'_> {
         self.update_thunk(&row)?;
         Ok((row.info, lease))
     }
-}
-
-pub(super) fn lease_millis(length: Duration) -> Millis {
-    Millis::try_from(length.as_millis()).unwrap_or(LONGEST_LEASE).clamp(1, LONGEST_LEASE)
 }

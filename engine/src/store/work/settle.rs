@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Core, Receipt, core::Writing},
-    lease::lease_millis,
     thunk_rows::{self as rows, ThunkRow},
 };
 use crate::{
     DocumentId, Error, Result,
     effects::judge::short,
+    leases::lease_millis,
     work::{Orphan, ThunkId, ThunkState},
 };
 

@@ -1,0 +1,72 @@
+//! What undo and redo must take next: computed from what a store holds, forwards, where the shipped code walks
+//! backwards.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::model::{Model, Token};
+
+/// What can be undone and redone, the next one last.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Stack {
+    /// Actions, and redos that stand for them.
+    pub(super) done: Vec<Token>,
+    /// Undos.
+    pub(super) undone: Vec<Token>,
+}
+
+impl Model {
+    /// How many undos and redos lie between this and an action: odd for an undo, even for an action and a redo.
+    fn depth(&self, token: Token) -> usize {
+        std::iter::successors(Some(token), |token| self.made[*token].takes).count() - 1
+    }
+
+    /// Whether it is an undo.
+    pub(super) fn is_undo(&self, token: Token) -> bool {
+        self.depth(token) % 2 == 1
+    }
+
+    /// The action at the end of undos and redos.
+    pub(super) fn action(&self, token: Token) -> Token {
+        std::iter::successors(Some(token), |token| self.made[*token].takes).last().unwrap_or(token)
+    }
+
+    /// Those of `standing` that count as taken back: by something that is not taken back itself.
+    pub(super) fn taken_back(&self, standing: &BTreeSet<Token>) -> HashSet<Token> {
+        let mut taken = HashSet::new();
+        for token in standing.iter().rev() {
+            if let (Some(target), false) = (self.made[*token].takes, taken.contains(token)) {
+                taken.insert(target);
+            }
+        }
+        taken
+    }
+
+    /// The stack of a store that holds `standing`, of which it made `own`, in this order. An undo counts whoever
+    /// did it: another copy of the store may have.
+    pub(super) fn stack(&self, own: &[Token], standing: &BTreeSet<Token>) -> Stack {
+        let taken = self.taken_back(standing);
+        let mut stack = Stack::default();
+        for token in own {
+            match self.made[*token].takes {
+                None => {
+                    stack.done.push(*token);
+                    if !taken.contains(token) {
+                        stack.undone.clear();
+                    }
+                }
+                Some(_) if self.is_undo(*token) => {
+                    let action = self.action(*token);
+                    stack.done.retain(|done| self.action(*done) != action);
+                    stack.undone.push(*token);
+                }
+                Some(undo) => {
+                    stack.undone.retain(|undone| *undone != undo);
+                    stack.done.push(*token);
+                }
+            }
+        }
+        stack.done.retain(|done| !taken.contains(done) && !taken.contains(&self.action(*done)));
+        stack.undone.retain(|undone| !taken.contains(undone));
+        stack
+    }
+}
