@@ -196,12 +196,16 @@ impl Model {
         !self.ambiguous.is_empty() && self.ambiguous.contains(&value.to_string())
     }
 
-    /// Whether something that stood does that, and has to do with another action.
+    /// Whether something that stood does that, and has to do with another action; or with this one, and is in force
+    /// still: another copy of the store took the action back as well, without knowing of this one.
     fn somebody_else(&self, target: Token, seen: &Seen<'_>, does: impl Fn(&Effect) -> bool) -> bool {
         let action = self.action(target);
+        let taken = self.taken_back_with(&self.tokens(seen.standing), Some(target));
         let mut all = self.made.iter().enumerate();
         all.any(|(token, made)| {
-            seen.standing.contains(&made.hash) && self.action(token) != action && does(&made.effect)
+            seen.standing.contains(&made.hash)
+                && does(&made.effect)
+                && (self.action(token) != action || !taken.contains(&token))
         })
     }
 }

@@ -32,7 +32,12 @@ impl Model {
 
     /// Those of `standing` that count as taken back: by something that is not taken back itself.
     pub(super) fn taken_back(&self, standing: &BTreeSet<Token>) -> HashSet<Token> {
-        let mut taken = HashSet::new();
+        self.taken_back_with(standing, None)
+    }
+
+    /// The same once `next` is taken back too.
+    pub(super) fn taken_back_with(&self, standing: &BTreeSet<Token>, next: Option<Token>) -> HashSet<Token> {
+        let mut taken: HashSet<Token> = next.into_iter().collect();
         for token in standing.iter().rev() {
             if let (Some(target), false) = (self.made[*token].takes, taken.contains(token)) {
                 taken.insert(target);
