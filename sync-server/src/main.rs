@@ -37,8 +37,6 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    allocator::give_back();
     let settings = settings::read(std::env::args_os());
     args::log_to_stderr(settings.as_ref().ok().map(|settings| &settings.args));
     rejoin::untrusted::install_panic_hook();
@@ -73,6 +71,8 @@ fn run(settings: Settings) -> Result<(), Failure> {
         Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
         Some(Command::Token { json, command }) => token::run(&database, command, json),
         None | Some(Command::Serve | Command::VerifyChild) => {
+            #[cfg(all(target_os = "linux", target_env = "gnu"))]
+            allocator::give_back();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
                 Failure::Failed(format!("The system gave no threads: {error}. Try again."))

@@ -81,6 +81,7 @@ pub(super) fn w1(options: &Options, table: &mut Table) {
 pub(super) fn w3(options: &Options, table: &mut Table) {
     let (n, place) = (options.size(100_000), Place::new());
     let server = Server::start(place.path("server.db"));
+    let memory = server.process.watch_peak();
     let mut writer = Worker::on(place.path("writer.db"));
     let id = writer.create();
     writer.ask(&Order::Type { id, typist: 1, length: 0, n });
@@ -110,7 +111,7 @@ pub(super) fn w3(options: &Options, table: &mut Table) {
     table.add("W3: first copy, the first client that asks", (first, "ms"), "");
     let note = format!("{:.2} × load; others 500–2,300 ms; median of 3", time / load);
     table.add("W3: first copy", (time, "ms"), note);
-    let peak = server.process.peak_kib() as f64 / 1024.0;
+    let peak = memory.end() as f64 / 1024.0;
     table.add("W3: server's peak memory", (peak, "MiB"), "others 9–138 MiB");
     let proxy = Proxy::to(&server.address());
     copy("counted.db", &proxy.url());

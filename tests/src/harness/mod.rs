@@ -27,6 +27,6 @@ pub use impostor::{Asked, Reply, impostor};
 pub use killer::{Killer, Moment, Torn, Victim};
 pub use locks::is_writing;
 pub use lookup::{corpus, skipped, traces};
-pub use process::Proc;
+pub use process::{PeakWatch, Proc};
 pub use proxy::{Counts, Proxy};
 pub use server::Server;

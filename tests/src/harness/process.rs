@@ -1,5 +1,7 @@
 use std::{
     process::{Child, ExitStatus},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -75,20 +77,56 @@ impl Proc {
         threads.filter_map(state).collect()
     }
 
-    /// The most memory it has had, in KiB (`VmHWM`), and each process that it started: at most what they had at once.
+    /// The most memory it has had, in KiB (`VmHWM`), and each process that it started and that is there: at most what
+    /// they had at once.
     pub fn peak_kib(&self) -> u64 {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
-        let children = threads.flat_map(|thread| {
-            let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+        peak_kib(self.id())
+    }
+
+    /// Looks at [`Proc::peak_kib`] again and again, for processes that end in the meantime.
+    pub fn watch_peak(&self) -> PeakWatch {
+        let (id, (stop, stopped)) = (self.id(), channel());
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PeakWatch::EVERY) {
+                peak = peak_kib(id).max(peak);
+            }
+            peak_kib(id).max(peak)
         });
-        status_kib(self.id(), "VmHWM:") + children.map(|id| status_kib(id, "VmHWM:")).sum::<u64>()
+        PeakWatch { stop, thread }
     }
 
     /// The memory it has now, in KiB (`VmRSS`).
     pub fn resident_kib(&self) -> u64 {
         status_kib(self.id(), "VmRSS:")
     }
+}
+
+/// A watch on the memory of a process and of those that it starts.
+#[derive(Debug)]
+pub struct PeakWatch {
+    stop: Sender<()>,
+    thread: JoinHandle<u64>,
+}
+
+impl PeakWatch {
+    /// Processes of the server live for a second at least after they worked.
+    const EVERY: Duration = Duration::from_millis(100);
+
+    /// The most that was seen, in KiB.
+    pub fn end(self) -> u64 {
+        drop(self.stop);
+        self.thread.join().expect("it only looks")
+    }
+}
+
+fn peak_kib(process: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = threads.flat_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+    });
+    status_kib(process, "VmHWM:") + children.map(|id| status_kib(id, "VmHWM:")).sum::<u64>()
 }
 
 fn status_kib(process: u32, field: &str) -> u64 {
