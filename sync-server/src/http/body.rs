@@ -13,7 +13,7 @@ use tokio::{
 
 use super::accept::plain;
 use crate::{
-    AppState,
+    AppState, ServerConfig,
     rules::{Code, Fault},
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn new(all: Arc<Semaphore>) -> Self {
+    pub(super) fn new(all: Arc<Semaphore>) -> Self {
         Self { all, mine: None, room: 0 }
     }
 
@@ -90,14 +90,31 @@ pub(super) async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -
     Ok(received)
 }
 
-async fn read(mut body: Body, received: &mut Received, config: &crate::ServerConfig) -> Result<(), Fault> {
+/// The slowest way in which a body may pass, in either direction: at a byte a second it is cut, and a large one on a slow
+/// line is not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    started: Instant,
+    timeout: Duration,
+    rate: u64,
+}
+
+impl Pace {
+    pub(super) fn begin(config: &ServerConfig) -> Self {
+        Self { started: Instant::now(), timeout: config.body_timeout, rate: config.body_rate.max(1) }
+    }
+
+    /// Until when more than so many bytes must have passed.
+    pub(super) fn deadline(self, bytes: usize) -> Instant {
+        self.started + self.timeout + Duration::from_millis(bytes as u64 * 1_000 / self.rate)
+    }
+}
+
+async fn read(mut body: Body, received: &mut Received, config: &ServerConfig) -> Result<(), Fault> {
     let most = config.limits.body_bytes;
-    let started = Instant::now();
+    let pace = Pace::begin(config);
     loop {
-        // A body at a byte a second is cut; a large one on a slow line is not.
-        let pace = received.bytes.len() as u64 * 1_000 / config.body_rate.max(1);
-        let deadline = started + config.body_timeout + Duration::from_millis(pace);
-        let frame = timeout_at(deadline, body.frame()).await;
+        let frame = timeout_at(pace.deadline(received.bytes.len()), body.frame()).await;
         let Some(frame) = frame.map_err(|_| Fault::new(Code::TimedOut))? else { return Ok(()) };
         let frame = frame.map_err(|_| Fault::because(Code::Malformed, "The body was cut short."))?;
         let Ok(data) = frame.into_data() else { continue };

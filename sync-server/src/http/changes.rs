@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::{
     accept::{plain, prefers},
-    body::receive,
+    body::{Pace, receive},
     packs::{packed, unpacked},
     reply::{Answer, Failed, Reply},
     stored::store,
@@ -107,7 +107,7 @@ pub(super) async fn post(
     };
     let (told, held) = state.in_time(work).await?;
     note(&state, &by, document, &told.response);
-    Ok(Reply::told(told, held))
+    Ok(Reply::told(told, (held, Pace::begin(&state.shared.config))))
 }
 
 /// Pull

@@ -1,4 +1,4 @@
-use std::{any::Any, convert::Infallible};
+use std::{any::Any, io};
 
 use axum::{
     body::Body,
@@ -9,16 +9,25 @@ use rejoin::{
     Cursor,
     wire::{self, header as names},
 };
+use tokio::time::Instant;
 
-use super::body::Held;
+use super::body::{Held, Pace};
 use crate::rules::{Code, Fault, Listing, Told};
 
 /// A response of the rules.
 pub(super) struct Reply {
     response: wire::Response,
     quarantined: usize,
-    /// What follows the body, and the share of memory that it lives in.
-    rest: Option<(Listing, Held)>,
+    rest: Option<Rest>,
+}
+
+/// What follows a body.
+struct Rest {
+    listing: Listing,
+    /// The share of memory that it lives in.
+    held: Held,
+    /// Who reads it more slowly is cut: others wait for that memory.
+    pace: Pace,
 }
 
 impl Reply {
@@ -28,10 +37,10 @@ impl Reply {
     }
 
     /// What a push came to. A long list of rejections is written as the client reads it.
-    pub(super) fn told(mut told: Told, held: Held) -> Self {
+    pub(super) fn told(mut told: Told, (held, pace): (Held, Pace)) -> Self {
         let first = told.rest.as_mut().and_then(Listing::next);
         told.response.body.extend(first.unwrap_or_default());
-        let rest = told.rest.filter(|rest| !rest.is_over()).map(|rest| (rest, held));
+        let rest = told.rest.filter(|rest| !rest.is_over()).map(|listing| Rest { listing, held, pace });
         Self { response: told.response, quarantined: 0, rest }
     }
 }
@@ -94,12 +103,17 @@ impl IntoResponse for Reply {
     }
 }
 
-fn body(first: Vec<u8>, rest: Option<(Listing, Held)>) -> Body {
-    let Some((listing, held)) = rest else { return Body::from(first) };
+fn body(first: Vec<u8>, rest: Option<Rest>) -> Body {
+    let Some(Rest { listing, held, pace }) = rest else { return Body::from(first) };
+    let mut given = 0;
     // The memory is let go with the last part, or with the connection.
     let parts = std::iter::once(first).chain(listing).map(move |part| {
         let _held = &held;
-        Ok::<_, Infallible>(part)
+        if Instant::now() > pace.deadline(given) {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        given += part.len();
+        Ok(part)
     });
     Body::from_stream(futures_util::stream::iter(parts))
 }
@@ -107,4 +121,36 @@ fn body(first: Vec<u8>, rest: Option<(Listing, Held)>) -> Body {
 /// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.
 pub(super) fn of_panic(_: Box<dyn Any + Send + 'static>) -> Response {
     Failed(Fault::new(Code::Internal)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{ServerConfig, rules::long_listing};
+
+    fn long_body(memory: &Arc<Semaphore>, config: &ServerConfig) -> Body {
+        let mut held = Held::new(Arc::clone(memory));
+        held.grow(512 * 1024).unwrap();
+        body(Vec::new(), Some(Rest { listing: long_listing(), held, pace: Pace::begin(config) }))
+    }
+
+    #[tokio::test]
+    async fn who_reads_a_long_reply_too_slowly_is_cut_and_its_memory_is_free() {
+        let (memory, mut config) = (Arc::new(Semaphore::new(1_024)), ServerConfig::new("unused.db"));
+        let body = long_body(&memory, &config);
+        assert_eq!(memory.available_permits(), 512);
+        let whole = body.collect().await.unwrap().to_bytes();
+        assert!(whole.len() > 1_000_000, "{}", whole.len());
+        assert_eq!(memory.available_permits(), 1_024);
+        // A time that nobody can keep.
+        (config.body_timeout, config.body_rate) = (Duration::ZERO, u64::MAX);
+        let cut = long_body(&memory, &config).collect().await;
+        assert!(cut.is_err());
+        assert_eq!(memory.available_permits(), 1_024);
+    }
 }

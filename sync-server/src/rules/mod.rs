@@ -29,6 +29,8 @@ pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Changes, Push, take};
+#[cfg(test)]
+pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
 pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
 

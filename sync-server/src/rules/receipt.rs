@@ -335,6 +335,18 @@ fn json_reply(view: View<'_>, receipt: Receipt) -> Result<Told, Fault> {
     Ok(Told { response, rest })
 }
 
+/// Of so many rejections that they come in several parts.
+#[cfg(test)]
+pub(crate) fn long_listing() -> Listing {
+    let mut rejections = Rejections::default();
+    for n in 0..10_000_u32 {
+        let hash = ChangeHash(std::array::from_fn(|i| n.to_le_bytes()[i % 4]));
+        let (code, detail) = (RefusalCode::MissingDependency, "a sentence".to_owned());
+        rejections.push(Refusal { hash: Some(hash), code, detail, missing: vec![hash] });
+    }
+    rejections.into_listing()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
