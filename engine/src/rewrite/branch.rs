@@ -8,10 +8,11 @@ use automerge::{
 };
 
 use super::{
-    Alias, RewriteError, Rewritten,
+    Alias, Claim, RewriteError, Rewritten,
+    claim::{Lines, Proof, join, Line as ProvedLine, span},
     exact::Exact,
     order::{order, resolve},
-    spell::{Reason, Spelling, operations, references, spell},
+    spell::{Reason, Spelling, bears_was, operations, references, spell},
 };
 use crate::container::is_container_actor;
 
@@ -41,6 +42,8 @@ struct Node<'a> {
     gone: bool,
     /// What those who depended on it depend on: its new hash, or what takes its place.
     stands: Vec<ChangeHash>,
+    /// What proves to others that its new spelling is this change. `None`: nothing does.
+    proof: Option<Proof>,
 }
 
 pub(super) struct Branch<'a> {
@@ -86,6 +89,10 @@ impl<'a> Branch<'a> {
                 spelled.gone.push(change.hash());
                 continue;
             }
+            let proof = self.prove(node);
+            if let Some(node) = self.nodes.get_mut(node) {
+                node.proof = proof;
+            }
             let new = self.write(node, operations);
             if let Some(node) = self.nodes.get_mut(node) {
                 node.stands = vec![new.hash()];
@@ -104,7 +111,8 @@ impl<'a> Branch<'a> {
     /// Takes a change in: its line, and whether it goes.
     fn enter(&mut self, change: &'a Change, operations: &[Op]) -> usize {
         let index = self.nodes.len();
-        let mut node = Node { change, line: 0, seq: 0, gone: false, stands: self.stand_ins(change) };
+        let stands = self.stand_ins(change);
+        let mut node = Node { change, line: 0, seq: 0, gone: false, stands, proof: None };
         node.gone = self.goes(change, operations);
         self.join_line(&mut node, index);
         self.by_hash.insert(change.hash(), index);
@@ -189,10 +197,51 @@ impl<'a> Branch<'a> {
         OpId(id.counter(), stands.actor_id().clone())
     }
 
+    /// What proves that the new spelling is this change: see [`Claim`]. Dependencies that are there in another spelling
+    /// need a proof of their own.
+    fn prove(&self, index: usize) -> Option<Proof> {
+        let node = self.nodes.get(index)?;
+        let change = node.change;
+        if matches!(self.reason, Reason::Drop(_)) || change.message().is_some_and(bears_was) {
+            return None;
+        }
+        let mut lines = Lines::new();
+        for dep in change.deps() {
+            if !join(&mut lines, &self.proved_lines(dep)?) {
+                return None;
+            }
+        }
+        let (from, to) = span(change);
+        let actor = self.lines.get(node.line)?.actor.clone()?;
+        match lines.get_mut(&actor) {
+            Some(line) => line.to = to,
+            None if node.seq == 1 => {
+                lines.insert(actor, ProvedLine { was: change.actor_id().clone(), from, to });
+            }
+            None => return None,
+        }
+        Some(Proof { seq: change.seq(), deps: change.deps().to_vec(), lines })
+    }
+
+    /// The lines behind a dependency: none where it stands as it is named.
+    fn proved_lines(&self, dep: &ChangeHash) -> Option<Lines> {
+        let stands = resolve(&self.aliases, *dep);
+        if let Some(node) = self.by_hash.get(&stands).and_then(|at| self.nodes.get(*at)) {
+            let proof = node.proof.as_ref().filter(|_| stands == *dep)?;
+            return Some(proof.lines.clone());
+        }
+        if stands == *dep {
+            return Some(Lines::new());
+        }
+        let alias = self.aliases.values().find(|alias| alias.stands_for.hash() == stands)?;
+        Claim::of(alias.stands_for).filter(|claim| claim.was() == *dep).map(Claim::into_lines)
+    }
+
     fn write(&self, index: usize, operations: Vec<Op>) -> Change {
         let node = &self.nodes[index];
         let actor = self.lines[node.line].actor.clone().unwrap_or_else(|| node.change.actor_id().clone());
-        let spelling = Spelling { actor, seq: node.seq, deps: node.stands.clone() };
+        let spelling =
+            Spelling { actor, seq: node.seq, deps: node.stands.clone(), proof: node.proof.clone() };
         spell(node.change, operations, spelling, |id| self.now(node.change, id))
     }
 }

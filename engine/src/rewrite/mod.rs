@@ -17,6 +17,7 @@
 //! first were, with all that was told of losers: the caller keeps the first spellings.
 
 mod branch;
+mod claim;
 mod exact;
 mod order;
 mod spell;
@@ -26,6 +27,8 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Change, ChangeHash};
 
 use crate::Actor;
+
+pub use claim::Claim;
 
 use branch::{Branch, Spelled};
 use spell::Reason;

@@ -9,8 +9,8 @@ use automerge::{
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::RewriteError;
-use crate::container::is_container_actor;
+use super::{RewriteError, claim::Proof};
+use crate::{container::is_container_actor, untrusted::guarded};
 
 /// What is hashed for a new actor begins with one of these, so that no other hash of ours can meet it.
 const FORK_DOMAIN: &[u8] = b"rejoin actor after a fork 1\0";
@@ -32,6 +32,11 @@ pub(super) enum Reason<'a> {
 }
 
 impl Reason<'_> {
+    /// The actor of a branch that begins with `first`, which lost.
+    pub(super) fn fork_actor(old: &ActorId, first: &ChangeHash) -> ActorId {
+        Reason::Fork(&HashSet::new()).actor(old, first)
+    }
+
     /// The actor of a branch: a function of the old actor and the first of its changes that is written again.
     pub(super) fn actor(&self, old: &ActorId, first: &ChangeHash) -> ActorId {
         let mut hasher = Sha256::new();
@@ -61,6 +66,8 @@ pub(super) struct Spelling {
     pub(super) actor: ActorId,
     pub(super) seq: u64,
     pub(super) deps: Vec<ChangeHash>,
+    /// What proves that it is the change it was, where that can be proved.
+    pub(super) proof: Option<Proof>,
 }
 
 /// The operations that an operation refers to: its object, its element, and those it replaces.
@@ -78,8 +85,7 @@ pub(super) fn references(op: &Op) -> impl Iterator<Item = &OpId> {
 
 /// Takes a change apart. The library panics where one names an actor that it does not list.
 pub(super) fn operations(change: &Change) -> Result<Vec<Op>, RewriteError> {
-    std::panic::catch_unwind(|| change.decode().operations)
-        .map_err(|_| RewriteError::Unreadable(change.hash()))
+    guarded(|| change.decode().operations).map_err(|_| RewriteError::Unreadable(change.hash()))
 }
 
 /// Writes a change in its new spelling. Time, operation ids' counters, author and extra bytes stay.
@@ -96,12 +102,18 @@ pub(super) fn spell(
         seq: spelling.seq,
         start_op: change.start_op(),
         time: change.timestamp(),
-        message: Some(message(change)),
+        message: Some(message(change, spelling.proof.as_ref())),
         deps: spelling.deps,
         extra_bytes: change.extra_bytes().to_vec(),
         author: None, // it is in the extra bytes
     };
-    for op in &mut expanded.operations {
+    map_operations(&mut expanded.operations, map);
+    Change::from(expanded)
+}
+
+/// Gives every operation id that operations refer to another name.
+pub(super) fn map_operations(operations: &mut [Op], map: impl Fn(&OpId) -> OpId) {
+    for op in operations {
         if let ObjectId::Id(id) = &mut op.obj {
             *id = map(id);
         }
@@ -110,22 +122,33 @@ pub(super) fn spell(
         }
         op.pred = op.pred.iter().map(&map).collect();
     }
-    Change::from(expanded)
 }
 
-/// The message with `was`, the hash that the change had first. The text is not written anew, so that every
-/// release makes the same bytes of it.
-fn message(change: &Change) -> String {
-    let hash = change.hash();
-    let Some(text) = change.message() else { return format!(r#"{{"was":"{hash}"}}"#) };
+/// Whether a message names a change that this one was. Such a change is written again without a new claim.
+pub(super) fn bears_was(text: &str) -> bool {
     let object = serde_json::from_str::<Map<String, Value>>(text).ok();
-    let is_hash = |was: &Value| was.as_str().is_some_and(|was| was.parse::<ChangeHash>().is_ok());
+    object.as_ref().and_then(|object| object.get("was")).is_some_and(is_hash)
+}
+
+fn is_hash(was: &Value) -> bool {
+    was.as_str().is_some_and(|was| was.parse::<ChangeHash>().is_ok())
+}
+
+/// The message with `was`, the hash that the change had first, and what proves it. The text is not written anew,
+/// so that every release makes the same bytes of it.
+fn message(change: &Change, proof: Option<&Proof>) -> String {
+    let claim = match proof.and_then(Proof::encode) {
+        Some(proof) => format!(r#""was":"{}","of":{proof}}}"#, change.hash()),
+        None => format!(r#""was":"{}"}}"#, change.hash()),
+    };
+    let Some(text) = change.message() else { return format!("{{{claim}") };
+    let object = serde_json::from_str::<Map<String, Value>>(text).ok();
     match (object.as_ref().map(|object| object.get("was")), text.trim_end().strip_suffix('}')) {
         (Some(Some(was)), _) if is_hash(was) => text.to_owned(),
         (Some(None), Some(open)) => {
             let comma = if object.is_some_and(|object| object.is_empty()) { "" } else { "," };
-            format!(r#"{open}{comma}"was":"{hash}"}}"#)
+            format!("{open}{comma}{claim}")
         }
-        _ => format!(r#"{{"message":{},"was":"{hash}"}}"#, Value::from(text)),
+        _ => format!(r#"{{"message":{},{claim}"#, Value::from(text)),
     }
 }

@@ -1,5 +1,6 @@
 //! Rewriting, on documents of the library.
 
+mod claims;
 mod limits;
 mod properties;
 mod spellings;

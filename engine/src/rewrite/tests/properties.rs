@@ -4,7 +4,7 @@ use super::*;
 
 /// Whether edits may undo what others did, or only add.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Mode {
+pub(super) enum Mode {
     Anything,
     AddOnly,
 }
@@ -76,18 +76,18 @@ fn seen(doc: &Automerge) -> Value {
     json!({"state": json_of(doc), "marks": marks, "all": all})
 }
 
-type Script = Vec<(u8, u8, u16)>;
+pub(super) type Script = Vec<(u8, u8, u16)>;
 
 /// A fork of one actor: `winner` and `loser` both go on as `a`; `friend` is in touch with the loser.
-struct Fork {
-    base: Vec<Change>,
-    winner: Automerge,
-    loser: Automerge,
-    losers: HashSet<ChangeHash>,
+pub(super) struct Fork {
+    pub(super) base: Vec<Change>,
+    pub(super) winner: Automerge,
+    pub(super) loser: Automerge,
+    pub(super) losers: HashSet<ChangeHash>,
 }
 
 /// `friends` begin before and after `a` in the order of actors.
-fn fork(script: &Script, mode: Mode) -> Fork {
+pub(super) fn fork(script: &Script, mode: Mode) -> Fork {
     let base = base();
     let (mut winner, mut loser) = (copy(&base, A), copy(&base, A));
     let mut friends = [copy(&base, b"AAAA-before-a"), copy(&base, b"zzzz-after-a")];
@@ -113,7 +113,7 @@ fn fork(script: &Script, mode: Mode) -> Fork {
     Fork { base: held, winner, loser, losers }
 }
 
-fn scripts() -> impl Strategy<Value = Script> {
+pub(super) fn scripts() -> impl Strategy<Value = Script> {
     proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u16>()), 1..60)
 }
 
