@@ -26,6 +26,8 @@ pub enum Bug {
     /// An undo puts back what was there before, over what somebody else wrote at the same time (breaks the promise
     /// of undo).
     UndoOverOthers,
+    /// A change that names another one in `was` is taken for it, proved or not (breaks "a claim is proved or ignored").
+    ClaimBelieved,
 }
 
 #[cfg(feature = "planted-bugs")]

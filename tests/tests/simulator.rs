@@ -112,3 +112,8 @@ fn actions_dispatched_again_after_a_fork_are_found() {
 fn an_undo_over_what_others_wrote_is_found() {
     is_found(Bug::UndoOverOthers);
 }
+
+#[test]
+fn a_claim_that_is_believed_is_found() {
+    is_found(Bug::ClaimBelieved);
+}

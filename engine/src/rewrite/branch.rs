@@ -9,7 +9,7 @@ use automerge::{
 
 use super::{
     Alias, Claim, RewriteError, Rewritten,
-    claim::{Lines, Proof, join, Line as ProvedLine, span},
+    claim::{Line as ProvedLine, Lines, Proof, join, span},
     exact::Exact,
     order::{order, resolve},
     spell::{Reason, Spelling, bears_was, operations, references, spell},

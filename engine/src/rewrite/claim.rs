@@ -21,7 +21,11 @@ use super::{
     Reason,
     spell::{map_operations, operations},
 };
-use crate::{container::is_container_actor, untrusted::guarded};
+use crate::{
+    container::is_container_actor,
+    planted::{Bug, is_planted},
+    untrusted::guarded,
+};
 
 /// Most bytes of a proof in a message. What needs more is written again without one, and is then a change like any
 /// other to everybody else: a dispatch leaves so much room below the limit of a change.
@@ -41,8 +45,8 @@ pub(super) struct Line {
 /// The lines that a change builds on, by the new actor.
 pub(super) type Lines = BTreeMap<ActorId, Line>;
 
-/// That a change is another one written again, with what proves it. One that [`Claim::of`] gave bears the
-/// operations of that other one.
+/// That a change is another one written again, with what proves it. One that [`Claim::of`] gave has the operations
+/// of that other one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     was: ChangeHash,
@@ -69,8 +73,18 @@ impl Claim {
     /// The claim that `change` makes, if the original comes out of it. `None`: it makes none, or one that is false
     /// whatever the change builds on. Costs about as much as parsing the change twice.
     pub fn of(change: &Change) -> Option<Self> {
+        if is_planted(Bug::ClaimBelieved) {
+            return Self::believed(change);
+        }
         let claim = Self::read(change)?;
         claim.make_original(change).map(|_| claim)
+    }
+
+    /// The planted bug "a claim is believed".
+    fn believed(change: &Change) -> Option<Self> {
+        let was = crate::Message::decode(change.message()).was()?;
+        let proof = Proof { seq: change.seq(), deps: change.deps().to_vec(), lines: Lines::new() };
+        Some(Self::read(change).unwrap_or(Self { was, proof }))
     }
 
     /// The claim of a change of which it is known that it was proved: nothing is made again.
@@ -104,6 +118,9 @@ impl Claim {
         change: &Change,
         mut proved: impl FnMut(&ChangeHash) -> Result<Option<Self>, E>,
     ) -> Result<bool, E> {
+        if is_planted(Bug::ClaimBelieved) {
+            return Ok(true);
+        }
         let mut lines = Lines::new();
         let mut others: HashMap<ChangeHash, ()> = self.proof.deps.iter().map(|dep| (*dep, ())).collect();
         if others.len() != self.proof.deps.len() || others.len() != change.deps().len() {
@@ -166,7 +183,7 @@ impl Claim {
             (made.hash() == self.was).then_some(made)
         })?;
         // Claims lead to what somebody made, and not to other claims.
-        let claims = made.message().is_some_and(|text| super::spell::bears_was(text));
+        let claims = made.message().is_some_and(super::spell::bears_was);
         (!claims).then_some(made)
     }
 }
@@ -174,7 +191,9 @@ impl Claim {
 impl Proof {
     fn as_it_was(&self, id: &OpId) -> OpId {
         match self.lines.get(id.actor()) {
-            Some(line) if (line.from..line.to).contains(&id.counter()) => OpId(id.counter(), line.was.clone()),
+            Some(line) if (line.from..line.to).contains(&id.counter()) => {
+                OpId(id.counter(), line.was.clone())
+            }
             _ => id.clone(),
         }
     }

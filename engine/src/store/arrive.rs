@@ -6,7 +6,9 @@ use automerge::{ChangeHash, PatchLog};
 use rusqlite::Connection;
 
 use super::{
-    Event, EventChange, Origin, Page, PageOutcome, fork, open,
+    Event, EventChange, Origin, Page, PageOutcome,
+    claims::Proved,
+    fork, open,
     replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
 };
@@ -27,7 +29,7 @@ pub(super) struct Arrived {
 pub(super) fn arrive(
     connection: &Connection,
     replica: &mut Replica,
-    (page, twins): (&Page, &fork::Forks),
+    (page, twins, proved): (&Page, &fork::Forks, &Proved),
     now: i64,
     outcome: &mut PageOutcome,
 ) -> Result<Vec<Arrived>> {
@@ -64,6 +66,7 @@ pub(super) fn arrive(
                 change,
                 deps: &deps,
                 message: &message,
+                was: proved.was(&change.hash),
                 own: change.actor == actor,
                 now,
                 reason: reason.as_deref(),
@@ -97,6 +100,8 @@ struct Keep<'a> {
     change: &'a CheckedChange,
     deps: &'a [u64],
     message: &'a Message,
+    /// What it was first made as, where that is proved.
+    was: Option<ChangeHash>,
     /// Made by this replica: before a backup of it was put back, say.
     own: bool,
     now: i64,
@@ -119,6 +124,7 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
             local: new.own,
             made_at: change.time.saturating_mul(1000),
             acknowledged_at: Some(new.now),
+            was: new.was,
             quarantined: new.reason,
         },
     )?;
@@ -166,6 +172,7 @@ pub(super) fn keep_refused(
                 change: &change,
                 deps: &[],
                 message: &message,
+                was: None,
                 own: false,
                 now,
                 reason: Some(&refusal.detail),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Actor, Error, Result,
-    rewrite::{self, Alias, Rewritten},
+    rewrite::{self, Alias, Claim, RewriteError, Rewritten},
 };
 
 /// One change in all its spellings.
@@ -26,11 +26,30 @@ use crate::{
 pub(super) struct Class {
     /// Rows of this class, by position. `loser`: another change has its actor and number in the server's log.
     pub(super) spellings: Vec<ChangeRow>,
-    /// The spelling it was made in, as far as it is held here.
+    /// The spelling it was made in, or the first that is held.
     source: usize,
+    /// The spelling it was made in, where no row has it: made again of one that was written again. So everybody
+    /// writes again from the same bytes, whoever holds them.
+    made: Option<Change>,
 }
 
 impl Class {
+    /// The hash that this is written again from.
+    fn root(&self) -> Result<ChangeHash> {
+        Ok(match &self.made {
+            Some(made) => made.hash(),
+            None => self.source()?.hash,
+        })
+    }
+
+    /// The change that this is written again from.
+    fn original(&self, connection: &Connection) -> Result<Change> {
+        match &self.made {
+            Some(made) => Ok(made.clone()),
+            None => read(connection, self.source()?),
+        }
+    }
+
     fn source(&self) -> Result<&ChangeRow> {
         self.spellings.get(self.source).ok_or_else(|| Error::Bug("a class has no change".to_owned()))
     }
@@ -90,11 +109,19 @@ impl Classes {
         }
         let mut classes = Self { list: Vec::new(), of: HashMap::new(), at };
         for (key, spellings) in grouped.into_values() {
-            let source = spellings.iter().position(|r| r.hash == key).unwrap_or(0);
+            let held = spellings.iter().position(|r| r.hash == key);
+            let source = held.unwrap_or(0);
+            let made = match spellings.get(source).filter(|_| held.is_none()) {
+                Some(row) => Claim::original(&read(connection, row)?).filter(|made| made.hash() == key),
+                None => None,
+            };
+            if made.is_some() {
+                classes.of.insert(key, (classes.list.len(), source));
+            }
             for (nth, row) in spellings.iter().enumerate() {
                 classes.of.insert(row.hash, (classes.list.len(), nth));
             }
-            classes.list.push(Class { spellings, source });
+            classes.list.push(Class { spellings, source, made });
         }
         Ok(classes)
     }
@@ -146,7 +173,11 @@ impl Classes {
     }
 
     /// A pure total function of what is held and what is known.
-    pub(super) fn plan(mut self, connection: &Connection, forks: &Forks) -> Result<Plan> {
+    pub(super) fn plan(
+        mut self,
+        connection: &Connection,
+        forks: &Forks,
+    ) -> Result<std::result::Result<Plan, RewriteError>> {
         let pinned = self.pinned(forks);
         self.note_losers(&forks.refused, &pinned);
         let mut standing: Vec<Option<ChangeHash>> = Vec::with_capacity(self.list.len());
@@ -163,22 +194,24 @@ impl Classes {
             match candidate.filter(can) {
                 Some(row) => standing.push(Some(row.hash)),
                 None => {
-                    let source = class.source()?;
-                    affected.push(parse_stored(source.hash, &rows::read_bytes(connection, source.id)?)?);
+                    affected.push(class.original(connection)?);
                     standing.push(None);
                 }
             }
         }
-        let rewritten = self.rewrite(connection, &affected, &standing)?;
+        let rewritten = match self.rewrite(connection, &affected, &standing)? {
+            Ok(rewritten) => rewritten,
+            Err(error) => return Ok(Err(error)),
+        };
         let new: HashMap<ChangeHash, ChangeHash> = rewritten.iter().map(|r| (r.was, r.hash)).collect();
         let standing = self.list.iter().zip(standing).map(|(class, stands)| {
-            let source = class.source()?.hash;
+            let root = class.root()?;
             stands
-                .or_else(|| new.get(&source).copied())
+                .or_else(|| new.get(&root).copied())
                 .ok_or_else(|| Error::Bug("a change was not rewritten".to_owned()))
         });
         let standing = standing.collect::<Result<_>>()?;
-        Ok(Plan { classes: self, standing, rewritten })
+        Ok(Ok(Plan { classes: self, standing, rewritten }))
     }
 
     /// Writes the affected ones again, none of them under the actor and number of another.
@@ -187,7 +220,7 @@ impl Classes {
         connection: &Connection,
         affected: &[Change],
         standing: &[Option<ChangeHash>],
-    ) -> Result<Vec<Rewritten>> {
+    ) -> Result<std::result::Result<Vec<Rewritten>, RewriteError>> {
         let aliases = self.aliases(connection, standing)?;
         let aliases: Vec<Alias<'_>> =
             aliases.iter().map(|(gone, stands_for)| Alias { gone, stands_for }).collect();
@@ -201,20 +234,24 @@ impl Classes {
             .collect();
         // What lost in a spelling that was made here stays apart from the branch that it was in.
         let lost_again = |class: &&Class| {
-            class.spellings.iter().enumerate().any(|(nth, row)| row.loser && nth != class.source)
+            let again = |nth| class.made.is_some() || nth != class.source;
+            class.spellings.iter().enumerate().any(|(nth, row)| row.loser && again(nth))
         };
-        let lost_again =
-            self.list.iter().filter(lost_again).filter_map(|class| Some(class.source().ok()?.hash)).collect();
-        let bug = |e: rewrite::RewriteError| Error::Bug(e.to_string());
-        let mut apart = rewrite::firsts(affected, &aliases, &lost_again).map_err(bug)?;
+        let lost_again = self.list.iter().filter(lost_again).filter_map(|class| class.root().ok()).collect();
+        let mut apart = match rewrite::firsts(affected, &aliases, &lost_again) {
+            Ok(apart) => apart,
+            Err(error) => return Ok(Err(error)),
+        };
         loop {
-            let rewritten =
-                rewrite::rewrite_with_aliases(affected, &losers, &aliases, &apart).map_err(bug)?;
+            let rewritten = match rewrite::rewrite_with_aliases(affected, &losers, &aliases, &apart) {
+                Ok(rewritten) => rewritten,
+                Err(error) => return Ok(Err(error)),
+            };
             let mut seen = taken.clone();
             let met = rewritten.iter().find(|r| !seen.insert((&r.actor, r.seq))).map(|r| r.was);
             // What follows it goes with it into the branch that it begins.
             if !met.is_some_and(|met| apart.insert(met)) {
-                return Ok(rewritten);
+                return Ok(Ok(rewritten));
             }
         }
     }
@@ -226,15 +263,26 @@ impl Classes {
         standing: &[Option<ChangeHash>],
     ) -> Result<Vec<(Change, Change)>> {
         let mut pairs = Vec::new();
-        for (class, stands) in self.list.iter().zip(standing).filter(|(c, _)| c.spellings.len() > 1) {
-            let target = stands.unwrap_or(class.source()?.hash);
-            let Some(target) = class.spellings.iter().find(|row| row.hash == target) else { continue };
-            for other in class.spellings.iter().filter(|row| row.hash != target.hash) {
-                let gone = parse_stored(other.hash, &rows::read_bytes(connection, other.id)?)?;
-                let stands = parse_stored(target.hash, &rows::read_bytes(connection, target.id)?)?;
-                pairs.push((gone, stands));
+        let several = |class: &Class| class.spellings.len() > 1 || class.made.is_some();
+        for (class, stands) in self.list.iter().zip(standing).filter(|(class, _)| several(class)) {
+            let stands = match stands.and_then(|hash| self.row(&hash)) {
+                Some(row) => read(connection, row)?,
+                None => class.original(connection)?,
+            };
+            let rows = class.spellings.iter().map(|row| read(connection, row));
+            for other in class.made.iter().cloned().map(Ok).chain(rows) {
+                let other = other?;
+                // Rows of an older release may claim what is not so.
+                let same = other.start_op() == stands.start_op() && other.len() == stands.len();
+                if same && other.hash() != stands.hash() {
+                    pairs.push((other, stands.clone()));
+                }
             }
         }
         Ok(pairs)
     }
+}
+
+fn read(connection: &Connection, row: &ChangeRow) -> Result<Change> {
+    parse_stored(row.hash, &rows::read_bytes(connection, row.id)?)
 }

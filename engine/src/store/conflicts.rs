@@ -246,7 +246,8 @@ impl Writing<'_> {
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
         };
         let mut message = Message::of_action("take").by(self.author);
-        message.undoes = Some(chosen.key.clone());
+        let first = rows::read_was(self.tx, replica.row.id, &chosen.hash)?.unwrap_or(chosen.hash);
+        message.undoes = Some(first.to_string());
         let (time, listening) = (self.now.div_euclid(1000), self.listening);
         let made = catch_unwind(AssertUnwindSafe(|| {
             commit(&mut replica.am, &chosen, &mut message, (time, listening))
@@ -281,8 +282,6 @@ struct Chosen {
     prop: Prop,
     copy: Copy,
     hash: ChangeHash,
-    /// The hash that its change was first made with.
-    key: String,
 }
 
 fn choose(am: &Automerge, pointer: &str, choice: Choice) -> Result<Chosen> {
@@ -303,9 +302,7 @@ fn choose(am: &Automerge, pointer: &str, choice: Choice) -> Result<Chosen> {
     }
     .ok_or_else(none)?;
     let copy = undo::read_copy(am, value, id).map_err(|e| Error::Corrupt(e.to_string()))?.ok_or_else(none)?;
-    let meta = am.get_change_meta_by_hash(&hash);
-    let was = meta.and_then(|meta| Message::decode(meta.message.as_deref()).was());
-    Ok(Chosen { object: parent, prop, copy, hash, key: was.unwrap_or(hash).to_string() })
+    Ok(Chosen { object: parent, prop, copy, hash })
 }
 
 fn commit(

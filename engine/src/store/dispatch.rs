@@ -397,6 +397,7 @@ fn append(
             local: about.local,
             made_at: about.now,
             acknowledged_at: None,
+            was: None,
             quarantined: None,
         },
     )?;

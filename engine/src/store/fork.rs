@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Action, Actor, DocumentId, Error, Message, Result, container, fence,
     planted::{self, Bug},
-    rewrite::{self, Rewritten},
+    rewrite::{self, RewriteError, Rewritten},
     untrusted::apply_untrusted,
 };
 
@@ -117,7 +117,7 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     let arrives = matches!(&why, Rebuild::Fork(forks) if !forks.twins.is_empty());
     let rewritten = match why {
         Rebuild::Fork(forks) => {
-            let plan = Classes::read(w.tx, row.id)?.plan(w.tx, &forks)?;
+            let plan = plan(w.tx, row.id, &forks)?;
             take_another_actor(w, &plan, &forks)?;
             if planted::is_planted(Bug::DispatchAgainAfterFork) {
                 return dispatch_again(w, id, &plan);
@@ -137,6 +137,20 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     }
     tracing::info!(document = %id, rewritten, "changes were written again");
     Ok(rewritten)
+}
+
+/// What is to be done. What the library cannot take apart is left where it is, as what it cannot take in is.
+fn plan(connection: &Connection, document: i64, forks: &Forks) -> Result<Plan> {
+    loop {
+        match Classes::read(connection, document)?.plan(connection, forks)? {
+            Ok(plan) => return Ok(plan),
+            Err(RewriteError::Unreadable(hash)) => {
+                let reason = "it cannot be written again, and what it was made on is there in other words";
+                quarantine(connection, document, hash, reason)?;
+            }
+            Err(error) => return Err(Error::Bug(error.to_string())),
+        }
+    }
 }
 
 /// A change of this store's own actor lost: somebody else writes under this actor, for the store was copied or
@@ -181,7 +195,8 @@ fn apply(w: &mut Writing<'_>, document: i64, plan: &Plan) -> Result<()> {
         last += 1;
         let source = plan.classes.row(&rewritten.was);
         let source = source.ok_or_else(|| Error::Bug("a rewritten change has no source".to_owned()))?;
-        insert_rewritten(w.tx, rows::row_id(document, last), rewritten, source, &positions)?;
+        let place = rows::row_id(document, last);
+        insert_rewritten(w.tx, (place, Some(rewritten.was)), rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
     }
     for (class, standing) in plan.classes.list.iter().zip(&plan.standing) {
@@ -202,7 +217,7 @@ fn rewriting_limits() -> fence::Limits {
 
 fn insert_rewritten(
     connection: &Connection,
-    id: i64,
+    (id, was): (i64, Option<ChangeHash>),
     rewritten: &Rewritten,
     source: &ChangeRow,
     positions: &HashMap<ChangeHash, u64>,
@@ -222,6 +237,7 @@ fn insert_rewritten(
             local: source.local,
             made_at: source.made_at,
             acknowledged_at: None,
+            was,
             quarantined: None,
         },
     )
@@ -315,9 +331,8 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
             .ok_or_else(|| Error::Bug("a rewritten change has no source".to_owned()))?;
         last += 1;
         let id = rows::row_id(document, last);
-        insert_rewritten(w.tx, id, rewritten, source, &positions)?;
+        insert_rewritten(w.tx, (id, None), rewritten, source, &positions)?;
         positions.insert(rewritten.hash, last);
-        w.tx.execute("UPDATE change SET was = NULL WHERE id = :id", named_params! {":id": id})?;
         follow_drop(w.tx, (document, source.position()), (rewritten.was, rewritten.hash))?;
         follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
         // An undo may name what it was.

@@ -8,6 +8,7 @@ use rusqlite::named_params;
 
 use super::{
     Core, Event, HealNode,
+    claims::Proved,
     core::Writing,
     poison::examine_loaded,
     replica::Replica,
@@ -148,6 +149,7 @@ impl Writing<'_> {
         let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
         let mut containers = container::ContainerSet::default();
         let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
+        let mut proved = Proved::default();
         for (change, position) in changes.iter().zip(1_u64..) {
             let checked = fence::check_bytes(change.raw_bytes(), self.limits).map_err(|e| {
                 Error::Protocol(format!("the file holds a change that is refused: {}", e.detail))
@@ -166,6 +168,7 @@ impl Writing<'_> {
                 return Err(Error::Protocol("the file's changes are not in order".to_owned()));
             }
             let message = Message::decode(checked.message.as_deref());
+            proved.take_first(change)?;
             rows::insert_change(
                 self.tx,
                 &NewChange {
@@ -178,6 +181,7 @@ impl Writing<'_> {
                     local: about.local,
                     made_at: checked.time.saturating_mul(1000),
                     acknowledged_at: about.acknowledged.then_some(self.now),
+                    was: proved.was(&checked.hash),
                     quarantined: None,
                 },
             )?;

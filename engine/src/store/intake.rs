@@ -9,6 +9,7 @@ use rusqlite::{Connection, named_params};
 use super::{
     Batch, BatchBounds, BatchRow, Core, Facts, Failure, Page, PageOutcome,
     arrive::{arrive, give_to_library, keep_refused, keep_unreadable},
+    claims::Proved,
     core::Writing,
     documents::free_name,
     fork::{self, Rebuild},
@@ -17,7 +18,7 @@ use super::{
     rows,
 };
 use crate::{
-    DocumentId, Error, Message, Result,
+    DocumentId, Error, Result,
     fence::{CheckedChange, RefusalCode},
     planted::{self, Bug},
 };
@@ -163,11 +164,14 @@ impl Writing<'_> {
             self.mark_deleted(id)?;
             return Ok(outcome);
         }
-        let twins = self.settle_forks(id, page, &mut outcome)?;
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        replica.build_index(self.tx)?;
+        let proved = Proved::of_page(self.tx, replica, page)?;
+        let twins = self.settle_forks(id, (page, &proved), &mut outcome)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let before = replica.row.last;
-        let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
+        let arrived = arrive(self.tx, replica, (page, &twins, &proved), self.now, &mut outcome)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         let proof = if twins.is_empty() {
             self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
@@ -213,13 +217,13 @@ impl Writing<'_> {
     fn settle_forks(
         &mut self,
         id: DocumentId,
-        page: &Page,
+        (page, proved): (&Page, &Proved),
         outcome: &mut PageOutcome,
     ) -> Result<fork::Forks> {
         for round in 1.. {
             let replica = self.replicas.get(self.tx, id, self.actor)?;
             replica.build_index(self.tx)?;
-            let mut forks = find_forks(self.tx, replica, page)?;
+            let mut forks = find_forks(self.tx, replica, (page, proved))?;
             let twins = forks.take_twins();
             if forks.is_empty() || round > FORK_ROUNDS {
                 return Ok(twins);
@@ -344,7 +348,11 @@ fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> 
 
 /// Which changes held here cannot stand beside what the server holds, and which stand again. "The server's
 /// log decides."
-fn find_forks(connection: &Connection, replica: &Replica, page: &Page) -> Result<fork::Forks> {
+fn find_forks(
+    connection: &Connection,
+    replica: &Replica,
+    (page, proved): (&Page, &Proved),
+) -> Result<fork::Forks> {
     let mut forks = fork::Forks::default();
     let Some(index) = &replica.index else { return Ok(forks) };
     for (id, rejected) in page.rejected.iter().filter(|(_, r)| r.code == RefusalCode::ActorFork) {
@@ -369,7 +377,7 @@ fn find_forks(connection: &Connection, replica: &Replica, page: &Page) -> Result
             forks.stands.push(change.hash);
             continue;
         }
-        let first = Message::decode(change.message.as_deref()).was().unwrap_or(change.hash);
+        let first = proved.was(&change.hash).unwrap_or(change.hash);
         let twin = standing.of(&first);
         forks.twins.extend(twin.map(|goes| (goes, change.hash)));
         if index.lasts.get(&change.actor).is_some_and(|last| change.seq <= last.seq) {

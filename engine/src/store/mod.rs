@@ -3,6 +3,7 @@
 
 mod arrive;
 mod blame;
+mod claims;
 mod classes;
 mod conflicts;
 mod core;

@@ -65,6 +65,8 @@ pub(super) struct NewChange<'a> {
     pub(super) local: bool,
     pub(super) made_at: Millis,
     pub(super) acknowledged_at: Option<Millis>,
+    /// What it was first made as, where that is proved or was done here.
+    pub(super) was: Option<ChangeHash>,
     pub(super) quarantined: Option<&'a str>,
 }
 
@@ -78,7 +80,7 @@ pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Res
         ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
         ":container": new.container, ":action_type": new.message.action, ":author": new.message.author,
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
-        ":was": new.message.was().map(|h| h.0), ":quarantined": new.quarantined,
+        ":was": new.was.map(|h| h.0), ":quarantined": new.quarantined,
         ":action_version": new.message.version.filter(|version| *version != 1),
         ":target": new.message.undoes().map(|h| h.0),
     })?;
@@ -237,6 +239,21 @@ pub(super) fn read_bytes(connection: &Connection, id: i64) -> Result<Vec<u8>> {
 pub(super) fn read_hash(connection: &Connection, id: i64) -> Result<Option<ChangeHash>> {
     let mut statement = connection.prepare_cached("SELECT hash FROM change WHERE id = :id")?;
     Ok(statement.query_row(named_params! {":id": id}, |r| Ok(ChangeHash(r.get(0)?))).optional()?)
+}
+
+/// What a change was first made as, where it was written again.
+pub(super) fn read_was(
+    connection: &Connection,
+    document: i64,
+    hash: &ChangeHash,
+) -> Result<Option<ChangeHash>> {
+    // The index is named: there are few such changes in a document, and many others.
+    let sql = "SELECT was FROM change INDEXED BY change_was
+                WHERE was IS NOT NULL AND id BETWEEN :from AND :to AND hash = :hash";
+    let (from, to) = id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let params = named_params! {":from": from, ":to": to, ":hash": hash.0};
+    Ok(statement.query_row(params, |r| Ok(ChangeHash(r.get(0)?))).optional()?)
 }
 
 /// The dependencies of a row, as positions.

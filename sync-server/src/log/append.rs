@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use automerge::ActorId;
+use automerge::{ActorId, Change};
 use rejoin::{
-    ChangeHash, DocumentId, Message,
+    ChangeHash, DocumentId,
     fence::{Ancestry, CheckedChange, Last},
+    rewrite::Claim,
 };
 use rusqlite::{CachedStatement, OptionalExtension, named_params};
 
@@ -29,6 +30,8 @@ pub(crate) struct Appender<'c> {
     deps: Vec<Vec<u64>>,
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
+    /// The claims that were proved here, of what was appended and of what was not.
+    proved: HashMap<ChangeHash, Claim>,
     actors: HashMap<ActorId, Option<ActorRow>>,
     ancestors: Ancestors,
     /// A hash that cannot be in the log, known without a look.
@@ -61,6 +64,7 @@ impl<'c> Appender<'c> {
             hashes: Vec::new(),
             deps: Vec::new(),
             rewritten: HashMap::new(),
+            proved: HashMap::new(),
             actors: HashMap::new(),
             ancestors: Ancestors::default(),
             absent: None,
@@ -104,8 +108,38 @@ impl<'c> Appender<'c> {
         Ok(())
     }
 
+    /// What the change was before it was rewritten after a fork, where it is proved that it is that one.
+    pub(crate) fn prove(&mut self, claimed: &Claimed) -> Result<Option<ChangeHash>, LogError> {
+        let Claimed { change, claim } = claimed;
+        let mut held: HashMap<ChangeHash, Claim> = HashMap::new();
+        for dep in change.deps() {
+            if let Some(claim) = self.proved_claim(dep)? {
+                held.insert(*dep, claim);
+            }
+        }
+        let holds = claim.holds(change, |dep| Ok::<_, LogError>(held.get(dep).cloned()))?;
+        if !holds {
+            return Ok(None);
+        }
+        self.proved.insert(change.hash(), claim.clone());
+        Ok(Some(claim.was()))
+    }
+
+    /// The claim of a change in the log, or of one that was looked at here, where it was proved.
+    fn proved_claim(&mut self, hash: &ChangeHash) -> Result<Option<Claim>, LogError> {
+        if let Some(claim) = self.proved.get(hash) {
+            return Ok(Some(claim.clone()));
+        }
+        if self.document.rewritten == 0 {
+            return Ok(None);
+        }
+        let Some(position) = self.locate(hash)? else { return Ok(None) };
+        self.view.proved_claim(self.document.key, (position, hash))
+    }
+
     /// The change in this log that is the same one in another spelling: what `change` was before it was
-    /// rewritten after a fork, what it was rewritten as, or another rewriting of the same.
+    /// rewritten after a fork, what it was rewritten as, or another rewriting of the same. `was`: what it is proved
+    /// to have been.
     pub(crate) fn twin(
         &mut self,
         change: &CheckedChange,
@@ -125,13 +159,17 @@ impl<'c> Appender<'c> {
         self.view.rewritten_as(self.document.key, first)
     }
 
-    /// Appends a change that the fence placed; gives its position.
-    pub(crate) fn append(&mut self, change: &CheckedChange, deps: Vec<u64>) -> Result<u64, LogError> {
+    /// Appends a change that the fence placed; gives its position. `was`: what it is proved to have been.
+    pub(crate) fn append(
+        &mut self,
+        change: &CheckedChange,
+        deps: Vec<u64>,
+        was: Option<ChangeHash>,
+    ) -> Result<u64, LogError> {
         let end = Mark {
             position: self.document.end.position + 1,
             digest: self.document.end.digest.then_change(&change.hash),
         };
-        let was = was_of(change);
         let actor = self.actor_key(change, end.position)?;
         encode_deps(end.position, &deps, &mut self.encoded);
         self.insert.execute(named_params! {
@@ -249,14 +287,21 @@ impl Ancestry for Appender<'_> {
     }
 }
 
-/// What the message says that this change was before it was rewritten after a fork.
-pub(crate) fn was_of(change: &CheckedChange) -> Option<ChangeHash> {
-    let text = change.message.as_deref()?;
-    // Most messages say nothing of it, and reading JSON costs more than looking for the word.
-    if !text.contains("\"was\"") {
-        return None;
+/// A change out of which comes the one that it says it was.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) change: Change,
+    pub(crate) claim: Claim,
+}
+
+impl Claimed {
+    /// What the change claims, unless that is false whatever it builds on. Takes as long as reading it once more.
+    pub(crate) fn of(change: Change) -> Option<Self> {
+        // Most messages say nothing of it, and reading JSON costs more than looking for the word.
+        let claims = change.message().is_some_and(|text| text.contains("\"was\""));
+        let claim = if claims { Claim::of(&change)? } else { return None };
+        Some(Self { change, claim })
     }
-    Message::decode(Some(text)).was()
 }
 
 /// Puts a tombstone on a document, made for it where the server never had it. `None`: it had one.

@@ -9,14 +9,15 @@ use automerge::ActorId;
 use rejoin::{
     ChangeHash,
     fence::{self, CheckedChange, DocumentLimits, Last},
-    untrusted::load_untrusted,
+    rewrite::Claim,
+    untrusted::{load_untrusted, parse_untrusted},
     verify::stored_limits,
 };
 use rusqlite::{Connection, Row, named_params};
 
 use super::{
     Digest, Document, LogError, LogReader, Mark, View,
-    append::was_of,
+    append::Claimed,
     pack::{Pack, encode_prefixes},
     view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
 };
@@ -109,6 +110,7 @@ struct Sum {
     actors: HashMap<ActorId, Last>,
     end: Mark,
     rewritten: u64,
+    proved: HashMap<ChangeHash, Claim>,
     bytes: u64,
 }
 
@@ -193,7 +195,7 @@ fn check_packed(
     let bytes = pack.chunk(position).ok_or("it is missing")?;
     sum.add(position, hash, bytes.len());
     let change = fence::check_bytes(bytes, &stored_limits()).map_err(|refusal| refusal.to_string())?;
-    if let Some(was) = was_of(&change) {
+    if let Some(was) = sum.prove(&change)? {
         sum.rewritten += 1;
         let known = view.rewritten_as(document, &was).map_err(|error| error.to_string())?;
         known.ok_or("what it was before it was rewritten is not noted")?;
@@ -209,6 +211,20 @@ impl Sum {
         self.hashes.resize(usize::try_from(position - 1).unwrap_or(0), ChangeHash([0; 32]));
         self.hashes.push(hash);
         self.heads.insert(position);
+    }
+
+    /// What the change was before it was written again, where that is proved.
+    fn prove(&mut self, change: &CheckedChange) -> Result<Option<ChangeHash>, String> {
+        if !change.message.as_deref().is_some_and(|text| text.contains("\"was\"")) {
+            return Ok(None);
+        }
+        let Some(Claimed { change, claim }) = Claimed::of(parse_untrusted(change)?) else { return Ok(None) };
+        let holds = claim.holds(&change, |dep| Ok::<_, String>(self.proved.get(dep).cloned()))?;
+        let was = holds.then_some(claim.was());
+        if holds {
+            self.proved.insert(change.hash(), claim);
+        }
+        Ok(was)
     }
 
     fn follow(&mut self, change: CheckedChange) -> Result<(), String> {
@@ -242,7 +258,7 @@ fn check_row(row: &Row<'_>, document: i64, sum: &mut Sum) -> Result<(), String> 
     if row.get(5).map(Digest) != Ok(sum.end.digest) {
         return Err("its digest does not follow from the one before".to_owned());
     }
-    let was = was_of(&change);
+    let was = sum.prove(&change)?;
     if row.get(7) != Ok(was.map(|was| was.0)) {
         return Err("what it was before it was rewritten differs from what it says".to_owned());
     }

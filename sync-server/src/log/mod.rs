@@ -17,7 +17,7 @@ mod store;
 mod tokens;
 mod view;
 
-pub(crate) use append::{Appender, bury, was_of};
+pub(crate) use append::{Appender, Claimed, bury};
 pub use backup::backup;
 pub use compact::Compacted;
 pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};

@@ -1,7 +1,7 @@
 //! Reading the log.
 
-use automerge::ActorId;
-use rejoin::{ChangeHash, DocumentId, fence};
+use automerge::{ActorId, Change};
+use rejoin::{ChangeHash, DocumentId, fence, rewrite::Claim};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlError};
 
 use super::{Digest, LogError, Mark, PackCache};
@@ -142,6 +142,31 @@ impl<'c> View<'c> {
             row.get(0).map(ChangeHash)
         });
         Ok(found.optional()?)
+    }
+
+    /// The claim of a change, where it was proved when it was appended.
+    pub(crate) fn proved_claim(
+        &self,
+        document: i64,
+        (position, hash): (u64, &ChangeHash),
+    ) -> Result<Option<Claim>, LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM change WHERE id = :id AND was IS NOT NULL)
+                 OR EXISTS (SELECT 1 FROM rewritten WHERE document = :document AND hash = :hash)",
+        )?;
+        let id = row_key(document, position);
+        let params = named_params! { ":id": id, ":document": document, ":hash": hash.0 };
+        if !statement.query_row(params, |row| row.get::<_, bool>(0))? {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        self.for_each(document, (position - 1, position), |_, found| {
+            bytes.extend_from_slice(found);
+            false
+        })?;
+        let change = Change::try_from(bytes.as_slice());
+        let change = change.map_err(|_| LogError::Damaged(format!("change {hash} cannot be read")))?;
+        Ok(Claim::of_proved(&change))
     }
 
     /// The dependencies of the changes at positions `first` to `last`, which no pack holds, as they are stored.

@@ -12,7 +12,7 @@ use rejoin::{
 use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove};
 use crate::{
     LogError, ServerLimits,
-    log::{Appender, Attempt, View, was_of},
+    log::{Appender, Attempt, Claimed, View},
 };
 
 /// Most changes of a push that are in memory as they were read.
@@ -31,7 +31,14 @@ pub(crate) struct Push {
     pub(crate) most_bytes: u64,
 }
 
-type Checked = Vec<Result<CheckedChange, Refusal>>;
+type Checked = Vec<Result<Read, Refusal>>;
+
+/// A change that was measured and read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    change: CheckedChange,
+    claimed: Option<Box<Claimed>>,
+}
 
 /// The changes of a push.
 #[derive(Debug)]
@@ -60,7 +67,7 @@ impl Changes {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Checked(changes) => {
-                changes.iter().map(|change| 300 + change.as_ref().map_or(0, |c| c.bytes.len())).sum()
+                changes.iter().map(|change| 300 + change.as_ref().map_or(0, |c| c.change.bytes.len())).sum()
             }
             Self::Pieces { body, .. } => body.len(),
         }
@@ -69,7 +76,7 @@ impl Changes {
     /// Each in its turn. May be asked again.
     fn for_each(
         &self,
-        mut take: impl FnMut(&Result<CheckedChange, Refusal>) -> Result<(), LogError>,
+        mut take: impl FnMut(&Result<Read, Refusal>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         match self {
             Self::Checked(changes) => changes.iter().try_for_each(take),
@@ -118,10 +125,10 @@ fn check_body(body: &[u8], limits: &ServerLimits) -> Result<Checked, Fault> {
 
 /// The fence, and then whether the library can read it at all: who pushes it is told, instead of everybody who
 /// pulls it. No document is built for that.
-fn check_change(frame: &fence::Frame<'_>, limits: &ServerLimits) -> Result<CheckedChange, Refusal> {
+fn check_change(frame: &fence::Frame<'_>, limits: &ServerLimits) -> Result<Read, Refusal> {
     let change = fence::check(frame, &limits.change)?;
     match parse_untrusted(&change) {
-        Ok(_) => Ok(change),
+        Ok(read) => Ok(Read { change, claimed: Claimed::of(read).map(Box::new) }),
         Err(why) => Err(Refusal {
             hash: Some(change.hash),
             code: RefusalCode::Malformed,
@@ -183,12 +190,12 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 
 fn take_one(
     appender: &mut Appender<'_>,
-    (change, most_bytes): (&Result<CheckedChange, Refusal>, u64),
+    (read, most_bytes): (&Result<Read, Refusal>, u64),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,
 ) -> Result<(), LogError> {
-    let change = match change {
-        Ok(change) => change,
+    let Read { change, claimed } = match read {
+        Ok(read) => read,
         Err(refusal) => {
             receipt.rejected.push(refusal.clone());
             return Ok(());
@@ -204,8 +211,13 @@ fn take_one(
         Placement::New { deps } => Ok(deps),
         Placement::Refused(refusal) => Err(refusal),
     };
+    // "A claim is proved or ignored": nothing is refused because of one that is not.
+    let was = match claimed {
+        Some(claimed) => appender.prove(claimed)?,
+        None => None,
+    };
     // Also where it is refused anyway: who pushes it learns under which name it is held.
-    let twin = appender.twin(change, was_of(change).as_ref())?;
+    let twin = appender.twin(change, was.as_ref())?;
     match (twin, deps) {
         (Some(standing), _) => receipt.rejected.push_twin(change, standing),
         (None, Err(refusal)) => receipt.rejected.push(refusal),
@@ -214,7 +226,7 @@ fn take_one(
         }
         (None, Ok(deps)) => {
             receipt.accepted += 1;
-            receipt.carried.push(appender.append(change, deps)?);
+            receipt.carried.push(appender.append(change, deps, was)?);
         }
     }
     Ok(())

@@ -31,6 +31,8 @@ pub(super) struct Ledger {
     logs: HashMap<DocumentId, Log>,
     /// The plain bytes of everything that was ever in a log.
     pub(super) bytes: HashMap<ChangeHash, Vec<u8>>,
+    /// Changes that name others without being those.
+    pub(super) lies: HashSet<ChangeHash>,
     /// What a change was before it was written again.
     pub(super) was: HashMap<ChangeHash, ChangeHash>,
 }
@@ -81,7 +83,8 @@ impl Ledger {
         let frames = fence::frame(body).ok()?;
         let [frame] = frames.as_slice() else { return None };
         let change = fence::check(frame, &Limits::default()).ok()?;
-        if let Some(was) = Message::decode(change.message.as_deref()).was() {
+        let lies = self.lies.contains(&change.hash);
+        if let Some(was) = Message::decode(change.message.as_deref()).was().filter(|_| !lies) {
             self.was.insert(change.hash, was);
         }
         self.bytes.entry(change.hash).or_insert(change.bytes);

@@ -11,6 +11,7 @@
 //! undoing  undos and redos of theirs; stack: which action is next, inverse: what it must come to
 //! strike   crashes, copies, restores, wipes, partitions
 //! stranger changes of another program: good, bad, and hostile ones
+//! liar     changes that say that they are others
 //! ledger   every log that the server ever had, as prefixes named by their cursors
 //! model    every action that was acknowledged; expected: the state that they make together
 //! check    the invariants
@@ -31,6 +32,7 @@ mod hostile;
 mod invariant;
 mod inverse;
 mod ledger;
+mod liar;
 mod model;
 mod network;
 mod regressions;
@@ -113,7 +115,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 10] = [
+pub const BUGS: [Bug; 11] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -124,6 +126,7 @@ pub const BUGS: [Bug; 10] = [
     Bug::EventAtOtherCursor,
     Bug::DispatchAgainAfterFork,
     Bug::UndoOverOthers,
+    Bug::ClaimBelieved,
 ];
 
 /// The command that replays a seed.

@@ -42,6 +42,9 @@ impl World {
             self.push_as_stranger(document, &chunk)?;
             self.strikes.strike(Fault::HostileChange);
         }
+        if self.climate.has(Fault::Liar) && self.chance(60) {
+            self.lie(document)?;
+        }
         if bad {
             let (first, second): ([u8; 16], [u8; 16]) = (self.rng.random(), self.rng.random());
             let wrong = if self.chance(50) { hostile::out_of_turn(&first) } else { hostile::orphan(&second) };
@@ -67,7 +70,7 @@ impl World {
     }
 
     /// Invariant 6: the good part of a batch is stored, whatever stands beside it.
-    fn push_as_stranger(&mut self, document: usize, body: &[u8]) -> Checked {
+    pub(super) fn push_as_stranger(&mut self, document: usize, body: &[u8]) -> Checked {
         let id = self.documents[document];
         let request = Request::Push { document: id, after: None, limit: Some(1), body: body.to_vec() };
         let reply = respond(&mut self.server, &self.server_limits, &request, EPOCH + self.now);

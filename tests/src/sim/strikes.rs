@@ -46,6 +46,8 @@ pub enum Fault {
     HostileChange,
     /// A stranger pushes a batch with bad changes among good ones.
     BadBatch,
+    /// A change says that it is another one written again, and is not.
+    Liar,
     /// Another process edits on a client's store.
     OtherProcess,
     /// A client's wall clock jumps.
@@ -56,7 +58,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestLost,
         Self::ReplyLost,
         Self::Delay,
@@ -78,6 +80,7 @@ impl Fault {
         Self::ServerRestored,
         Self::HostileChange,
         Self::BadBatch,
+        Self::Liar,
         Self::OtherProcess,
         Self::ClockJump,
         Self::Rejoined,

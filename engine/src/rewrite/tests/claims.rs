@@ -102,15 +102,24 @@ fn names_of_another_losing_branch_prove_nothing() {
     // It writes over the value of the other branch, and says that this branch is the one.
     let lie = forge(honest, |change| {
         change.operations.iter_mut().for_each(|op| {
-            op.pred = op.pred.iter().map(|id| automerge::legacy::OpId(id.counter(), other.actor_id().clone())).collect();
+            op.pred = op
+                .pred
+                .iter()
+                .map(|id| automerge::legacy::OpId(id.counter(), other.actor_id().clone()))
+                .collect();
         });
         let message = change.message.take().unwrap();
         let line = format!(r#"["{}","#, own.to_hex_string());
-        let also = format!(r#"["{}","{}",1,99],{line}"#, other.actor_id().to_hex_string(), ActorId::from(A.to_vec()).to_hex_string());
+        let also = format!(
+            r#"["{}","{}",1,99],{line}"#,
+            other.actor_id().to_hex_string(),
+            ActorId::from(A.to_vec()).to_hex_string()
+        );
         change.message = Some(message.replacen(&line, &also, 1));
     });
     assert!(Claim::of(&lie).is_some(), "the original comes out of it");
-    let all: Vec<Change> = rewritten.iter().filter(|c| c.hash() != honest.hash()).cloned().chain([lie.clone()]).collect();
+    let all: Vec<Change> =
+        rewritten.iter().filter(|c| c.hash() != honest.hash()).cloned().chain([lie.clone()]).collect();
     assert!(!proved(&all).contains_key(&lie.hash()));
 }
 
