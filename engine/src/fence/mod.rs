@@ -43,6 +43,20 @@ pub struct Limits {
     pub message_bytes: usize,
 }
 
+/// What a change may grow by when it is written again after a fork: another actor, and what proves what it was.
+const ROOM_TO_BE_REWRITTEN: usize = 16 * 1024;
+
+impl Limits {
+    /// What a change that is made here may be, so that it is within these limits when it has to be written again.
+    pub(crate) fn of_own(&self) -> Self {
+        Self {
+            change_bytes: self.change_bytes.saturating_sub(ROOM_TO_BE_REWRITTEN),
+            message_bytes: self.message_bytes.saturating_sub(ROOM_TO_BE_REWRITTEN),
+            ..*self
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

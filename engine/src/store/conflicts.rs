@@ -261,7 +261,7 @@ impl Writing<'_> {
                 return Ok(Err(error.unwrap_or_else(|| Error::Bug("a value could not be taken".to_owned()))));
             }
         };
-        let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
+        let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.reopen(id)?;

@@ -231,7 +231,7 @@ impl Writing<'_> {
         made: &Made,
         told: &Told<'_>,
     ) -> Result<CheckedChange, Failed> {
-        let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
+        let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.reopen(home)?;

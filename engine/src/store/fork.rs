@@ -207,11 +207,12 @@ fn apply(w: &mut Writing<'_>, document: i64, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// A rewritten change is longer than it was by its new actor and `was`: the limits of a dispatch leave room for
-/// that at the server, and here it has more.
+/// A rewritten change is longer than it was by its new actor and its claim: the limits of a dispatch leave room for
+/// that at the server. What others made may fill the limits, and is kept here all the same.
 fn rewriting_limits() -> fence::Limits {
     let mut limits = fence::Limits::default();
     limits.change_bytes = limits.change_bytes.saturating_mul(2);
+    limits.message_bytes = limits.message_bytes.saturating_mul(2);
     limits
 }
 

@@ -24,7 +24,8 @@ impl World {
     /// Pushes one change that says that it is another.
     pub(super) fn lie(&mut self, document: usize) -> Checked {
         let victim = self.victim();
-        if self.chance(15) {
+        let first = self.model.by_hash.contains_key(&victim.hash());
+        if first && self.chance(15) {
             // No lie at all: whoever has a change can write it again.
             let Ok(again) = rewrite::rewrite(std::slice::from_ref(&victim), &[victim.hash()].into()) else {
                 return Ok(());

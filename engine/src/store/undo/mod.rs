@@ -203,7 +203,7 @@ impl Writing<'_> {
                 return Ok(Err(Error::Bug("an undo made the library panic".to_owned())));
             }
         };
-        let checked = match fence::check_bytes(made.change.raw_bytes(), self.limits) {
+        let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.reopen(id)?;
