@@ -108,7 +108,7 @@ impl Team {
 fn forged(victim: &Change, value: &str, start_op: u64, message: String) -> Change {
     let mut change = victim.decode();
     change.hash = None;
-    change.actor_id = ActorId::from(b"a liar's own actor".to_vec());
+    change.actor_id = ActorId::from(victim.hash().0[..20].to_vec());
     change.seq = 1;
     change.start_op = start_op.try_into().unwrap();
     for op in &mut change.operations {
@@ -190,7 +190,7 @@ fn after_a_restore_nobody_takes_the_place_of_what_was_acknowledged() {
         let lie = bare(&victim.hash());
         let start = victim.start_op().get();
         let deps: Vec<String> = victim.deps().iter().map(ToString::to_string).collect();
-        let own = ActorId::from(b"a liar's own actor".to_vec()).to_hex_string();
+        let own = ActorId::from(victim.hash().0[..20].to_vec()).to_hex_string();
         let line = json!([own, victim.actor_id().to_hex_string(), 1, 99]);
         let proof = json!({"a": "set", "was": victim.hash().to_string(), "of": {"s": victim.seq(), "d": deps, "l": [line]}});
         for (message, start_op) in [(lie.clone(), start), (lie, start + 1), (proof.to_string(), start)] {
