@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use rejoin::{DocumentReport, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
 
+use super::trash;
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, parse_duration, printable, shorten};
@@ -181,8 +182,17 @@ fn explain(out: &Output, report: &SyncReport) {
         match document.state {
             SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
             SyncState::Deleted => out.note(format_args!("{}: deleted for everyone", name(document))),
+            SyncState::NotServed => out.note(format_args!(
+                "{}: this server says that it was deleted, and it does not live there: nothing was changed. If it was \
+                 moved there, say so by `rejoin join SERVER/v1/documents/{}`",
+                name(document),
+                document.id
+            )),
             _ => {}
         }
+    }
+    for document in &report.deleted {
+        out.note(trash::warning(document));
     }
     if report.rewritten > 0 {
         out.note(format_args!(
@@ -190,7 +200,7 @@ fn explain(out: &Output, report: &SyncReport) {
             count(report.rewritten, "change")
         ));
     }
-    if report.needs_person() {
+    if report.parked + report.quarantined > 0 {
         out.note("Something needs a person: see `rejoin queue` and `rejoin status`.");
     }
 }
