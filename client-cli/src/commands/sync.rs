@@ -182,12 +182,7 @@ fn explain(out: &Output, report: &SyncReport) {
         match document.state {
             SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
             SyncState::Deleted => out.note(format_args!("{}: deleted for everyone", name(document))),
-            SyncState::NotServed => out.note(format_args!(
-                "{}: this server says that it was deleted, and it does not live there: nothing was changed. If it was \
-                 moved there, say so by `rejoin join SERVER/v1/documents/{}`",
-                name(document),
-                document.id
-            )),
+            SyncState::NotServed => out.note(not_served(document)),
             _ => {}
         }
     }
@@ -218,6 +213,18 @@ fn explain_errors(out: &Output, report: &SyncReport) {
     for (error, names) in told {
         out.note(format_args!("{}: {}", shorten(&names.join(", "), 60), printable(&error)));
     }
+}
+
+/// A server where the document does not live says that it was deleted.
+fn not_served(document: &DocumentReport) -> String {
+    let (name, id) = (name(document), document.id);
+    let server = document.not_served_by.as_deref().map_or_else(|| "the server".to_owned(), printable);
+    let says =
+        format!("{name}: {server} says that it was deleted, and it does not live there: nothing was changed");
+    if document.heads.is_empty() {
+        return format!("{says}. Nothing of it was ever here: `rejoin leave {id}` forgets it");
+    }
+    format!("{says}. If it was moved there, say so: `rejoin join {server}/v1/documents/{id}`")
 }
 
 fn name(document: &DocumentReport) -> String {

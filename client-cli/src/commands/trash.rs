@@ -144,7 +144,7 @@ fn json(document: &DeletedDocument, unsent: &[UnsentChange]) -> Value {
 
 fn print(context: &mut Context, listed: &[(DeletedDocument, Vec<UnsentChange>)]) -> Result<()> {
     let rows = listed.iter().map(|(document, _)| row(document)).collect();
-    context.out.table(&["name", "id", "changes", "never sent", "deleted", "by"], rows)?;
+    context.out.table(&["name", "id", "changes", "never sent", "deleted", "server"], rows)?;
     for (document, unsent) in listed.iter().filter(|(_, unsent)| !unsent.is_empty()) {
         context.out.line("")?;
         context.out.line(format_args!("{}: never sent", title(document)))?;

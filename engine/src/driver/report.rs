@@ -52,6 +52,9 @@ pub struct DocumentReport {
     pub parked: u64,
     /// As in [`SyncReport`].
     pub quarantined: u64,
+    /// The server that says it was deleted, and is not the one where it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_served_by: Option<String>,
     /// Why it is not in step.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub error: Option<Arc<Error>>,
@@ -140,6 +143,7 @@ mod tests {
             queued: 3,
             parked: 4,
             quarantined: 0,
+            not_served_by: None,
             error: error.map(Arc::new),
         }
     }

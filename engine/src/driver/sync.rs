@@ -269,6 +269,7 @@ impl<'a> Driver<'a> {
                 queued: info.queued,
                 parked: info.parked,
                 quarantined: info.quarantined,
+                not_served_by: info.not_served_by.filter(|_| state == SyncState::NotServed),
                 error,
             };
             report.add(document, &progress);
