@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Share(share::ShareArgs),
     Join(join::JoinArgs),
     Ls(ls::LsArgs),
+    Undelete(trash::UndeleteArgs),
+    Discard(trash::DiscardArgs),
     Leave(leave::LeaveArgs),
     Rm(rm::RmArgs),
     Get(get::GetArgs),

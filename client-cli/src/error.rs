@@ -198,7 +198,11 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         }
         E::AmbiguousDocument(_) => "type more of the id; `rejoin ls` lists them",
         E::DocumentExists(_) => "choose another name or id; `rejoin ls` lists those that are taken",
-        E::Deleted(_) => "it cannot come back; `rejoin export` still writes what is here to a file",
+        E::Deleted(_) => "it cannot come back, and nothing of it is kept here",
+        E::Trashed(_) => {
+            "`rejoin undelete` makes a new document of it, `rejoin export` writes it to a file, `rejoin discard` forgets \
+             it; `rejoin ls --deleted` shows what was never sent"
+        }
         E::Action(_) => "nothing was changed; `rejoin get` shows what is there",
         E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
         E::NotOwn(_) => "whoever made it can undo it there; or change the document again",

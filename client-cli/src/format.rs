@@ -50,6 +50,23 @@ pub(crate) fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// A size in bytes: `1000000`, `64MiB`.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no size: say 1000000, 64MiB or 1GiB");
+    let unit = SIZES.into_iter().find_map(|(word, size)| Some((text.strip_suffix(word)?, size)));
+    let (number, size) = unit.unwrap_or((text, 1));
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(size).ok_or_else(wrong)
+}
+
+/// A size for people, as it can be typed again: exact.
+pub(crate) fn size(bytes: u64) -> String {
+    let unit = SIZES.into_iter().find(|(_, size)| bytes > 0 && bytes % size == 0);
+    unit.map_or_else(|| format!("{bytes} bytes"), |(word, size)| format!("{} {word}", bytes / size))
+}
+
 /// The wall clock, in milliseconds since 1970.
 pub(crate) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

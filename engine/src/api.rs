@@ -326,6 +326,7 @@ fn open_core(path: &Path, built: &Built) -> Result<Core> {
         None => Core::open(path, built.durability)?,
     };
     core.set_registry(built.registry.clone());
+    core.set_usual_trash(built.trash);
     let listeners = built.tasks.listeners();
     core.register_listeners(listeners.iter().map(Arc::as_ref))?;
     core.settle_orphans()?;

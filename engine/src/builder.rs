@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Durability, Result, Store, blocking,
+    Durability, Result, Store, TrashLimits, blocking,
     slice::{Middleware, Registry, Slice},
     verify::VerifyCommand,
     work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
@@ -39,6 +39,7 @@ pub struct Builder {
     registry: Result<Registry>,
     tasks: Result<Tasks>,
     verify: Option<VerifyCommand>,
+    trash: TrashLimits,
 }
 
 /// What the store's thread is given.
@@ -47,6 +48,7 @@ pub(crate) struct Built {
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
     pub(crate) verify: Option<VerifyCommand>,
+    pub(crate) trash: TrashLimits,
 }
 
 impl std::fmt::Debug for Builder {
@@ -63,6 +65,7 @@ impl Builder {
             registry: Ok(Registry::default()),
             tasks: Ok(Tasks::default()),
             verify: None,
+            trash: TrashLimits::default(),
         }
     }
 
@@ -74,6 +77,13 @@ impl Builder {
     /// When a dispatch counts as done.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How long and how much the trash keeps: documents that were deleted, and what of them was never sent. What
+    /// [`Store::set_trash_limits`] remembered in the store goes before it.
+    pub fn trash_limits(mut self, limits: TrashLimits) -> Self {
+        self.trash = limits;
         self
     }
 
@@ -153,7 +163,8 @@ impl Builder {
 
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
-        Ok((self.path, Built { durability: self.durability, registry, tasks, verify: self.verify }))
+        let (durability, verify, trash) = (self.durability, self.verify, self.trash);
+        Ok((self.path, Built { durability, registry, tasks, verify, trash }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

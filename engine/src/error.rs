@@ -18,9 +18,12 @@ pub enum Error {
     /// The name or id is taken by another document.
     #[error("a document with the name or id {0:?} is here already")]
     DocumentExists(String),
-    /// The document was deleted for everyone.
+    /// The document was deleted for everyone, and nothing of it is kept, or nothing can be done with it any more.
     #[error("the document {0} was deleted")]
     Deleted(crate::DocumentId),
+    /// The document was deleted for everyone, and is kept in the trash: [`crate::Store::list_deleted`].
+    #[error("the document {0} was deleted, and is kept in the trash")]
+    Trashed(crate::DocumentId),
     /// The action does not fit the document; nothing was changed.
     #[error("{0}")]
     Action(#[from] crate::reducer::ActionError),
@@ -229,6 +232,7 @@ impl Error {
             Self::UnknownDocument(_)
             | Self::DocumentExists(_)
             | Self::Deleted(_)
+            | Self::Trashed(_)
             | Self::Action(_)
             | Self::Rejected { .. }
             | Self::ReducerPanicked { .. }

@@ -123,7 +123,7 @@ pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
 pub use slice::{Scope, Slice};
 pub use store::{
-    Blame, CheckReport, Choice, Conflict, ConflictValue, Difference, DocumentInfo, DropPlan, Durability,
-    Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings, UndoKind,
-    Undone, Writer,
+    Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
+    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings,
+    TrashLimits, UndoKind, Undone, UnsentChange, Writer,
 };

@@ -59,6 +59,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0006_claims.sql",
             sql: include_str!("../engine/0006_claims.sql"),
         },
+        Migration {
+            version: 7,
+            name: "engine/0007_trash.sql",
+            sql: include_str!("../engine/0007_trash.sql"),
+        },
     ],
 };
 
@@ -270,6 +275,42 @@ mod tests {
         migrate(&mut connection, &ENGINE).unwrap();
         assert_eq!(author(&connection), "ada");
         assert_eq!(copies(), kept, "a copy that was made now is gone, and the one after the error stays");
+    }
+
+    #[test]
+    fn a_tombstone_of_before_is_told_to_no_server_and_what_was_never_sent_is_found_again() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let old = Schema { migrations: &ENGINE.migrations[..5], ..ENGINE };
+        migrate(&mut connection, &old).unwrap();
+        let make = "
+            INSERT INTO meta VALUES ('server', 'http://honest');
+            INSERT INTO actor VALUES (1, x'01');
+            INSERT INTO document (id, uuid, server, last, changes, cursor, tombstone) VALUES
+                (1, 'alive', NULL, 2, 2, '1.a', NULL), (2, 'own', 'http://own', 0, 0, NULL, NULL),
+                (3, 'never synced', NULL, 1, 1, NULL, NULL), (4, 'known', NULL, 2, 2, '1.a', 'known'),
+                (5, 'owed', NULL, 2, 2, '1.a', 'owed');
+            INSERT INTO change (id, hash, actor, seq, deps, bytes, made_at, local, acknowledged_at)
+                SELECT (d.id << 40) + n.seq, randomblob(32), 1, n.seq, x'', x'0102', 7, 1,
+                       CASE WHEN n.seq = 1 THEN 5 END
+                  FROM document d, (SELECT 1 AS seq UNION ALL SELECT 2) n WHERE d.last >= n.seq;
+            INSERT INTO pending (id, ordinal, action, enqueued_at)
+                VALUES ((1 << 40) + 2, 1, '{}', 7), ((5 << 40) + 2, 2, '{}', 7);";
+        connection.execute_batch(make).unwrap();
+        migrate(&mut connection, &ENGINE).unwrap();
+        let texts = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |r| r.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(texts("SELECT uuid FROM document WHERE tombstone_from IS NOT NULL"), [] as [String; 0]);
+        let homes = "SELECT uuid || ' ' || home FROM document WHERE home IS NOT NULL AND tombstone IS NULL";
+        assert_eq!(texts(homes), ["alive http://honest", "own http://own"]);
+        let trash =
+            "SELECT d.uuid || ' ' || by_others || ' ' || bytes FROM trash JOIN document d ON d.id = document";
+        assert_eq!(texts(trash), ["known 1 4", "owed 0 4"]);
+        let unsent = "SELECT uuid FROM unsent JOIN document d ON d.id = unsent.id >> 40 ORDER BY d.id";
+        assert_eq!(texts(unsent), ["known", "owed"]);
+        assert_eq!(texts("SELECT document FROM queue"), ["alive"], "only what lives waits");
     }
 
     #[test]

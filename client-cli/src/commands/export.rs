@@ -8,14 +8,14 @@ use crate::error::{CliError, Exit, Result};
 
 /// Write a document as an Automerge file, readable by any Automerge
 ///
-/// Without FILE it goes to standard output. A file that is there is replaced, when the new one is complete.
+/// Also one that was deleted and is in the trash. Without FILE it goes to standard output. A file that is there is replaced, when the new one is complete.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   rejoin export trip trip.automerge
   rejoin export trip | ssh elsewhere 'rejoin import -'")]
 pub(crate) struct ExportArgs {
-    /// The document: name, UUID, start of a UUID, or automerge: URL
+    /// The document, also a deleted one: name, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// The file to write
     file: Option<PathBuf>,
@@ -23,9 +23,19 @@ pub(crate) struct ExportArgs {
 
 pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit> {
     check_target(context, args.file.as_ref())?;
-    let (store, id) = context.open_document(&args.doc).await?;
+    let store = context.open().await?;
+    let (id, deleted) = match store.find(&args.doc).await {
+        Ok(id) => (id, false),
+        Err(rejoin::Error::Trashed(id)) => (id, true),
+        Err(error) => return Err(error.into()),
+    };
     let bytes = store.export(id).await?;
     write(context, args.file, &bytes)?;
+    if deleted {
+        // Whoever has a copy knows of it.
+        context.out.flush()?;
+        store.note_looked_at(id).await?;
+    }
     Ok(Exit::Done)
 }
 

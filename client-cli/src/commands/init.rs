@@ -19,11 +19,18 @@ Examples:
   rejoin init --author ''                      forget the author again
   rejoin init --token - < token.txt            keep a token for the server
   rejoin init --ca-cert ./server.pem           trust a server that signed its own certificate
+  rejoin init --trash-days 30 --trash-bytes 64MiB
   rejoin --store ./other.db init               a store of your own choosing")]
 pub(crate) struct InitArgs {
     /// The name that changes made here bear
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
+    /// How many days documents that others deleted are kept [default: 90]
+    #[arg(long, value_name = "N")]
+    trash_days: Option<u32>,
+    /// How many bytes of them are kept: 1000000, 64MiB, 1GiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = format::parse_size)]
+    trash_bytes: Option<u64>,
 }
 
 pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
@@ -42,6 +49,12 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     if let Some(author) = &args.author {
         store.set_author(Some(author.trim()).filter(|a| !a.is_empty())).await?;
     }
+    let mut trash = store.trash_limits().await?;
+    if args.trash_days.is_some() || args.trash_bytes.is_some() {
+        trash.days = args.trash_days.unwrap_or(trash.days);
+        trash.bytes = args.trash_bytes.unwrap_or(trash.bytes);
+        store.set_trash_limits(trash).await?;
+    }
     remember_security(context, &store).await?;
     let settings = store.settings().await?;
     if context.globals.token.as_deref() == Some("-") {
@@ -50,13 +63,18 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
         context.out.note("The token is kept for this server, readable by you alone.");
     }
     if context.out.is_json() {
-        context.out.json(&json!({ "store": path, "server": settings.server, "author": settings.author }))?;
+        context.out.json(&json!({
+            "store": path, "server": settings.server, "author": settings.author,
+            "trash_days": trash.days, "trash_bytes": trash.bytes,
+        }))?;
         return Ok(Exit::Done);
     }
     let shown = |value: Option<&str>| value.map_or("none yet".to_owned(), format::printable);
     context.out.line(format_args!("store   {}", format::printable(&path.display().to_string())))?;
     context.out.line(format_args!("server  {}", shown(settings.server.as_deref())))?;
     context.out.line(format_args!("author  {}", shown(settings.author.as_deref())))?;
+    let (days, size) = (format::count(trash.days.into(), "day"), format::size(trash.bytes));
+    context.out.line(format_args!("trash   {days}, {size}"))?;
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,9 @@ use crate::error::{CliError, Exit, Result};
 
 /// Take part in a document that exists elsewhere
 ///
-/// Works offline: the document is filled at the next sync, and can be edited before that. Prints its id alone.
+/// Works offline: the document is filled at the next sync, and can be edited before that. Prints its id alone. Of a
+/// document that is here already an address says where it lives: that server is believed when it says that the document
+/// was deleted, and no other is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,14 +27,11 @@ pub(crate) struct JoinArgs {
 pub(crate) async fn run(context: &mut Context, args: JoinArgs) -> Result<Exit> {
     let (id, address) = parse(&args.doc)?;
     let store = context.open().await?;
-    // Only a server that is not the store's own is kept with the document: the store's may change later.
-    let own = store.settings().await?.server;
-    let server = address.filter(|a| own.as_deref() != Some(a.as_str()));
-    let id = store.join(id, args.name.as_deref(), server.as_deref()).await?;
+    let saved = store.settings().await?.server;
+    let id = store.join(id, args.name.as_deref(), address.as_deref()).await?;
     if context.out.is_json() {
-        context
-            .out
-            .json(&json!({ "id": id, "name": args.name, "server": server.as_ref().or(own.as_ref()) }))?;
+        let name = store.document(id).await?.name;
+        context.out.json(&json!({ "id": id, "name": name, "server": address.or(saved) }))?;
     } else {
         context.out.line(id)?;
         context.out.note("Joined; `rejoin sync` fetches it.");

@@ -2,7 +2,7 @@ use clap::Args;
 use comfy_table::{Cell, Color};
 use rejoin::DocumentInfo;
 
-use super::json_document;
+use super::{json_document, trash};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::printable;
@@ -12,10 +12,18 @@ use crate::format::printable;
 #[command(after_help = "\
 Examples:
   rejoin ls
+  rejoin ls --deleted                          what others deleted, with what was never sent of it
   rejoin ls --json")]
-pub(crate) struct LsArgs {}
+pub(crate) struct LsArgs {
+    /// List the documents that others deleted and that are kept here, instead; they count as looked at from then on
+    #[arg(long)]
+    deleted: bool,
+}
 
-pub(crate) async fn run(context: &mut Context, _args: LsArgs) -> Result<Exit> {
+pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
+    if args.deleted {
+        return trash::list(context).await;
+    }
     let store = context.open().await?;
     let documents: Vec<_> = store.documents().await?.into_iter().filter(|d| !d.deleted).collect();
     if context.out.is_json() {

@@ -24,6 +24,7 @@ pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod trash;
 pub(crate) mod undo;
 
 use serde_json::{Value, json};
@@ -44,6 +45,8 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Share(args) => share::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Ls(args) => ls::run(context, args).await,
+        Command::Undelete(args) => trash::undelete(context, args).await,
+        Command::Discard(args) => trash::discard(context, args).await,
         Command::Leave(args) => leave::run(context, args).await,
         Command::Rm(args) => rm::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
@@ -109,6 +112,7 @@ fn json_document(document: &DocumentInfo) -> Value {
         "server": document.server,
         "in_step": document.in_step,
         "deleted": document.deleted,
+        "not_served_by": document.not_served_by,
     })
 }
 

@@ -7,7 +7,8 @@ use crate::error::{Exit, Result};
 
 /// Delete a document for everyone, at the next sync
 ///
-/// It cannot be undone: the document never comes back, and whoever pushes to it later is told so.
+/// It cannot be undone: the document never comes back, and whoever pushes to it later is told so. What is here is kept
+/// for a while: `rejoin undelete` makes a new document of it, `rejoin discard` forgets it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -5,7 +5,7 @@ use comfy_table::{Cell, Color};
 use rejoin::{DocumentInfo, Store};
 use serde_json::{Value, json};
 
-use super::{json_document, title};
+use super::{json_document, title, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, short_heads, shorten};
@@ -13,7 +13,8 @@ use crate::output::Paint;
 
 /// Show, for each document, whether it is in step or why not; and whether the server answers
 ///
-/// Being offline is no failure. Exit code 5: something is parked or quarantined, and needs a person.
+/// Being offline is no failure. Exit code 5: something is parked or quarantined, was deleted by others before it was
+/// sent, or is not served where it was looked for, and needs a person.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit> {
     let store = context.open().await?;
     let documents = store.documents().await?;
+    let kept = store.list_deleted().await?;
     let main = context.server_of(&store, None).await?;
     let servers = ask(context, (&store, main.as_deref()), &documents).await?;
     if context.out.is_json() {
@@ -39,11 +41,17 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
             "server": own.first().map(|s| s.json()),
             "other_servers": others.iter().map(|s| s.json()).collect::<Vec<_>>(),
             "documents": documents.iter().map(json_with_reason).collect::<Vec<_>>(),
+            "deleted": kept.iter().filter(|d| d.by_others).map(trash::json_brief).collect::<Vec<_>>(),
         }))?;
     } else {
         print(context, &servers, &documents)?;
+        if let Some(summary) = trash::summary(&kept) {
+            context.out.line("")?;
+            context.out.line(format_args!("trash   {summary}"))?;
+        }
     }
-    let person = documents.iter().any(|d| d.parked > 0 || d.quarantined > 0);
+    let person = documents.iter().any(|d| d.parked > 0 || d.quarantined > 0 || d.not_served_by.is_some())
+        || kept.iter().any(rejoin::DeletedDocument::needs_person);
     let refused = servers.iter().any(|s| matches!(s.problem, Some(rejoin::Error::Unauthorized(_))));
     let exit = if person { Exit::NeedsPerson } else { Exit::Done };
     Ok(if refused { exit.and(Exit::Unauthorized) } else { exit })
@@ -151,6 +159,9 @@ fn reason(document: &DocumentInfo) -> Option<String> {
     let mut why = Vec::new();
     if d.deleted {
         why.push(if d.in_step { "deleted" } else { "deleted; the server is to be told" }.to_owned());
+    }
+    if let Some(server) = &d.not_served_by {
+        why.push(format!("{} says it was deleted, and it does not live there", printable(server)));
     }
     if d.parked > 0 {
         why.push(format!("{} parked: see `rejoin queue`", count(d.parked, "change")));

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use rejoin::{DocumentReport, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
 
+use super::trash;
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, parse_duration, printable, shorten};
@@ -181,8 +182,12 @@ fn explain(out: &Output, report: &SyncReport) {
         match document.state {
             SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
             SyncState::Deleted => out.note(format_args!("{}: deleted for everyone", name(document))),
+            SyncState::NotServed => out.note(not_served(document)),
             _ => {}
         }
+    }
+    for document in &report.deleted {
+        out.note(trash::warning(document));
     }
     if report.rewritten > 0 {
         out.note(format_args!(
@@ -190,7 +195,7 @@ fn explain(out: &Output, report: &SyncReport) {
             count(report.rewritten, "change")
         ));
     }
-    if report.needs_person() {
+    if report.parked + report.quarantined > 0 {
         out.note("Something needs a person: see `rejoin queue` and `rejoin status`.");
     }
 }
@@ -208,6 +213,18 @@ fn explain_errors(out: &Output, report: &SyncReport) {
     for (error, names) in told {
         out.note(format_args!("{}: {}", shorten(&names.join(", "), 60), printable(&error)));
     }
+}
+
+/// A server where the document does not live says that it was deleted.
+fn not_served(document: &DocumentReport) -> String {
+    let (name, id) = (name(document), document.id);
+    let server = document.not_served_by.as_deref().map_or_else(|| "the server".to_owned(), printable);
+    let says =
+        format!("{name}: {server} says that it was deleted, and it does not live there: nothing was changed");
+    if document.heads.is_empty() {
+        return format!("{says}. Nothing of it was ever here: `rejoin leave {id}` forgets it");
+    }
+    format!("{says}. If it was moved there, say so: `rejoin join {server}/v1/documents/{id}`")
 }
 
 fn name(document: &DocumentReport) -> String {

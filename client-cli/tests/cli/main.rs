@@ -11,4 +11,5 @@ mod local;
 mod server;
 mod sync;
 mod tls;
+mod trash;
 mod undo;

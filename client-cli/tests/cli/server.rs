@@ -114,3 +114,74 @@ pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
+
+/// A server that says of every document that it was deleted, in its answers and on its stream of events; and counts
+/// who asked it to delete something.
+pub(crate) struct Burier {
+    address: SocketAddr,
+    asked: mpsc::Receiver<String>,
+}
+
+impl Burier {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, asked) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let sender = sender.clone();
+                std::thread::spawn(move || bury(stream.unwrap(), &sender));
+            }
+        });
+        Self { address, asked }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The first lines of the requests so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.try_iter().collect()
+    }
+}
+
+/// One connection, one answer.
+fn bury(stream: std::net::TcpStream, sender: &mpsc::Sender<String>) {
+    use std::io::{BufRead as _, BufReader};
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut first, mut length) = (String::new(), 0);
+    if reader.read_line(&mut first).is_err() {
+        return;
+    }
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    let _ = sender.send(first.trim().to_owned());
+    let mut stream = stream;
+    if !first.contains("/v1/events") {
+        let problem = r#"{"code":"deleted","title":"The document was deleted","status":410}"#;
+        let head = "HTTP/1.1 410 Gone\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length:";
+        let _ = write!(stream, "{head} {}\r\n\r\n{problem}", problem.len());
+        return;
+    }
+    let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: here\n\n");
+    let query =
+        first.split_whitespace().nth(1).and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+    for document in query.split('&').filter_map(|part| part.strip_prefix("document=")) {
+        let event = format!(
+            "event: changes\ndata: {{\"document\":\"{document}\",\"heads\":[],\"deleted\":true}}\n\n"
+        );
+        let _ = stream.write_all(event.as_bytes());
+    }
+    // Open until the client goes.
+    let _ = reader.read(&mut [0]);
+}

@@ -11,8 +11,8 @@ use crate::{
     Action, ChangeHash, DocumentId, Result, blocking,
     effects::{Effect, EffectRequest},
     store::{
-        Blame, CheckReport, Choice, Conflict, Difference, DocumentInfo, DropPlan, EffectDrop, HistoryEntry,
-        QueueEntry, Receipt, Settings, Undone,
+        Blame, CheckReport, Choice, Conflict, DeletedDocument, Difference, DocumentInfo, DropPlan,
+        EffectDrop, HistoryEntry, QueueEntry, Receipt, Settings, TrashLimits, Undone, UnsentChange,
     },
 };
 
@@ -99,7 +99,8 @@ verbs! {
     /// URL.
     ///
     /// # Errors
-    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`], [`Error::Deleted`].
+    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`]; [`Error::Trashed`] for one that was deleted and is kept,
+    /// [`Error::Deleted`] where nothing of it is.
     find(name_or_id: &str = name_or_id.to_owned()) -> DocumentId { |core| core.find(&name_or_id) }
     /// Every document of this store, the deleted ones left out.
     ///
@@ -116,11 +117,59 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     leave(id: DocumentId = id) -> () { |core| core.leave(id) }
-    /// Deletes the document for everyone, at the next sync.
+    /// Deletes the document for everyone, at the next sync with the server where it lives. What is here is kept in the
+    /// trash for a while.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
     delete(id: DocumentId = id) -> () { |core| core.delete(id) }
+    /// The trash: documents that were deleted, by others or from here, and are kept for a while.
+    ///
+    /// # Errors
+    /// The file's.
+    list_deleted() -> Vec<DeletedDocument> { |core| core.list_deleted() }
+    /// The document of the trash with this id, unique prefix of one (4 characters or more), `automerge:` URL, or the
+    /// name that it had here.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`]; [`Error::Deleted`] where nothing of it is kept.
+    find_deleted(name_or_id: &str = name_or_id.to_owned()) -> DocumentId { |core| core.find_deleted(&name_or_id) }
+    /// What of a deleted document was never sent, in the order in which it was made.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    unsent(id: DocumentId = id) -> Vec<UnsentChange> { |core| core.unsent(id) }
+    /// Notes that a person looked at this deleted document: it is no reason any more to call one
+    /// ([`crate::SyncReport::needs_person`]), and its days in the trash are counted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    note_looked_at(id: DocumentId = id) -> () { |core| core.note_looked_at(id) }
+    /// Makes a new document of a deleted one, with all of its content; what was never sent waits in the queue again.
+    /// Without a name it takes the one that the deleted one had, where that is free. The deleted one leaves the trash,
+    /// unless changes of it are quarantined: those stay there.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::Deleted`] where nothing of it is kept, [`Error::DocumentExists`] when the
+    /// name is taken.
+    undelete(id: DocumentId = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
+        |core| core.undelete(id, name.as_deref())
+    }
+    /// Forgets what is kept of a deleted document, for good. That it was deleted stays known.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::Deleted`] where nothing of it is kept.
+    discard(id: DocumentId = id) -> () { |core| core.discard(id) }
+    /// How long and how much the trash keeps.
+    ///
+    /// # Errors
+    /// The file's.
+    trash_limits() -> TrashLimits { |core| core.trash_limits() }
+    /// Remembers how long and how much the trash keeps, for this store.
+    ///
+    /// # Errors
+    /// The file's.
+    set_trash_limits(limits: TrashLimits = limits) -> () { |core| core.set_trash_limits(limits) }
     /// The state at a JSON Pointer (`""` is the whole document) as JSON.
     ///
     /// # Errors

@@ -32,7 +32,8 @@ impl fmt::Debug for Token {
 pub struct SyncOptions {
     /// These documents; `None` for all.
     pub documents: Option<Vec<DocumentId>>,
-    /// The server for this run; else the document's own (one joined from elsewhere), else the store's.
+    /// The server for this run; else the document's own (one joined from elsewhere), else the store's. What it says of
+    /// deletions is believed only of documents that live there.
     pub server: Option<String>,
     /// Credentials, each with the server it belongs to: a token is sent to no other.
     pub tokens: Vec<(String, Token)>,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::{ChangeHash, Cursor, DocumentId, Error, session::Progress};
+use crate::{ChangeHash, Cursor, DeletedDocument, DocumentId, Error, session::Progress};
 
 /// What a sync did. As JSON it is what `rejoin sync --json` prints.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -21,6 +21,10 @@ pub struct SyncReport {
     pub rewritten: u64,
     /// The documents, in the order of the store.
     pub documents: Vec<DocumentReport>,
+    /// Documents that others deleted while something of them was never sent, until somebody looked at them: see
+    /// [`crate::Store::list_deleted`].
+    #[serde(serialize_with = "as_deleted")]
+    pub deleted: Vec<DeletedDocument>,
 }
 
 /// One document of a [`SyncReport`].
@@ -48,6 +52,9 @@ pub struct DocumentReport {
     pub parked: u64,
     /// As in [`SyncReport`].
     pub quarantined: u64,
+    /// The server that says it was deleted, and is not the one where it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_served_by: Option<String>,
     /// Why it is not in step.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub error: Option<Arc<Error>>,
@@ -62,8 +69,10 @@ pub enum SyncState {
     InStep,
     /// Nobody has pushed it yet, and there is nothing to push from here.
     NotThere,
-    /// It was deleted, and the server knows.
+    /// It was deleted, and the server where it lives knows.
     Deleted,
+    /// This server says that it was deleted, and is not the one where it lives: nothing was changed.
+    NotServed,
     /// It goes on later: it waits in a watch.
     Waiting,
     /// It failed.
@@ -76,9 +85,13 @@ impl SyncReport {
         self.documents.iter().filter_map(|d| d.error.as_deref()).min_by_key(|e| rank(e))
     }
 
-    /// Something is parked or quarantined, and needs a person.
+    /// Something is parked or quarantined, was deleted by others before it was sent, or is not served where it was
+    /// looked for: a person is needed.
     pub fn needs_person(&self) -> bool {
-        self.parked > 0 || self.quarantined > 0
+        let not_served = |d: &DocumentReport| d.state == SyncState::NotServed;
+        self.parked + self.quarantined > 0
+            || !self.deleted.is_empty()
+            || self.documents.iter().any(not_served)
     }
 
     pub(super) fn add(&mut self, document: DocumentReport, progress: &Progress) {
@@ -108,6 +121,12 @@ fn as_text<S: Serializer>(error: &Option<Arc<Error>>, serializer: S) -> Result<S
     serializer.collect_str(&error.as_deref().map(ToString::to_string).unwrap_or_default())
 }
 
+/// What a program needs to know of it; `rejoin ls --deleted --json` has the rest.
+fn as_deleted<S: Serializer>(deleted: &[DeletedDocument], serializer: S) -> Result<S::Ok, S::Error> {
+    let brief = |d: &DeletedDocument| serde_json::json!({"id": d.id, "name": d.name, "server": d.server, "unsent": d.unsent});
+    serializer.collect_seq(deleted.iter().map(brief))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +143,7 @@ mod tests {
             queued: 3,
             parked: 4,
             quarantined: 0,
+            not_served_by: None,
             error: error.map(Arc::new),
         }
     }

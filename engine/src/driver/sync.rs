@@ -14,7 +14,7 @@ use super::{
     run::{Clock, Ended, Job, Round},
 };
 use crate::{
-    DocumentId, Error, Millis, Result, Store,
+    DeletedDocument, DocumentId, Error, Millis, Result, Store,
     session::{self, Backoff, Hint, Outcome, Progress, Session, SessionLimits, TroubleKind},
     store::{Core, DocumentInfo},
     wire::ChangesEvent,
@@ -96,9 +96,26 @@ impl<'a> Driver<'a> {
         }
         // A deletion that was known, and that the server still knows, is no news.
         let news = |(id, _, result): &(_, _, Result<_>)| {
-            !told.contains(id) || !matches!(result, Ok(Some(Outcome::Deleted)))
+            !matches!(result, Ok(Some(Outcome::OwedElsewhere)))
+                && (!told.contains(id) || !matches!(result, Ok(Some(Outcome::Deleted))))
         };
-        self.report(ended.into_values().filter(news).collect()).await
+        let mut report = self.report(ended.into_values().filter(news).collect()).await?;
+        report.deleted = self.trash().await?;
+        Ok(report)
+    }
+
+    /// Empties the trash of what is over its limits, and tells what of it somebody has to look at.
+    async fn trash(&self) -> Result<Vec<DeletedDocument>> {
+        let work = |core: &mut Core| {
+            if let Err(error) = core.empty_trash() {
+                tracing::warn!(%error, "the trash was not emptied; it is tried again");
+            }
+            core.list_deleted()
+        };
+        let kept = self.store.with_core(work).await?;
+        let asked = self.options.documents.as_deref();
+        let asked = |d: &DeletedDocument| asked.is_none_or(|ids| ids.contains(&d.id));
+        Ok(kept.into_iter().filter(|d| d.needs_person() && asked(d)).collect())
     }
 
     /// One failed connection stands for all documents of a server, until its wait is over.
@@ -118,7 +135,9 @@ impl<'a> Driver<'a> {
 
     /// A refusal is no failure of the network, and does not go away by asking again at once.
     fn note_rest(&mut self, id: DocumentId, run: &Ended) {
-        if matches!(run.result, Err(Error::Unauthorized(_) | Error::Protocol(_))) {
+        let rests = matches!(run.result, Err(Error::Unauthorized(_) | Error::Protocol(_)))
+            || matches!(run.result, Ok(Some(Outcome::NotServed)));
+        if rests {
             self.resting.insert(id, self.clock.now().steady + REST);
         } else {
             self.resting.remove(&id);
@@ -145,6 +164,7 @@ impl<'a> Driver<'a> {
         let server = self.server_of(document, default).ok_or(Error::NoServer)?.to_owned();
         let transport = self.transport(&server)?;
         let mut session = self.session(document.id);
+        session.speak_to(&server);
         session.start_run();
         Ok(Job { session, server, transport })
     }
@@ -164,9 +184,14 @@ impl<'a> Driver<'a> {
         Ok(transport)
     }
 
-    /// Gives an event to the session of its document.
-    pub(super) async fn take_event(&mut self, document: DocumentId, event: ChangesEvent) -> Result<Hint> {
+    /// Gives an event of this server to the session of its document.
+    pub(super) async fn take_event(
+        &mut self,
+        (server, document): (&str, DocumentId),
+        event: ChangesEvent,
+    ) -> Result<Hint> {
         let mut session = self.session(document);
+        session.speak_to(server);
         let now = self.clock.now();
         let work = move |core: &mut Core| {
             let hint = session::take_event(core, &mut session, &event, (now, &mut rand::rng()));
@@ -228,6 +253,7 @@ impl<'a> Driver<'a> {
             let (state, error) = match result {
                 Ok(Some(Outcome::NotThere)) => (SyncState::NotThere, None),
                 Ok(Some(Outcome::Deleted)) => (SyncState::Deleted, None),
+                Ok(Some(Outcome::NotServed)) => (SyncState::NotServed, None),
                 Ok(Some(_)) => (SyncState::InStep, None),
                 Ok(None) => (SyncState::Waiting, None),
                 Err(error) => (SyncState::Failed, Some(Arc::new(error))),
@@ -243,6 +269,7 @@ impl<'a> Driver<'a> {
                 queued: info.queued,
                 parked: info.parked,
                 quarantined: info.quarantined,
+                not_served_by: info.not_served_by.filter(|_| state == SyncState::NotServed),
                 error,
             };
             report.add(document, &progress);

@@ -187,7 +187,7 @@ impl Watch<'_> {
         else {
             return Ok(());
         };
-        match self.driver.take_event(document, *event).await {
+        match self.driver.take_event((&note.server, document), *event).await {
             Ok(Hint::Known) => return Ok(()),
             Ok(Hint::Taken(progress)) => {
                 let report = self.driver.report_taken(document, progress).await?;
@@ -230,7 +230,8 @@ impl Watch<'_> {
     /// A server answers, after none did: what is to be sent beside, and reached nobody, is sent now.
     async fn note_connection(&mut self, report: &SyncReport) {
         let answers = |d: &DocumentReport| {
-            matches!(d.state, SyncState::InStep | SyncState::NotThere | SyncState::Deleted)
+            use SyncState::{Deleted, InStep, NotServed, NotThere};
+            matches!(d.state, InStep | NotThere | Deleted | NotServed)
         };
         let is_cut = |d: &DocumentReport| matches!(d.error.as_deref(), Some(Error::Unreachable(_)));
         if !report.documents.iter().any(answers) {

@@ -41,7 +41,7 @@ pub fn take_event(
     event: &ChangesEvent,
     (now, rng): (Now, &mut impl Rng),
 ) -> Result<Hint> {
-    let facts = core.facts(session.document)?;
+    let facts = core.facts_at(session.document, &session.server)?;
     let response = match plan(&facts, session.trouble.is_some(), event) {
         Plan::Known => return Ok(Hint::Known),
         Plan::Pull => return Ok(Hint::Pull),
@@ -117,6 +117,7 @@ mod tests {
             at_end: true,
             tombstone_owed: false,
             tombstone_known: false,
+            tombstone_here: false,
             enqueued: 0,
         }
     }

@@ -32,7 +32,7 @@ pub fn next(core: &mut Core, session: &mut Session, now: Now, rng: &mut impl Rng
         session.wait_until = None;
     }
     session.open = None;
-    let facts = core.facts(session.document)?;
+    let facts = core.facts_at(session.document, &session.server)?;
     session.take_facts(&facts);
     if let Some(outcome) = &session.ended {
         return Ok(Step::Done(outcome.clone()));
@@ -64,7 +64,7 @@ fn step(
         if let Some(made) = made {
             return Ok(made);
         }
-        facts = core.facts(session.document)?;
+        facts = core.facts_at(session.document, &session.server)?;
     }
     // Whatever this is, it does not become better by turning faster.
     session.wait_within(session.limits.backoff.cap, now.steady, rng);
@@ -76,6 +76,7 @@ fn finish_run(session: &mut Session, finish: Finish) -> Step {
         Finish::InStep => Outcome::InStep,
         Finish::NotThere => Outcome::NotThere,
         Finish::Deleted => Outcome::Deleted,
+        Finish::OwedElsewhere => Outcome::OwedElsewhere,
     };
     session.ended = Some(outcome.clone());
     session.trouble = None;
@@ -153,11 +154,11 @@ fn heal(core: &mut Core, session: &mut Session, facts: &Facts) -> Result<Option<
             Ok(Some(step))
         }
         HealMove::Close(heads, cursor) => {
-            let ended = core.end_heal(session.document, &heads, cursor.as_ref())?;
+            let ended = core.end_heal(session.document, &heads, (&session.server, cursor.as_ref()))?;
             session.healing = None;
             if !ended && !session.learn().reading {
                 // The stored cursor is not one of this log: it is read from its beginning.
-                core.forget_cursor(session.document)?;
+                core.forget_cursor(session.document, &session.server)?;
             }
             let run = session.learn();
             run.reading = !ended;

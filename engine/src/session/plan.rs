@@ -49,14 +49,19 @@ pub(super) enum Finish {
     InStep,
     NotThere,
     Deleted,
+    OwedElsewhere,
 }
 
 pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
-    // "A client that was told `deleted` keeps the tombstone, and sends the DELETE again to a server that offers
-    // the document." Once a run it is sent whatever the server offers: that costs one small request.
+    // "A client that was told `deleted` by the server where the document lives keeps the tombstone, and sends the DELETE
+    // again to that server, and to no other." Once a run it is sent whatever the server offers: that costs one small
+    // request.
     if facts.tombstone_owed || facts.tombstone_known {
-        let told = run.tombstone_told && !facts.tombstone_owed;
-        return if told { Move::Finish(Finish::Deleted) } else { Move::Delete };
+        return match (facts.tombstone_here, run.tombstone_told && !facts.tombstone_owed) {
+            (true, false) => Move::Delete,
+            (false, _) if facts.tombstone_owed => Move::Finish(Finish::OwedElsewhere),
+            _ => Move::Finish(Finish::Deleted),
+        };
     }
     if facts.healing {
         // What was offered is proven by a cursor only: the log is read to its end, and the server asked again.
@@ -106,6 +111,7 @@ mod tests {
             at_end: false,
             tombstone_owed: false,
             tombstone_known: false,
+            tombstone_here: false,
             enqueued: 0,
         }
     }
@@ -116,16 +122,24 @@ mod tests {
 
     #[test]
     fn a_tombstone_is_told_before_anything_else() {
-        let owed = Facts { tombstone_owed: true, waiting: 3, healing: true, ..known() };
+        let owed = Facts { tombstone_owed: true, tombstone_here: true, waiting: 3, healing: true, ..known() };
         assert_eq!(plan(&owed, &Run { owed: 3, ..Run::default() }), Move::Delete);
     }
 
     #[test]
     fn a_known_tombstone_is_told_again_once_a_run() {
-        let facts = Facts { tombstone_known: true, ..known() };
+        let facts = Facts { tombstone_known: true, tombstone_here: true, ..known() };
         assert_eq!(plan(&facts, &Run::default()), Move::Delete);
         let told = Run { tombstone_told: true, ..Run::default() };
         assert_eq!(plan(&facts, &told), Move::Finish(Finish::Deleted));
+    }
+
+    #[test]
+    fn a_tombstone_is_told_to_its_own_server_and_to_no_other() {
+        let elsewhere = Facts { tombstone_known: true, waiting: 2, ..known() };
+        assert_eq!(plan(&elsewhere, &Run::default()), Move::Finish(Finish::Deleted));
+        let owed = Facts { tombstone_owed: true, waiting: 2, ..known() };
+        assert_eq!(plan(&owed, &Run::default()), Move::Finish(Finish::OwedElsewhere));
     }
 
     #[test]

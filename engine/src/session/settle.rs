@@ -86,7 +86,7 @@ pub fn settle(
         Meaning::Split(code, detail) => turn.split(ticket.sent, code, detail, rng),
         Meaning::SmallerPages(detail) => turn.smaller_pages(detail, rng),
         Meaning::Unauthorized(detail) => Ok(turn.stop(Outcome::Unauthorized(detail))),
-        Meaning::Forbidden(detail) => Ok(turn.forbidden(&ticket.sent, detail)),
+        Meaning::Forbidden(detail) => turn.forbidden(&ticket.sent, detail),
         Meaning::UpgradeRequired(detail) => Ok(turn.stop(Outcome::UpgradeRequired(detail))),
         Meaning::Failed { kind, detail, retry_after } => {
             // A line too slow for this much before the deadline: less at once.
@@ -124,7 +124,7 @@ impl Turn<'_> {
         let progress = self.page(pushed.page, rng)?;
         self.session.learn().offered += settled as u64;
         if crate::planted::is_planted(crate::planted::Bug::LostWakeUp) {
-            let facts = self.core.facts(self.session.document)?;
+            let facts = self.core.facts_at(self.session.document, &self.session.server)?;
             self.session.forget_wake_up(&facts);
         }
         if forked > 0 {
@@ -182,7 +182,8 @@ impl Turn<'_> {
     }
 
     fn store(&mut self, page: Page) -> Result<PageOutcome> {
-        self.core.store_page(self.session.document, page)
+        let server = self.session.server.clone();
+        self.core.store_page(self.session.document, Page { server, ..page })
     }
 
     /// Stores a page: "A cursor moves in the transaction that stores what it counts."
@@ -236,7 +237,7 @@ impl Turn<'_> {
 
     /// A pulled change lacks a dependency that is not here: the log is read from its beginning.
     fn hole(&mut self, progress: Progress, rng: &mut impl Rng) -> Result<Progress> {
-        self.core.forget_cursor(self.session.document)?;
+        self.core.forget_cursor(self.session.document, &self.session.server)?;
         self.session.guards.holes += 1;
         let run = self.session.learn();
         run.reading = true;
@@ -250,7 +251,7 @@ impl Turn<'_> {
     }
 
     fn snapshot(&mut self, bytes: &[u8], cursor: &Cursor) -> Result<Progress> {
-        match self.core.store_snapshot(self.session.document, bytes, cursor) {
+        match self.core.store_snapshot(self.session.document, bytes, (&self.session.server, cursor)) {
             Ok(true) => {
                 let pulled = self.core.document(self.session.document)?.changes;
                 Ok(Progress { pulled, ..ANSWERED })
@@ -323,6 +324,9 @@ impl Turn<'_> {
 
     fn deleted(&mut self) -> Result<Progress> {
         let outcome = self.store(Page { deleted: true, ..Page::default() })?;
+        if outcome.not_served {
+            return Ok(self.stop(Outcome::NotServed));
+        }
         self.session.learn().tombstone_told = true;
         Ok(counted(&outcome))
     }
@@ -356,13 +360,21 @@ impl Turn<'_> {
         self.failed(TroubleKind::Protocol, detail, 0, rng)
     }
 
-    fn forbidden(&mut self, sent: &Sent, detail: String) -> Progress {
+    fn forbidden(&mut self, sent: &Sent, detail: String) -> Result<Progress> {
         // "pushes what is missing, if it may write": a reader heals without offering.
         if let (Sent::Push { healing: true, .. }, Some(healing)) = (sent, self.session.healing.as_mut()) {
             healing.only_read();
-            return ANSWERED;
+            return Ok(ANSWERED);
         }
-        self.stop(Outcome::Unauthorized(detail))
+        // The server has the tombstone already, and whether it lost it is for those to mend who may delete.
+        if matches!(sent, Sent::Delete)
+            && self.core.facts_at(self.session.document, &self.session.server)?.tombstone_known
+        {
+            tracing::debug!(document = %self.session.document, %detail, "the deletion is not told again");
+            self.session.learn().tombstone_told = true;
+            return Ok(ANSWERED);
+        }
+        Ok(self.stop(Outcome::Unauthorized(detail)))
     }
 
     /// Ends the run. No attempt is counted, and the queue is kept.

@@ -19,6 +19,8 @@ use super::{
 #[derive(Debug)]
 pub struct Session {
     pub(super) document: DocumentId,
+    /// The base address of the server: by it the store tells whose cursor, and whose tombstone, it has.
+    pub(super) server: String,
     pub(super) limits: SessionLimits,
     /// The number of the last ticket, and of the one whose reply is waited for.
     pub(super) tickets: u64,
@@ -63,6 +65,7 @@ impl Session {
     pub fn new(document: DocumentId, limits: SessionLimits) -> Self {
         Self {
             document,
+            server: String::new(),
             limits,
             tickets: 0,
             open: None,
@@ -77,6 +80,14 @@ impl Session {
             lost: None,
             queued: false,
             guards: Guards::default(),
+        }
+    }
+
+    /// With this server from now on. Without it all servers are one, as in a simulation.
+    pub fn speak_to(&mut self, server: &str) {
+        if self.server != server {
+            server.clone_into(&mut self.server);
+            (self.healing, self.open) = (None, None);
         }
     }
 

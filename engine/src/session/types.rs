@@ -81,8 +81,13 @@ pub enum Outcome {
     InStep,
     /// The server has no such document, and nothing here is to be pushed: joined before anybody pushed.
     NotThere,
-    /// The document was deleted, and the server knows.
+    /// The document was deleted, and the server where it lives knows.
     Deleted,
+    /// The document was deleted here, and another server than this one is to be told.
+    OwedElsewhere,
+    /// This server says that the document was deleted, and is not the one where it lives. Nothing was changed: the
+    /// queue and the cursor are kept.
+    NotServed,
     /// The server refused the credentials. The queue is kept, and no attempt was counted.
     Unauthorized(String),
     /// The server wants a newer release of this program.

@@ -50,6 +50,8 @@ pub struct Core {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) queued: watch::Sender<u64>,
     pub(super) asked: watch::Sender<u64>,
+    /// What the trash keeps where nothing was remembered.
+    pub(super) usual_trash: Option<super::TrashLimits>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
@@ -125,6 +127,7 @@ impl Core {
             events: broadcast::Sender::new(EVENTS_KEPT),
             queued: watch::Sender::new(0),
             asked: watch::Sender::new(0),
+            usual_trash: None,
             mark,
             path,
             underneath,

@@ -4,8 +4,11 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     Core, DocumentInfo,
-    core::clean_optional_server,
+    core::{Writing, clean_optional_server},
+    home::same_server,
+    open::get_meta,
     rows::{self, DocumentRow},
+    trash::may_return,
 };
 use crate::{DocumentId, Error, Result};
 
@@ -18,64 +21,43 @@ impl Core {
     /// # Errors
     /// [`Error::DocumentExists`] when the id or the name is taken.
     pub fn create(&mut self, id: Option<DocumentId>, name: Option<&str>) -> Result<DocumentId> {
-        self.insert_document(id.unwrap_or_else(DocumentId::random), name, None)
+        let id = id.unwrap_or_else(DocumentId::random);
+        self.write(&[], |w| w.insert_document(id, name, None))?;
+        Ok(id)
     }
 
-    /// Takes part in a document that exists elsewhere. Needs no network: it is filled at the next sync.
+    /// Takes part in a document that exists elsewhere. Needs no network: it is filled at the next sync. A server that is
+    /// named is where the document lives: of one that is here already it sets that. A document that was deleted is taken
+    /// part in again where the server is not the one that has its tombstone, where no server was told of it yet, and
+    /// where nothing of it is kept.
     ///
     /// # Errors
-    /// [`Error::DocumentExists`] when it is here already or the name is taken, [`Error::InvalidServer`].
+    /// [`Error::DocumentExists`] when it is here already and no server is named, or the name is taken;
+    /// [`Error::Trashed`]; [`Error::InvalidServer`].
     pub fn join(&mut self, id: DocumentId, name: Option<&str>, server: Option<&str>) -> Result<DocumentId> {
         let server = clean_optional_server(server)?;
-        self.insert_document(id, name, server.as_deref())
-    }
-
-    fn insert_document(
-        &mut self,
-        id: DocumentId,
-        name: Option<&str>,
-        server: Option<&str>,
-    ) -> Result<DocumentId> {
-        self.write(&[], |w| {
-            if rows::read_document(w.tx, id)?.is_some() {
-                return Err(Error::DocumentExists(id.to_string()));
-            }
-            if let Some(name) = name {
-                let sql = "SELECT count(*) FROM document WHERE name = :name";
-                let taken: i64 = w.tx.query_row(sql, named_params! {":name": name}, |r| r.get(0))?;
-                if taken > 0 {
-                    return Err(Error::DocumentExists(name.to_owned()));
-                }
-            }
-            let sql = "INSERT INTO document (uuid, name, server) VALUES (:uuid, :name, :server)";
-            w.tx.execute(sql, named_params! {":uuid": id.to_string(), ":name": name, ":server": server})?;
-            Ok(id)
-        })
+        let server = server.as_deref();
+        self.replicas.forget(id);
+        self.write(&[id], |w| match rows::read_document(w.tx, id)? {
+            Some(row) => w.join_again(row, name, server),
+            None => w.insert_document(id, name, server),
+        })?;
+        Ok(id)
     }
 
     /// The document with this local name, UUID, unique prefix of one (4 characters or more), or
     /// `automerge:` URL.
     ///
     /// # Errors
-    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`].
+    /// [`Error::UnknownDocument`], [`Error::AmbiguousDocument`]; [`Error::Trashed`] for one that was deleted and is kept,
+    /// [`Error::Deleted`] where nothing of it is.
     pub fn find(&mut self, text: &str) -> Result<DocumentId> {
         let rows = rows::read_documents(&self.connection)?;
-        let alive = || rows.iter().filter(|r| r.tombstone.is_none());
-        if let Some(row) = alive().find(|r| r.name.as_deref() == Some(text)) {
-            return Ok(row.uuid);
-        }
-        if let Ok(id) = text.parse::<DocumentId>() {
-            let row =
-                rows.iter().find(|r| r.uuid == id).ok_or_else(|| Error::UnknownDocument(text.to_owned()))?;
-            return if row.tombstone.is_some() { Err(Error::Deleted(id)) } else { Ok(id) };
-        }
-        let prefix = text.to_ascii_lowercase();
-        let mut fits = alive().filter(|r| r.uuid.to_string().starts_with(&prefix));
-        let first = fits.next().filter(|_| prefix.len() >= SHORTEST_PREFIX);
-        match (first, fits.next()) {
-            (Some(row), None) => Ok(row.uuid),
-            (Some(_), Some(_)) => Err(Error::AmbiguousDocument(text.to_owned())),
-            (None, _) => Err(Error::UnknownDocument(text.to_owned())),
+        let alive = rows.iter().filter(|r| r.tombstone.is_none()).map(|r| (r.uuid, r.name.as_deref()));
+        match find_among(text, alive) {
+            // What was deleted is told as such, and not as unknown.
+            Err(Error::UnknownDocument(_)) => self.find_deleted(text).and_then(|id| Err(Error::Trashed(id))),
+            found => found,
         }
     }
 
@@ -129,8 +111,8 @@ impl Core {
         })
     }
 
-    /// Deletes the document for everyone, at the next sync. Its changes stay in the file, to be recovered by
-    /// [`Core::export`]; it takes no more actions. One that was never at a server is forgotten at once.
+    /// Deletes the document for everyone, at the next sync with the server where it lives. Its changes are kept in the
+    /// trash: [`Core::export`] and [`Core::undelete`] find them. It takes no more actions.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
@@ -139,22 +121,127 @@ impl Core {
         self.write(&[id], |w| {
             let mut row =
                 rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
-            if row.tombstone.is_none() {
-                row.tombstone = Some("owed".to_owned());
-                rows::write_document(w.tx, &row)?;
-                w.enqueued += 1;
+            if row.tombstone.is_some() {
+                return Ok(());
             }
-            free_name(w.tx, row.id)
+            row.tombstone = Some("owed".to_owned());
+            rows::write_document(w.tx, &row)?;
+            w.enqueued += 1;
+            w.put_into_trash(&row, false)
         })
     }
 }
 
-fn remove(connection: &Connection, document: i64) -> Result<()> {
+impl Writing<'_> {
+    /// Makes the row of a document.
+    pub(super) fn insert_document(
+        &mut self,
+        id: DocumentId,
+        name: Option<&str>,
+        server: Option<&str>,
+    ) -> Result<()> {
+        if rows::read_document(self.tx, id)?.is_some() {
+            return Err(Error::DocumentExists(id.to_string()));
+        }
+        self.check_name(name)?;
+        let own = self.own_server(server)?;
+        let sql = "INSERT INTO document (uuid, name, server, home) VALUES (:uuid, :name, :server, :home)";
+        self.tx.execute(
+            sql,
+            named_params! {":uuid": id.to_string(), ":name": name, ":server": own, ":home": server},
+        )?;
+        Ok(())
+    }
+
+    /// Takes part in a document that is here already, or was deleted.
+    fn join_again(&mut self, mut row: DocumentRow, name: Option<&str>, server: Option<&str>) -> Result<()> {
+        if row.tombstone.is_some() {
+            let saved: Option<String> = get_meta(self.tx, "server")?;
+            let at = server.or(row.server.as_deref()).or(saved.as_deref());
+            if !may_return(self.tx, &row, at)? {
+                return Err(Error::Trashed(row.uuid));
+            }
+            self.revive(&mut row)?;
+            row.name = rows::read_document(self.tx, row.uuid)?.and_then(|row| row.name);
+        } else if server.is_none() {
+            return Err(Error::DocumentExists(row.uuid.to_string()));
+        }
+        if let Some(server) = server {
+            let own = self.own_server(Some(server))?;
+            let sql =
+                "UPDATE document SET server = :own, home = :server, not_served_by = NULL WHERE id = :id";
+            self.tx.execute(sql, named_params! {":own": own, ":server": server, ":id": row.id})?;
+        }
+        if let Some(name) = name.filter(|name| row.name.as_deref() != Some(name)) {
+            self.check_name(Some(name))?;
+            let sql = "UPDATE document SET name = :name WHERE id = :id";
+            self.tx.execute(sql, named_params! {":name": name, ":id": row.id})?;
+        }
+        self.enqueued += 1;
+        Ok(())
+    }
+
+    /// Only a server that is not the store's own is kept with the document: the store's may change later.
+    fn own_server<'s>(&self, server: Option<&'s str>) -> Result<Option<&'s str>> {
+        let saved: Option<String> = get_meta(self.tx, "server")?;
+        Ok(server.filter(|server| !saved.as_deref().is_some_and(|saved| same_server(saved, server))))
+    }
+
+    fn check_name(&self, name: Option<&str>) -> Result<()> {
+        match name {
+            Some(name) if is_taken(self.tx, name)? => Err(Error::DocumentExists(name.to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a document has this name.
+pub(super) fn is_taken(connection: &Connection, name: &str) -> Result<bool> {
+    let sql = "SELECT count(*) FROM document WHERE name = :name";
+    let taken: i64 = connection.query_row(sql, named_params! {":name": name}, |r| r.get(0))?;
+    Ok(taken > 0)
+}
+
+/// Of these documents the one with this name, UUID, unique prefix of one, or `automerge:` URL.
+pub(super) fn find_among<'n>(
+    text: &str,
+    documents: impl Iterator<Item = (DocumentId, Option<&'n str>)> + Clone,
+) -> Result<DocumentId> {
+    let unknown = || Error::UnknownDocument(text.to_owned());
+    let mut named = documents.clone().filter(|(_, name)| *name == Some(text));
+    match (named.next(), named.next()) {
+        (Some((id, _)), None) => return Ok(id),
+        (Some(_), Some(_)) => return Err(Error::AmbiguousDocument(text.to_owned())),
+        (None, _) => {}
+    }
+    if let Ok(id) = text.parse::<DocumentId>() {
+        return documents.map(|(known, _)| known).find(|known| *known == id).ok_or_else(unknown);
+    }
+    let prefix = text.to_ascii_lowercase();
+    let mut fits = documents.map(|(id, _)| id).filter(|id| id.to_string().starts_with(&prefix));
+    match (fits.next().filter(|_| prefix.len() >= SHORTEST_PREFIX), fits.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(Error::AmbiguousDocument(text.to_owned())),
+        (None, _) => Err(unknown()),
+    }
+}
+
+/// Removes all that a document holds: its changes, and what is remembered of them.
+pub(super) fn remove_changes(connection: &Connection, document: i64) -> Result<()> {
     let (from, to) = rows::id_range(document);
-    let range = named_params! {":from": from, ":to": to};
-    connection.execute("DELETE FROM pending WHERE id BETWEEN :from AND :to", range)?;
-    connection.execute("DELETE FROM change WHERE id BETWEEN :from AND :to", range)?;
-    connection.execute("DELETE FROM snapshot WHERE document = :id", named_params! {":id": document})?;
+    for table in ["pending", "unsent", "change"] {
+        let sql = format!("DELETE FROM {table} WHERE id BETWEEN :from AND :to");
+        connection.execute(&sql, named_params! {":from": from, ":to": to})?;
+    }
+    for table in ["snapshot", "renamed", "trash", "slice_migrated", "listening", "heard"] {
+        let sql = format!("DELETE FROM {table} WHERE document = :id");
+        connection.execute(&sql, named_params! {":id": document})?;
+    }
+    Ok(())
+}
+
+fn remove(connection: &Connection, document: i64) -> Result<()> {
+    remove_changes(connection, document)?;
     connection.execute("DELETE FROM document WHERE id = :id", named_params! {":id": document})?;
     Ok(())
 }
@@ -191,5 +278,6 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,
         deleted: row.tombstone.is_some(),
+        not_served_by: row.not_served_by,
     })
 }

@@ -10,6 +10,8 @@ use super::{
     Core, Event, HealNode,
     claims::Proved,
     core::Writing,
+    home::Standing,
+    open::get_meta,
     poison::examine_loaded,
     replica::Replica,
     rows::{self, NewChange},
@@ -21,12 +23,17 @@ use crate::{
 };
 
 impl Core {
-    /// A first copy from a server's snapshot: only into a document that holds nothing. `false`: it holds
+    /// A first copy from the snapshot of a server, with its cursor there: only into a document that holds nothing. `false`: it holds
     /// something by now, and nothing was stored.
     ///
     /// # Errors
     /// [`Error::Protocol`] when the snapshot is no file that this store would take.
-    pub fn store_snapshot(&mut self, id: DocumentId, bytes: &[u8], cursor: &Cursor) -> Result<bool> {
+    pub fn store_snapshot(
+        &mut self,
+        id: DocumentId,
+        bytes: &[u8],
+        (server, cursor): (&str, &Cursor),
+    ) -> Result<bool> {
         check_document(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
         self.prove_file(bytes).map_err(Error::Protocol)?;
         let am =
@@ -42,7 +49,7 @@ impl Core {
             w.store_whole(id, am, &changes, &about)?;
             w.write_snapshot(id, bytes)?;
             let replica = w.replicas.get(w.tx, id, w.actor)?;
-            replica.row.cursor = Some(cursor.clone());
+            take_cursor(w.tx, replica, Some(cursor.clone()), server)?;
             rows::write_document(w.tx, &replica.row)?;
             Ok(true)
         })
@@ -96,7 +103,7 @@ impl Core {
         &mut self,
         id: DocumentId,
         heads: &[ChangeHash],
-        cursor: Option<&Cursor>,
+        (server, cursor): (&str, Option<&Cursor>),
     ) -> Result<bool> {
         self.write(&[id], |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
@@ -104,7 +111,7 @@ impl Core {
             let holds = |h: &ChangeHash| replica.index.as_ref().is_some_and(|i| i.positions.contains_key(h));
             let ends = heads.iter().all(holds);
             if ends {
-                replica.row.cursor = cursor.filter(|_| !heads.is_empty()).cloned();
+                take_cursor(w.tx, replica, cursor.filter(|_| !heads.is_empty()).cloned(), server)?;
                 replica.row.healing = false;
             }
             replica.row.at_end = false;
@@ -113,20 +120,38 @@ impl Core {
         })
     }
 
-    /// Reads the log from the beginning next time. What this store was told is held is then not proven by any
+    /// Reads this server's log from the beginning next time. What this store was told is held is then not proven by any
     /// cursor: it heals until one does.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
-    pub fn forget_cursor(&mut self, id: DocumentId) -> Result<()> {
+    pub fn forget_cursor(&mut self, id: DocumentId, server: &str) -> Result<()> {
         self.write(&[id], |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
-            replica.row.cursor = None;
+            if replica.row.cursor_at(server).is_some() {
+                replica.row.take_cursor(None, server);
+            }
             replica.row.healing = true;
             replica.row.at_end = false;
             rows::write_document(w.tx, &replica.row)
         })
     }
+}
+
+/// A cursor of this server is taken, which is proof that it holds the document.
+fn take_cursor(
+    connection: &rusqlite::Connection,
+    replica: &mut Replica,
+    cursor: Option<Cursor>,
+    server: &str,
+) -> Result<()> {
+    if cursor.is_some() {
+        let saved: Option<String> = get_meta(connection, "server")?;
+        let standing = Standing::of(&replica.row, saved.as_deref(), server);
+        replica.row.note_holder(standing, server);
+    }
+    replica.row.take_cursor(cursor, server);
+    Ok(())
 }
 
 /// What the rows of a whole document have in common.

@@ -11,8 +11,9 @@ use super::{
     arrive::{arrive, give_to_library, keep_refused, keep_unreadable},
     claims::Proved,
     core::Writing,
-    documents::free_name,
     fork::{self, Rebuild},
+    home::{Standing, Word, has_tombstone, weigh_deletion},
+    open::get_meta,
     prove::Proof,
     replica::Replica,
     rows,
@@ -28,12 +29,24 @@ use crate::{
 const FORK_ROUNDS: u32 = 16;
 
 impl Core {
-    /// What a session needs to know of a document.
+    /// What a session with the server that gave the cursor needs to know of a document.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`].
     pub fn facts(&mut self, id: DocumentId) -> Result<Facts> {
+        let server = self.document_row(id)?.cursor_from.unwrap_or_default();
+        self.facts_at(id, &server)
+    }
+
+    /// What a session with this server needs to know of a document.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn facts_at(&mut self, id: DocumentId, server: &str) -> Result<Facts> {
         let row = self.document_row(id)?;
+        let saved: Option<String> = get_meta(&self.connection, "server")?;
+        let standing = Standing::of(&row, saved.as_deref(), server);
+        let owed = row.tombstone.as_deref() == Some("owed");
         let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'sent'),
                           count(*) FILTER (WHERE state = 'parked'), coalesce(max(ordinal), 0)
                      FROM pending WHERE id BETWEEN :from AND :to";
@@ -46,7 +59,7 @@ impl Core {
         let (waiting, sent, parked) =
             (counts.0.max(0) as u64, counts.1.max(0) as u64, counts.2.max(0) as u64);
         Ok(Facts {
-            cursor: row.cursor,
+            cursor: row.cursor_at(server).cloned(),
             healing: row.healing,
             waiting,
             sent,
@@ -54,8 +67,9 @@ impl Core {
             changes: row.changes,
             unqueued: row.changes.saturating_sub(waiting + sent + parked),
             at_end: row.at_end,
-            tombstone_owed: row.tombstone.as_deref() == Some("owed"),
+            tombstone_owed: owed,
             tombstone_known: row.tombstone.as_deref() == Some("known"),
+            tombstone_here: if owed { standing.is_owed_to() } else { has_tombstone(&row, server) },
             enqueued: counts.3.max(0) as u64,
         })
     }
@@ -104,7 +118,8 @@ impl Core {
         #[cfg(feature = "planted-bugs")]
         self.flush_late_pending()?;
         if planted::is_planted(Bug::CursorBeforeCommit) && page.cursor.is_some() {
-            let early = Page { asked: page.asked.clone(), cursor: page.cursor.clone(), ..Page::default() };
+            let (asked, cursor, server) = (page.asked.clone(), page.cursor.clone(), page.server.clone());
+            let early = Page { asked, cursor, server, ..Page::default() };
             self.write(&[id], |w| w.store_page(id, &early))?;
             if planted::interrupts() {
                 return Err(Error::Bug("interrupted".to_owned()));
@@ -161,7 +176,7 @@ impl Writing<'_> {
     fn store_page(&mut self, id: DocumentId, page: &Page) -> Result<PageOutcome> {
         let mut outcome = PageOutcome::default();
         if page.deleted {
-            self.mark_deleted(id)?;
+            outcome.not_served = !self.hear_deletion(id, &page.server)?;
             return Ok(outcome);
         }
         let replica = self.replicas.get(self.tx, id, self.actor)?;
@@ -196,14 +211,19 @@ impl Writing<'_> {
         }
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         // Invariant 4: "A cursor moves in the transaction that stores what it counts."
-        outcome.stale = replica.row.cursor != page.asked;
+        outcome.stale = replica.row.cursor_at(&page.server) != page.asked.as_ref();
         let moves = !outcome.stale && !outcome.hole && page.cursor.is_some();
         if moves {
-            replica.row.cursor.clone_from(&page.cursor);
+            replica.row.take_cursor(page.cursor.clone(), &page.server);
             replica.row.at_end = page.at_end;
             if page.at_end {
                 replica.row.last_sync_at = Some(self.now);
             }
+        }
+        if moves || !page.accepted.is_empty() {
+            let saved: Option<String> = get_meta(self.tx, "server")?;
+            let standing = Standing::of(&replica.row, saved.as_deref(), &page.server);
+            replica.row.note_holder(standing, &page.server);
         }
         rows::write_document(self.tx, &replica.row)?;
         let document = replica.row.id;
@@ -233,18 +253,26 @@ impl Writing<'_> {
         Ok(fork::Forks::default())
     }
 
-    fn mark_deleted(&mut self, id: DocumentId) -> Result<()> {
+    /// A server says that the document was deleted. `false`: it is not believed.
+    fn hear_deletion(&mut self, id: DocumentId, server: &str) -> Result<bool> {
         self.replicas.forget(id);
         let row = rows::read_document(self.tx, id)?;
         let mut row = row.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
-        row.tombstone = Some("known".to_owned());
-        row.last_sync_at = Some(self.now);
+        let saved: Option<String> = get_meta(self.tx, "server")?;
+        let word = weigh_deletion(&row, Standing::of(&row, saved.as_deref(), server), server);
+        match word {
+            Word::NotServed => row.not_served_by = Some(server.to_owned()),
+            Word::Believed | Word::Noted => {
+                row.tombstone = Some("known".to_owned());
+                row.tombstone_from = Some(server.to_owned());
+                row.last_sync_at = Some(self.now);
+            }
+        }
         rows::write_document(self.tx, &row)?;
-        // The edits stay in the file, to be exported; nothing of them is sent any more.
-        let (from, to) = rows::id_range(row.id);
-        let sql = "DELETE FROM pending WHERE id BETWEEN :from AND :to";
-        self.tx.execute(sql, named_params! {":from": from, ":to": to})?;
-        free_name(self.tx, row.id)
+        if word == Word::Believed {
+            self.put_into_trash(&row, true)?;
+        }
+        Ok(word != Word::NotServed)
     }
 
     /// Invariant 2: "A row leaves the queue only in a transaction whose cursor covers it; accepted and not

@@ -14,6 +14,7 @@ mod files;
 mod foreign;
 mod fork;
 mod heal;
+mod home;
 mod intake;
 mod make;
 mod mark;
@@ -28,6 +29,7 @@ mod rows;
 mod slices;
 mod snapshot;
 mod sync_types;
+mod trash;
 mod types;
 mod underneath;
 mod undo;
@@ -38,6 +40,7 @@ pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
+pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QueueEntry, QueueState, Receipt, Settings,

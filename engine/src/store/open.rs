@@ -91,7 +91,8 @@ fn migration_error(path: &Path, error: MigrateError) -> Error {
 }
 
 pub(super) fn get_meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
-    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = :key")?;
+    // The column's affinity makes numbers of texts that look like some.
+    let mut statement = connection.prepare_cached("SELECT CAST(value AS TEXT) FROM meta WHERE key = :key")?;
     statement.query_row(rusqlite::named_params! {":key": key}, |r| r.get(0)).optional().map(Option::flatten)
 }
 

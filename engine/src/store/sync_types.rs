@@ -6,10 +6,10 @@ use crate::{
     wire::Rejected,
 };
 
-/// What a session needs to know of a document to plan its next step.
+/// What a session needs to know of a document to plan its next step, about one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Up to where everything of the server's log is here.
+    /// Up to where everything of the server's log is here. A cursor that another server gave is none.
     pub cursor: Option<Cursor>,
     /// The server did not know the cursor: what it lacks is to be offered.
     pub healing: bool,
@@ -27,8 +27,10 @@ pub struct Facts {
     pub at_end: bool,
     /// Deleted here, and the server is to be told.
     pub tombstone_owed: bool,
-    /// Deleted, and the server knows.
+    /// Deleted, and a server knows.
     pub tombstone_known: bool,
+    /// Of a deleted document: this is the server that is to be told, or that has the tombstone.
+    pub tombstone_here: bool,
     /// Changes whenever another change becomes waiting: tells an edit during an upload.
     pub enqueued: u64,
 }
@@ -65,6 +67,8 @@ pub struct BatchRow {
 /// What a reply brought, to be stored in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
+    /// The base address of the server that replied.
+    pub server: String,
     /// The cursor that was asked with: the stored one moves only if it is still this.
     pub asked: Option<Cursor>,
     /// The reply's cursor; `None` leaves the stored one alone.
@@ -80,7 +84,7 @@ pub struct Page {
     pub accepted: Vec<i64>,
     /// Rows that this request carried and the server refused.
     pub rejected: Vec<(i64, Rejected)>,
-    /// The document's tombstone is at the server.
+    /// The server says that the document was deleted.
     pub deleted: bool,
 }
 
@@ -102,6 +106,8 @@ pub struct PageOutcome {
     /// A pulled change lacks a dependency that this store does not hold: the page is not taken past it,
     /// and the log is to be read from the beginning.
     pub hole: bool,
+    /// The server says that the document was deleted, and is not the one where it lives: nothing was changed.
+    pub not_served: bool,
 }
 
 /// One change as healing sees it: oldest first, dependencies as indexes into the same list.

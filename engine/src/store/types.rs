@@ -68,6 +68,9 @@ pub struct DocumentInfo {
     pub in_step: bool,
     /// Deleted for everyone; kept here so that it never comes back.
     pub deleted: bool,
+    /// A server where it does not live said that it was deleted, and none has served it since. Nothing was changed by
+    /// that.
+    pub not_served_by: Option<String>,
 }
 
 /// The state of a queue row.

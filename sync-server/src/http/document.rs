@@ -57,7 +57,7 @@ pub(super) async fn get(State(state): State<AppState>, Named(document): Named, h
     responses(
         Refusals,
         (status = 204, description = "It is deleted, and never comes back"),
-        (status = 404, description = "`not-found`: not a UUID", content_type = PROBLEM, body = Problem),
+        (status = 404, description = "`not-found`: not a UUID, or nobody has begun it, and this token is admin neither of it nor of all", content_type = PROBLEM, body = Problem),
     ),
 )]
 pub(super) async fn delete(

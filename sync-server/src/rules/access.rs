@@ -150,7 +150,7 @@ enum Decision {
     Allowed,
     /// Allowed; the document is the token's from then on.
     Begins,
-    /// There is nothing to read yet.
+    /// There is nothing to read, or to delete, yet.
     NotThere,
     Forbidden,
 }
@@ -167,10 +167,11 @@ fn decide(standing: Standing, verb: Verb) -> Decision {
     match verb {
         _ if enough => Decision::Allowed,
         _ if !create || exists => Decision::Forbidden,
-        Verb::Read => Decision::NotThere,
+        // "A `create` token cannot bury a UUID that nobody has begun": whoever is about to begin it would be told
+        // `deleted` for ever.
+        Verb::Read | Verb::Delete => Decision::NotThere,
         Verb::Ask => Decision::Allowed,
-        // A tombstone begins a document too: none may come after it.
-        Verb::Push | Verb::Delete => Decision::Begins,
+        Verb::Push => Decision::Begins,
     }
 }
 
@@ -362,7 +363,7 @@ mod tests {
             (None, [No; 4], [No; 4]),
             (Some(Access::Read), [Yes, Yes, No, No], [Yes, Yes, No, No]),
             (Some(Access::Write), [Yes, Yes, Yes, No], [Yes, Yes, No, No]),
-            (Some(Access::Create), [No; 4], [NotThere, Yes, Begins, Begins]),
+            (Some(Access::Create), [No; 4], [NotThere, Yes, Begins, NotThere]),
             (Some(Access::Admin), [Yes; 4], [Yes; 4]),
         ] {
             assert_eq!(decisions(own, None, true), there, "{own:?}");

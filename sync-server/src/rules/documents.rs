@@ -43,8 +43,8 @@ pub(crate) fn list(
     Ok(DocumentsReply { documents, next: next.to_text() })
 }
 
-/// A tombstone, also on a document that was never here: a server restored to before its first push must not take
-/// it again.
+/// A tombstone, also on a document that was never here, by whoever is admin of it or of all: a server restored to before
+/// its first push must not take it again.
 pub(crate) fn delete(
     view: View<'_>,
     id: &DocumentId,

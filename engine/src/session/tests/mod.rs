@@ -1,5 +1,6 @@
 //! The session on a real store (in memory) against a small log that does what a test tells it.
 
+mod deletions;
 mod exchange;
 mod healing;
 mod refusals;
@@ -208,6 +209,12 @@ impl Client {
         let mut client = Self::joined(DocumentId::random());
         client.edit(edits);
         client
+    }
+
+    /// Which server the next sync speaks to.
+    fn at(&mut self, server: &str) -> &mut Self {
+        self.session.speak_to(server);
+        self
     }
 
     fn edit(&mut self, times: usize) {

@@ -22,6 +22,14 @@ pub(in crate::store) struct DocumentRow {
     pub(in crate::store) healing: bool,
     pub(in crate::store) at_end: bool,
     pub(in crate::store) tombstone: Option<String>,
+    /// The server where it lives; see `home`.
+    pub(in crate::store) home: Option<String>,
+    /// Whose log the cursor is a place in.
+    pub(in crate::store) cursor_from: Option<String>,
+    /// Which server has the tombstone.
+    pub(in crate::store) tombstone_from: Option<String>,
+    /// A server where it does not live said that it was deleted.
+    pub(in crate::store) not_served_by: Option<String>,
     pub(in crate::store) last_sync_at: Option<Millis>,
     /// The document whose local-only slices live in this one: nothing of it is queued or synced.
     pub(in crate::store) companion_of: Option<i64>,
@@ -31,7 +39,7 @@ pub(in crate::store) struct DocumentRow {
 
 const DOCUMENT_COLUMNS: &str =
     "id, uuid, name, server, heads, heads_at, last, changes, epoch, cursor, healing,
-     at_end, tombstone, last_sync_at, companion_of, kind";
+     at_end, tombstone, last_sync_at, companion_of, kind, home, cursor_from, tombstone_from, not_served_by";
 
 fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>> {
     let uuid: String = row.get("uuid")?;
@@ -59,6 +67,10 @@ fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>
         healing: row.get("healing")?,
         at_end: row.get("at_end")?,
         tombstone: row.get("tombstone")?,
+        home: row.get("home")?,
+        cursor_from: row.get("cursor_from")?,
+        tombstone_from: row.get("tombstone_from")?,
+        not_served_by: row.get("not_served_by")?,
         last_sync_at: row.get("last_sync_at")?,
         companion_of: row.get("companion_of")?,
         kind: row.get("kind")?,
@@ -101,12 +113,14 @@ pub(in crate::store) fn read_uuid(connection: &Connection, document: i64) -> Res
 pub(in crate::store) fn write_document(connection: &Connection, row: &DocumentRow) -> Result<()> {
     let sql = "UPDATE document SET heads = :heads, heads_at = :heads_at, last = :last, changes = :changes,
                epoch = :epoch, cursor = :cursor, healing = :healing, at_end = :at_end, tombstone = :tombstone,
-               last_sync_at = :last_sync_at WHERE id = :id";
+               last_sync_at = :last_sync_at, home = :home, cursor_from = :cursor_from,
+               tombstone_from = :tombstone_from, not_served_by = :not_served_by WHERE id = :id";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":heads": join(&row.heads), ":heads_at": join(&row.heads_at), ":last": row.last as i64,
         ":changes": row.changes as i64, ":epoch": row.epoch, ":cursor": row.cursor.as_ref().map(Cursor::as_str),
         ":healing": row.healing, ":at_end": row.at_end, ":tombstone": row.tombstone,
-        ":last_sync_at": row.last_sync_at, ":id": row.id,
+        ":last_sync_at": row.last_sync_at, ":home": row.home, ":cursor_from": row.cursor_from,
+        ":tombstone_from": row.tombstone_from, ":not_served_by": row.not_served_by, ":id": row.id,
     })?;
     Ok(())
 }
