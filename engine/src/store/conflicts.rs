@@ -245,8 +245,9 @@ impl Writing<'_> {
             Ok(Err(error)) => return Ok(Err(error)),
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
         };
-        let mut message = Message::of_action("take").by(self.author);
+        let mut message = self.first_bears_nonce(id, Message::of_action("take").by(self.author))?;
         message.undoes = Some(chosen.key.clone());
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
         let (time, listening) = (self.now.div_euclid(1000), self.listening);
         let made = catch_unwind(AssertUnwindSafe(|| {
             commit(&mut replica.am, &chosen, &mut message, (time, listening))
