@@ -396,6 +396,9 @@ fn append(
     let position = replica.row.last + 1;
     let id = rows::row_id(replica.row.id, position);
     let actor = rows::actor_row(connection, &checked.actor)?;
+    if about.local && !about.container {
+        rows::note_own_actor(connection, actor)?;
+    }
     rows::insert_change(
         connection,
         &NewChange {

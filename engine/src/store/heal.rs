@@ -9,6 +9,7 @@ use rusqlite::named_params;
 use super::{
     Core, Event, HealNode,
     core::Writing,
+    fork::leave_actor,
     poison::examine_loaded,
     replica::Replica,
     rows::{self, NewChange},
@@ -40,6 +41,11 @@ impl Core {
             let about = Bulk { local: false, acknowledged: true, queued: false };
             w.store_whole(id, am, &changes, &about)?;
             w.write_snapshot(id, bytes)?;
+            let own = changes.iter().rev().find(|change| change.actor_id() == w.actor);
+            if let Some(own) = own {
+                // Left and joined again, or put back: another life of this store goes on under its actor, or may.
+                leave_actor(w.tx, w.actor, own.hash())?;
+            }
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             replica.row.cursor = Some(cursor.clone());
             rows::write_document(w.tx, &replica.row)?;

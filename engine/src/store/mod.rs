@@ -19,6 +19,7 @@ mod mark;
 mod open;
 mod poison;
 mod prove;
+mod pushers;
 mod queue;
 mod read;
 mod replica;
@@ -36,6 +37,7 @@ pub use self::core::Core;
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
+pub use pushers::Pushers;
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
