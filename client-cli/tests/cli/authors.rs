@@ -1,5 +1,9 @@
 //! Who did it: what a change says of itself, and whose token brought it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use automerge::{ActorId, Automerge, ROOT, transaction::CommitOptions, transaction::Transactable as _};
 use rejoin_server::{Access, NewToken, Tokens};
 use serde_json::{Value, json};
 
@@ -46,6 +50,60 @@ fn where_tokens_have_names_it_is_shown_whose_brought_a_change() {
     assert!(ben.ok(&["blame", "d", "/a"]).contains("(pushed by token:eve)"));
     assert_eq!(ben.json(&["blame", "d", "/a"])[0]["pushed_by"], "token:eve");
     assert_eq!(pushed_by(&eve), [Value::Null, json!("token:ada")], "what is one's own needs no telling");
+}
+
+/// Pushes what no client of ours would make.
+fn push(server: &Server, (token, id): (&str, &str), body: &[u8]) {
+    let url = server.url();
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head = format!(
+        "POST /v1/documents/{id}/changes HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/vnd.automerge\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"accepted\":1"), "{answer}");
+}
+
+#[test]
+fn a_change_forged_under_ones_own_actor_is_shown_as_such_and_is_not_undone() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let ada = env.person("ada");
+    ada.ok(&["init", "--server", &server.url(), "--author", "ada"]);
+    ada.run_with(&["init", "--token", "-"], &token(&env, "ada")).expect(0);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    let file = env.path("d.automerge");
+    ada.ok(&["export", "d", file.to_str().unwrap()]);
+    let actor = ada.json(&["log", "d"])[0]["actor"].as_str().unwrap().to_owned();
+    let mut forger = Automerge::load(&std::fs::read(file).unwrap()).unwrap();
+    forger.set_actor(ActorId::try_from(actor.as_str()).unwrap());
+    let mut tx = forger.transaction();
+    tx.put(ROOT, "debt", 1_000).unwrap();
+    tx.commit_with(CommitOptions::default().with_message(r#"{"a":"set","by":"ada"}"#));
+    let forged = forger.get_last_local_change().unwrap().raw_bytes().to_vec();
+    push(&server, (&token(&env, "eve"), &id), &forged);
+    ada.ok(&["sync"]);
+    let newest = ada.json(&["log", "d", "-n", "1"])[0].clone();
+    assert_eq!((&newest["author"], &newest["origin"]), (&json!("ada"), &json!("remote")));
+    assert_eq!((&newest["own_actor"], &newest["pushed_by"]), (&json!(true), &json!("token:eve")));
+    let shown = ada.ok(&["log", "d", "-n", "1"]);
+    assert!(shown.contains("not made here") && shown.contains("pushed by token:eve"), "{shown}");
+    ada.ok(&["undo", "d"]);
+    assert_eq!(ada.json(&["get", "d"]), json!({"debt": 1000}), "her own, and nothing else");
+    ada.run(&["undo", "d"]).expect(1);
+    ada.ok(&["redo", "d"]);
+    ada.ok(&["sync"]);
+    assert_ne!(
+        ada.json(&["log", "d", "-n", "1"])[0]["actor"],
+        json!(actor),
+        "she writes under another actor"
+    );
 }
 
 #[test]
