@@ -22,17 +22,9 @@ pub(crate) fn short_heads(heads: &[ChangeHash]) -> String {
     }
 }
 
-/// The text with everything that could move a terminal's cursor or colour written out.
+/// The text in one line, with everything written out that steers a terminal or a reader.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    rejoin::printable::printable(text).into_owned()
 }
 
 /// The text, cut to `limit` characters with an ellipsis.

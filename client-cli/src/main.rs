@@ -14,6 +14,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use rejoin::printable::{PrintableWriter, printable_lines};
 
 use crate::cli::{Cli, Globals};
 use crate::context::Context;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // A reader that went away is no reason to fail twice.
-            let _ = error.print();
+            let _ = print_usage(&error);
             return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
@@ -88,6 +89,17 @@ fn ignore_file_size_signal() -> std::io::Result<()> {
     Ok(())
 }
 
+/// What clap says of what was typed, which may be what others wrote.
+fn print_usage(error: &clap::Error) -> std::io::Result<()> {
+    if !error.use_stderr() {
+        return error.print();
+    }
+    let colour = output::colour_on(std::io::stderr().is_terminal());
+    let text = error.render();
+    let text = if colour { text.ansi().to_string() } else { text.to_string() };
+    write!(std::io::stderr().lock(), "{}", printable_lines(&text, colour))
+}
+
 /// Help for a bare `rejoin`, in colour where standard error is a terminal.
 fn print_help(help: &clap::builder::StyledStr) -> std::io::Result<()> {
     let mut err = std::io::stderr().lock();
@@ -107,11 +119,12 @@ fn start_logging(globals: &Globals) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::new(format!("off,rejoin={level},rejoin_server={level}"));
+    let colour = output::colour_on(std::io::stderr().is_terminal());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || PrintableWriter::new(std::io::stderr(), colour))
         // A log that cannot be written, on a full disk say, is no reason to panic.
         .log_internal_errors(false)
-        .with_ansi(output::colour_on(std::io::stderr().is_terminal()))
+        .with_ansi(colour)
         .init();
 }

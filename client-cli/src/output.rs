@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
+use rejoin::printable::{printable_json, printable_lines};
 use serde::Serialize;
 
 use crate::cli::Globals;
@@ -146,9 +147,11 @@ impl Output {
         if self.colour { format!("\x1b[{}m{text}\x1b[0m", paint.code()) } else { text.to_string() }
     }
 
-    /// One line of the result.
+    /// One line of the result, or several. Whatever others wrote, nothing in it steers a terminal: what was not
+    /// made printable before is here.
     pub(crate) fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
-        writeln!(self.sink, "{text}").map_err(CliError::stdout)
+        let text = text.to_string();
+        writeln!(self.sink, "{}", printable_lines(&text, self.colour)).map_err(CliError::stdout)
     }
 
     /// Bytes of the result, as they are.
@@ -159,7 +162,13 @@ impl Output {
     /// One JSON value on a line of its own.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(value).map_err(|e| CliError::stdout(e.into()))?;
-        self.line(text)
+        self.line(printable_json(&text))
+    }
+
+    /// One JSON value for people, indented.
+    pub(crate) fn pretty(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value).map_err(|e| CliError::stdout(e.into()))?;
+        self.line(printable_json(&text))
     }
 
     /// What was printed is on its way to the reader.
@@ -190,7 +199,8 @@ impl Output {
     pub(crate) fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             // A remark that nobody can read any more is none.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let text = text.to_string();
+            let _ = writeln!(io::stderr().lock(), "{}", printable_lines(&text, self.stderr_colour()));
         }
     }
 
@@ -219,6 +229,7 @@ impl Output {
         }
         self.flush()?;
         let mut err = io::stderr().lock();
+        let question = printable_lines(question, self.stderr_colour());
         let asked = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
         asked.map_err(|e| CliError::io("the question could not be asked", e))?;
         let mut answer = String::new();

@@ -2,8 +2,8 @@
 //! with the server it was given for, and is never sent to another one: a document may be joined from anywhere.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rejoin::Token;
@@ -41,24 +41,8 @@ pub(crate) fn save(store: &Path, server: &str, token: &str) -> Result<()> {
     let saved = Saved { server: normal(server).to_owned(), token: token.to_owned() };
     let text =
         serde_json::to_vec(&saved).map_err(|e| CliError::io("the token could not be kept", e.into()))?;
-    let mut temporary = OsString::from(path.as_os_str());
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = write_private(&temporary, &text).and_then(|()| fs::rename(&temporary, &path));
-    written.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        CliError::io(format!("the token could not be kept in {}", path.display()), source)
-    })
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = rejoin::files::write(&path, &text);
+    written.map_err(|e| CliError::io(format!("the token could not be kept in {}", path.display()), e))
 }
 
 /// The token kept for this server; none where none was kept, or for another one.

@@ -1,6 +1,7 @@
 //! The small JSON object in a change's commit message: which action made it, and who.
 
 use automerge::ChangeHash;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -36,6 +37,10 @@ pub struct Message {
     /// Which operations of an undo stand for which others: see [`crate::undo::decode_restored`].
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<Value>,
+    /// Random text in the first change that a process makes in a document: what makes it another change than the
+    /// one that a clone of the store makes in the same second.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
     /// What other releases wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -51,6 +56,13 @@ impl Message {
     #[must_use]
     pub fn by(mut self, author: Option<&str>) -> Self {
         self.author = author.map(str::to_owned);
+        self
+    }
+
+    /// With this nonce.
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: u64) -> Self {
+        self.nonce = Some(URL_SAFE_NO_PAD.encode(nonce.to_be_bytes()));
         self
     }
 

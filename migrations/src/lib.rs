@@ -64,6 +64,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0007_trash.sql",
             sql: include_str!("../engine/0007_trash.sql"),
         },
+        Migration {
+            version: 8,
+            name: "engine/0008_authorship.sql",
+            sql: include_str!("../engine/0008_authorship.sql"),
+        },
     ],
 };
 
@@ -101,6 +106,11 @@ pub const SERVER: Schema = Schema {
             version: 7,
             name: "server/0007_claims.sql",
             sql: include_str!("../server/0007_claims.sql"),
+        },
+        Migration {
+            version: 8,
+            name: "server/0008_pushers.sql",
+            sql: include_str!("../server/0008_pushers.sql"),
         },
     ],
 };
@@ -191,18 +201,28 @@ pub fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<
     }
 }
 
+/// How many names for a copy are tried.
+const MOST_COPIES: u32 = 10_000;
+
 /// A whole copy of a database beside it; `None` for one in memory.
 fn copy_beside(connection: &Connection, version: i32) -> Result<Option<PathBuf>, MigrateError> {
     let Some(path) = connection.path().filter(|path| !path.is_empty()) else { return Ok(None) };
     // Two who upgrade at once, in one process or two, have a copy each.
     static COPIES: AtomicU32 = AtomicU32::new(0);
-    let count = COPIES.fetch_add(1, Ordering::Relaxed);
-    let copy = PathBuf::from(format!("{path}-schema-{version}-{}-{count}", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&copy).map_err(|source| MigrateError::Copy { path: copy.clone(), source })?;
+    let copy = loop {
+        let count = COPIES.fetch_add(1, Ordering::Relaxed);
+        let copy = PathBuf::from(format!("{path}-schema-{version}-{}-{count}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&copy) {
+            Ok(_) => break copy,
+            // What a process that died left there, or somebody put there: it is not written through.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && count < MOST_COPIES => {}
+            Err(source) => return Err(MigrateError::Copy { path: copy, source }),
+        }
+    };
     let copied = connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]);
     if let Err(error) = copied {
         // The error is what is told; a copy that was not made is of no use.

@@ -6,7 +6,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use rejoin::DocumentId;
+use rejoin::{DocumentId, printable::PrintableWriter};
 use rejoin_server::{JwtSettings, ServerConfig, TlsFiles};
 use tuning::Tuning;
 use values::{filter, origin};
@@ -228,10 +228,15 @@ pub(crate) fn log_to_stderr(args: Option<&Args>) {
     // A log that cannot be written, on a full disk say, is no reason to panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = log.with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    let log = log.with_env_filter(filter).with_ansi(colour);
     match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).init(),
+        LogFormat::Text => {
+            log.with_writer(move || PrintableWriter::new(std::io::stderr(), colour)).init();
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_ansi(false);
+            log.with_writer(|| PrintableWriter::json(std::io::stderr())).init();
+        }
     }
 }
 

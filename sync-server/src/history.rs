@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use rejoin::DocumentId;
+use rejoin::{DocumentId, printable::printable};
 use rejoin_server::{LogError, LogStore, Purged};
 
 use crate::{Failure, advice, unopened, unwritten};
@@ -92,5 +92,5 @@ fn unfinished(database: &Path, error: &LogError) -> Failure {
 }
 
 fn say(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout().lock(), "{line}").map_err(unwritten)
+    writeln!(io::stdout().lock(), "{}", printable(line)).map_err(unwritten)
 }

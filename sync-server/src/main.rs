@@ -14,6 +14,7 @@ use std::{
     process::ExitCode,
 };
 
+use rejoin::printable::{printable, printable_lines};
 use rejoin_server::{
     AppState, LogError, ServerConfig, StartError, VerifyCommand, backup, doctor, has_tokens, serve,
     verify_child,
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         Err(Failure::Usage(text)) => (2, text),
     };
     // Where standard error is gone nobody can be told.
-    let _ = writeln!(io::stderr(), "rejoin-server: {text}");
+    let _ = writeln!(io::stderr(), "rejoin-server: {}", printable_lines(&text, false));
     ExitCode::from(code)
 }
 
@@ -214,7 +215,7 @@ fn examine(database: &Path) -> Result<(), Failure> {
         Failure::Failed(format!("The database {} could not be opened: {error}. {then}", database.display()))
     })?;
     let mut out = io::stdout().lock();
-    let mut say = |line: &str| writeln!(out, "{line}").map_err(stopped);
+    let mut say = |line: &str| writeln!(out, "{}", printable(line)).map_err(stopped);
     diagnosis.findings.iter().try_for_each(|finding| say(finding))?;
     say(&format!("Checked {} documents and {} changes.", diagnosis.documents, diagnosis.changes))?;
     if diagnosis.findings.is_empty() {

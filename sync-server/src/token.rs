@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::Subcommand;
-use rejoin::DocumentId;
+use rejoin::{
+    DocumentId,
+    printable::{printable, printable_json, printable_lines},
+};
 use rejoin_server::{Access, NewToken, Secret, TokenError, TokenInfo, Tokens};
 use serde_json::{Value, json};
 
@@ -109,7 +112,9 @@ fn done(json: bool, value: &Value, sentence: impl FnOnce() -> String) -> Result<
 /// One JSON value on a line.
 fn print(value: &Value) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{value}").and_then(|()| out.flush()).map_err(crate::unwritten)
+    writeln!(out, "{}", printable_json(&value.to_string()))
+        .and_then(|()| out.flush())
+        .map_err(crate::unwritten)
 }
 
 /// A token as a program is told of it: never its secret.
@@ -146,7 +151,7 @@ fn made(tokens: &Tokens, new: &NewToken, secret: &Secret) -> Result<String, Fail
     if let Some(fields) = value.as_object_mut() {
         fields.insert("token".to_owned(), secret.reveal().into());
     }
-    Ok(value.to_string())
+    Ok(printable_json(&value.to_string()).into_owned())
 }
 
 fn list(tokens: &Tokens) -> Result<(), Failure> {
@@ -185,7 +190,7 @@ fn row(token: TokenInfo) -> [String; 7] {
         None => state(&token).to_owned(),
     };
     [
-        token.name,
+        printable(&token.name).into_owned(),
         token.document.map_or_else(|| "*".to_owned(), |id| id.to_string()),
         token.access.to_string(),
         token.grants.to_string(),
@@ -213,7 +218,7 @@ fn failed(error: TokenError) -> Failure {
 
 /// Results go to standard output, everything else here. Where it is gone nobody can be told.
 fn say_aside(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable_lines(text, false));
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

@@ -141,5 +141,5 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_half_done() {
     let (code, out, err) = run(directory.path(), &["backup", "new.db", "--database", "log.db"]);
     assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
     let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name());
-    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("partial")));
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(".part")));
 }

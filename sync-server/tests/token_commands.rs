@@ -118,3 +118,17 @@ fn wrong_words_about_a_token_are_exit_2() {
         assert!(text.to_lowercase().contains(&says.to_lowercase()), "{text}");
     }
 }
+
+#[test]
+fn names_that_would_turn_a_line_around_are_escaped_where_they_are_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = "ada\u{202e}\u{2066}\u{61c}\u{2028}x";
+    let create = ["create", "--name", name, "--document", "*", "--access", "read"];
+    let steers = |text: &str| text.chars().any(|c| c != '\n' && rejoin::printable::steers(c));
+    for arguments in [&create[..], &create, &["ls"], &["ls", "--json"], &["revoke", name], &["revoke", name]]
+    {
+        let (_, stdout, stderr) = token(directory.path(), arguments);
+        assert!(!steers(&stdout) && !steers(&stderr), "{arguments:?}: {stdout}{stderr}");
+    }
+    assert_eq!(told(directory.path(), &["ls", "--json"])[0]["name"], name);
+}

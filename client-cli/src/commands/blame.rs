@@ -2,6 +2,7 @@ use clap::Args;
 use rejoin::{Blame, Writer};
 use serde_json::{Value, json};
 
+use super::provenance;
 use crate::context::{Context, resolve_heads};
 use crate::error::{Exit, Result};
 use crate::format::{parse_pointer, printable, rfc3339, short_hash, shorten};
@@ -55,6 +56,16 @@ pub(super) fn who(writer: &Writer) -> String {
     }
 }
 
+/// What is to be known beside the author that it names.
+pub(super) fn beside(writer: &Writer) -> String {
+    // The same change on every device: whoever pushed it first.
+    if writer.container {
+        return String::new();
+    }
+    let elsewhere = writer.own_actor && !writer.local;
+    provenance(writer.author.as_deref(), elsewhere, writer.pushed_by.as_deref())
+}
+
 fn line(context: &Context, blame: &Blame) -> String {
     let writer = &blame.writer;
     let out = &context.out;
@@ -74,7 +85,8 @@ fn line(context: &Context, blame: &Blame) -> String {
     let added = blame.added.map(|by| format!(" {by:+}")).unwrap_or_default();
     let back = blame.restored_by.map(|hash| format!("  put back by {}", short_hash(&hash)));
     let (span, back) = (span.unwrap_or_default(), back.unwrap_or_default());
-    format!("{hash}  {time}  {:<12}  {action:<9}  {path}{span}{added}{back}", who(writer))
+    let beside = beside(writer);
+    format!("{hash}  {time}  {:<12}  {action:<9}  {path}{span}{added}{back}{beside}", who(writer))
 }
 
 fn json_blame(blame: &Blame) -> Value {
@@ -103,6 +115,8 @@ pub(super) fn json_writer(writer: &Writer) -> Value {
         "action_type": writer.action_type,
         "made_at": (!writer.container).then(|| rfc3339(writer.made_at)),
         "origin": if writer.local { "local" } else { "remote" },
+        "own_actor": writer.own_actor,
+        "pushed_by": writer.pushed_by,
         "container": writer.container,
     })
 }

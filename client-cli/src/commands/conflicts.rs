@@ -2,7 +2,7 @@ use clap::Args;
 use rejoin::{Choice, Conflict, ConflictValue, DocumentId, Store};
 use serde_json::{Value, json};
 
-use super::blame::{json_writer, who};
+use super::blame::{beside, json_writer, who};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{parse_pointer, printable, rfc3339, short_hash, shorten};
@@ -80,7 +80,8 @@ fn line(context: &Context, nth: usize, value: &ConflictValue) -> String {
     let time = if value.writer.container { "-".to_owned() } else { rfc3339(value.writer.made_at) };
     let time = out.paint(Paint::Dim, time);
     let read = shorten(&printable(&value.value.to_string()), 60);
-    format!("{mark} {nth}  {hash}  {time}  {:<12}  {read}", who(&value.writer))
+    let beside = beside(&value.writer);
+    format!("{mark} {nth}  {hash}  {time}  {:<12}  {read}{beside}", who(&value.writer))
 }
 
 fn json_conflict(conflict: &Conflict) -> Value {

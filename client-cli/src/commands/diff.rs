@@ -1,5 +1,6 @@
 use clap::Args;
 use rejoin::Difference;
+use serde_json::Value;
 
 use crate::context::{Context, resolve_heads};
 use crate::error::{Exit, Result};
@@ -56,7 +57,8 @@ fn line(context: &Context, difference: &Difference) -> String {
         path => printable(path),
     };
     let out = &context.out;
-    match (&difference.before, &difference.after) {
+    let value = |value: &Option<Value>| value.as_ref().map(|value| printable(&value.to_string()));
+    match (value(&difference.before), value(&difference.after)) {
         (None, Some(after)) => out.paint(Paint::Green, format_args!("+ {path}  {after}")),
         (Some(before), None) => out.paint(Paint::Red, format_args!("- {path}  {before}")),
         (Some(before), Some(after)) => {

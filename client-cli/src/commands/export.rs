@@ -55,14 +55,8 @@ pub(crate) fn write(context: &mut Context, file: Option<PathBuf>, bytes: &[u8]) 
     let Some(path) = file else {
         return context.out.bytes(bytes);
     };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path));
-    written.map_err(|source| {
-        let _ = std::fs::remove_file(&part);
-        CliError::io(format!("{} could not be written", path.display()), source)
-    })?;
+    rejoin::files::write(&path, bytes)
+        .map_err(|source| CliError::io(format!("{} could not be written", path.display()), source))?;
     if context.out.is_json() {
         context.out.json(&json!({ "file": path, "bytes": bytes.len() }))?;
     } else {

@@ -1,7 +1,7 @@
 use clap::Args;
 
 use crate::context::{Context, resolve_heads};
-use crate::error::{CliError, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::format::parse_pointer;
 
 /// Print a document, or a part of it, as JSON
@@ -36,8 +36,7 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Exit> {
     if context.out.is_json() {
         context.out.json(&value)?;
     } else {
-        let text = serde_json::to_string_pretty(&value).map_err(|e| CliError::stdout(e.into()))?;
-        context.out.line(text)?;
+        context.out.pretty(&value)?;
     }
     Ok(Exit::Done)
 }

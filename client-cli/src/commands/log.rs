@@ -2,7 +2,7 @@ use clap::Args;
 use rejoin::HistoryEntry;
 use serde_json::{Value, json};
 
-use super::json_time;
+use super::{json_time, provenance};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::{printable, rfc3339, short_hash, shorten};
@@ -34,7 +34,9 @@ pub(crate) async fn run(context: &mut Context, args: LogArgs) -> Result<Exit> {
     for entry in &history {
         let hash = context.out.paint(Paint::Yellow, short_hash(&entry.hash));
         let time = context.out.paint(Paint::Dim, rfc3339(entry.made_at));
-        let line = format!("{hash}  {time}  {:<12}  {}", who(entry), what(entry));
+        let beside =
+            provenance(entry.author.as_deref(), entry.own_actor && !entry.local, entry.pushed_by.as_deref());
+        let line = format!("{hash}  {time}  {:<12}  {}{beside}", who(entry), what(entry));
         context.out.line(line.trim_end())?;
     }
     Ok(Exit::Done)
@@ -66,6 +68,8 @@ fn json_entry(entry: &HistoryEntry) -> Value {
         "action_type": entry.action_type,
         "made_at": rfc3339(entry.made_at),
         "origin": if entry.local { "local" } else { "remote" },
+        "own_actor": entry.own_actor,
+        "pushed_by": entry.pushed_by,
         "acknowledged_at": json_time(entry.acknowledged_at),
         "replaced_by": entry.replaced_by.as_ref().map(ToString::to_string),
         "quarantined": entry.quarantined,

@@ -34,7 +34,7 @@ use rejoin::{DocumentInfo, Millis};
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{now, printable, relative, rfc3339};
+use crate::format::{now, printable, relative, rfc3339, shorten};
 
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
@@ -87,6 +87,20 @@ fn ago(at: Millis) -> String {
 /// As [`ago`], or what there is instead.
 fn ago_or(at: Option<Millis>, none: &str) -> String {
     at.map_or_else(|| none.to_owned(), ago)
+}
+
+/// What is to be known beside the author that a change names: that it was not made here though it bears this store's
+/// actor, and who pushed it, where that is known and another name.
+fn provenance(claimed: Option<&str>, own_actor_elsewhere: bool, pushed_by: Option<&str>) -> String {
+    let mut text = String::new();
+    if own_actor_elsewhere {
+        text.push_str("  (under this store's actor, not made here)");
+    }
+    let name = pushed_by.map(|by| by.split_once(':').map_or(by, |(_, name)| name));
+    if let Some(by) = pushed_by.filter(|_| name != claimed) {
+        text.push_str(&format!("  (pushed by {})", shorten(&printable(by), 40)));
+    }
+    text
 }
 
 /// One thing in full, a field a line. Whatever others wrote cannot steer the terminal.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apply;
+mod authors;
 mod bad_input;
 mod demo;
 mod effects;
@@ -9,6 +10,7 @@ mod environment;
 mod help;
 mod local;
 mod server;
+mod steering;
 mod sync;
 mod tls;
 mod trash;

@@ -236,6 +236,10 @@ impl Outgoing {
                     ..bare
                 }
             }
+            Request::Pushers { after, .. } => {
+                let query = page_query(after.as_ref(), None);
+                Self { resource: Some("pushers"), accept: wire::JSON, query, ..bare }
+            }
             Request::Delete { .. } => Self { method: Method::DELETE, accept: wire::JSON, ..bare },
         }
     }

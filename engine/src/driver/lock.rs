@@ -1,14 +1,14 @@
 //! "One process at a time syncs a store (an OS file lock, freed by death)."
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// How often a lock that another process holds is tried.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
@@ -48,13 +48,8 @@ impl SyncLock {
 }
 
 async fn open(path: PathBuf) -> Result<File> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).map_err(|e| failed(&path, e))
-    });
+    let opened =
+        tokio::task::spawn_blocking(move || files::open_or_create(&path).map_err(|e| failed(&path, e)));
     opened.await.map_err(|_| Error::Closed)?
 }
 

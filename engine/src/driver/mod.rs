@@ -11,6 +11,7 @@ mod listen;
 mod lock;
 mod options;
 mod probe;
+mod pushers;
 mod report;
 pub(crate) mod retry_after;
 mod route;

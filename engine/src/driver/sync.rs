@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     DocumentReport, HttpOptions, HttpTransport, SyncOptions, SyncReport, SyncState, Token, Transport,
     lock::SyncLock,
+    pushers,
     run::{Clock, Ended, Job, Round},
 };
 use crate::{
@@ -19,6 +20,22 @@ use crate::{
     store::{Core, DocumentInfo},
     wire::ChangesEvent,
 };
+
+/// Whether it is asked who pushed what a document's run brought.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
+    /// A token is shown: elsewhere the server knows nobody.
+    token: bool,
+    /// Events brought something since it was asked last.
+    owed: bool,
+}
+
+impl Asks {
+    fn after(self, ended: &Ended) -> bool {
+        let in_step = matches!(ended.result, Ok(Some(Outcome::InStep)));
+        self.token && in_step && (self.owed || ended.progress.pulled > 0)
+    }
+}
 
 /// Makes the transport to a server, with the token that belongs to it.
 pub type Connect = dyn Fn(&str, Option<&Token>) -> Result<Arc<dyn Transport>> + Send + Sync;
@@ -43,6 +60,8 @@ pub(super) struct Driver<'a> {
     down: HashMap<String, Millis>,
     /// Documents that a server refused to talk about, and when to ask again.
     resting: HashMap<DocumentId, Millis>,
+    /// Documents of which events brought something: who pushed it is asked in the next round.
+    unnamed: HashSet<DocumentId>,
 }
 
 /// How long a document rests after refused credentials and the like, in milliseconds.
@@ -60,6 +79,7 @@ impl<'a> Driver<'a> {
             transports: HashMap::new(),
             down: HashMap::new(),
             resting: HashMap::new(),
+            unnamed: HashSet::new(),
         }
     }
 
@@ -75,16 +95,29 @@ impl<'a> Driver<'a> {
         for (place, target) in targets.iter().enumerate() {
             let document = &target.info;
             match self.job(document, default.as_deref()) {
-                Ok(job) => jobs.push((place, job)),
+                Ok(job) => {
+                    let asks = Asks {
+                        token: self.options.token_for(&job.server).is_some(),
+                        owed: self.unnamed.remove(&document.id),
+                    };
+                    jobs.push((place, job, asks));
+                }
                 Err(error) => {
                     ended.insert(place, (document.id, Progress::default(), Err(error)));
                 }
             }
         }
         let round = Round::new(&self.store, self.clock, self.options.timeout, patient);
-        let runs = stream::iter(jobs).map(|(place, job)| {
+        let runs = stream::iter(jobs).map(|(place, job, asks)| {
             let (round, id) = (&round, job.session.document());
-            async move { (place, id, round.run(job).await) }
+            let (store, transport) = (&self.store, Arc::clone(&job.transport));
+            async move {
+                let ended = round.run(job).await;
+                if asks.after(&ended) {
+                    pushers::learn(store, transport.as_ref(), id).await;
+                }
+                (place, id, ended)
+            }
         });
         let runs: Vec<(usize, DocumentId, Ended)> =
             runs.buffer_unordered(self.options.at_once.max(1)).collect().await;
@@ -199,6 +232,9 @@ impl<'a> Driver<'a> {
         };
         let (session, hint) = self.store.with_core(work).await?;
         self.sessions.insert(document, session);
+        if matches!(&hint, Ok(Hint::Taken(progress)) if progress.pulled > 0) {
+            self.unnamed.insert(document);
+        }
         hint
     }
 

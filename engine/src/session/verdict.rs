@@ -12,6 +12,7 @@ use crate::{
     ChangeHash, Cursor,
     fence::{self, RefusalCode},
     planted::{self, Bug},
+    printable::printable,
     store::{BatchRow, Page},
     wire::{self, MissingReply, Problem, PushReply, Rejected, Response, TransportError},
 };
@@ -189,6 +190,7 @@ fn judge_push_json(rows: &[BatchRow], after: Option<&Cursor>, body: &[u8]) -> Ju
     let new_there = reply.accepted;
     let mut refused = HashMap::new();
     for rejected in reply.rejected {
+        let rejected = Rejected { detail: short(&rejected.detail), ..rejected };
         let hash = read_hash(&rejected.hash)?;
         if refused.insert(hash, rejected).is_some() {
             return Err("a change is refused twice");
@@ -317,9 +319,12 @@ fn read_problem(response: &Response) -> Option<Problem> {
     (response.media_type == wire::PROBLEM).then(|| serde_json::from_slice(&response.body).ok()).flatten()
 }
 
+/// The other side's words are stored, logged and shown: bounded, and with nothing in them that steers.
+fn short(text: &str) -> String {
+    printable(text).chars().take(300).collect()
+}
+
 fn describe(status: u16, problem: Option<&Problem>) -> String {
-    // The other side's words are shown, so their length is bounded.
-    let short = |text: &str| text.chars().take(300).collect::<String>();
     match problem {
         Some(p) => match &p.detail {
             Some(detail) => format!("the server answered {status} {}: {}", short(&p.code), short(detail)),

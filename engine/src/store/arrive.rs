@@ -35,8 +35,7 @@ pub(super) fn arrive(
 ) -> Result<Vec<Arrived>> {
     let mut arrived = Vec::with_capacity(page.changes.len());
     let mut walk = WalkBudget::default();
-    // Another than at the start of this transaction, where it came out that somebody else writes under that one.
-    let actor = open::stored_actor(connection)?.unwrap_or_else(|| replica.am.get_actor().clone());
+    let mut own = open::stored_actor(connection)?;
     for change in &page.changes {
         let Some(index) = &replica.index else { break };
         let mut held = Held { connection, document: replica.row.id, index };
@@ -67,11 +66,16 @@ pub(super) fn arrive(
                 deps: &deps,
                 message: &message,
                 was: proved.was(&change.hash),
-                own: change.actor == actor,
                 now,
                 reason: reason.as_deref(),
             },
         )?;
+        if own.as_ref() == Some(&change.actor) {
+            // Somebody else writes under this store's actor: another life of it, before it was copied or put back, or
+            // whoever forges. From now on it writes under another one, so that what it makes cannot meet theirs.
+            fork::leave_actor(connection, &change.actor, change.hash)?;
+            own = None;
+        }
         match reason {
             Some(_) => outcome.quarantined += 1,
             None => arrived.push(Arrived { change: change.clone(), message }),
@@ -102,8 +106,6 @@ struct Keep<'a> {
     message: &'a Message,
     /// What it was first made as, where that is proved.
     was: Option<ChangeHash>,
-    /// Made by this replica: before a backup of it was put back, say.
-    own: bool,
     now: i64,
     reason: Option<&'a str>,
 }
@@ -121,7 +123,9 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
             deps: new.deps,
             message: new.message,
             container: container::is_container_actor(&change.actor),
-            local: new.own,
+            // Whatever actor it names: only what was dispatched here is this store's own. A change of a day that was
+            // lost with a backup and one that was forged cannot be told apart.
+            local: false,
             made_at: change.time.saturating_mul(1000),
             acknowledged_at: Some(new.now),
             was: new.was,
@@ -173,7 +177,6 @@ pub(super) fn keep_refused(
                 deps: &[],
                 message: &message,
                 was: None,
-                own: false,
                 now,
                 reason: Some(&refusal.detail),
             },

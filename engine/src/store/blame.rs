@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     Core, Millis,
+    pushers::pusher_name,
     read::check_heads,
     replica::{Replica, parse_stored},
     rows,
@@ -37,8 +38,12 @@ pub struct Writer {
     pub actor: Actor,
     /// When, by its author's clock. 0 for a change that only makes a container: these have no time.
     pub made_at: Millis,
-    /// Made by this replica.
+    /// Dispatched by this store.
     pub local: bool,
+    /// Its actor is one under which this store has dispatched: see [`HistoryEntry::own_actor`](super::HistoryEntry).
+    pub own_actor: bool,
+    /// Who pushed it, where its server names those who do: see [`HistoryEntry::pushed_by`](super::HistoryEntry).
+    pub pushed_by: Option<String>,
     /// A change of its own that makes a container, the same on every device.
     pub container: bool,
 }
@@ -117,6 +122,8 @@ impl<'a> Writers<'a> {
             actor: row.actor,
             made_at: row.made_at,
             local: row.local,
+            own_actor: row.own_actor,
+            pushed_by: pusher_name(self.connection, row.pusher)?,
             container: row.container,
         };
         self.known.insert(hash, writer.clone());

@@ -245,7 +245,8 @@ impl Writing<'_> {
             Ok(Err(error)) => return Ok(Err(error)),
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
         };
-        let mut message = Message::of_action("take").by(self.author);
+        let mut message = self.first_bears_nonce(id, Message::of_action("take").by(self.author))?;
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
         let first = rows::read_was(self.tx, replica.row.id, &chosen.hash)?.unwrap_or(chosen.hash);
         message.undoes = Some(first.to_string());
         let (time, listening) = (self.now.div_euclid(1000), self.listening);

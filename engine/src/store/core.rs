@@ -56,6 +56,7 @@ pub struct Core {
     path: Option<PathBuf>,
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
+    nonces: Box<dyn FnMut() -> u64 + Send>,
     pub(super) registry: Registry,
     /// Tries elsewhere what was sent.
     pub(super) prover: Option<Prover>,
@@ -132,6 +133,7 @@ impl Core {
             path,
             underneath,
             clock: Box::new(wall_clock),
+            nonces: Box::new(rand::random::<u64>),
             registry: Registry::default(),
             prover: verify.map(Prover::new),
             thunk_events: broadcast::Sender::new(EVENTS_KEPT),
@@ -169,6 +171,12 @@ impl Core {
     /// The clock that new rows bear, milliseconds since 1970. No order depends on it.
     pub fn set_clock(&mut self, clock: Box<dyn Fn() -> Millis + Send>) {
         self.clock = clock;
+    }
+
+    /// Where nonces come from: the system's randomness, unless a simulator says otherwise. No two processes may get
+    /// the same one.
+    pub fn set_nonces(&mut self, nonces: Box<dyn FnMut() -> u64 + Send>) {
+        self.nonces = nonces;
     }
 
     /// Makes this replica another one, as when positive evidence of a copy is found.
@@ -302,6 +310,7 @@ impl Core {
                 replicas: &mut self.replicas,
                 actor: &self.actor,
                 author: self.author.as_deref(),
+                nonces: &mut self.nonces,
                 limits: &self.limits,
                 registry: &self.registry,
                 prover: &mut self.prover,
@@ -377,6 +386,7 @@ pub(super) struct Writing<'a> {
     pub(super) replicas: &'a mut Replicas,
     pub(super) actor: &'a Actor,
     pub(super) author: Option<&'a str>,
+    pub(super) nonces: &'a mut (dyn FnMut() -> u64 + Send),
     pub(super) limits: &'a Limits,
     pub(super) registry: &'a Registry,
     pub(super) prover: &'a mut Option<Prover>,

@@ -173,7 +173,7 @@ impl Writing<'_> {
         if text.len() > self.limits.change_bytes {
             return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
-        let message = message_of(command, self.author);
+        let message = self.first_bears_nonce(home, message_of(command, self.author))?;
         let told = Told { shown_as: id, message: &message, json: &json, text: &text };
         let about = self.about(id, command);
         let effects = match command {
@@ -255,6 +255,7 @@ impl Writing<'_> {
             let kind = format!("{}/@migrate", slice.name());
             let message =
                 Message { version: Some(slice.version()), ..Message::of_action(&kind).by(self.author) };
+            let message = self.first_bears_nonce(home, message)?;
             let about = ActionInfo::new(uuid::Uuid::nil(), self.now, self.author, home);
             let options = commit_options(&message, self.now);
             let reduce = |draft: &mut Draft<'_>| {
@@ -281,6 +282,15 @@ impl Writing<'_> {
         let last = self.replicas.get(self.tx, home, self.actor)?.row.last;
         rows::note_migrated(self.tx, row.id, (slice.name(), slice.version()), last)
             .map_err(Failed::Transaction)
+    }
+
+    /// The first change that a process makes in a document bears a random nonce: a store that was cloned with its
+    /// machine makes another one, also where it does the same in the same second. Every later change of this process
+    /// depends on it. What throws the document out of memory (a failure, a rebuilding, another actor) asks for the
+    /// next nonce.
+    pub(super) fn first_bears_nonce(&mut self, home: DocumentId, message: Message) -> Result<Message> {
+        let written = self.replicas.get(self.tx, home, self.actor)?.written;
+        Ok(if written { message } else { message.with_nonce((self.nonces)()) })
     }
 
     /// A commit cannot be undone in the library: the document is read again, with what this transaction has
@@ -322,6 +332,7 @@ impl Writing<'_> {
             self.replicas.peek(id).ok_or_else(|| Error::Bug("the document is closed".to_owned()))?;
         let about = Appended { message, local: true, container: false, now: self.now };
         let row = append(self.tx, replica, checked, &about)?;
+        replica.written = true;
         if replica.row.companion_of.is_none() {
             self.enqueue(row, Some(told.text))?;
         }
@@ -385,6 +396,9 @@ fn append(
     let position = replica.row.last + 1;
     let id = rows::row_id(replica.row.id, position);
     let actor = rows::actor_row(connection, &checked.actor)?;
+    if about.local && !about.container {
+        rows::note_own_actor(connection, actor)?;
+    }
     rows::insert_change(
         connection,
         &NewChange {

@@ -9,6 +9,7 @@ use super::{CheckReport, Core, heal::Bulk, poison::examine_loaded, rows};
 use crate::{
     DocumentId, Error, Result, fence,
     fence::{DocumentLimits, check_document},
+    files::Temporary,
     untrusted::{guarded, load_untrusted},
 };
 
@@ -55,24 +56,19 @@ impl Core {
     /// [`Error::Io`] when the file exists or cannot be made, [`Error::DiskFull`].
     pub fn backup(&mut self, to: &Path) -> Result<()> {
         let io = |source| Error::Io { path: to.to_owned(), source };
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        drop(options.open(to).map_err(io)?);
-        let copied = (|| {
-            let mut target = rusqlite::Connection::open(to)?;
-            let backup = rusqlite::backup::Backup::new(&self.connection, &mut target)?;
-            backup.run_to_completion(1_000, std::time::Duration::ZERO, None)?;
-            drop(backup);
-            // One file, without a log beside it.
-            target.pragma_update(None, "journal_mode", "DELETE")?;
-            Ok(())
-        })();
-        if copied.is_err() {
-            let _ = std::fs::remove_file(to);
+        if std::fs::symlink_metadata(to).is_ok() {
+            return Err(io(std::io::ErrorKind::AlreadyExists.into()));
         }
-        copied
+        // Under its name stands a whole copy or none.
+        let copy = Temporary::beside(to).map_err(io)?;
+        let mut target = rusqlite::Connection::open(copy.path())?;
+        let backup = rusqlite::backup::Backup::new(&self.connection, &mut target)?;
+        backup.run_to_completion(1_000, std::time::Duration::ZERO, None)?;
+        drop(backup);
+        // One file, without a log beside it.
+        target.pragma_update(None, "journal_mode", "DELETE")?;
+        target.close().map_err(|(_, error)| error)?;
+        copy.create().map_err(io)
     }
 
     /// Reads the whole file and says what is wrong with it, and what to do.

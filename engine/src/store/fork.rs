@@ -154,19 +154,26 @@ fn plan(connection: &Connection, document: i64, forks: &Forks) -> Result<Plan> {
 }
 
 /// A change of this store's own actor lost: somebody else writes under this actor, for the store was copied or
-/// put back. That is positive evidence, and from now on this store writes under another. It follows from the old
-/// one and from what lost, so that it needs no randomness.
+/// put back. That is positive evidence, and from now on this store writes under another.
 fn take_another_actor(w: &Writing<'_>, plan: &Plan, forks: &Forks) -> Result<()> {
     let own = |hash: &&ChangeHash| plan.classes.row(hash).is_some_and(|row| row.actor == *w.actor);
-    let Some(lost) = forks.refused.iter().find(own) else { return Ok(()) };
+    match forks.refused.iter().find(own) {
+        Some(lost) => leave_actor(w.tx, w.actor, *lost),
+        None => Ok(()),
+    }
+}
+
+/// Takes an actor that follows from the old one and from the change that somebody else made under it, or that lost
+/// against theirs.
+pub(super) fn leave_actor(connection: &Connection, actor: &Actor, because: ChangeHash) -> Result<()> {
     let mut hasher = Sha256::new();
     hasher.update(b"rejoin actor of a store whose own change lost 1\0");
-    hasher.update(w.actor.to_bytes());
-    hasher.update(lost.0);
+    hasher.update(actor.to_bytes());
+    hasher.update(because.0);
     let fresh = Actor::from(hasher.finalize().iter().copied().take(16).collect::<Vec<u8>>());
-    tracing::info!(%lost, actor = %fresh, "somebody else writes under this actor; a fresh one");
+    tracing::info!(%because, actor = %fresh, "somebody else writes under this actor; a fresh one");
     // Taken over by the next write, as when another process took it.
-    Ok(set_meta(w.tx, "actor", &fresh.to_hex_string())?)
+    Ok(set_meta(connection, "actor", &fresh.to_hex_string())?)
 }
 
 /// What arrived is given to the library together with the rest, for the first time here: what it cannot take is
@@ -256,6 +263,11 @@ fn settle_class(w: &mut Writing<'_>, class: &Class, standing: ChangeHash, place:
         w.tx.prepare_cached(sql)?.execute(params)?;
         follow_change(w.tx, row.id >> 40, (row.hash, standing))?;
         pending = take_pending(w.tx, row.id)?.or(pending);
+    }
+    // It was dispatched here, whoever wrote it again: a spelling is in a class because it is the same action.
+    if class.spellings.iter().any(|row| row.local) {
+        let own = "UPDATE change SET local = 1 WHERE id = :id AND local = 0";
+        w.tx.prepare_cached(own)?.execute(named_params! {":id": place})?;
     }
     if stood && pending.is_none() {
         return Ok(());

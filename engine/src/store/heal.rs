@@ -10,6 +10,7 @@ use super::{
     Core, Event, HealNode,
     claims::Proved,
     core::Writing,
+    fork::leave_actor,
     home::Standing,
     open::get_meta,
     poison::examine_loaded,
@@ -48,6 +49,11 @@ impl Core {
             let about = Bulk { local: false, acknowledged: true, queued: false };
             w.store_whole(id, am, &changes, &about)?;
             w.write_snapshot(id, bytes)?;
+            let own = changes.iter().rev().find(|change| change.actor_id() == w.actor);
+            if let Some(own) = own {
+                // Left and joined again, or put back: another life of this store goes on under its actor, or may.
+                leave_actor(w.tx, w.actor, own.hash())?;
+            }
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             take_cursor(w.tx, replica, Some(cursor.clone()), server)?;
             rows::write_document(w.tx, &replica.row)?;

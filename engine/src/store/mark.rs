@@ -4,10 +4,12 @@
 //! Only what it says counts as evidence; that it is missing or behind says nothing.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+use crate::files;
 
 /// The open side file.
 #[derive(Debug)]
@@ -27,11 +29,7 @@ impl Mark {
     /// Opens or makes the side file. `None` where the file system refuses: the second line against forks
     /// (rewriting) does not need it.
     pub(super) fn open(store_path: &Path, store: &str) -> Option<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(mark_path(store_path)).ok()?;
+        let file = files::open_or_create(&mark_path(store_path)).ok()?;
         Some(Self { file, store: store.to_owned() })
     }
 

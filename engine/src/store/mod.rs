@@ -21,6 +21,7 @@ mod mark;
 mod open;
 mod poison;
 mod prove;
+mod pushers;
 mod queue;
 mod read;
 mod replica;
@@ -39,6 +40,7 @@ pub use self::core::Core;
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
+pub use pushers::Pushers;
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{

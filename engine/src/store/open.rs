@@ -6,7 +6,7 @@ use rejoin_migrations::{ENGINE, MigrateError, migrate, use_wal};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{Durability, mark::Mark, mark::mark_path};
-use crate::{Actor, Error, Result};
+use crate::{Actor, Error, Result, files};
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -44,11 +44,11 @@ fn create_private(path: &Path) -> Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(io)?;
     }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(io)
+    match files::create_new(path) {
+        // Another process was first.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop).map_err(io),
+    }
 }
 
 fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use automerge::ChangeHash;
 use serde_json::Value;
 
-use super::{Core, Difference, HistoryEntry, replica::Replica, rows};
+use super::{Core, Difference, HistoryEntry, pushers::pusher_name, replica::Replica, rows};
 use crate::{DocumentId, Error, Result, state, untrusted::guarded};
 
 /// The shortest prefix of a hash that names a change, in hex digits.
@@ -62,6 +62,8 @@ impl Core {
             action_type: row.action_type,
             made_at: row.made_at,
             local: row.local,
+            own_actor: row.own_actor,
+            pushed_by: pusher_name(&self.connection, row.pusher)?,
             acknowledged_at: row.acknowledged_at,
             replaced_by: row.replaced_by,
             quarantined: row.quarantined,

@@ -24,6 +24,8 @@ pub(super) struct Replica {
     pub(super) containers: ContainerSet,
     pub(super) head_positions: HashMap<ChangeHash, u64>,
     pub(super) index: Option<Index>,
+    /// This process has made a change here: what it makes next depends on it, and needs no nonce of its own.
+    pub(super) written: bool,
     /// Up to which position the stored snapshot goes.
     pub(super) snapshot_at: u64,
     /// How many changes from elsewhere it took in since it was last examined, as far as is known.
@@ -71,6 +73,7 @@ impl Replica {
             containers: read_containers(connection, row.id)?,
             row,
             index: None,
+            written: false,
             snapshot_at: at,
             unproven: 0,
         };

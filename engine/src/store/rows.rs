@@ -53,6 +53,13 @@ pub(super) fn actor_row(connection: &Connection, actor: &Actor) -> Result<i64> {
     Ok(connection.last_insert_rowid())
 }
 
+/// Notes that this store dispatches under this actor.
+pub(super) fn note_own_actor(connection: &Connection, actor: i64) -> Result<()> {
+    let sql = "UPDATE actor SET own = 1 WHERE id = :id AND own = 0";
+    connection.prepare_cached(sql)?.execute(named_params! {":id": actor})?;
+    Ok(())
+}
+
 /// A change to be written.
 #[derive(Debug)]
 pub(super) struct NewChange<'a> {
@@ -135,6 +142,10 @@ pub(super) struct ChangeRow {
     pub(super) loser: bool,
     pub(super) replaced_by: Option<ChangeHash>,
     pub(super) quarantined: Option<String>,
+    /// This store has dispatched under its actor.
+    pub(super) own_actor: bool,
+    /// Who pushed it, where its server said it.
+    pub(super) pusher: Option<i64>,
 }
 
 impl ChangeRow {
@@ -151,7 +162,8 @@ impl ChangeRow {
 
 const CHANGE_COLUMNS: &str =
     "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
-     c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined, c.action_version";
+     c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined, c.action_version,
+     a.own AS own_actor, c.pusher";
 
 fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
     let id: i64 = row.get("id")?;
@@ -174,6 +186,8 @@ fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
         loser: row.get("loser")?,
         replaced_by: row.get::<_, Option<[u8; 32]>>("replaced_by")?.map(ChangeHash),
         quarantined: row.get("quarantined")?,
+        own_actor: row.get("own_actor")?,
+        pusher: row.get("pusher")?,
     })
 }
 

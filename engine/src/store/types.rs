@@ -132,14 +132,20 @@ pub struct HistoryEntry {
     pub deps: Vec<ChangeHash>,
     /// Who made it, as an actor.
     pub actor: Actor,
-    /// Who made it, by name.
+    /// Who made it, by name: what the change says of itself.
     pub author: Option<String>,
     /// The action's type; `None` for a change of another program.
     pub action_type: Option<String>,
     /// When, by its author's clock.
     pub made_at: Millis,
-    /// Made here.
+    /// Dispatched by this store.
     pub local: bool,
+    /// Its actor is one under which this store has dispatched. Where it is not `local`, either this store was put
+    /// back from a backup or copied, or somebody forged it.
+    pub own_actor: bool,
+    /// Who pushed it, where its server names those who do: `token:NAME` or `jwt:SUBJECT`. Not who made it: whoever may
+    /// write may bring what others wrote. `None` for what is `local`.
+    pub pushed_by: Option<String>,
     /// When the server was known to hold it.
     pub acknowledged_at: Option<Millis>,
     /// Written again after a fork, as this.

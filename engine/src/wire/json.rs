@@ -57,6 +57,25 @@ pub struct MissingReply {
     pub heads: Vec<String>,
 }
 
+/// `GET /v1/documents/ID/pushers`: who brought changes to this server. Not who made them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PushersReply {
+    /// Neighbouring changes that one pushed together, in the log's order. What nobody is known to have pushed is
+    /// left out.
+    pub pushers: Vec<PushedBy>,
+}
+
+/// Some changes in [`PushersReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PushedBy {
+    /// `token:` and the name of the token that was shown, or `jwt:` and the subject of the JWT.
+    pub by: String,
+    /// The changes, hex.
+    pub hashes: Vec<String>,
+}
+
 /// `GET /v1/documents`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -7,7 +7,7 @@ mod transport;
 
 pub use json::{
     ChangesEvent, DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem,
-    PushReply, Rejected,
+    PushReply, PushedBy, PushersReply, Rejected,
 };
 pub use request::{CHANGES, EVENTS, JSON, OCTETS, PACK, PROBLEM, Request, Response, header};
 pub use transport::TransportError;

@@ -67,6 +67,13 @@ pub enum Request {
         /// What is asked.
         hashes: Vec<ChangeHash>,
     },
+    /// `GET /v1/documents/ID/pushers`: whose tokens brought the changes after a cursor.
+    Pushers {
+        /// The document.
+        document: DocumentId,
+        /// Up to where this is known; `None` from the beginning.
+        after: Option<Cursor>,
+    },
     /// `DELETE /v1/documents/ID`: a tombstone.
     Delete {
         /// The document.
@@ -82,6 +89,7 @@ impl Request {
             | Self::Pull { document, .. }
             | Self::Snapshot { document }
             | Self::Missing { document, .. }
+            | Self::Pushers { document, .. }
             | Self::Delete { document } => *document,
         }
     }

@@ -89,6 +89,7 @@ fn concurrent_writes_are_listed_until_one_is_taken() {
             .map(|mut c| {
                 for value in &mut c.values {
                     value.writer.local = !value.writer.local;
+                    value.writer.own_actor = value.writer.local;
                 }
                 // Times are kept in full where a change was made.
                 for (value, own) in c.values.iter_mut().zip(&found[0].values) {

@@ -184,7 +184,7 @@ pub(super) fn document_id(text: &str) -> Result<DocumentId, Fault> {
     text.parse().map_err(|_| Fault::because(Code::NotFound, "A document is named by a UUID."))
 }
 
-fn parameters(uri: &Uri) -> Result<(Option<Cursor>, Option<u32>), Fault> {
+pub(super) fn parameters(uri: &Uri) -> Result<(Option<Cursor>, Option<u32>), Fault> {
     let Query(Parameters { after, limit }) = Query::try_from_uri(uri).map_err(|_| {
         Fault::because(Code::Malformed, "`after` is a cursor and `limit` a number, each given at most once.")
     })?;

@@ -120,12 +120,16 @@ fn demand(path: Option<&str>, method: &Method) -> Demand {
         // No such resource, which whoever has a token is told. Lists and streams hold only what may be read.
         None | Some(paths::LIMITS | paths::DOCUMENTS | paths::EVENTS | paths::OPENAPI) => Demand::Any,
         Some(paths::METRICS) => Demand::Whole,
-        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT) if read => Demand::On(Verb::Read),
+        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT | paths::PUSHERS) if read => {
+            Demand::On(Verb::Read)
+        }
         Some(paths::DOCUMENT) if method == Method::DELETE => Demand::On(Verb::Delete),
         Some(paths::CHANGES) if method == Method::POST => Demand::On(Verb::Push),
         Some(paths::MISSING) if method == Method::POST => Demand::On(Verb::Ask),
         // A method that is not taken there.
-        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT | paths::MISSING) => Demand::Any,
+        Some(paths::DOCUMENT | paths::CHANGES | paths::SNAPSHOT | paths::MISSING | paths::PUSHERS) => {
+            Demand::Any
+        }
         Some(_) => Demand::Nobody,
     }
 }

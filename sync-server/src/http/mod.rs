@@ -18,6 +18,7 @@ mod openapi;
 mod paced;
 mod packs;
 mod paths;
+mod pushers;
 mod reply;
 mod serve;
 mod snapshot;
@@ -68,6 +69,7 @@ pub fn router(state: AppState) -> Router {
         .routes(routes!(changes::get, changes::post))
         .routes(routes!(snapshot::get))
         .routes(routes!(missing::post))
+        .routes(routes!(pushers::get))
         .split_for_parts();
     state.shared.described.set(&api);
     let router = router

@@ -11,9 +11,10 @@ pub(super) const DOCUMENT: &str = "/v1/documents/{id}";
 pub(super) const CHANGES: &str = "/v1/documents/{id}/changes";
 pub(super) const SNAPSHOT: &str = "/v1/documents/{id}/snapshot";
 pub(super) const MISSING: &str = "/v1/documents/{id}/missing";
+pub(super) const PUSHERS: &str = "/v1/documents/{id}/pushers";
 
 /// Each resource with the methods that it takes.
-pub(crate) const RESOURCES: [(&str, &[&str]); 11] = [
+pub(crate) const RESOURCES: [(&str, &[&str]); 12] = [
     (HEALTH, &["GET"]),
     (READY, &["GET"]),
     (OPENAPI, &["GET"]),
@@ -25,4 +26,5 @@ pub(crate) const RESOURCES: [(&str, &[&str]); 11] = [
     (CHANGES, &["GET", "POST"]),
     (SNAPSHOT, &["GET"]),
     (MISSING, &["POST"]),
+    (PUSHERS, &["GET"]),
 ];

@@ -11,6 +11,7 @@ mod mark;
 mod pack;
 mod pack_cache;
 mod purge;
+mod pushers;
 mod quarantine;
 mod snapshot;
 mod store;

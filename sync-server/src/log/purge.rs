@@ -62,7 +62,7 @@ pub fn purge(path: &Path, document: &DocumentId, now: i64) -> Result<Purged, Log
 fn remove(view: View<'_>, document: i64, now: i64) -> Result<usize, LogError> {
     let (first, last) = (row_key(document, 0), row_key(document, LAST_POSITION));
     let mut gone = 0;
-    for table in ["head", "change", "pack", "quarantine"] {
+    for table in ["head", "change", "pack", "quarantine", "pushed"] {
         let sql = format!("DELETE FROM {table} WHERE id BETWEEN :first AND :last");
         gone += view.connection.prepare(&sql)?.execute(named_params! { ":first": first, ":last": last })?;
     }
@@ -70,6 +70,10 @@ fn remove(view: View<'_>, document: i64, now: i64) -> Result<usize, LogError> {
         let sql = format!("DELETE FROM {table} WHERE document = :document");
         view.connection.prepare(&sql)?.execute(named_params! { ":document": document })?;
     }
+    view.connection.execute(
+        "DELETE FROM pusher WHERE NOT EXISTS (SELECT 1 FROM pushed WHERE pushed.pusher = pusher.id)",
+        [],
+    )?;
     view.connection
         .prepare("UPDATE document SET purged_at = coalesce(purged_at, :now), bytes = 0, rewritten = 0 WHERE id = :id")?
         .execute(named_params! { ":id": document, ":now": now })?;

@@ -7,6 +7,7 @@ mod fault;
 mod missing;
 mod pull;
 mod push;
+mod pushers;
 mod receipt;
 mod snapshot;
 
@@ -29,6 +30,7 @@ pub(crate) use fault::{Code, Fault};
 pub(crate) use missing::missing;
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Changes, Push, take};
+pub(crate) use pushers::pushers;
 #[cfg(test)]
 pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
@@ -59,6 +61,9 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
         }
         Request::Pull { document, after, limit } => {
             log.read(|view| pull(view, limits, document, (after.as_ref(), *limit)))
+        }
+        Request::Pushers { document, after } => {
+            log.read(|view| pushers(view, limits, document, (after.as_ref(), None)))
         }
         Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
         Request::Delete { document } => {

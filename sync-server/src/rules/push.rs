@@ -9,7 +9,7 @@ use rejoin::{
     untrusted::parse_untrusted,
 };
 
-use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove};
+use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove, pushers::name_of};
 use crate::{
     LogError, ServerLimits,
     log::{Appender, Attempt, Claimed, View},
@@ -165,6 +165,7 @@ pub(crate) fn take(
             Appender::create(view, &push.document, now)?
         }
     };
+    let first = appender.end().position + 1;
     let mut receipt = Receipt::new(document, (after, appender.end()));
     let mut walk = WalkBudget::default();
     push.changes
@@ -174,7 +175,11 @@ pub(crate) fn take(
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
         return Ok(Attempt::Undo(Err(Fault::new(Code::Malformed))));
     }
-    seal(appender, receipt)
+    let attempt = seal(appender, receipt)?;
+    if let Attempt::Keep(Ok(Receipt { document: Some(document), .. })) = &attempt {
+        view.note_pushed(document.key, first, name_of(view, &push.by)?.as_deref())?;
+    }
+    Ok(attempt)
 }
 
 fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {

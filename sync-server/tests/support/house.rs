@@ -105,6 +105,7 @@ pub fn routes(document: DocumentId) -> Vec<(&'static str, Ask)> {
         ("head of pull", head(get(of("/changes")))),
         ("snapshot", get(of("/snapshot"))),
         ("missing", missing(document)),
+        ("pushers", get(of("/pushers"))),
         ("push", push(document, Writer::new(9).many(1))),
         ("delete", delete(document)),
         ("events of it", get(format!("/v1/events?document={document}"))),

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -57,6 +57,8 @@ pub(super) struct Client {
     pub(super) life: u64,
     pub(super) started: i64,
     pub(super) wall: Arc<AtomicI64>,
+    /// The world's: no two processes get the same nonce.
+    pub(super) nonces: Arc<AtomicU64>,
     pub(super) offset: i64,
     pub(super) partitioned: bool,
     pub(super) copies: Vec<(Disk, Vec<bool>)>,
@@ -84,6 +86,8 @@ impl Client {
         self.disk.failing.store(armed, Ordering::Relaxed);
         let wall = Arc::clone(&self.wall);
         core.set_clock(Box::new(move || wall.load(Ordering::Relaxed)));
+        let nonces = Arc::clone(&self.nonces);
+        core.set_nonces(Box::new(move || nonces.fetch_add(1, Ordering::Relaxed)));
         Ok(core)
     }
 

@@ -42,6 +42,7 @@ impl World {
             life: 0,
             started: self.now,
             wall: Arc::new(AtomicI64::new(EPOCH)),
+            nonces: Arc::clone(&self.nonces),
             offset: self.rng.random_range(-5_000..5_000),
             partitioned: false,
             copies: Vec::new(),

@@ -1,6 +1,9 @@
 //! The clock, the queue of events, and the loop.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rejoin::{
@@ -94,6 +97,8 @@ pub(super) struct World {
     events: BTreeMap<(i64, u64), Event>,
     pub(super) documents: Vec<DocumentId>,
     pub(super) clients: Vec<Client>,
+    /// The next nonce that a process takes.
+    pub(super) nonces: Arc<AtomicU64>,
     pub(super) server: LogStore,
     pub(super) server_up: bool,
     pub(super) server_limits: ServerLimits,
@@ -128,6 +133,7 @@ impl World {
             events: BTreeMap::new(),
             documents,
             clients: Vec::new(),
+            nonces: Arc::new(AtomicU64::new(seed)),
             server: LogStore::open_in_memory().unwrap(),
             server_up: true,
             server_limits,

@@ -87,6 +87,7 @@ impl Log {
                 self.deleted = true;
                 Response { status: 204, ..Response::default() }
             }
+            Request::Pushers { .. } => problem(404, "not-found"),
             Request::Snapshot { .. } => problem(404, "not-found"),
         }
     }

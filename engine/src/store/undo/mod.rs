@@ -175,6 +175,8 @@ impl Writing<'_> {
     }
 
     fn take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Result<Undone>> {
+        let mut message = self.first_bears_nonce(id, Message::of_action(kind.name()).by(self.author))?;
+        message.undoes = Some(entry.key.to_string());
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         if replica.row.tombstone.is_some() {
             return Ok(Err(Error::Deleted(id)));
@@ -182,8 +184,6 @@ impl Writing<'_> {
         let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
         let change = parse_stored(entry.hash, &bytes)?;
         let facts = read_facts(self.tx, replica, entry, &change)?;
-        let mut message = Message::of_action(kind.name()).by(self.author);
-        message.undoes = Some(entry.key.to_string());
         let time = self.now.div_euclid(1000);
         // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
         let listening = self.listening;
