@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod changes;
+mod connections;
 mod cors;
 mod document;
 mod documents;
@@ -19,6 +20,7 @@ mod paced;
 mod packs;
 mod paths;
 mod reply;
+mod sending;
 mod serve;
 mod snapshot;
 mod stored;
