@@ -109,23 +109,30 @@ async fn a_question_may_be_as_large_as_its_limits_and_no_larger() {
     refused(&ask(r#"{"hashes":[],"a":[[[]]]}"#.to_owned()).await, (422, "malformed"), "json_nesting");
 }
 
-/// Requests whose replies are large: pages, merged documents, snapshots.
-const LARGE: [&str; 3] = ["/changes", "", "/snapshot"];
+/// Requests whose replies are large: pages, now and then merged documents and snapshots.
+fn large(number: usize) -> &'static str {
+    match number % 20 {
+        0 => "",
+        1 => "/snapshot",
+        _ => "/changes",
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_slow_readers_stay_in_the_budget_stop_nobody_and_are_cut() {
     // One may have two pages: so little that it matters, and time enough for others to be seen beside.
-    let house = Guarded::start(&["--reply-memory", "32MiB", "--body-timeout", "5s"]);
-    let (large, document, mut ada) = (DocumentId::random(), DocumentId::random(), Writer::new(1));
-    house.push(large, noise(5)).await;
+    // How often one may ask is another matter.
+    let house = Guarded::start(&["--reply-memory", "32MiB", "--body-timeout", "5s", "--request-rate", "0"]);
+    let (noisy, document, mut ada) = (DocumentId::random(), DocumentId::random(), Writer::new(1));
+    house.push(noisy, noise(5)).await;
     house.push(document, ada.many(1)).await;
-    let page = send(get(house.url(large, "/changes")).bearer_auth(&house.admin)).await;
+    let page = send(get(house.url(noisy, "/changes")).bearer_auth(&house.admin)).await;
     assert!(page.body.len() > 3 << 20 && page.header("rejoin-more").is_some());
     let before = house.others(document, &mut ada).await;
     let idle = house.server.peak_memory();
     let mut slow = Vec::new();
     for number in 0..200 {
-        let line = format!("GET /v1/documents/{large}{}", LARGE[number % 3]);
+        let line = format!("GET /v1/documents/{noisy}{}", large(number));
         slow.push(house.ask(&line, &house.reader).await);
     }
     as_usual(house.others(document, &mut ada).await, before);
@@ -145,7 +152,7 @@ async fn two_hundred_slow_readers_stay_in_the_budget_stop_nobody_and_are_cut() {
     // Their connections end while nobody reads them, and what they held is free again.
     let start = Instant::now();
     loop {
-        let again = send(get(house.url(large, "/changes")).bearer_auth(&house.reader)).await;
+        let again = send(get(house.url(noisy, "/changes")).bearer_auth(&house.reader)).await;
         if again.status == 200 {
             assert_eq!(changes(&again.body).len(), changes(&page.body).len());
             break;
