@@ -3,8 +3,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::Semaphore;
-
 use crate::{
     LogError, LogStore, ServerConfig,
     budgets::{Budgets, Work},
@@ -79,8 +77,8 @@ pub(crate) struct Shared {
     pub(crate) large_replies: Turns,
     /// Turns at reading questions in JSON.
     pub(crate) questions: Turns,
-    /// A permit for each large push that may be at work.
-    pub(crate) large_pushes: Semaphore,
+    /// Turns at large pushes.
+    pub(crate) large_pushes: Turns,
     /// A stop was asked for: no more traffic is to be sent here.
     pub(crate) draining: AtomicBool,
     pub(crate) tls: Option<Tls>,
@@ -147,7 +145,7 @@ impl AppState {
                 reply_memory,
                 large_replies: Turns::new(LARGE_REPLIES, 1),
                 questions: Turns::new(QUESTIONS, 1),
-                large_pushes: Semaphore::new(LARGE_PUSHES),
+                large_pushes: Turns::new(LARGE_PUSHES, 1),
                 draining: AtomicBool::new(false),
                 tls,
                 jwts,
