@@ -16,7 +16,7 @@ use std::{
 };
 
 use rejoin::{DocumentId, wire::JSON};
-use support::{Answer, Guarded, Writer, changes, get, noise, send, status};
+use support::{Answer, Guarded, Writer, chain, changes, get, noise, send, status};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -319,6 +319,39 @@ async fn who_asks_for_dear_things_is_slowed_and_others_are_not() {
     for _ in 0..100 {
         let list = get(format!("{}/v1/documents", house.server.root)).bearer_auth(&house.writer);
         assert_eq!(send(list).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_takes_long_to_merge_holds_back_no_other() {
+    let house = Guarded::start(&["--verify-timeout", "100ms"]);
+    let (dear, small) = (DocumentId::random(), DocumentId::random());
+    house.push(dear, chain(12_000)).await;
+    let mut ada = Writer::new(1);
+    let asks = |number: usize| {
+        let request = get(house.url(dear, ["", "/snapshot"][number % 2])).bearer_auth(&house.reader);
+        tokio::spawn(async move {
+            loop {
+                let status = send(request.try_clone().unwrap()).await.status;
+                assert!([200, 404, 429, 503].contains(&status), "{status}");
+            }
+        })
+    };
+    let attacks: Vec<_> = (0..16).map(asks).collect();
+    let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+    for number in 0..10 {
+        house.push(small, ada.many(1)).await;
+        let asked = Instant::now();
+        let merged = send(get(house.url(small, "")).bearer_auth(&house.writer)).await;
+        slowest = slowest.max(asked.elapsed());
+        assert_eq!(merged.status, 200, "{number}: {merged:?}");
+    }
+    println!("others' merges: {slowest:?} at most, {:?} all together", start.elapsed());
+    // At most one of the dear ones is before each: not all that are asked for.
+    assert!(slowest < Duration::from_secs(12), "{slowest:?}");
+    for attack in attacks {
+        attack.abort();
+        assert!(attack.await.unwrap_err().is_cancelled());
     }
 }
 

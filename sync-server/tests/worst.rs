@@ -13,14 +13,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use automerge::{ActorId, ROOT, transaction::Transactable};
 use rejoin::{
     DocumentId,
     wire::{CHANGES, JSON},
 };
 use rejoin_server::Access;
 use reqwest::{Client, Method, RequestBuilder};
-use support::{Guarded, Writer, noise, token};
+use support::{Guarded, Writer, chain, noise, token};
 
 /// How many attack at once.
 const AT_ONCE: usize = 4;
@@ -167,21 +166,6 @@ impl Row {
         assert!(memory.0 < 192, "{name}: {} MiB", memory.0);
         assert_ne!(self.status, 429, "{name}: one request is never too many");
     }
-}
-
-/// A log in which each change is another actor's.
-fn chain(actors: u32) -> Vec<u8> {
-    let mut ada = Writer::new(1);
-    let mut log = Vec::new();
-    for number in 0..actors {
-        let mut actor = [7; 16];
-        actor[..4].copy_from_slice(&number.to_le_bytes());
-        ada.0.set_actor(ActorId::from(actor));
-        ada.0.put(ROOT, "n", i64::from(number)).unwrap();
-        ada.0.commit_with(automerge::transaction::CommitOptions::default().with_time(0));
-        log.extend_from_slice(ada.last().raw_bytes());
-    }
-    log
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,3 +97,22 @@ pub fn noise(megabytes: i64) -> Vec<u8> {
     }
     log
 }
+
+/// A log in which each change is another actor's.
+pub fn chain(actors: u32) -> Vec<u8> {
+    use automerge::{
+        ActorId, ROOT,
+        transaction::{CommitOptions, Transactable},
+    };
+    let mut ada = Writer::new(1);
+    let mut log = Vec::new();
+    for number in 0..actors {
+        let mut actor = [7; 16];
+        actor[..4].copy_from_slice(&number.to_le_bytes());
+        ada.0.set_actor(ActorId::from(actor));
+        ada.0.put(ROOT, "n", i64::from(number)).unwrap();
+        ada.0.commit_with(CommitOptions::default().with_time(0));
+        log.extend_from_slice(ada.last().raw_bytes());
+    }
+    log
+}

@@ -8,7 +8,7 @@ mod process;
 mod running;
 
 pub use bearers::{JWT_SECRET, jwt, jwt_for, take_jwts, token};
-pub use guarded::{Guarded, noise, status};
+pub use guarded::{Guarded, chain, noise, status};
 pub use process::{BINARY, Process};
 pub use running::{Answer, Running, get, post, send};
 
