@@ -17,6 +17,8 @@ use crate::{
     rules::{Asker, Code, Fault},
 };
 
+/// How long somebody waits at most for having asked for too much.
+const SHUT_OUT: Duration = Duration::from_secs(60);
 /// Most that are remembered of a kind; some MiB with the longest subjects.
 const MANY: usize = 16_384;
 /// How long an address stays open to unknown credentials after a good one was shown there, whatever fails meanwhile.
@@ -27,12 +29,50 @@ const WELCOME: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Peer(Option<IpAddr>);
 
+/// What a request asks of the server beside being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Hashes that are looked for.
+    Hashes(usize),
+    /// Bytes of a body, in either direction, as they are before they are compressed.
+    Bytes(usize),
+    /// Changes of a push.
+    Changes(u64),
+    /// Steps back in a log, to find what comes before a change.
+    Steps(u64),
+    /// Documents that are named.
+    Documents(usize),
+    /// The time of those who merge: few are merged at once.
+    Merging(Duration),
+}
+
+impl Work {
+    /// In requests: about what the server could answer of small ones meanwhile.
+    fn cost(self) -> u32 {
+        let parts = |amount: u64, each: u64| u32::try_from(amount / each).unwrap_or(u32::MAX);
+        match self {
+            Self::Hashes(count) => parts(count as u64, 64),
+            Self::Bytes(count) => parts(count as u64, 128 * 1024),
+            Self::Changes(count) => parts(count, 400),
+            Self::Steps(count) => parts(count, 5_000),
+            Self::Documents(count) => parts(count as u64, 16),
+            Self::Merging(time) => parts(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), 1),
+        }
+    }
+}
+
 impl Peer {
     pub(crate) fn new(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V4(v4) => v4.into(),
+            IpAddr::V6(v6) if v6.is_loopback() => v6.into(),
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
         }))
+    }
+
+    /// Whether it is this machine, where a proxy may stand: then it is everybody's address.
+    pub(crate) fn is_this_machine(self) -> bool {
+        self.0.is_none_or(|address| address.is_loopback())
     }
 }
 
@@ -113,6 +153,19 @@ impl Budgets {
     }
 }
 
+impl Budgets {
+    /// What a request has cost beside being asked: it was answered, and whoever asked it waits the longer for the next.
+    pub(crate) fn charge(&self, by: Option<Asker>, work: Work, now: Instant) {
+        let (Some(by), cost) = (by, work.cost()) else { return };
+        if cost == 0 || self.requests.is_none() {
+            return;
+        }
+        let mut known = lock(&self.known);
+        let rested = self.requests.charge(known.get(&by), cost, now);
+        known.put(by, rested, now);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -134,6 +187,13 @@ impl Pace {
 
     fn is_none(self) -> bool {
         self.each.is_zero()
+    }
+
+    /// When who is at rest at `rested` will be after something that cost as much as so many requests: also where that is
+    /// more than may be taken up at once, but never so far that somebody is shut out for long.
+    fn charge(self, rested: Option<Instant>, cost: u32, now: Instant) -> Instant {
+        let next = rested.map_or(now, |rested| rested.max(now)) + self.each.saturating_mul(cost);
+        next.min(now + self.most + SHUT_OUT)
     }
 
     /// When who is at rest at `rested` will be after one request more; or how long it has to wait for that.
@@ -215,6 +275,43 @@ mod tests {
             rested = Some(pace.take(rested, much_later).unwrap());
         }
         assert!(pace.take(rested, much_later).is_err(), "a long rest saves up no more");
+    }
+
+    #[test]
+    fn who_asks_for_dear_things_waits_for_them_and_others_do_not() {
+        let limits = ServerLimits { request_rate: 10, request_burst: 100, ..Default::default() };
+        let (budgets, now) = (Budgets::new(&limits), Instant::now());
+        let [eve, ada] = ["eve", "ada"].map(|name| Some(Asker::Subject(name.to_owned())));
+        let spend = |who: &Option<Asker>, now| budgets.spend(who.clone(), Peer(None), now);
+        budgets.charge(eve.clone(), Work::Hashes(63), now);
+        assert!(spend(&eve, now).is_ok(), "what is small costs nothing more");
+        budgets.charge(eve.clone(), Work::Hashes(64 * 150), now);
+        // 151 of 100, and one more: 52 tenths of a second.
+        let fault = spend(&eve, now).unwrap_err();
+        assert_eq!(fault, Fault::too_many(Duration::from_millis(5_200)));
+        assert!(spend(&ada, now).is_ok());
+        assert!(spend(&eve, now + Duration::from_millis(5_200)).is_ok());
+        budgets.charge(ada.clone(), Work::Merging(Duration::from_secs(86_400)), now);
+        assert!(spend(&ada, now + Duration::from_secs(59)).is_err());
+        assert!(
+            spend(&ada, now + SHUT_OUT + Duration::from_millis(100)).is_ok(),
+            "nobody is shut out for long"
+        );
+    }
+
+    #[test]
+    fn what_is_within_the_limits_costs_about_what_it_takes() {
+        let limits = ServerLimits::default();
+        for (work, cost) in [
+            (Work::Hashes(limits.missing_hashes), 512),
+            (Work::Bytes(limits.page_bytes), 32),
+            (Work::Bytes(limits.inflated_body_bytes), 256),
+            (Work::Changes(limits.push_changes as u64), 250),
+            (Work::Steps(1_000_000), 200),
+            (Work::Merging(Duration::from_secs(3)), 3_000),
+        ] {
+            assert_eq!(work.cost(), cost, "{work:?}");
+        }
     }
 
     #[test]

@@ -32,23 +32,35 @@ pub struct ServerConfig {
     pub limits: ServerLimits,
     /// How long the head of a request may take to arrive, and a connection to stay idle.
     pub header_timeout: Duration,
-    /// How long a body may take, beside the time that its bytes get from `body_rate`; and how long a client may
-    /// take none of its reply.
+    /// How long a body may take, beside the time that its bytes get from `body_rate`: in both directions, for a reply is
+    /// read by a client as a push is sent by one.
     pub body_timeout: Duration,
-    /// The slowest pace of a body that is waited for, in bytes a second.
+    /// The slowest pace of a body, in either direction, that is waited for, in bytes a second.
     pub body_rate: u64,
     /// How long an answer may take once the body is there.
     pub request_timeout: Duration,
     /// How long open requests may take after a shutdown was asked for.
     pub drain_timeout: Duration,
-    /// Most connections at once; more wait to be accepted.
+    /// Most connections at once. Where all are taken one that shows no good credential, or that does nothing, ends for
+    /// who comes; a 64th is kept for `/healthz`, `/readyz` and who is admin of everything.
     pub connections: usize,
-    /// Most event streams at once; who asks for more is told to poll.
+    /// Most connections of one address (of IPv6: a /64); 0: as many as it likes. Addresses of this machine have no such
+    /// limit, for a proxy may stand there.
+    pub address_connections: usize,
+    /// Most event streams at once; who asks for more is told to poll. Each 16 documents that one names count as another.
     pub streams: usize,
+    /// Most event streams at once of whoever bears a token, or JWTs of one `sub`.
+    pub token_streams: usize,
+    /// Most requests at once of whoever bears a token, or JWTs of one `sub`.
+    pub token_requests: usize,
     /// How often a stream says something where nothing happens. Clients are promised 15 s at most.
     pub heartbeat: Duration,
-    /// Most bytes of request bodies held at once; what does not fit is told to come later.
+    /// Most bytes of request bodies held at once; what does not fit is told to come later. One asker has half of it at
+    /// most.
     pub body_memory: usize,
+    /// Most bytes of replies held at once, until their clients have read them; what finds no room in a moment is told
+    /// to come later. One asker has a quarter of it at most, and no merged document or snapshot is larger than that.
+    pub reply_memory: usize,
     /// Most pushes that wait for the committer.
     pub waiting_pushes: usize,
     /// Connections to the database that read.
@@ -93,9 +105,13 @@ impl ServerConfig {
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(8),
             connections: 16_384,
+            address_connections: 2_048,
             streams: 12_288,
+            token_streams: 1_024,
+            token_requests: 128,
             heartbeat: Duration::from_secs(10),
             body_memory: 128 * 1024 * 1024,
+            reply_memory: 128 * 1024 * 1024,
             waiting_pushes: 1_024,
             readers: 4,
             merges: 1,

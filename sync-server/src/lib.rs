@@ -17,10 +17,12 @@ mod merge;
 mod metrics;
 mod readers;
 mod rules;
+mod shares;
 mod snapshots;
 mod state;
 mod tls;
 mod tokens;
+mod turns;
 mod watched;
 
 pub use config::{JwtSettings, ServerConfig, TlsFiles};

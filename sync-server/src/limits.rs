@@ -18,6 +18,10 @@ pub struct ServerLimits {
     pub page_bytes: usize,
     /// Most hashes in a `missing` question.
     pub missing_hashes: usize,
+    /// Most fields in a body of JSON, all depths together.
+    pub json_fields: usize,
+    /// Most objects and lists inside one another in a body of JSON.
+    pub json_nesting: usize,
     /// Most entries in a page of the list of documents.
     pub list_documents: usize,
     /// Largest log of a document, in plain bytes: changes beyond it are refused one by one.
@@ -48,6 +52,8 @@ impl Default for ServerLimits {
             page_changes: 10_000,
             page_bytes: 4 * 1024 * 1024,
             missing_hashes: 32_768,
+            json_fields: 256,
+            json_nesting: 32,
             list_documents: 1_000,
             document_bytes: 1024 * 1024 * 1024,
             request_rate: 200,
@@ -60,7 +66,18 @@ impl Default for ServerLimits {
     }
 }
 
+/// What a hash may take in a body of JSON: 64 digits, what stands around them, and some indentation.
+const JSON_HASH: usize = 96;
+/// What a body of JSON may have beside hashes.
+const JSON_ROOM: usize = 64 * 1024;
+
 impl ServerLimits {
+    /// Largest body of JSON, as it travels and after content decoding: what the most hashes take, and some room.
+    pub fn json_bytes(&self) -> usize {
+        let hashes = self.missing_hashes.saturating_mul(JSON_HASH);
+        hashes.saturating_add(JSON_ROOM).min(self.inflated_body_bytes)
+    }
+
     /// As `GET /v1/limits` tells them; what is not one of these stays at its default.
     pub fn to_reply(&self) -> LimitsReply {
         LimitsReply {
@@ -72,6 +89,9 @@ impl ServerLimits {
             push_changes: self.push_changes as u64,
             page_changes: self.page_changes as u64,
             missing_hashes: self.missing_hashes as u64,
+            json_bytes: self.json_bytes() as u64,
+            json_fields: self.json_fields as u64,
+            json_nesting: self.json_nesting as u64,
             document_bytes: self.document_bytes,
             merge_bytes: self.merge_bytes,
             page_bytes: self.page_bytes as u64,

@@ -4,20 +4,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
-
 use crate::{
     LogError,
     log::{LogReader, PackCache, View},
-    rules::{Code, Fault},
+    rules::{Asker, Code, Fault},
+    turns::Turns,
 };
 
-/// Connections that read, beside the committer's: opened when first needed, at most so many.
+/// Connections that read, beside the committer's: opened when first needed, at most so many. No asker has more than
+/// half of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
     path: PathBuf,
     packs: Arc<PackCache>,
-    permits: Arc<Semaphore>,
+    turns: Turns,
     pool: Arc<Pool>,
 }
 
@@ -37,20 +37,20 @@ struct Lent {
 
 impl Readers {
     pub(crate) fn new(path: PathBuf, packs: Arc<PackCache>, most: usize) -> Self {
-        Self { path, packs, permits: Arc::new(Semaphore::new(most.max(1))), pool: Arc::default() }
+        Self { path, packs, turns: Turns::new(most, most / 2), pool: Arc::default() }
     }
 
     /// Reads on a thread where blocking is allowed, with one state of the log from first to last.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
+        who: Option<Asker>,
         work: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| Fault::new(Code::Unavailable))?;
+        let turn = self.turns.take(who).await?;
         let readers = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             // Held until the work ends, also where nobody waits for it any more.
-            let _permit = permit;
+            let _turn = turn;
             readers.read_here(work)
         });
         read.await.map_err(|_| Fault::new(Code::Internal))?

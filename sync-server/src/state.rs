@@ -1,13 +1,11 @@
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
-
-use tokio::sync::Semaphore;
 
 use crate::{
     LogError, LogStore, ServerConfig,
-    budgets::Budgets,
+    budgets::{Budgets, Work},
     committer::Committer,
     compaction::{self, Pushes},
     events::Hub,
@@ -17,9 +15,11 @@ use crate::{
     merge::Merger,
     metrics::Metrics,
     readers::Readers,
-    rules::{Code, Fault},
+    rules::{Asker, Code, Fault},
+    shares::{Amounts, Shares},
     snapshots::{self, Notes},
     tls::{self, Tls},
+    turns::Turns,
     watched::FileError,
 };
 
@@ -41,6 +41,12 @@ const LETTING_GO: Duration = Duration::from_millis(800);
 /// How many large pushes are at work at once: while one is checked another is committed, and more would only hold memory.
 const LARGE_PUSHES: usize = 2;
 
+/// How many replies whose size is known only when they are there are made at once.
+const LARGE_REPLIES: usize = 2;
+
+/// How many questions in JSON are read at once: it is quick, and takes a processor.
+const QUESTIONS: usize = 2;
+
 /// What all requests of a server share. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct AppState {
@@ -61,10 +67,18 @@ pub(crate) struct Shared {
     pub(crate) readable: Readable,
     pub(crate) notes: Notes,
     pub(crate) pushes: Pushes,
-    /// A permit a KiB of request bodies.
-    pub(crate) body_memory: Arc<Semaphore>,
-    /// A permit for each large push that may be at work.
-    pub(crate) large_pushes: Semaphore,
+    /// Bytes of request bodies.
+    pub(crate) body_memory: Shares<Asker>,
+    /// Requests that are being answered, until there is a reply.
+    pub(crate) requests: Shares<Asker>,
+    /// Bytes of replies.
+    pub(crate) reply_memory: Shares<Asker>,
+    /// Turns at making replies whose size is known only when they are there.
+    pub(crate) large_replies: Turns,
+    /// Turns at reading questions in JSON.
+    pub(crate) questions: Turns,
+    /// Turns at large pushes.
+    pub(crate) large_pushes: Turns,
     /// A stop was asked for: no more traffic is to be sent here.
     pub(crate) draining: AtomicBool,
     pub(crate) tls: Option<Tls>,
@@ -99,7 +113,7 @@ impl AppState {
     fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
         let log = LogStore::open_to_serve(&config.database)?;
         let gate = Gate::start(&config.database, jwts.is_some())?;
-        let hub = Hub::new(config.streams, config.heartbeat);
+        let hub = Hub::new(places(&config), config.heartbeat);
         let packs = log.packs();
         let metrics = Arc::new(Metrics::new());
         let waiting = config.waiting_pushes;
@@ -109,7 +123,9 @@ impl AppState {
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
         let budgets = Budgets::new(&config.limits);
-        let body_memory = Arc::new(Semaphore::new((config.body_memory / 1024).max(1)));
+        let (body_memory, reply_memory) = memories(&config);
+        let each = config.token_requests.max(1);
+        let requests = Shares::new(Amounts { all: usize::MAX, each, kept: 0 });
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
@@ -125,7 +141,11 @@ impl AppState {
                 notes,
                 pushes,
                 body_memory,
-                large_pushes: Semaphore::new(LARGE_PUSHES),
+                requests,
+                reply_memory,
+                large_replies: Turns::new(LARGE_REPLIES, 1),
+                questions: Turns::new(QUESTIONS, 1),
+                large_pushes: Turns::new(LARGE_PUSHES, 1),
                 draining: AtomicBool::new(false),
                 tls,
                 jwts,
@@ -175,11 +195,42 @@ impl AppState {
         }
     }
 
+    /// Whoever asked this waits the longer for the next answer.
+    pub(crate) fn charge(&self, who: Option<Asker>, work: Work) {
+        self.shared.budgets.charge(who, work, Instant::now());
+    }
+
     /// The answer of `work`, or that it took too long.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let answer = tokio::time::timeout(self.shared.config.request_timeout, work).await;
         answer.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
+}
+
+/// How many streams there are, and what of them one asker may have: some are kept for who looks after the server.
+fn places(config: &ServerConfig) -> Amounts {
+    let all = config.streams;
+    Amounts {
+        all,
+        each: config.token_streams.clamp(1, all.max(1)),
+        kept: (all / KEPT_STREAMS_PART).min(KEPT_STREAMS),
+    }
+}
+
+/// Most streams that are kept for who looks after the server, and of how many one is.
+const KEPT_STREAMS: usize = 64;
+const KEPT_STREAMS_PART: usize = 8;
+
+/// How much of each kind of memory there is, and what one asker may have of it: at least what one request may take.
+fn memories(config: &ServerConfig) -> (Shares<Asker>, Shares<Asker>) {
+    let limits = &config.limits;
+    let shares = |all: usize, each: usize| Shares::new(Amounts { all, each: each.min(all), kept: 0 });
+    let body = limits.body_bytes.saturating_add(limits.inflated_body_bytes);
+    let page = limits.page_bytes.saturating_mul(2);
+    (
+        shares(config.body_memory, body.max(config.body_memory / 2)),
+        shares(config.reply_memory, page.max(config.reply_memory / 4)),
+    )
 }
 
 /// Milliseconds since 1970; negative before.

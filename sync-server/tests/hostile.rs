@@ -294,3 +294,28 @@ async fn a_document_nested_without_end_does_not_end_the_server() {
     }
     assert_eq!(send(get(format!("{}/readyz", server.root))).await.status, 200);
 }
+
+/// Where verification comes a minute later, what is shown was verified all the same, or is said not to be.
+#[tokio::test]
+async fn a_merged_document_shows_nothing_unverified_without_saying_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Process::start(directory.path(), &["--snapshot-quiet", "60s"]);
+    let position = |answer: &Answer, name: &str| -> u64 {
+        answer.header(name).map_or(0, |cursor| cursor.split_once('.').unwrap().0.parse().unwrap())
+    };
+    for (name, base, bad) in corpus("poison") {
+        let case = Case { server: &server, document: DocumentId::random(), name };
+        case.push(base).await;
+        let accepted = case.push(bad).await.accepted;
+        let json = send(get(case.url(""))).await;
+        assert_eq!(json.status, 200, "{}: {json:?}", case.name);
+        let (verified, end) = (position(&json, "rejoin-verified"), position(&json, "rejoin-end"));
+        let told = left_out(&json) > 0 || verified < end;
+        assert!(accepted == 0 || told, "{} is shown as if it was verified: {json:?}", case.name);
+        assert!(accepted > 0 || verified == end, "{}: what is small is verified first: {json:?}", case.name);
+    }
+    let large = Case { server: &server, document: DocumentId::random(), name: "large".to_owned() };
+    large.push(support::Writer::new(1).many(5_000)).await;
+    let json = send(get(large.url(""))).await;
+    assert_eq!((json.status, json.header("rejoin-verified"), left_out(&json)), (200, None, 0), "{json:?}");
+}

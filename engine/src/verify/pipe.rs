@@ -55,6 +55,15 @@ pub(super) fn send(out: &mut impl Write, head: &impl Serialize, body: &[u8]) -> 
 }
 
 pub(super) fn receive<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
+    let (head, body) = receive_within(input, u64::MAX)?;
+    Ok((head, body.unwrap_or_default()))
+}
+
+/// The same; a larger body is read and not kept, and only its length is told.
+pub(super) fn receive_within<T: DeserializeOwned>(
+    input: &mut impl Read,
+    most: u64,
+) -> io::Result<(T, Result<Vec<u8>, u64>)> {
     let (mut head, mut body) = ([0; 4], [0; 8]);
     input.read_exact(&mut head)?;
     input.read_exact(&mut body)?;
@@ -63,7 +72,13 @@ pub(super) fn receive<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<
         return Err(io::ErrorKind::InvalidData.into());
     }
     let head = read(input, u64::from(head))?;
-    let body = read(input, u64::from_le_bytes(body))?;
+    let length = u64::from_le_bytes(body);
+    let body = if length > most {
+        io::copy(&mut input.take(length), &mut io::sink())?;
+        Err(length)
+    } else {
+        Ok(read(input, length)?)
+    };
     Ok((serde_json::from_slice(&head)?, body))
 }
 

@@ -54,7 +54,7 @@ pub enum Outcome {
     Written(Merge),
     /// Nothing can be written of these changes together.
     Unsound(Unsound),
-    /// It is sound, and nested too deep for JSON.
+    /// It is sound, and nested too deep for JSON, or larger than what is given out.
     TooDeep(String),
 }
 

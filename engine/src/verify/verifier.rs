@@ -12,7 +12,7 @@ use super::{
     alarm::Alarm,
     command::VerifyCommand,
     failures::{Failure, Failures},
-    pipe::{FromChild, ToChild, receive, send},
+    pipe::{FromChild, ToChild, receive_within, send},
     source::Source,
     task::{Merge, Outcome, Task, Terms, Unsound},
     workbench::Workbench,
@@ -71,17 +71,25 @@ pub struct Verifier {
     away: Option<Process>,
     /// What documents that are kept take, in bytes, as estimated.
     cached: u64,
+    /// The largest document that is given out, written, in bytes.
+    most: u64,
 }
 
 impl Verifier {
     /// One with nothing in memory. Without a command only time bounds a task, and that between batches of changes.
     pub fn new(command: Option<VerifyCommand>, terms: Terms) -> Self {
-        Self { command, terms, here: None, away: None, cached: 0 }
+        Self { command, terms, here: None, away: None, cached: 0, most: u64::MAX }
+    }
+
+    /// The same; a document that is larger when it is written is [`Outcome::TooDeep`], and takes no memory here.
+    #[must_use]
+    pub fn giving_at_most(self, bytes: u64) -> Self {
+        Self { most: bytes, ..self }
     }
 
     /// Another, with nothing in memory, that has served nobody.
     pub fn fresh(&self) -> Self {
-        Self::new(self.command.clone(), Terms { cache: 0, ..self.terms })
+        Self::new(self.command.clone(), Terms { cache: 0, ..self.terms }).giving_at_most(self.most)
     }
 
     /// The most memory that a task may claim, in bytes; `None` where nothing holds it to that.
@@ -96,7 +104,7 @@ impl Verifier {
 
     /// Lets go of what was kept, and of the process: the next task starts another.
     pub fn rest(&mut self) {
-        *self = Self::new(self.command.take(), self.terms);
+        *self = Self::new(self.command.take(), self.terms).giving_at_most(self.most);
     }
 
     /// Does one task. A process that dies, hangs or takes too much memory is an outcome.
@@ -119,13 +127,19 @@ impl Verifier {
             let here = self.here.get_or_insert_with(|| {
                 Workbench::new(usize::try_from(self.terms.cache).unwrap_or(usize::MAX))
             });
-            return here.work(task, source, deadline).map_err(Failed::Source);
+            let outcome = here.work(task, source, deadline).map_err(Failed::Source)?;
+            return Ok(match outcome {
+                Outcome::Written(merge) if merge.bytes.len() as u64 > self.most => {
+                    too_large(merge.bytes.len() as u64, self.most)
+                }
+                outcome => outcome,
+            });
         };
         let mut process = match self.away.take() {
             Some(process) => process,
             None => Process::start(command, self.terms).map_err(Failed::NotStarted)?,
         };
-        match process.work(task, source, deadline) {
+        match process.work(task, source, (deadline, self.most)) {
             Ok(outcome) => {
                 self.away = Some(process);
                 Ok(outcome)
@@ -181,18 +195,24 @@ impl Process {
         &mut self,
         task: &Task,
         source: &mut S,
-        deadline: Instant,
+        (deadline, most): (Instant, u64),
     ) -> Result<Outcome, Broken<S::Error>> {
         self.alarm.set(Some(deadline));
-        let outcome = self.converse(task, source);
+        let outcome = self.converse(task, source, most);
         self.alarm.set(None);
         outcome
     }
 
-    fn converse<S: Source>(&mut self, task: &Task, source: &mut S) -> Result<Outcome, Broken<S::Error>> {
+    fn converse<S: Source>(
+        &mut self,
+        task: &Task,
+        source: &mut S,
+        most: u64,
+    ) -> Result<Outcome, Broken<S::Error>> {
         self.say(&ToChild::Task(task.clone()), &[])?;
         loop {
-            let (said, body) = receive::<FromChild>(&mut self.output).map_err(|_| Broken::Pipe)?;
+            let (said, body) =
+                receive_within::<FromChild>(&mut self.output, most).map_err(|_| Broken::Pipe)?;
             match said {
                 FromChild::WantSnapshot => {
                     let (position, bytes) = source.snapshot().map_err(Broken::Log)?.unzip();
@@ -207,7 +227,10 @@ impl Process {
                     self.say(&ToChild::Changes(entries), &bytes)?;
                 }
                 FromChild::Written { left_out, peak, cached } => {
-                    return Ok(Outcome::Written(Merge { bytes: body, left_out, peak, cached }));
+                    return Ok(match body {
+                        Ok(bytes) => Outcome::Written(Merge { bytes, left_out, peak, cached }),
+                        Err(length) => too_large(length, most),
+                    });
                 }
                 FromChild::Unsound(why) => return Ok(Outcome::Unsound(Unsound::of_library(why))),
                 FromChild::TooDeep(why) => return Ok(Outcome::TooDeep(why)),
@@ -235,6 +258,10 @@ impl Process {
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         Unsound::of_resources(format!("the library ended its process over it ({how})"))
     }
+}
+
+fn too_large(bytes: u64, most: u64) -> Outcome {
+    Outcome::TooDeep(format!("The document has {bytes} bytes when it is written, and {most} are given out"))
 }
 
 fn kill(child: &Mutex<Child>) {

@@ -142,6 +142,15 @@ pub struct LimitsReply {
     pub page_changes: u64,
     /// Most hashes in a `missing` question.
     pub missing_hashes: u64,
+    /// Largest body of JSON, as it travels and after content decoding.
+    #[serde(default)]
+    pub json_bytes: u64,
+    /// Most fields in a body of JSON, all depths together.
+    #[serde(default)]
+    pub json_fields: u64,
+    /// Most objects and lists inside one another in a body of JSON.
+    #[serde(default)]
+    pub json_nesting: u64,
     /// Most event streams at once, of all clients together.
     #[serde(default)]
     pub streams: u64,
@@ -172,6 +181,21 @@ pub struct LimitsReply {
     /// Most connections at once.
     #[serde(default)]
     pub connections: u64,
+    /// Most connections of one address; 0: as many as it likes.
+    #[serde(default)]
+    pub address_connections: u64,
+    /// Most event streams of whoever bears a token, or JWTs of one `sub`.
+    #[serde(default)]
+    pub token_streams: u64,
+    /// Most requests at once of whoever bears a token, or JWTs of one `sub`.
+    #[serde(default)]
+    pub token_requests: u64,
+    /// Memory for request bodies, all together.
+    #[serde(default)]
+    pub body_memory: u64,
+    /// Memory for replies until they are read, all together; the largest reply is a quarter of it.
+    #[serde(default)]
+    pub reply_memory: u64,
     /// Milliseconds that the head of a request may take.
     #[serde(default)]
     pub header_timeout_ms: u64,

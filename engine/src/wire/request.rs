@@ -27,6 +27,8 @@ pub mod header {
     pub const DUPLICATE: &str = "rejoin-duplicate";
     /// `1` where the page is not the last.
     pub const MORE: &str = "rejoin-more";
+    /// Up to where the merged document was verified; left out where nothing of it was.
+    pub const VERIFIED: &str = "rejoin-verified";
     /// How many changes the merged document leaves out.
     pub const QUARANTINED: &str = "rejoin-quarantined";
 }

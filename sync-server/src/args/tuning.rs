@@ -46,9 +46,15 @@ pub(super) struct Tuning {
     /// Largest page of a log
     #[arg(long, global = true, env = "REJOIN_PAGE_BYTES", value_name = "SIZE", value_parser = size, default_value = "4MiB")]
     page_bytes: usize,
-    /// Most hashes in a `missing` question
+    /// Most hashes in a `missing` question; a body of JSON may have 96 bytes for each, and 64 KiB (`json_bytes`)
     #[arg(long, global = true, env = "REJOIN_MISSING_HASHES", value_name = "N", default_value_t = 32_768)]
     missing_hashes: usize,
+    /// Most fields in a body of JSON
+    #[arg(long, global = true, env = "REJOIN_JSON_FIELDS", value_name = "N", default_value_t = 256)]
+    json_fields: usize,
+    /// Most objects and lists inside one another in a body of JSON
+    #[arg(long, global = true, env = "REJOIN_JSON_NESTING", value_name = "N", default_value_t = 32)]
+    json_nesting: usize,
     /// Most documents in a page of their list
     #[arg(long, global = true, env = "REJOIN_LIST_DOCUMENTS", value_name = "N", default_value_t = 1_000)]
     list_documents: usize,
@@ -77,15 +83,35 @@ pub(super) struct Tuning {
     /// Memory for merged documents, as estimated
     #[arg(long, global = true, env = "REJOIN_CACHE_BYTES", value_name = "SIZE", value_parser = size, default_value = "64MiB")]
     cache_bytes: usize,
-    /// Memory for request bodies, all together
+    /// Memory for request bodies, all together; who bears one token has half of it at most
     #[arg(long, global = true, env = "REJOIN_BODY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
     body_memory: usize,
+    /// Memory for replies until they are read, all together; who bears one token has a quarter of it at most, and no
+    /// merged document or snapshot is larger than that
+    #[arg(long, global = true, env = "REJOIN_REPLY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
+    reply_memory: usize,
     /// Most connections at once
     #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 16_384)]
     connections: usize,
+    /// Most connections of one address, of IPv6 of a /64; 0 for as many as it likes, as behind a proxy on another machine.
+    /// Addresses of this machine have no such limit
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_ADDRESS_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 2_048
+    )]
+    address_connections: usize,
     /// Most event streams at once
     #[arg(long, global = true, env = "REJOIN_STREAMS", value_name = "N", default_value_t = 12_288)]
     streams: usize,
+    /// Most event streams at once of whoever bears a token, or JWTs of one `sub`
+    #[arg(long, global = true, env = "REJOIN_TOKEN_STREAMS", value_name = "N", default_value_t = 1_024)]
+    token_streams: usize,
+    /// Most requests at once of whoever bears a token, or JWTs of one `sub`
+    #[arg(long, global = true, env = "REJOIN_TOKEN_REQUESTS", value_name = "N", default_value_t = 128)]
+    token_requests: usize,
     /// How often an event stream says something where nothing happens; at most 15s
     #[arg(long, global = true, env = "REJOIN_HEARTBEAT", value_name = "TIME", value_parser = time, default_value = "10s")]
     heartbeat: Duration,
@@ -98,10 +124,10 @@ pub(super) struct Tuning {
     /// How long the head of a request may take, and a connection stay idle
     #[arg(long, global = true, env = "REJOIN_HEADER_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "30s")]
     header_timeout: Duration,
-    /// How long a body may take, beside the time its bytes get
+    /// How long a body may take, in either direction, beside the time its bytes get
     #[arg(long, global = true, env = "REJOIN_BODY_TIMEOUT", value_name = "TIME", value_parser = time, default_value = "20s")]
     body_timeout: Duration,
-    /// The slowest pace of a body that is waited for, a second
+    /// The slowest pace of a body, in either direction, that is waited for, a second
     #[arg(long, global = true, env = "REJOIN_BODY_RATE", value_name = "SIZE", value_parser = size, default_value = "16KiB")]
     body_rate: usize,
     /// How long an answer may take once the body is there
@@ -144,9 +170,13 @@ impl Tuning {
         config.request_timeout = self.request_timeout;
         config.drain_timeout = self.drain_timeout.min(LONGEST_DRAIN);
         config.connections = self.connections;
+        config.address_connections = self.address_connections;
         config.streams = self.streams;
+        config.token_streams = self.token_streams;
+        config.token_requests = self.token_requests;
         config.heartbeat = self.heartbeat.clamp(QUICKEST_HEARTBEAT, SLOWEST_HEARTBEAT);
         config.body_memory = self.body_memory;
+        config.reply_memory = self.reply_memory;
         config.waiting_pushes = self.waiting_pushes;
         config.readers = self.readers;
         config.merges = self.merges;
@@ -166,6 +196,8 @@ impl Tuning {
             page_changes: self.page_changes,
             page_bytes: self.page_bytes,
             missing_hashes: self.missing_hashes,
+            json_fields: self.json_fields,
+            json_nesting: self.json_nesting,
             list_documents: self.list_documents,
             merge_bytes: self.merge_bytes as u64,
             document_bytes: self.document_bytes as u64,

@@ -9,10 +9,17 @@ use rejoin::DocumentId;
 use tokio::sync::mpsc;
 
 use super::Stream;
-use crate::rules::{Code, Fault, Principal};
+use crate::{
+    rules::{Asker, Code, Fault, Principal},
+    shares::{Amounts, Counted, Share, Shares, Taker},
+};
 
 /// Events that may wait for one reader. All readers share an event's bytes, so this is memory for pointers.
 const WAITING: usize = 64;
+/// Bytes of all events that wait for some reader.
+const WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// So many documents that a stream names take as much as a stream.
+const NAMED: usize = 16;
 
 /// What a stream is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +34,9 @@ pub(crate) enum Topics {
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     listeners: Arc<Mutex<Listeners>>,
-    most: usize,
+    places: Shares<Asker>,
+    /// Bytes of events that wait for readers.
+    waiting: Shares<()>,
     heartbeat: Duration,
 }
 
@@ -51,16 +60,43 @@ struct Listener {
 
 impl Hub {
     /// For at most so many streams at once, each of which says something at least so often.
-    pub(crate) fn new(most: usize, heartbeat: Duration) -> Self {
-        Self { listeners: Arc::default(), most, heartbeat }
+    pub(crate) fn new(places: Amounts, heartbeat: Duration) -> Self {
+        let waiting = Amounts { all: WAITING_BYTES, each: WAITING_BYTES, kept: 0 };
+        Self {
+            listeners: Arc::default(),
+            places: Shares::new(places),
+            waiting: Shares::new(waiting),
+            heartbeat,
+        }
+    }
+
+    /// Counts an event among those that wait. `None`: there is no room for it.
+    pub(crate) fn hold(&self, event: Vec<u8>) -> Option<Bytes> {
+        let share = self.waiting.take(Taker::ordinary(None), event.len()).ok()?;
+        Some(Bytes::from_owner(Counted { bytes: event, _share: Some(share) }))
+    }
+
+    /// Ends the streams of those of these principals who listen to this document: they pull.
+    pub(crate) fn give_up(&self, document: &DocumentId, to: &HashSet<Principal>) {
+        let mut listeners = self.lock();
+        let told: Vec<u64> = listeners.to(document).collect();
+        for id in told {
+            if listeners.open.get(&id).is_some_and(|listener| to.contains(&listener.by)) {
+                listeners.remove(id);
+            }
+        }
     }
 
     /// Opens a stream. What is committed from now on is in it, as far as its principal may read it then.
-    pub(crate) fn open(&self, by: Principal, topics: Topics) -> Result<Stream, Fault> {
+    ///
+    /// `keeper`: it is somebody who looks after the server, for whom some are kept.
+    pub(crate) fn open(&self, (by, keeper): (Principal, bool), topics: Topics) -> Result<Stream, Fault> {
+        let named = if let Topics::Only(documents) = &topics { documents.len() } else { 0 };
+        let place = self.places.take(Taker { who: by.asker(), keeper }, 1 + named / NAMED);
         let mut listeners = self.lock();
-        if listeners.closed || listeners.open.len() >= self.most {
+        let Some(share) = place.ok().filter(|_| !listeners.closed) else {
             return Err(Fault::because(Code::Unavailable, "No more streams are open at once: poll instead."));
-        }
+        };
         let (sender, waiting) = mpsc::channel(WAITING);
         listeners.next += 1;
         let id = listeners.next;
@@ -74,7 +110,7 @@ impl Hub {
         }
         listeners.open.insert(id, Listener { by, topics, events: sender });
         drop(listeners);
-        Ok(Stream::new(waiting, (Place { hub: self.clone(), id }, self.heartbeat)))
+        Ok(Stream::new(waiting, (Place { hub: self.clone(), id, _share: share }, self.heartbeat)))
     }
 
     /// Who would be told of this document, if they may read it.
@@ -170,6 +206,7 @@ impl Listeners {
 pub(super) struct Place {
     hub: Hub,
     id: u64,
+    _share: Share<Asker>,
 }
 
 impl Drop for Place {
@@ -185,7 +222,7 @@ mod tests {
     use super::*;
 
     fn hub(most: usize) -> Hub {
-        Hub::new(most, Duration::from_secs(3_600))
+        Hub::new(Amounts { all: most, each: most, kept: 0 }, Duration::from_secs(3_600))
     }
 
     fn local() -> HashSet<Principal> {
@@ -209,8 +246,8 @@ mod tests {
     async fn each_hears_what_it_asked_for() {
         let hub = hub(9);
         let (one, two) = (DocumentId::random(), DocumentId::random());
-        let mut all = hub.open(Principal::Local, Topics::All).unwrap();
-        let mut only = hub.open(Principal::Local, Topics::Only([one].into())).unwrap();
+        let mut all = hub.open((Principal::Local, true), Topics::All).unwrap();
+        let mut only = hub.open((Principal::Local, true), Topics::Only([one].into())).unwrap();
         drop((taken(&mut all), taken(&mut only)));
         hub.publish(&one, (&event("one"), &local()));
         hub.publish(&two, (&event("two"), &local()));
@@ -228,8 +265,8 @@ mod tests {
     async fn a_slow_reader_is_cut_and_holds_nobody_back() {
         let hub = hub(2);
         let document = DocumentId::random();
-        let mut slow = hub.open(Principal::Local, Topics::All).unwrap();
-        let mut quick = hub.open(Principal::Local, Topics::Only([document].into())).unwrap();
+        let mut slow = hub.open((Principal::Local, true), Topics::All).unwrap();
+        let mut quick = hub.open((Principal::Local, true), Topics::Only([document].into())).unwrap();
         drop(taken(&mut quick));
         for _ in 0..10 * WAITING {
             hub.publish(&document, (&event("x"), &local()));
@@ -244,11 +281,37 @@ mod tests {
     #[tokio::test]
     async fn there_are_at_most_so_many_streams_and_none_after_the_end() {
         let hub = hub(1);
-        let mut stream = hub.open(Principal::Local, Topics::All).unwrap();
-        assert_eq!(hub.open(Principal::Local, Topics::All).unwrap_err().status(), 503);
+        let mut stream = hub.open((Principal::Local, true), Topics::All).unwrap();
+        assert_eq!(hub.open((Principal::Local, true), Topics::All).unwrap_err().status(), 503);
         drop(taken(&mut stream));
         hub.close();
         assert!(stream.next().await.is_none());
-        assert_eq!(hub.open(Principal::Local, Topics::All).unwrap_err().status(), 503);
+        assert_eq!(hub.open((Principal::Local, true), Topics::All).unwrap_err().status(), 503);
+    }
+
+    #[tokio::test]
+    async fn events_that_wait_have_a_budget_whoever_does_not_read() {
+        let hub = hub(2);
+        let document = DocumentId::random();
+        let stream = hub.open((Principal::Local, true), Topics::All).unwrap();
+        let mut held = 0;
+        while let Some(event) = hub.hold(vec![0; WAITING_BYTES / 40]) {
+            hub.publish(&document, (&event, &local()));
+            held += 1;
+        }
+        assert_eq!(held, 40);
+        hub.give_up(&document, &local());
+        assert_eq!(hub.streams(), 0);
+        drop(stream);
+        assert!(hub.hold(vec![0; WAITING_BYTES]).is_some(), "what nobody reads any more is free");
+    }
+
+    #[tokio::test]
+    async fn many_documents_in_a_stream_count_as_many_streams() {
+        let hub = hub(10);
+        let named = |count| Topics::Only((0..count).map(|_| DocumentId::random()).collect());
+        assert!(hub.open((Principal::Local, false), named(10 * NAMED)).is_err());
+        let _one = hub.open((Principal::Local, false), named(9 * NAMED)).unwrap();
+        assert!(hub.open((Principal::Local, false), Topics::All).is_err());
     }
 }

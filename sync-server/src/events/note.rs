@@ -76,11 +76,20 @@ impl Teller {
                 Ok((if to.is_empty() { None } else { Some(make(view, &span)?) }, to))
             });
             match made {
-                Ok((Some(event), to)) => self.hub.publish(&document, (&frame(&event), &to)),
+                Ok((Some(event), to)) => match self.hold(event) {
+                    Some(event) => self.hub.publish(&document, (&event, &to)),
+                    None => self.hub.give_up(&document, &to),
+                },
                 Ok((None, _)) => {}
                 Err::<_, LogError>(error) => tracing::warn!(%document, %error, "an event could not be made"),
             }
         }
+    }
+
+    /// An event that waits for its readers; where they are slow and there is no room, a bare one.
+    fn hold(&self, event: ChangesEvent) -> Option<Bytes> {
+        let bare = |event| ChangesEvent { changes: None, heads: Vec::new(), ..event };
+        self.hub.hold(frame(&event)).or_else(|| self.hub.hold(frame(&bare(event))))
     }
 
     /// Those of these who may read it.
@@ -160,10 +169,10 @@ fn make(view: View<'_>, span: &Span) -> Result<ChangesEvent, LogError> {
     Ok(event)
 }
 
-fn frame(event: &ChangesEvent) -> Bytes {
+fn frame(event: &ChangesEvent) -> Vec<u8> {
     // JSON has no line breaks outside its strings, and none unescaped inside them.
     let data = serde_json::to_string(event).unwrap_or_default();
-    Bytes::from(format!("event: changes\ndata: {data}\n\n"))
+    format!("event: changes\ndata: {data}\n\n").into_bytes()
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! Request bodies: read within a pace, a size and a budget of memory that all requests share.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{
+    io::{self, BufReader, Read},
+    time::Duration,
+};
 
 use axum::body::Body;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::accept::plain;
 use crate::{
     AppState, ServerConfig,
-    rules::{Code, Fault},
+    budgets::Work,
+    rules::{Asker, Code, Fault},
+    shares::{Share, Taker},
 };
 
 /// The largest window a zstd body may ask for: 2^23 bytes (RFC 8878 asks decoders to take as much).
@@ -32,51 +34,89 @@ pub(super) struct Received {
 }
 
 /// A share of the memory for bodies.
-pub(super) struct Held {
-    all: Arc<Semaphore>,
-    mine: Option<OwnedSemaphorePermit>,
-    room: usize,
+pub(super) type Held = Share<Asker>;
+
+/// Takes as much as `more` bytes need, or says that the server is too busy.
+pub(super) fn grow(held: &mut Held, more: usize) -> Result<(), Fault> {
+    held.grow(more).map_err(|_| Fault::new(Code::Unavailable))
 }
 
-impl Held {
-    pub(super) fn new(all: Arc<Semaphore>) -> Self {
-        Self { all, mine: None, room: 0 }
+/// A body as it travelled.
+pub(super) struct Travelled {
+    received: Received,
+    encoding: Encoding,
+}
+
+impl Travelled {
+    pub(super) fn length(&self) -> usize {
+        self.received.bytes.len()
     }
 
-    /// Takes as much as `more` bytes need, or says that the server is too busy.
-    pub(super) fn grow(&mut self, more: usize) -> Result<(), Fault> {
-        if more > self.room {
-            let kib = (more - self.room).div_ceil(PIECE) * (PIECE / 1024);
-            let permits = u32::try_from(kib).unwrap_or(u32::MAX);
-            let permit = Arc::clone(&self.all).try_acquire_many_owned(permits);
-            let permit = permit.map_err(|_| Fault::new(Code::Unavailable))?;
-            self.room += kib * 1024;
-            match &mut self.mine {
-                Some(mine) => mine.merge(permit),
-                None => self.mine = Some(permit),
-            }
-        }
-        self.room -= more;
-        Ok(())
+    /// Gives out what it decodes to, at most so many bytes, while it is decoded.
+    pub(super) fn decoded(&self, most: usize) -> Result<impl Read, Fault> {
+        let bytes = self.received.bytes.as_slice();
+        let decoder: Box<dyn Read + '_> = match self.encoding {
+            Encoding::Identity => Box::new(bytes),
+            Encoding::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(bytes))),
+            Encoding::Zstd => Box::new(BufReader::new(zstd_decoder(bytes)?)),
+        };
+        Ok(Capped { decoder, left: most, most })
     }
 }
 
-/// Reads a body whole and decodes it. Nothing is done with one that was cut.
-pub(super) async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Received, Fault> {
-    let config = &state.shared.config;
+/// What reads no more than it may: then it fails with [`io::ErrorKind::FileTooLarge`].
+struct Capped<R> {
+    decoder: R,
+    left: usize,
+    most: usize,
+}
+
+impl<R: Read> Read for Capped<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self
+            .decoder
+            .read(into)
+            .map_err(|_| io::Error::other("the body is not in the encoding that it names"))?;
+        let over = || {
+            let why = format!("A body of JSON may have at most {} bytes (limit json_bytes).", self.most);
+            io::Error::new(io::ErrorKind::FileTooLarge, why)
+        };
+        self.left = self.left.checked_sub(read).ok_or_else(over)?;
+        Ok(read)
+    }
+}
+
+/// Reads a body whole, of at most so many bytes as it travels. Nothing is done with one that was cut.
+pub(super) async fn receive_travelled(
+    (state, who): (&AppState, Option<Asker>),
+    (headers, body): (&HeaderMap, Body),
+    most: usize,
+) -> Result<Travelled, Fault> {
     let encoding = Encoding::of(headers)?;
     // Who waits to be told `100 Continue` has not sent it, and need not. Who does not wait may not read the answer
     // before all is sent: it is given when the limit is met.
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if headers.contains_key(header::EXPECT)
-        && announced.is_some_and(|bytes| bytes > config.limits.body_bytes as u64)
-    {
-        return Err(too_large(config.limits.body_bytes));
+    if headers.contains_key(header::EXPECT) && announced.is_some_and(|bytes| bytes > most as u64) {
+        return Err(too_large(most));
     }
-    let mut received = Received { bytes: Vec::new(), held: Held::new(Arc::clone(&state.shared.body_memory)) };
-    read(body, &mut received, config).await?;
-    let most = config.limits.inflated_body_bytes;
+    let held = state.shared.body_memory.take(Taker::ordinary(who), 0);
+    let held = held.map_err(|_| Fault::new(Code::Unavailable))?;
+    let mut received = Received { bytes: Vec::new(), held };
+    read(body, &mut received, (&state.shared.config, most)).await?;
+    Ok(Travelled { received, encoding })
+}
+
+/// Reads a body whole and decodes it.
+pub(super) async fn receive(
+    (state, who): (&AppState, Option<Asker>),
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, Fault> {
+    let (limits, asker) = (&state.shared.config.limits, who.clone());
+    let most = limits.inflated_body_bytes;
+    let Travelled { received, encoding } =
+        receive_travelled((state, who), (headers, body), limits.body_bytes).await?;
     let received = match encoding {
         Encoding::Identity => received,
         encoding => {
@@ -84,6 +124,7 @@ pub(super) async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -
             inflated.await.map_err(|_| Fault::new(Code::Internal))??
         }
     };
+    state.charge(asker, Work::Bytes(received.bytes.len()));
     if received.bytes.len() > most {
         return Err(too_large(most));
     }
@@ -110,8 +151,11 @@ impl Pace {
     }
 }
 
-async fn read(mut body: Body, received: &mut Received, config: &ServerConfig) -> Result<(), Fault> {
-    let most = config.limits.body_bytes;
+async fn read(
+    mut body: Body,
+    received: &mut Received,
+    (config, most): (&ServerConfig, usize),
+) -> Result<(), Fault> {
     let pace = Pace::begin(config);
     loop {
         let frame = timeout_at(pace.deadline(received.bytes.len()), body.frame()).await;
@@ -121,7 +165,7 @@ async fn read(mut body: Body, received: &mut Received, config: &ServerConfig) ->
         if received.bytes.len() + data.len() > most {
             return Err(too_large(most));
         }
-        received.held.grow(data.len())?;
+        grow(&mut received.held, data.len())?;
         received.bytes.extend_from_slice(&data);
     }
 }
@@ -158,7 +202,7 @@ fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Receiv
             count += piece.len();
             Ok(())
         })?;
-        held.grow(count)?;
+        grow(&mut held, count)?;
         Some(count)
     } else {
         None
@@ -166,7 +210,7 @@ fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Receiv
     let mut plain = Vec::with_capacity(count.unwrap_or(0));
     decode(encoding, &bytes, most, |piece| {
         plain.extend_from_slice(piece);
-        if count.is_none() { held.grow(piece.len()) } else { Ok(()) }
+        if count.is_none() { grow(&mut held, piece.len()) } else { Ok(()) }
     })?;
     Ok(Received { bytes: plain, held })
 }
@@ -181,9 +225,13 @@ fn decode(
     if encoding == Encoding::Gzip {
         return pieces(MultiGzDecoder::new(bytes), most, take);
     }
+    pieces(zstd_decoder(bytes)?, most, take)
+}
+
+fn zstd_decoder(bytes: &[u8]) -> Result<zstd::stream::read::Decoder<'_, &[u8]>, Fault> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|_| undecodable())?;
     decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| undecodable())?;
-    pieces(decoder, most, take)
+    Ok(decoder)
 }
 
 fn pieces(
@@ -216,9 +264,11 @@ fn undecodable() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::{Amounts, Shares};
 
     fn received(bytes: Vec<u8>, memory: usize) -> Received {
-        Received { bytes, held: Held::new(Arc::new(Semaphore::new(memory / 1024))) }
+        let all = Shares::new(Amounts { all: memory, each: memory, kept: 0 });
+        Received { bytes, held: all.take(Taker::ordinary(None), 0).unwrap() }
     }
 
     #[test]

@@ -16,15 +16,16 @@ use serde::Deserialize;
 
 use super::{
     accept::{plain, prefers},
-    body::{Pace, receive},
+    body::receive,
     packs::{packed, unpacked},
-    reply::{Answer, Failed, Reply},
+    reply::{Answer, Failed, Reply, room},
     stored::store,
 };
 use crate::{
     AppState,
     log::View,
-    rules::{Code, Fault, Form, Principal, Told, pull, reply, reply_at_end},
+    rules::{Asker, Code, Fault, Form, Principal, Receipt, Told, pull, reply, reply_at_end},
+    shares::Share,
     state::now,
 };
 
@@ -84,7 +85,7 @@ pub(super) async fn post(
     }
     let pack = prefers(&headers, PACK);
     let form = if pack || prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
-    let received = receive(&state, &headers, body).await?;
+    let received = receive((&state, by.asker()), &headers, body).await?;
     let limits = state.shared.config.limits;
     let work = async {
         let received = match media_type.as_deref() {
@@ -93,21 +94,38 @@ pub(super) async fn post(
         };
         let (receipt, held) = store(&state, received, (document, after, &by)).await?;
         state.shared.metrics.pushes.inc();
-        let told = match reply_at_end(&receipt, form) {
-            Some(response) => response.into(),
-            None => {
-                let read = move |view: View<'_>| {
-                    let Told { response, rest } = reply(view, &limits, receipt, form)?;
-                    Ok(Told { response: packed(response, pack), rest })
-                };
-                state.shared.readers.read(read).await?
-            }
+        let (told, share) = match reply_at_end(&receipt, form) {
+            Some(response) => (response.into(), None),
+            None => tell(&state, by.asker(), (receipt, form, pack)).await?,
         };
-        Ok((told, held))
+        Ok((told, (held, share)))
     };
-    let (told, held) = state.in_time(work).await?;
+    let (told, memory) = state.in_time(work).await?;
     note(&state, &by, document, &told.response);
-    Ok(Reply::told(told, (held, Pace::begin(&state.shared.config))))
+    Ok(Reply::told((&state, by.asker()), told, memory))
+}
+
+/// Says what a push came to, with what the client lacks. Where there is no memory for that just now, the client is told
+/// to go on with a pull: the push is stored.
+async fn tell(
+    state: &AppState,
+    who: Option<Asker>,
+    (receipt, form, pack): (Receipt, Form, bool),
+) -> Result<(Told, Option<Share<Asker>>), Fault> {
+    let limits = state.shared.config.limits;
+    let share = match form {
+        Form::Changes { limit: Some(0) } | Form::Json => None,
+        Form::Changes { .. } => room(state, who.clone(), limits.page_bytes).await.ok(),
+    };
+    let form = match form {
+        Form::Changes { .. } if share.is_none() => Form::Changes { limit: Some(0) },
+        form => form,
+    };
+    let read = move |view: View<'_>| {
+        let Told { response, rest } = reply(view, &limits, receipt, form)?;
+        Ok(Told { response: packed(response, pack), rest })
+    };
+    Ok((state.shared.readers.read(who, read).await?, share))
 }
 
 /// Pull
@@ -152,9 +170,13 @@ pub(super) async fn get(
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
     let work =
         move |view: View<'_>| Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack));
-    let response = state.in_time(state.shared.readers.read(work)).await?;
+    let reading = async {
+        let share = room(&state, by.asker(), limits.page_bytes).await?;
+        Ok((state.shared.readers.read(by.asker(), work).await?, share))
+    };
+    let (response, share) = state.in_time(reading).await?;
     note(&state, &by, document, &response);
-    Ok(response.into())
+    Ok(Reply::counted((&state, by.asker()), response, share))
 }
 
 /// Where this client stands after this reply, for who watches the server.

@@ -25,8 +25,15 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         HeaderName::from_static("last-event-id"),
         HeaderName::from_static("x-request-id"),
     ];
-    let told =
-        [names::CURSOR, names::END, names::ACCEPTED, names::DUPLICATE, names::MORE, names::QUARANTINED];
+    let told = [
+        names::CURSOR,
+        names::END,
+        names::ACCEPTED,
+        names::DUPLICATE,
+        names::MORE,
+        names::QUARANTINED,
+        names::VERIFIED,
+    ];
     let told = told.into_iter().map(HeaderName::from_static);
     let also = [
         header::RETRY_AFTER,

@@ -9,9 +9,11 @@ use http::Uri;
 use rejoin::wire::{DocumentsReply, PROBLEM, Problem};
 use serde::Deserialize;
 
-use super::reply::Answer;
+use super::reply::{Answer, Reply, room};
 use crate::{
     AppState,
+    budgets::Work,
+    log::View,
     rules::{Code, Fault, Principal, list, list_reply},
     state::now,
 };
@@ -39,6 +41,13 @@ pub(super) async fn get(
     let Query(Parameters { since }) = Query::try_from_uri(&uri)
         .map_err(|_| Fault::because(Code::Malformed, "`since` is a token, given at most once."))?;
     let limits = state.shared.config.limits;
-    let listed = state.shared.readers.read(move |view| list(view, &limits, since.as_deref(), (&by, now())));
-    Ok(list_reply(&state.in_time(listed).await?).into())
+    let (who, readers) = (by.asker(), &state.shared.readers);
+    let listed = async {
+        let share = room(&state, who.clone(), limits.page_bytes).await?;
+        let read = move |view: View<'_>| list(view, &limits, since.as_deref(), (&by, now()));
+        Ok((readers.read(who.clone(), read).await?, share))
+    };
+    let (listed, share) = state.in_time(listed).await?;
+    state.charge(who.clone(), Work::Documents(listed.documents.len()));
+    Ok(Reply::counted((&state, who), list_reply(&listed), share))
 }

@@ -12,10 +12,12 @@ use axum::{
 };
 use http::{Uri, header};
 
-use super::{changes::document_id, reply::Failed};
+use super::{changes::document_id, guard::Keeper, reply::Failed};
 use crate::{
     AppState,
+    budgets::Work,
     events::{Topics, watch},
+    log::View,
     rules::{Code, Fault, Principal, hearable},
     state::now,
 };
@@ -35,6 +37,7 @@ use crate::{
 pub(super) async fn get(
     State(state): State<AppState>,
     Extension(by): Extension<Principal>,
+    Extension(Keeper(keeper)): Extension<Keeper>,
     uri: Uri,
 ) -> Result<Response, Failed> {
     // `Last-Event-ID` is not looked at: where a client stands it says by its cursor when it pulls, once after the
@@ -42,16 +45,19 @@ pub(super) async fn get(
     let topics = match topics(&uri)? {
         Topics::Only(ids) if by != Principal::Local => {
             let listener = by.clone();
-            let reading = state.shared.gate.read(move |view| hearable(view, &listener, (ids, now())));
+            state.charge(by.asker(), Work::Documents(ids.len()));
+            // Not where credentials are looked up: they may be many.
+            let read = move |view: View<'_>| hearable(view, &listener, (ids, now()));
+            let reading = state.shared.readers.read(by.asker(), read);
             Topics::Only(state.in_time(reading).await?)
         }
         topics => topics,
     };
-    let stream = state.shared.hub.open(by, topics)?;
+    let stream = state.shared.hub.open((by, keeper), topics)?;
     watch(&state);
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
         // nginx would keep small events back.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];

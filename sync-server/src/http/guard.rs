@@ -1,6 +1,10 @@
 //! Every request passes here before anything of it is read: who asks, and whether they may.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     RequestExt,
@@ -10,11 +14,12 @@ use axum::{
 };
 use http::{HeaderMap, Method, header};
 
-use super::{changes::Named, loopback, paths, reply::Failed};
+use super::{changes::Named, connections::Visit, loopback, paths, reply::Failed};
 use crate::{
     AppState,
     budgets::Peer,
     rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
+    shares::Taker,
     state::now,
     tokens::{self, hash_of},
 };
@@ -36,27 +41,55 @@ pub(super) async fn admit(
     if !guarded {
         let scheme = if state.shared.tls.is_some() { "https" } else { "http" };
         loopback::only(&request, scheme)?;
-        request.extensions_mut().insert(Principal::Local);
+        admitted(&mut request, (Principal::Local, Keeper(true)))?;
     } else if !open {
-        let by = known(&state, &mut request, path.as_deref()).await?;
-        request.extensions_mut().insert(by);
+        let who = known(&state, &mut request, path.as_deref()).await?;
+        admitted(&mut request, who)?;
     }
+    let asker = request.extensions().get::<Principal>().and_then(Principal::asker);
+    let taker = Taker { who: asker, keeper: false };
+    // Until there is a reply: then it is counted by what it takes.
+    let _share = state.shared.requests.take(taker, 1).map_err(|_| Fault::too_many(SOON))?;
     // Whatever is said of the request from here on, the token is not in it.
     request.headers_mut().remove(header::AUTHORIZATION);
     Ok(next.run(request).await)
 }
 
+/// When who has too many requests under way may come again.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Whether it is somebody who looks after the server: is admin of everything.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeper(pub(super) bool);
+
+/// Notes who asks, on the request and on its connection.
+fn admitted(request: &mut Request, (by, keeper): (Principal, Keeper)) -> Result<(), Fault> {
+    if let Some(visit) = request.extensions().get::<Visit>() {
+        if visit.is_kept() && !keeper.0 {
+            return Err(Fault::because(Code::Unavailable, "All connections are taken just now."));
+        }
+        visit.known();
+    }
+    request.extensions_mut().insert(by);
+    request.extensions_mut().insert(keeper);
+    Ok(())
+}
+
 /// Who asks, within the budgets, where they may do what they ask.
-async fn known(state: &AppState, request: &mut Request, path: Option<&str>) -> Result<Principal, Fault> {
+async fn known(
+    state: &AppState,
+    request: &mut Request,
+    path: Option<&str>,
+) -> Result<(Principal, Keeper), Fault> {
     let budgets = &state.shared.budgets;
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = Peer::new(address);
     budgets.hear(peer, Instant::now())?;
     let found = check(state, request, path).await;
-    let (principal, verdict) = found.map_err(|fault| budgets.fail(peer, fault, Instant::now()))?;
+    let ((principal, keeper), verdict) = found.map_err(|fault| budgets.fail(peer, fault, Instant::now()))?;
     // What is forbidden is asked for too: it counts.
     budgets.spend(principal.asker(), peer, Instant::now())?;
-    verdict.map(|()| principal)
+    verdict.map(|()| (principal, keeper))
 }
 
 /// Who asks, and whether they may.
@@ -64,7 +97,7 @@ async fn check(
     state: &AppState,
     request: &mut Request,
     path: Option<&str>,
-) -> Result<(Principal, Result<(), Fault>), Fault> {
+) -> Result<((Principal, Keeper), Result<(), Fault>), Fault> {
     let shown = bearer(request.headers())?;
     let by_jwt = match &state.shared.jwts {
         Some(jwts) if !tokens::is_ours(shown) => {
@@ -90,13 +123,15 @@ async fn check(
             Some(principal) => principal,
             None => Principal::Token(authenticate(view, &hash, now)?),
         };
+        let whole = permit_whole(view, &principal, now)?;
+        let keeper = Keeper(whole.is_ok());
         let verdict = match (demand, document) {
-            (Demand::Whole, _) => permit_whole(view, &principal, now)?,
+            (Demand::Whole, _) => whole,
             (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
             (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(drop),
             (Demand::On(_), None) | (Demand::Any, _) => Ok(()),
         };
-        Ok((principal, verdict))
+        Ok(((principal, keeper), verdict))
     });
     state.in_time(reading).await
 }

@@ -33,7 +33,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     if !state.shared.committer.is_alive() {
         return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
     }
-    let reading = || state.in_time(state.shared.readers.read(|view| Ok(view.feed_end().map(drop)?)));
+    let reading = || state.in_time(state.shared.readers.read(None, |view| Ok(view.feed_end().map(drop)?)));
     state.shared.readable.ask(Instant::now(), reading).await?;
     Ok(ok())
 }

@@ -17,6 +17,11 @@ pub(super) async fn get(State(state): State<AppState>) -> Json<LimitsReply> {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Json(LimitsReply {
         streams: config.streams as u64,
+        token_streams: config.token_streams as u64,
+        token_requests: config.token_requests as u64,
+        address_connections: config.address_connections as u64,
+        body_memory: config.body_memory as u64,
+        reply_memory: config.reply_memory as u64,
         connections: config.connections as u64,
         header_timeout_ms: millis(config.header_timeout),
         body_timeout_ms: millis(config.body_timeout),

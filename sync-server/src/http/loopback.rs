@@ -27,7 +27,14 @@ fn is_allowed(headers: &HeaderMap, authority: Option<&str>, scheme: &str) -> boo
         let origin = origin.to_ascii_lowercase();
         origin.split_once("://") == Some((scheme, host.to_ascii_lowercase().as_str()))
     };
+    // A page elsewhere that makes a browser ask sends no `Origin` with what it only loads, and the browser says so here.
+    let from_here = match one(headers, header::HeaderName::from_static("sec-fetch-site")) {
+        One::None => true,
+        One::Text(site) => matches!(site, "same-origin" | "none"),
+        One::Unclear => false,
+    };
     names_loopback(host)
+        && from_here
         && match one(headers, header::ORIGIN) {
             One::None => true,
             One::Text(origin) => own(origin),
@@ -104,6 +111,20 @@ mod tests {
         let local = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
         assert!(is_allowed(&local, Some("127.0.0.1:4810"), "http"));
         assert!(!is_allowed(&local, Some("example.org"), "http"), "the request line goes before `Host`");
+    }
+
+    #[test]
+    fn what_a_page_elsewhere_makes_a_browser_load_is_not_answered() {
+        for (site, answered) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "localhost:4810".parse().unwrap());
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            assert_eq!(is_allowed(&headers, None, "http"), answered, "{site}");
+            headers.append("sec-fetch-site", "same-origin".parse().unwrap());
+            assert!(!is_allowed(&headers, None, "http"), "said twice");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) async fn get(
     let format = if open { Format::OpenMetrics } else { Format::Prometheus };
     let shared = &state.shared;
     let inner = state.clone();
-    let reading = shared.readers.read(move |view| {
+    let reading = shared.readers.read(None, move |view| {
         let lags = inner.shared.metrics.clients.lags(view, now())?;
         Ok((view.count_documents()?, view.count_quarantined()?, lags))
     });
@@ -39,6 +39,8 @@ pub(super) async fn get(
         streams: shared.hub.streams(),
         documents,
         cache_bytes: shared.merger.cached_bytes(),
+        body_bytes: shared.body_memory.taken(),
+        reply_bytes: shared.reply_memory.taken(),
         database_bytes: database_bytes(&shared.config.database),
         quarantined,
         process_failures: verifying.map(VerifyCommand::failures).unwrap_or_default(),

@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod changes;
+mod connections;
 mod cors;
 mod document;
 mod documents;
@@ -20,6 +21,7 @@ mod packs;
 mod paths;
 mod pushers;
 mod reply;
+mod sending;
 mod serve;
 mod snapshot;
 mod stored;

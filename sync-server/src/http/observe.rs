@@ -7,10 +7,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tracing::Instrument;
 
-use super::reply::Refusal;
+use super::{body::Pace, connections::Visit, paths, reply::Refusal, sending::in_pace};
 use crate::{AppState, metrics::Because};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,6 +26,8 @@ pub(super) async fn observe(State(state): State<AppState>, request: Request, nex
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
     let method = word(request.method());
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
+    let visit = request.extensions().get::<Visit>().cloned();
+    let at_work = visit.as_ref().map(Visit::begin);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
     let metrics = &state.shared.metrics;
@@ -39,7 +41,14 @@ pub(super) async fn observe(State(state): State<AppState>, request: Request, nex
         _ => tracing::debug!(status, milliseconds, "answered"),
     });
     response.headers_mut().insert(REQUEST_ID, id);
-    response
+    // What is told to one may not be told to another, and may be forbidden later.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if visit.is_some_and(|visit| visit.is_kept()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let streams = route == paths::EVENTS && status == 200;
+    let pace = (!streams).then(|| Pace::begin(&state.shared.config));
+    in_pace(response, (pace, at_work))
 }
 
 /// That of the client, or of the proxy in front, where it is one; a new one else.

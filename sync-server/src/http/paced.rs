@@ -15,25 +15,61 @@ use tokio::{
 #[derive(Debug)]
 pub(super) struct Paced {
     stream: TcpStream,
-    longest: Duration,
-    /// Since when a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    debt: Debt,
+    /// Since when a write waits, and when that has been too long.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// How long the other end was waited for, beyond the time that the bytes get which it took. Time in which nothing is to
+/// be sent is not in it, and nothing can be saved up: so it is the same rule for a page, a list and a stream of events.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    now: Duration,
+    most: Duration,
+    /// Bytes a second.
+    rate: u64,
+}
+
+impl Debt {
+    /// How much longer it may be waited for.
+    fn left(self) -> Duration {
+        self.most.saturating_sub(self.now)
+    }
+
+    /// It was waited for so long.
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(time);
+    }
+
+    /// It took so many bytes.
+    fn pay(&mut self, bytes: usize) {
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.rate;
+        self.now = self.now.saturating_sub(Duration::from_nanos(nanos));
+    }
 }
 
 impl Paced {
-    pub(super) fn new(stream: TcpStream, longest: Duration) -> Self {
-        Self { stream, longest, stalled: None }
+    /// `most` is how long it may be behind the pace of `rate` bytes a second.
+    pub(super) fn new(stream: TcpStream, (most, rate): (Duration, u64)) -> Self {
+        let debt = Debt { now: Duration::ZERO, most, rate: rate.max(1) };
+        Self { stream, debt, waiting: None }
     }
 
-    /// What a write came to: an error where the last bytes were taken too long ago.
-    fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
+    /// What a write came to: an error where the other end is too slow.
+    fn judge(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(done) = &written {
+            if let Some((since, _)) = self.waiting.take() {
+                self.debt.wait(since.elapsed());
+            }
+            self.debt.pay(done.as_ref().map_or(0, |bytes| *bytes));
             return written;
         }
-        let longest = self.longest;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + longest)));
-        ready!(stalled.as_mut().poll(cx));
+        let debt = self.debt;
+        let (_, late) = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + debt.left())))
+        });
+        ready!(late.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -73,5 +109,33 @@ impl AsyncWrite for Paced {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_a_little_now_and_then_is_cut_as_who_takes_nothing() {
+        let new = Debt { now: Duration::ZERO, most: Duration::from_secs(20), rate: 16 * 1024 };
+        let after = |bytes: usize, seconds: u64| {
+            let mut debt = new;
+            let times = (1..100).find(|_| {
+                debt.wait(Duration::from_secs(seconds));
+                let late = debt.left().is_zero();
+                debt.pay(bytes);
+                late
+            });
+            times.map(|times| times * seconds)
+        };
+        assert_eq!(after(0, 1), Some(20));
+        assert_eq!(after(3_000, 12), Some(24));
+        assert_eq!(after(16 * 1024, 1), None, "at the pace");
+        assert_eq!(after(64 * 1024, 4), None, "in large steps");
+        let mut saved = new;
+        saved.pay(1 << 30);
+        saved.wait(Duration::from_secs(20));
+        assert!(saved.left().is_zero(), "nothing is saved up");
     }
 }

@@ -5,7 +5,7 @@ use rejoin::{
     wire::{CHANGES, PACK, Response},
 };
 
-use super::body::Received;
+use super::body::{Received, grow};
 use crate::{
     ServerLimits,
     rules::{Code, Fault},
@@ -25,7 +25,7 @@ pub(super) async fn unpacked(received: Received, limits: ServerLimits) -> Result
         if plain > limits.inflated_body_bytes {
             return Err(too_large("bytes", limits.inflated_body_bytes));
         }
-        held.grow(plain)?;
+        grow(&mut held, plain)?;
         let limits = PackLimits { changes: limits.push_changes, bytes: plain.saturating_add(ROOM) };
         let bytes = unpack(&bytes, &limits).map_err(|error| fault(&error))?.into_bytes();
         Ok(Received { bytes, held })

@@ -1,53 +1,97 @@
-use std::{any::Any, io};
+use std::any::Any;
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
+use super::{
+    body::Held,
+    sending::{Rest, Sending},
 };
+use crate::{
+    AppState,
+    budgets::Work,
+    rules::{Asker, Code, Fault, Listing, Told},
+    shares::{Share, Taker},
+};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use rejoin::{
     Cursor,
     wire::{self, header as names},
 };
-use tokio::time::Instant;
-
-use super::body::{Held, Pace};
-use crate::rules::{Code, Fault, Listing, Told};
 
 /// A response of the rules.
 pub(super) struct Reply {
     response: wire::Response,
-    quarantined: usize,
+    merged: Option<Merged>,
+    /// What its body takes of the memory for replies.
+    share: Option<Share<Asker>>,
     rest: Option<Rest>,
 }
 
-/// What follows a body.
-struct Rest {
-    listing: Listing,
-    /// The share of memory that it lives in.
-    held: Held,
-    /// Who reads it more slowly is cut: others wait for that memory.
-    pace: Pace,
+/// What is said of a merged document.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// Up to where it was verified.
+    pub(super) verified: Option<Cursor>,
+    /// How many changes it leaves out.
+    pub(super) quarantined: usize,
+}
+
+/// Waits a moment for memory for a reply.
+pub(super) async fn room(state: &AppState, who: Option<Asker>, bytes: usize) -> Result<Share<Asker>, Fault> {
+    let memory = &state.shared.reply_memory;
+    // What is larger is refused by who makes it; so what is asked for can be had.
+    memory.wait(Taker::ordinary(who), bytes.min(memory.each())).await
+}
+
+/// The same for a reply that is there already, and may be too large.
+pub(super) async fn large(state: &AppState, who: Option<Asker>, bytes: usize) -> Result<Share<Asker>, Fault> {
+    let most = state.shared.reply_memory.each();
+    if bytes > most {
+        let detail = format!(
+            "It has {bytes} bytes, and a reply of at most {most} is given here (a quarter of reply_memory): \
+             read its changes."
+        );
+        return Err(Fault::because(Code::TooLarge, detail));
+    }
+    room(state, who, bytes).await
 }
 
 impl Reply {
-    /// That of a merged document which leaves so many changes out.
-    pub(super) fn without(response: wire::Response, quarantined: usize) -> Self {
-        Self { response, quarantined, rest: None }
+    /// One that has its share of the memory; what is too much of that is given back. Whoever asked is charged for it.
+    pub(super) fn counted(
+        (state, who): (&AppState, Option<Asker>),
+        response: wire::Response,
+        mut share: Share<Asker>,
+    ) -> Self {
+        state.charge(who, Work::Bytes(response.body.len()));
+        share.shrink(response.body.len());
+        Self { share: Some(share), ..response.into() }
+    }
+
+    /// That of a merged document.
+    pub(super) fn of_merged(self, merged: Merged) -> Self {
+        Self { merged: Some(merged), ..self }
     }
 
     /// What a push came to. A long list of rejections is written as the client reads it.
-    pub(super) fn told(mut told: Told, (held, pace): (Held, Pace)) -> Self {
+    pub(super) fn told(
+        asker: (&AppState, Option<Asker>),
+        mut told: Told,
+        (held, share): (Held, Option<Share<Asker>>),
+    ) -> Self {
         let first = told.rest.as_mut().and_then(Listing::next);
         told.response.body.extend(first.unwrap_or_default());
-        let rest = told.rest.filter(|rest| !rest.is_over()).map(|listing| Rest { listing, held, pace });
-        Self { response: told.response, quarantined: 0, rest }
+        let rest = told.rest.filter(|rest| !rest.is_over()).map(|listing| Rest { listing, _held: held });
+        let reply = match share {
+            Some(share) => Self::counted(asker, told.response, share),
+            None => told.response.into(),
+        };
+        Self { rest, ..reply }
     }
 }
 
 impl From<wire::Response> for Reply {
     fn from(response: wire::Response) -> Self {
-        Self { response, quarantined: 0, rest: None }
+        Self { response, merged: None, share: None, rest: None }
     }
 }
 
@@ -78,7 +122,7 @@ impl IntoResponse for Failed {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Self { response: reply, quarantined, rest } = self;
+        let Self { response: reply, merged, share, rest } = self;
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -92,6 +136,8 @@ impl IntoResponse for Reply {
         put(names::ACCEPTED, reply.accepted.map(|n| n.to_string()));
         put(names::DUPLICATE, reply.duplicate.map(|n| n.to_string()));
         put(names::MORE, reply.more.then(|| "1".to_owned()));
+        let Merged { verified, quarantined } = merged.unwrap_or_default();
+        put(names::VERIFIED, text(verified));
         put(names::QUARANTINED, (quarantined > 0).then(|| quarantined.to_string()));
         put("retry-after", reply.retry_after.map(|after| after.as_secs().max(1).to_string()));
         // RFC 9110, section 15.5.2.
@@ -99,58 +145,11 @@ impl IntoResponse for Reply {
         // A page is of one moment, and what was forbidden may be allowed later.
         put(header::CACHE_CONTROL.as_str(), Some("no-store".to_owned()));
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, headers, body(reply.body, rest)).into_response()
+        (status, headers, Sending::new(reply.body, share, rest).into_body()).into_response()
     }
-}
-
-fn body(first: Vec<u8>, rest: Option<Rest>) -> Body {
-    let Some(Rest { listing, held, pace }) = rest else { return Body::from(first) };
-    let mut given = 0;
-    // The memory is let go with the last part, or with the connection.
-    let parts = std::iter::once(first).chain(listing).map(move |part| {
-        let _held = &held;
-        if Instant::now() > pace.deadline(given) {
-            return Err(io::Error::from(io::ErrorKind::TimedOut));
-        }
-        given += part.len();
-        Ok(part)
-    });
-    Body::from_stream(futures_util::stream::iter(parts))
 }
 
 /// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.
 pub(super) fn of_panic(_: Box<dyn Any + Send + 'static>) -> Response {
     Failed(Fault::new(Code::Internal)).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use http_body_util::BodyExt;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::{ServerConfig, rules::long_listing};
-
-    fn long_body(memory: &Arc<Semaphore>, config: &ServerConfig) -> Body {
-        let mut held = Held::new(Arc::clone(memory));
-        held.grow(512 * 1024).unwrap();
-        body(Vec::new(), Some(Rest { listing: long_listing(), held, pace: Pace::begin(config) }))
-    }
-
-    #[tokio::test]
-    async fn who_reads_a_long_reply_too_slowly_is_cut_and_its_memory_is_free() {
-        let (memory, mut config) = (Arc::new(Semaphore::new(1_024)), ServerConfig::new("unused.db"));
-        let body = long_body(&memory, &config);
-        assert_eq!(memory.available_permits(), 512);
-        let whole = body.collect().await.unwrap().to_bytes();
-        assert!(whole.len() > 1_000_000, "{}", whole.len());
-        assert_eq!(memory.available_permits(), 1_024);
-        // A time that nobody can keep.
-        (config.body_timeout, config.body_rate) = (Duration::ZERO, u64::MAX);
-        let cut = long_body(&memory, &config).collect().await;
-        assert!(cut.is_err());
-        assert_eq!(memory.available_permits(), 1_024);
-    }
 }

@@ -1,11 +1,6 @@
 //! Connections: accepted, given deadlines, and drained.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use axum::{Extension, extract::ConnectInfo, middleware::AddExtension};
 use hyper::server::conn::http1;
@@ -17,14 +12,17 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 use tower::Layer as _;
 
-use super::paced::Paced;
-use crate::{AppState, ServerConfig, watched};
+use super::{
+    connections::{Connections, Visit},
+    paced::Paced,
+};
+use crate::{AppState, ServerConfig, budgets::Peer, watched};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -103,33 +101,35 @@ async fn accept(
     shutdown: impl Future<Output = ()>,
 ) {
     let router = super::router(state.clone());
-    let room = Arc::new(Semaphore::new(state.shared.config.connections.max(1)));
+    let config = &state.shared.config;
+    let room = Connections::new(config.connections, config.address_connections);
     // Dropped with this function: then handshakes end.
     let (_open, closing) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         while connections.try_join_next().is_some() {}
-        let next = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => return,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                room.make_room();
                 tokio::time::sleep(NO_ROOM).await;
                 continue;
             }
         };
+        let Some(visit) = room.enter(Peer::new(Some(peer.ip()))) else {
+            tracing::debug!(%peer, "a connection was refused: all others are at work");
+            continue;
+        };
         let (watcher, closing) = (graceful.watcher(), closing.clone());
-        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
+        let router = Extension(visit.clone()).layer(router.clone());
+        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router));
         let state = state.clone();
-        connections.spawn(async move {
-            let _permit = permit;
+        let served = async move {
             let config = &state.shared.config;
             let stream = paced(stream, config);
             let ended = match &state.shared.tls {
@@ -147,6 +147,12 @@ async fn accept(
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
+            }
+        };
+        connections.spawn(async move {
+            tokio::select! {
+                () = served => {}
+                () = visit.ended() => tracing::debug!(%peer, "a connection made room for others"),
             }
         });
     }
@@ -167,13 +173,13 @@ async fn shake_hands(
 }
 
 /// The router, told whose connection it is.
-type Service = TowerToHyperService<AddExtension<axum::Router, ConnectInfo<SocketAddr>>>;
+type Service = TowerToHyperService<AddExtension<AddExtension<axum::Router, Visit>, ConnectInfo<SocketAddr>>>;
 
 fn paced(stream: TcpStream, config: &ServerConfig) -> Paced {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with delayed sends");
     }
-    Paced::new(stream, config.body_timeout)
+    Paced::new(stream, (config.body_timeout, config.body_rate))
 }
 
 fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(

@@ -1,16 +1,23 @@
 //! `/v1/documents/ID/snapshot`.
 
 use super::openapi::{Chunks, Refusals};
-use rejoin::wire::{PROBLEM, Problem};
+use rejoin::{
+    DocumentId,
+    wire::{PROBLEM, Problem},
+};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 
-use super::{changes::Named, reply::Answer};
+use super::{
+    changes::Named,
+    document::merging,
+    reply::{Answer, Reply, large},
+};
 use crate::{
     AppState,
     merge::no_snapshot,
-    rules::{Code, Fault, any_snapshot, stored_snapshot},
+    rules::{Asker, Code, Fault, Principal, any_snapshot, snapshot_is_due},
 };
 
 /// How long a client waits for a snapshot to be made. Then it does better to read the changes: invariant 6, "no
@@ -31,16 +38,34 @@ const PATIENCE: Duration = Duration::from_secs(15);
         (status = 410, description = "`deleted`: it has a tombstone, and never comes back", content_type = PROBLEM, body = Problem),
     ),
 )]
-pub(super) async fn get(State(state): State<AppState>, Named(document): Named) -> Answer {
-    let readers = &state.shared.readers;
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Extension(by): Extension<Principal>,
+    Named(document): Named,
+) -> Answer {
     let work = async {
-        if let Some(stored) = readers.read(move |view| stored_snapshot(view, &document)).await? {
-            return Ok(stored);
-        }
-        let made = tokio::time::timeout(PATIENCE, state.shared.merger.snapshot(document)).await;
-        made.unwrap_or_else(|_| Err(no_snapshot("It takes too long to make one.")))?;
-        let stored = readers.read(move |view| any_snapshot(view, &document)).await?;
-        stored.ok_or_else(|| Fault::new(Code::Unavailable))
+        make(&state, by.asker(), document).await?;
+        // How large it is is known when it is there: until it has its share of the memory few others are read.
+        let _turn = state.shared.large_replies.take(by.asker()).await?;
+        let readers = &state.shared.readers;
+        let stored = readers.read(by.asker(), move |view| any_snapshot(view, &document)).await?;
+        let stored = stored.ok_or_else(|| Fault::new(Code::Unavailable))?;
+        let share = large(&state, by.asker(), stored.body.len()).await.map_err(|fault| match fault.code {
+            Code::TooLarge => no_snapshot("It is larger than one that is given out here."),
+            _ => fault,
+        })?;
+        Ok(Reply::counted((&state, by.asker()), stored, share))
     };
-    Ok(state.in_time(work).await?.into())
+    state.in_time(work).await.map_err(Into::into)
+}
+
+/// Has one made where it is due.
+async fn make(state: &AppState, who: Option<Asker>, document: DocumentId) -> Result<(), Fault> {
+    let readers = &state.shared.readers;
+    if !readers.read(who.clone(), move |view| snapshot_is_due(view, &document)).await? {
+        return Ok(());
+    }
+    let making = state.shared.merger.snapshot(document, merging(state, who));
+    let made = tokio::time::timeout(PATIENCE, making).await;
+    made.unwrap_or_else(|_| Err(no_snapshot("It takes too long to make one.")))
 }

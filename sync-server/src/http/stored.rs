@@ -5,6 +5,7 @@ use rejoin::{Cursor, DocumentId};
 use super::body::{Held, Received};
 use crate::{
     AppState,
+    budgets::Work,
     rules::{Changes, Code, Fault, Principal, Push, Receipt},
     state::now,
 };
@@ -26,13 +27,11 @@ pub(super) async fn store(
     } else {
         Changes::read(bytes, &limits)?
     };
-    let _turn = if changes.are_many() {
-        Some(shared.large_pushes.acquire().await.map_err(|_| Fault::new(Code::Unavailable))?)
-    } else {
-        None
-    };
+    let _turn = if changes.are_many() { Some(shared.large_pushes.take(by.asker()).await?) } else { None };
     let push = Push { document, after, changes, by: by.clone(), most_bytes: limits.document_bytes };
     let receipt = shared.committer.push(push, now()).await?;
+    state.charge(by.asker(), Work::Changes(receipt.changes()));
+    state.charge(by.asker(), Work::Steps(receipt.steps));
     if receipt.accepted > 0 {
         shared.notes.pushed(document);
         shared.pushes.note(document);

@@ -24,8 +24,9 @@ use crate::{
     committer::Committer,
     log::{Document, Mark, View},
     readers::Readers,
-    rules::{Code, Fault, readable},
+    rules::{Asker, Code, Fault, readable},
     state::now,
+    turns::{Turn, Turns},
 };
 
 /// How long a document is left alone of which verification did not come to an end and found nothing new.
@@ -34,6 +35,9 @@ const REST: Duration = Duration::from_secs(600);
 const KEPT_FOR: Duration = Duration::from_secs(300);
 /// How long the process that verifies behind, and keeps nothing, is kept for what may come next.
 const READY_FOR: Duration = Duration::from_secs(1);
+/// The largest log, in plain bytes, that is verified before somebody who waits is shown it, where it has grown since the
+/// last time.
+const EXAMINED: u64 = 256 * 1024;
 /// How often a document is tried again for one question after it was verified.
 const ATTEMPTS: usize = 3;
 
@@ -42,6 +46,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Written {
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: Mark,
+    /// Up to where its log was verified.
+    pub(crate) verified: Mark,
     /// How many changes it leaves out.
     pub(crate) left_out: usize,
 }
@@ -53,6 +59,27 @@ pub(crate) struct Merger {
     desk: Arc<Desk>,
     merging: Workers,
     verifying: Workers,
+    /// Turns at a merge, until what it wrote has its share of the memory for replies.
+    turns: Turns,
+}
+
+/// Who asks for a merge: what it takes is told there.
+#[derive(Clone)]
+pub(crate) struct For {
+    pub(crate) who: Option<Asker>,
+    pub(crate) took: Arc<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl For {
+    /// The same work, timed.
+    fn timed<T>(self, work: impl FnOnce(&mut Verifier) -> T) -> impl FnOnce(&mut Verifier) -> T {
+        move |verifier| {
+            let started = Instant::now();
+            let done = work(verifier);
+            (self.took)(started.elapsed());
+            done
+        }
+    }
 }
 
 /// What a merge works with.
@@ -105,7 +132,10 @@ impl Merger {
             let terms = Terms { memory: config.verify_memory, cache: cache as u64, behind };
             Verifier::new(config.verify_command.clone(), terms)
         };
-        let merging = (0..count).map(|_| verifier(config.cache_bytes / count, false)).collect();
+        // What no reply would hold is not brought here.
+        let most = config.reply_memory.max(config.limits.page_bytes) as u64;
+        let merging = (0..count).map(|_| verifier(config.cache_bytes / count, false).giving_at_most(most));
+        let merging = merging.collect();
         let desk = Arc::new(desk);
         let idle = |after| {
             // The threads may outlive the last question by a moment, and the database must not.
@@ -119,6 +149,7 @@ impl Merger {
         };
         Ok(Self {
             merging: Workers::start("merge", merging, &idle(KEPT_FOR))?,
+            turns: Turns::new(count + 1, 1),
             verifying: Workers::start("verify", vec![verifier(0, true)], &idle(READY_FOR))?,
             desk,
         })
@@ -129,37 +160,53 @@ impl Merger {
         usize::try_from(self.desk.cached.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// The merged document as of the log's end when the work on it begins.
-    pub(crate) async fn document(&self, id: DocumentId, shape: Shape) -> Result<Written, Fault> {
+    /// The merged document as of the log's end when the work on it begins; with a turn that is to be kept until it has
+    /// its share of the memory for replies.
+    pub(crate) async fn document(
+        &self,
+        (id, shape): (DocumentId, Shape),
+        asks: For,
+    ) -> Result<(Written, Turn), Fault> {
         for _ in 0..ATTEMPTS {
             if !self.desk.is_suspect(&id)? {
+                let turn = self.turns.take(asks.who.clone()).await?;
                 let desk = Arc::clone(&self.desk);
                 let work = move |verifier: &mut Verifier| desk.write((&id, shape), verifier);
-                if let Some(written) = self.merging.run(work)?.wait().await? {
-                    return Ok(written);
+                if let Some(written) = self.merging.run(asks.clone().timed(work))?.wait().await? {
+                    return Ok((written, turn));
                 }
             }
-            self.verify(id, false).await?;
+            self.verify(id, false, asks.clone()).await?;
         }
         Err(Fault::new(Code::Unavailable))
     }
 
     /// Makes and stores a new snapshot, if one is wanted.
-    pub(crate) async fn snapshot(&self, id: DocumentId) -> Result<(), Fault> {
+    pub(crate) async fn snapshot(&self, id: DocumentId, asks: For) -> Result<(), Fault> {
         self.desk.wait_for(&id).await;
         if !self.desk.is_suspect(&id)? {
+            let _turn = self.turns.take(asks.who.clone()).await?;
             let desk = Arc::clone(&self.desk);
-            if self.merging.run(move |verifier| desk.refresh(&id, verifier))?.wait().await? {
+            let work = move |verifier: &mut Verifier| desk.refresh(&id, verifier);
+            let made = self.merging.run(asks.clone().timed(work))?.wait().await;
+            let made = made.map_err(|fault| match fault.code {
+                Code::TooLarge => {
+                    snapshot::no_snapshot("It would be larger than one that is given out here.")
+                }
+                _ => fault,
+            });
+            if made? {
                 return Ok(());
             }
         }
-        self.verify(id, true).await
+        self.verify(id, true, asks).await
     }
 
     /// Looks for what makes the library fail.
-    async fn verify(&self, id: DocumentId, snapshot: bool) -> Result<(), Fault> {
+    async fn verify(&self, id: DocumentId, snapshot: bool, asks: For) -> Result<(), Fault> {
         let desk = Arc::clone(&self.desk);
-        self.verifying.run(move |verifier| desk.verify((&id, snapshot), verifier))?.wait().await
+        let work = move |verifier: &mut Verifier| desk.verify((&id, snapshot), verifier);
+        self.verifying.run(asks.timed(work))?.wait().await
     }
 
     /// Verifies what came since the last time, and makes a snapshot where that is due; blocks until that is done.
@@ -227,7 +274,7 @@ impl Desk {
         &self,
         (view, document): (View<'_>, &Document),
         verifier: &mut Verifier,
-        (shape, keep): (Shape, bool),
+        (shape, keep, examine): (Shape, bool, bool),
     ) -> Result<Option<Merge>, Fault> {
         let known = view.quarantined(document.key)?;
         let task = Task {
@@ -236,8 +283,7 @@ impl Desk {
             upto: document.end.position,
             expelled: known.keys().copied().collect(),
             shape,
-            // What is kept for the next question was asked by somebody who waits.
-            examine: !keep,
+            examine,
             keep,
             millis: millis(patience(self.longest).for_a_look(document.bytes)),
         };
@@ -265,12 +311,16 @@ impl Desk {
     ) -> Result<Option<Written>, Fault> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
-            let merge = self.attempt((view, &document), verifier, (shape, true))?;
-            Ok(merge.map(|merge| Written {
-                left_out: merge.left_out.len(),
-                bytes: merge.bytes,
-                end: document.end,
-            }))
+            let end = document.end;
+            let verified = view.verified(document.key)?.unwrap_or(0).min(end.position);
+            // Somebody waits: what is small is verified first, and of what is large is said how far it was.
+            let examine = verified < end.position && document.bytes <= EXAMINED;
+            let Some(merge) = self.attempt((view, &document), verifier, (shape, true, examine))? else {
+                return Ok(None);
+            };
+            let whole = examine && !merge.left_out.values().any(|why| why.starts_with(HELD));
+            let verified = if whole { end } else { view.mark_at(document.key, end, verified)? };
+            Ok(Some(Written { left_out: merge.left_out.len(), bytes: merge.bytes, end, verified }))
         })
     }
 
@@ -283,7 +333,7 @@ impl Desk {
             if !snapshot::wanted(document.end.position, view.stored_snapshot(document.key)?) {
                 return Ok(Some(None));
             }
-            let merge = self.attempt((view, &document), verifier, (Shape::File, false))?;
+            let merge = self.attempt((view, &document), verifier, (Shape::File, false, true))?;
             let whole = merge.filter(|merge| !merge.left_out.values().any(|why| why.starts_with(HELD)));
             let Some(merge) = whole else { return Ok(None) };
             snapshot::settle(view, &document, merge, (verifier, self.longest, true))

@@ -7,5 +7,5 @@ mod snapshot;
 mod source;
 mod workers;
 
-pub(crate) use merger::Merger;
+pub(crate) use merger::{For, Merger};
 pub(crate) use snapshot::{Found, examine_here, no_snapshot, wanted};

@@ -108,6 +108,8 @@ struct Gauges {
     streams: Gauge,
     documents: Gauge,
     cache: Gauge,
+    bodies: Gauge,
+    replies: Gauge,
     database: Gauge,
     resident: Gauge,
     quarantined_changes: Gauge,
@@ -131,6 +133,8 @@ pub(crate) struct Now {
     pub(crate) streams: usize,
     pub(crate) documents: u64,
     pub(crate) cache_bytes: usize,
+    pub(crate) body_bytes: usize,
+    pub(crate) reply_bytes: usize,
     pub(crate) database_bytes: u64,
     pub(crate) quarantined: Quarantined,
     pub(crate) process_failures: ProcessFailures,
@@ -215,6 +219,10 @@ impl Metrics {
         );
         let (bytes, cache) = (|| Unit::Bytes, gauges.cache.clone());
         all.register_with_unit("merge_cache", "Estimated memory of merged documents", bytes(), cache);
+        let help = "Memory that request bodies hold";
+        all.register_with_unit("body_memory", help, bytes(), gauges.bodies.clone());
+        let help = "Memory that replies hold, until they are read";
+        all.register_with_unit("reply_memory", help, bytes(), gauges.replies.clone());
         let help = "Size of the database, its write-ahead log included";
         all.register_with_unit("database", help, bytes(), gauges.database.clone());
         let help = "Memory of this process that is in RAM; 0 where the system does not tell";
@@ -271,6 +279,8 @@ impl Metrics {
         put(&gauges.streams, now.streams as u64);
         put(&gauges.documents, now.documents);
         put(&gauges.cache, now.cache_bytes as u64);
+        put(&gauges.bodies, now.body_bytes as u64);
+        put(&gauges.replies, now.reply_bytes as u64);
         put(&gauges.database, now.database_bytes);
         put(&gauges.resident, resident());
         put(&gauges.quarantined_changes, now.quarantined.changes);

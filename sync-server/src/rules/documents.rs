@@ -13,6 +13,10 @@ use crate::{
     log::{Attempt, Claim, Mark, View, bury},
 };
 
+/// About what an entry takes in a page without its heads, and what a head takes.
+const ENTRY_BYTES: usize = 192;
+const HEAD_BYTES: usize = 67;
+
 /// The documents that this principal may read, and that changed since a token, which proves itself as a cursor does.
 pub(crate) fn list(
     view: View<'_>,
@@ -26,13 +30,18 @@ pub(crate) fn list(
         .ok_or_else(|| Fault::because(Code::CursorUnknown, "This token is not one of this server."))?;
     let listed = listed(view, by, now)?;
     let mut next = since;
-    let mut documents = Vec::new();
+    let (mut documents, mut bytes) = (Vec::new(), 0_usize);
     for (document, entry) in view.changed_since(since.position, listed, limits.list_documents)? {
         let digest = view
             .feed_digest_at(entry)?
             .ok_or_else(|| LogError::Damaged(format!("entry {entry} of the feed is missing")))?;
-        next = Mark { position: entry, digest };
         let heads = view.heads(document.key)?;
+        bytes = bytes.saturating_add(ENTRY_BYTES).saturating_add(heads.len().saturating_mul(HEAD_BYTES));
+        if bytes > limits.page_bytes && !documents.is_empty() {
+            // The rest is in the next page.
+            break;
+        }
+        next = Mark { position: entry, digest };
         documents.push(DocumentEntry {
             id: document.uuid.to_string(),
             cursor: document.end.to_text(),

@@ -4,11 +4,64 @@ use rejoin::{
 };
 
 use super::{Code, Fault, fault::to_json};
-use crate::{ServerLimits, log::View};
+use crate::{
+    LogError, ServerLimits,
+    log::{Document, View},
+};
 
-/// Which of `hashes` the log lacks. A log that never began lacks all of them: that is how a client offers a
-/// document to a server that lost it.
-pub(crate) fn missing(
+/// A log as it was when a question was put to it. It only grows: what is found in it later was not missing, and what
+/// its end stands for stays true.
+#[derive(Debug)]
+pub(crate) struct Questioned {
+    /// `None`: nothing was ever pushed.
+    document: Option<Document>,
+    heads: Vec<ChangeHash>,
+}
+
+/// Puts a question to a log.
+pub(crate) fn question(view: View<'_>, id: &DocumentId) -> Result<Questioned, Fault> {
+    let document = view.document(id)?;
+    if document.as_ref().is_some_and(|document| document.deleted) {
+        return Err(Fault::new(Code::Deleted));
+    }
+    let heads = match &document {
+        Some(document) => view.heads(document.key)?,
+        None => Vec::new(),
+    };
+    Ok(Questioned { document, heads })
+}
+
+impl Questioned {
+    /// Which of these the log lacks. One that never began lacks all of them: that is how a client offers a document to
+    /// a server that lost it.
+    pub(crate) fn lacking(&self, view: View<'_>, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>, LogError> {
+        let Some(document) = &self.document else { return Ok(hashes.to_vec()) };
+        let mut lacking = Vec::new();
+        for hash in hashes {
+            if view.locate(document.key, document.end.position, hash)?.is_none() {
+                lacking.push(*hash);
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// About how large the reply is if all of so many are lacking.
+    pub(crate) fn reply_bytes(&self, hashes: usize) -> usize {
+        // 64 digits, two quotes, a comma.
+        (hashes + self.heads.len()).saturating_mul(67).saturating_add(64)
+    }
+
+    pub(crate) fn reply(&self, lacking: &[ChangeHash]) -> Response {
+        let hex = |hashes: &[ChangeHash]| hashes.iter().map(ToString::to_string).collect();
+        let body = to_json(&MissingReply { hashes: hex(lacking), heads: hex(&self.heads) });
+        let cursor = self.document.as_ref().and_then(|document| document.end.to_cursor());
+        let end = cursor.clone();
+        Response { status: 200, media_type: JSON.to_owned(), cursor, end, body, ..Response::default() }
+    }
+}
+
+/// Which of `hashes` the log lacks, in one look.
+pub(super) fn missing(
     view: View<'_>,
     limits: &ServerLimits,
     id: &DocumentId,
@@ -18,25 +71,7 @@ pub(crate) fn missing(
         let detail = format!("{} hashes asked; at most {} are.", hashes.len(), limits.missing_hashes);
         return Err(Fault::because(Code::TooLarge, detail));
     }
-    let Some(document) = view.document(id)? else {
-        return Ok(reply(hashes.to_vec(), &[], Response::default()));
-    };
-    if document.deleted {
-        return Err(Fault::new(Code::Deleted));
-    }
-    let mut lacking = Vec::new();
-    for hash in hashes {
-        if view.locate(document.key, document.end.position, hash)?.is_none() {
-            lacking.push(*hash);
-        }
-    }
-    let cursor = document.end.to_cursor();
-    let head = Response { end: cursor.clone(), cursor, ..Response::default() };
-    Ok(reply(lacking, &view.heads(document.key)?, head))
-}
-
-fn reply(lacking: Vec<ChangeHash>, heads: &[ChangeHash], head: Response) -> Response {
-    let hex = |hashes: &[ChangeHash]| hashes.iter().map(ToString::to_string).collect();
-    let body = to_json(&MissingReply { hashes: hex(&lacking), heads: hex(heads) });
-    Response { status: 200, media_type: JSON.to_owned(), body, ..head }
+    let questioned = question(view, id)?;
+    let lacking = questioned.lacking(view, hashes)?;
+    Ok(questioned.reply(&lacking))
 }

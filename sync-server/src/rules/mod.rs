@@ -27,14 +27,16 @@ pub(crate) use access::{
 };
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};
-pub(crate) use missing::missing;
+use missing::missing;
+pub(crate) use missing::question;
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Changes, Push, take};
 pub(crate) use pushers::pushers;
 #[cfg(test)]
 pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
-pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
+use snapshot::stored as stored_snapshot;
+pub(crate) use snapshot::{any as any_snapshot, is_due as snapshot_is_due, store as store_found};
 
 /// How long making a snapshot may take here.
 const LONGEST_MAKING: Duration = Duration::from_secs(60);

@@ -170,6 +170,7 @@ pub(crate) fn take(
     let mut walk = WalkBudget::default();
     push.changes
         .for_each(|change| take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt))?;
+    receipt.steps = WalkBudget::default().steps.saturating_sub(walk.steps);
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {

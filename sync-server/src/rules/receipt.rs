@@ -34,6 +34,8 @@ pub(crate) struct Receipt {
     pub(super) carried: Vec<u64>,
     pub(crate) accepted: u64,
     pub(crate) duplicate: u64,
+    /// How many steps back in the log were taken for it.
+    pub(crate) steps: u64,
     /// What is not stored.
     pub(crate) rejected: Rejections,
 }
@@ -107,8 +109,15 @@ impl Receipt {
             carried: Vec::new(),
             accepted: 0,
             duplicate: 0,
+            steps: 0,
             rejected: Rejections::default(),
         }
+    }
+
+    /// How many changes the push had.
+    pub(crate) fn changes(&self) -> u64 {
+        let rejected: usize = self.rejected.shelves.iter().map(Vec::len).sum();
+        self.accepted + self.duplicate + rejected as u64
     }
 
     /// To be called when all that it carried is in it.

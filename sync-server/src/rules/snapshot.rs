@@ -12,13 +12,15 @@ use crate::{
     merge::{self, Found},
 };
 
-/// The stored snapshot, unless a better one is to be made first: none is there, or the log has outgrown it.
-pub(crate) fn stored(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+/// Whether a better one is to be made first: none is there, or the log has outgrown it.
+pub(crate) fn is_due(view: View<'_>, id: &DocumentId) -> Result<bool, Fault> {
     let document = readable(view, id)?;
-    if merge::wanted(document.end.position, view.stored_snapshot(document.key)?) {
-        return Ok(None);
-    }
-    any(view, id)
+    Ok(merge::wanted(document.end.position, view.stored_snapshot(document.key)?))
+}
+
+/// The stored snapshot, unless a better one is to be made first.
+pub(super) fn stored(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+    if is_due(view, id)? { Ok(None) } else { any(view, id) }
 }
 
 /// The stored snapshot, however old.

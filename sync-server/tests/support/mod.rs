@@ -2,11 +2,13 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
 
 mod bearers;
+mod guarded;
 pub mod house;
 mod process;
 mod running;
 
 pub use bearers::{JWT_SECRET, jwt, jwt_for, take_jwts, token};
+pub use guarded::{Guarded, chain, noise, status};
 pub use process::{BINARY, Process};
 pub use running::{Answer, Running, get, post, send};
 
