@@ -54,6 +54,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0005_listeners_thunks.sql",
             sql: include_str!("../engine/0005_listeners_thunks.sql"),
         },
+        Migration {
+            version: 6,
+            name: "engine/0006_reach.sql",
+            sql: include_str!("../engine/0006_reach.sql"),
+        },
     ],
 };
 
@@ -86,6 +91,11 @@ pub const SERVER: Schema = Schema {
             version: 6,
             name: "server/0006_subjects.sql",
             sql: include_str!("../server/0006_subjects.sql"),
+        },
+        Migration {
+            version: 7,
+            name: "server/0007_reach.sql",
+            sql: include_str!("../server/0007_reach.sql"),
         },
     ],
 };

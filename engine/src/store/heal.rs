@@ -8,6 +8,7 @@ use rusqlite::named_params;
 
 use super::{
     Core, Event, HealNode,
+    arrive::has_no_line,
     core::Writing,
     poison::examine_loaded,
     replica::Replica,
@@ -174,7 +175,7 @@ impl Writing<'_> {
                     change: &checked,
                     deps: &deps,
                     message: &message,
-                    container: container::is_container_actor(&checked.actor),
+                    container: has_no_line(&checked, &message),
                     local: about.local,
                     made_at: checked.time.saturating_mul(1000),
                     acknowledged_at: about.acknowledged.then_some(self.now),

@@ -13,6 +13,7 @@ use super::{
     documents::free_name,
     fork::{self, Rebuild},
     prove::Proof,
+    reach,
     replica::Replica,
     rows,
 };
@@ -163,12 +164,16 @@ impl Writing<'_> {
             self.mark_deleted(id)?;
             return Ok(outcome);
         }
+        outcome.quarantined += self.measure(id)?;
         let twins = self.settle_forks(id, page, &mut outcome)?;
+        // What was written again for it is measured before anything is made on it.
+        self.measure(id)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
+        reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
             self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
         } else {

@@ -17,6 +17,7 @@ mod alarm;
 mod cache;
 mod child;
 mod command;
+mod counted;
 mod failures;
 mod merged;
 mod pipe;

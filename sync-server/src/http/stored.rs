@@ -5,7 +5,7 @@ use rejoin::{Cursor, DocumentId};
 use super::body::{Held, Received};
 use crate::{
     AppState,
-    rules::{Changes, Code, Fault, Principal, Push, Receipt},
+    rules::{Changes, Code, Fault, Principal, Push, Receipt, Room},
     state::now,
 };
 
@@ -31,7 +31,7 @@ pub(super) async fn store(
     } else {
         None
     };
-    let push = Push { document, after, changes, by: by.clone(), most_bytes: limits.document_bytes };
+    let push = Push { document, after, changes, by: by.clone(), room: Room::of(&limits) };
     let receipt = shared.committer.push(push, now()).await?;
     if receipt.accepted > 0 {
         shared.notes.pushed(document);

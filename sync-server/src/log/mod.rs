@@ -12,6 +12,7 @@ mod pack;
 mod pack_cache;
 mod purge;
 mod quarantine;
+mod reach;
 mod snapshot;
 mod store;
 mod tokens;

@@ -8,6 +8,7 @@ mod missing;
 mod pull;
 mod push;
 mod receipt;
+mod room;
 mod snapshot;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) use push::{Changes, Push, take};
 #[cfg(test)]
 pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
+pub(crate) use room::Room;
 pub(crate) use snapshot::{any as any_snapshot, store as store_found, stored as stored_snapshot};
 
 /// How long making a snapshot may take here.
@@ -51,7 +53,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
                 after: after.clone(),
                 changes: Changes::read(body.clone(), limits)?,
                 by: Principal::Local,
-                most_bytes: limits.document_bytes,
+                room: Room::of(limits),
             };
             let receipt = alone(log, &push, now)?;
             let form = Form::Changes { limit: *limit };

@@ -9,10 +9,10 @@ use rejoin::{
     untrusted::parse_untrusted,
 };
 
-use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove};
+use super::{Code, Fault, Principal, Receipt, Room, Verb, access::permit, cursor::prove};
 use crate::{
     LogError, ServerLimits,
-    log::{Appender, Attempt, View, was_of},
+    log::{Appender, Attempt, Document, Mark, View, was_of},
 };
 
 /// Most changes of a push that are in memory as they were read.
@@ -27,8 +27,8 @@ pub(crate) struct Push {
     pub(crate) after: Option<Cursor>,
     pub(crate) changes: Changes,
     pub(crate) by: Principal,
-    /// Most plain bytes that the log may have afterwards.
-    pub(crate) most_bytes: u64,
+    /// What the document may become.
+    pub(crate) room: Room,
 }
 
 type Checked = Vec<Result<CheckedChange, Refusal>>;
@@ -50,6 +50,14 @@ impl Changes {
             0 | 1 => Self::Checked(check_body(&body, limits)?),
             _ => Self::Pieces { body, pieces, limits: *limits },
         })
+    }
+
+    /// How many there are at most.
+    fn at_most(&self) -> u64 {
+        match self {
+            Self::Checked(changes) => changes.len() as u64,
+            Self::Pieces { pieces, .. } => (pieces.len() * PIECE_CHANGES) as u64,
+        }
     }
 
     pub(crate) fn are_many(&self) -> bool {
@@ -151,17 +159,46 @@ pub(crate) fn take(
         Ok(after) => after,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
+    if document.is_none() {
+        permission.note(view, &push.document)?;
+    }
+    let heads = document.as_ref().map_or(Ok(0), |document| view.count_heads(document.key))?;
+    if heads.saturating_add(push.changes.at_most()) <= push.room.heads {
+        let (appender, receipt) = append_all(view, (push, now), (document, after), false)?;
+        return finish(appender, receipt);
+    }
+    // What merges its heads again is taken whole, whatever lies between. Otherwise each change must find room.
+    let part = view.begin_part()?;
+    let (appender, receipt) = append_all(view, (push, now), (document.clone(), after), false)?;
+    if appender.count_heads()? <= heads.max(push.room.heads) {
+        part.keep()?;
+        return finish(appender, receipt);
+    }
+    drop(appender);
+    part.undo()?;
+    let (appender, receipt) = append_all(view, (push, now), (document, after), true)?;
+    finish(appender, receipt)
+}
+
+/// Appends each change that can be, to a document that is made where there is none.
+fn append_all<'c>(
+    view: View<'c>,
+    (push, now): (&Push, i64),
+    (document, after): (Option<Document>, Mark),
+    strict: bool,
+) -> Result<(Appender<'c>, Receipt), LogError> {
     let mut appender = match &document {
         Some(document) => Appender::open(view, document.clone())?,
-        None => {
-            permission.note(view, &push.document)?;
-            Appender::create(view, &push.document, now)?
-        }
+        None => Appender::create(view, &push.document, now)?,
     };
     let mut receipt = Receipt::new(document, (after, appender.end()));
     let mut walk = WalkBudget::default();
-    push.changes
-        .for_each(|change| take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt))?;
+    let room = (push.room, strict);
+    push.changes.for_each(|change| take_one(&mut appender, (change, room), &mut walk, &mut receipt))?;
+    Ok((appender, receipt))
+}
+
+fn finish(appender: Appender<'_>, receipt: Receipt) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
@@ -183,7 +220,7 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 
 fn take_one(
     appender: &mut Appender<'_>,
-    (change, most_bytes): (&Result<CheckedChange, Refusal>, u64),
+    (change, (room, strict)): (&Result<CheckedChange, Refusal>, (Room, bool)),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,
 ) -> Result<(), LogError> {
@@ -201,7 +238,7 @@ fn take_one(
             receipt.carried.push(position);
             return Ok(());
         }
-        Placement::New { deps } => Ok(deps),
+        Placement::New { deps, reach } => Ok((deps, reach)),
         Placement::Refused(refusal) => Err(refusal),
     };
     // Also where it is refused anyway: who pushes it learns under which name it is held.
@@ -209,26 +246,15 @@ fn take_one(
     match (twin, deps) {
         (Some(standing), _) => receipt.rejected.push_twin(change, standing),
         (None, Err(refusal)) => receipt.rejected.push(refusal),
-        (None, Ok(_)) if appender.bytes().saturating_add(change.bytes.len() as u64) > most_bytes => {
-            receipt.rejected.push(full(change, most_bytes));
-        }
-        (None, Ok(deps)) => {
-            receipt.accepted += 1;
-            receipt.carried.push(appender.append(change, deps)?);
-        }
+        (None, Ok(place)) => match room.refuses(appender, change, (&place.0, strict))? {
+            Some(refusal) => receipt.rejected.push(refusal),
+            None => {
+                receipt.accepted += 1;
+                receipt.carried.push(appender.append(change, place)?);
+            }
+        },
     }
     Ok(())
-}
-
-fn full(change: &CheckedChange, most_bytes: u64) -> Refusal {
-    Refusal {
-        hash: Some(change.hash),
-        code: RefusalCode::TooLarge,
-        detail: format!(
-            "the log of the document would have more than {most_bytes} bytes (limit document_bytes)"
-        ),
-        missing: Vec::new(),
-    }
 }
 
 #[cfg(test)]
