@@ -117,10 +117,12 @@ impl Core {
         let document = row.entry.document;
         self.write(&[document], |w| {
             // A server that found too many heads takes it with a change that merges them.
-            w.merge_heads_to(document, MANY_HEADS)?;
-            if let Some(replica) = w.replicas.peek(document) {
-                replica.settle_heads();
-                rows::write_document(w.tx, &replica.row)?;
+            if rows::read_document(w.tx, document)?.is_some_and(|row| row.heads.len() > MANY_HEADS) {
+                w.merge_heads_to(document, MANY_HEADS)?;
+                if let Some(replica) = w.replicas.peek(document) {
+                    replica.settle_heads();
+                    rows::write_document(w.tx, &replica.row)?;
+                }
             }
             let sql = "UPDATE pending SET state = 'waiting', next_attempt_at = NULL
                         WHERE id BETWEEN :from AND :to AND (state = 'parked' OR next_attempt_at IS NOT NULL)";

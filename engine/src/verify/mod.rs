@@ -19,6 +19,7 @@ mod child;
 mod command;
 mod counted;
 mod failures;
+mod graph;
 mod merged;
 mod pipe;
 mod search;

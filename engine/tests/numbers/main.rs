@@ -9,5 +9,6 @@
 )]
 
 mod many;
+mod next;
 mod range;
 mod support;

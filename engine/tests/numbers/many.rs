@@ -91,3 +91,22 @@ fn a_chain_of_many_actors_is_taken_in() {
     act(&mut core, id, set("/other", json!(2)));
     println!("a dispatch: {:?}", started.elapsed());
 }
+
+#[test]
+fn half_a_million_values_of_one_key_by_one_actor_are_replaced() {
+    let mut changes: Vec<CheckedChange> = Vec::new();
+    for seq in 1..=5_u64 {
+        let deps = changes.last().map(|change| change.hash).into_iter().collect();
+        let start_op = (seq - 1) * 100_000 + 1;
+        changes.push(checked(&Hand { deps, seq, start_op, ..Hand::of(1) }.many(100_000)));
+    }
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    assert_eq!(bring(&mut core, id, changes).quarantined, 0);
+    let started = std::time::Instant::now();
+    act(&mut core, id, set("/key", json!("mine")));
+    println!("half a million values: {:?}", started.elapsed());
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": "mine"}));
+    core.undo(id).unwrap().unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": 1}));
+}

@@ -57,6 +57,11 @@ impl Hand {
     }
 
     pub(crate) fn change(self) -> Change {
+        self.many(1)
+    }
+
+    /// The same so many times over in one change: as many values beside each other.
+    pub(crate) fn many(self, count: usize) -> Change {
         let operation = Op {
             action: OpType::Put(self.value),
             obj: ObjectId::Root,
@@ -65,7 +70,7 @@ impl Hand {
             insert: false,
         };
         Change::from(ExpandedChange {
-            operations: vec![operation],
+            operations: vec![operation; count],
             actor_id: self.actor,
             hash: None,
             seq: self.seq,
