@@ -214,7 +214,7 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::UnknownEffect(_) => "`rejoin effects ls --all` lists them: use its number, or the start of its id",
         E::EffectSettled { .. } => "nothing was changed; `rejoin effects show` tells more",
         E::InvalidEffect(_) => "nothing was changed; it is the app that asks for effects",
-        E::Refused(_) => "nothing was changed; split it into smaller actions",
+        E::Refused(refusal) => hint_of_refusal(refusal.code),
         E::NotAStore { .. } => "it was left alone; give another file with --store",
         E::NewerSchema { .. } => {
             "it was left alone; use the newer release of rejoin, or another file with --store"
@@ -247,6 +247,19 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::Protocol(_) => "check that the address is a sync server's; the queue is kept",
         E::Bug(_) => "please report it; `rejoin backup` keeps what is here",
         _ => "`rejoin doctor` checks the store",
+    }
+}
+
+/// What to do where the fence does not let a change of this store through.
+fn hint_of_refusal(code: rejoin::fence::RefusalCode) -> &'static str {
+    use rejoin::fence::RefusalCode as C;
+    match code {
+        C::TooLarge | C::TooManyOperations => "nothing was changed; split it into smaller actions",
+        C::OutOfRange => {
+            "nothing was changed; `rejoin sync` leaves out what counted so far, then try again, and if it stays so \
+             `rejoin export` and `rejoin import` make a new document of it"
+        }
+        _ => "nothing was changed; `rejoin doctor` checks the store",
     }
 }
 

@@ -69,6 +69,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0008_authorship.sql",
             sql: include_str!("../engine/0008_authorship.sql"),
         },
+        Migration {
+            version: 9,
+            name: "engine/0009_reach.sql",
+            sql: include_str!("../engine/0009_reach.sql"),
+        },
     ],
 };
 
@@ -111,6 +116,11 @@ pub const SERVER: Schema = Schema {
             version: 8,
             name: "server/0008_pushers.sql",
             sql: include_str!("../server/0008_pushers.sql"),
+        },
+        Migration {
+            version: 9,
+            name: "server/0009_reach.sql",
+            sql: include_str!("../server/0009_reach.sql"),
         },
     ],
 };

@@ -26,6 +26,10 @@ pub struct ServerLimits {
     pub list_documents: usize,
     /// Largest log of a document, in plain bytes: changes beyond it are refused one by one.
     pub document_bytes: u64,
+    /// Most heads of a document. A change that adds one more is refused to an actor of whom the log holds nothing.
+    pub document_heads: u64,
+    /// Most actors of a document, beside those of 1,000 containers.
+    pub document_actors: u64,
     /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0: as many as they like.
     /// Without tokens whoever sits at this machine is not held back.
     pub request_rate: u32,
@@ -56,6 +60,8 @@ impl Default for ServerLimits {
             json_nesting: 32,
             list_documents: 1_000,
             document_bytes: 1024 * 1024 * 1024,
+            document_heads: 4_096,
+            document_actors: 16_384,
             request_rate: 200,
             request_burst: 5_000,
             failure_rate: 10,
@@ -93,6 +99,8 @@ impl ServerLimits {
             json_fields: self.json_fields as u64,
             json_nesting: self.json_nesting as u64,
             document_bytes: self.document_bytes,
+            document_heads: self.document_heads,
+            document_actors: self.document_actors,
             merge_bytes: self.merge_bytes,
             page_bytes: self.page_bytes as u64,
             list_documents: self.list_documents as u64,

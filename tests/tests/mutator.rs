@@ -18,7 +18,7 @@ use automerge::Automerge;
 use rejoin::{
     Action, Cursor, DocumentId,
     fence::{self, Limits, check, frame},
-    store::{Core, Durability, Page},
+    store::{BatchBounds, Core, Durability, Page},
     untrusted::{guarded, install_panic_hook, verify_snapshot},
 };
 use rejoin_server::{AppState, ServerConfig, VerifyCommand, serve};
@@ -190,17 +190,95 @@ fn through(served: &Served, place: &Place, seed: u64, spoilt: &Spoilt) -> &'stat
     }
 }
 
+/// "Every honest person on that document can go on setting, inserting, splicing, counting, deleting, undoing".
+fn go_on(core: &mut Core, document: DocumentId) {
+    let path = |path: &str| path.to_owned();
+    let actions = [
+        Action::Set { path: path("/edited"), value: json!(true) },
+        Action::Insert { path: path("/a new list/-"), value: json!(1) },
+        Action::Splice { path: path("/a new text"), pos: 0, delete: 0, insert: path("typed") },
+        Action::Increment { path: path("/a new counter"), by: 3 },
+        Action::Set { path: path("/short lived"), value: json!(1) },
+        Action::Delete { path: path("/short lived") },
+    ];
+    for action in actions {
+        let shown = format!("{action:?}");
+        core.dispatch(&[(document, action)]).unwrap().remove(0).unwrap_or_else(|e| panic!("{shown}: {e}"));
+    }
+    // What was there, too.
+    let there = core.state(document, "", None).unwrap();
+    let keys: Vec<String> = there.as_object().unwrap().keys().take(8).cloned().collect();
+    for key in keys.into_iter().filter(|key| key != "edited" && key.len() < 1_000) {
+        let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+        for action in
+            [Action::Set { path: pointer.clone(), value: json!(1) }, Action::Delete { path: pointer }]
+        {
+            core.dispatch(&[(document, action)]).unwrap().remove(0).expect("what is there can be changed");
+        }
+        for _ in 0..2 {
+            core.undo(document).expect("it can be undone").expect("there is something to undo");
+        }
+    }
+    let back = core.state(document, "", None).unwrap();
+    assert_eq!(back.as_object().unwrap().len(), there.as_object().unwrap().len(), "all is back");
+    // Everything that was made here can be sent: no fence refuses it.
+    let bounds = BatchBounds { count: usize::MAX, bytes: usize::MAX };
+    let batch = core.take_batch(document, bounds).unwrap();
+    assert!(!batch.rows.is_empty());
+    for one in frame(&batch.body).unwrap() {
+        fence::check(&one, &Limits::default()).expect("an honest change passes every fence");
+    }
+}
+
+/// The same changes in another order of arrival, page by page, with honest edits between: the same are left out.
+fn quarantined_in_another_order(
+    place: &Place,
+    (seed, document): (u64, DocumentId),
+    log: &[u8],
+) -> Vec<String> {
+    let mut core = Core::open(&place.path(&format!("{seed}-other.db")), Durability::Normal).unwrap();
+    core.join(document, None, None).unwrap();
+    let mut left: Vec<_> =
+        frame(log).unwrap().iter().filter_map(|one| fence::check(one, &Limits::default()).ok()).collect();
+    left.reverse();
+    let mut held = std::collections::HashSet::new();
+    while !left.is_empty() {
+        // As late as possible comes what came early.
+        let ready = |change: &fence::CheckedChange| change.deps.iter().all(|dep| held.contains(dep));
+        let Some(at) = left.iter().position(ready) else { break };
+        let change = left.remove(at);
+        held.insert(change.hash);
+        let page = Page { changes: vec![change], at_end: left.is_empty(), ..Page::default() };
+        core.store_page(document, page).unwrap();
+        if left.len() % 3 == 0 {
+            let edit = Action::Increment { path: "/met".to_owned(), by: 1 };
+            core.dispatch(&[(document, edit)]).unwrap().remove(0).expect("it can be edited between");
+        }
+    }
+    left_out_here(&mut core, document)
+}
+
+fn left_out_here(core: &mut Core, document: DocumentId) -> Vec<String> {
+    let rows = core.history(document, None).unwrap().into_iter();
+    let mut found: Vec<String> =
+        rows.filter(|row| row.quarantined.is_some()).map(|row| row.hash.to_string()).collect();
+    found.sort_unstable();
+    found
+}
+
 /// The same log at a client, which defends itself: how many changes it has quarantined.
 fn pulled(place: &Place, (seed, document): (u64, DocumentId), log: &[u8], state: &Value) -> u64 {
     let name = format!("{seed}.db");
     let mut core = pull(place, &name, document, log);
     let quarantined = core.document(document).unwrap().quarantined;
+    let here = left_out_here(&mut core, document);
+    let there = quarantined_in_another_order(place, (seed, document), log);
+    assert_eq!(here, there, "in every order of arrival the same is left out");
     // Through text, as the server's: reading a fraction back may change its last digit.
     let read = core.state(document, "", None).unwrap().to_string();
     let read: Value = serde_json::from_str(&read).unwrap();
     assert_eq!(&read, state, "client and server read the same");
-    let edit = Action::Set { path: "/edited".to_owned(), value: json!(true) };
-    core.dispatch(&[(document, edit)]).unwrap().remove(0).expect("it can be edited");
+    go_on(&mut core, document);
     let before = core.state(document, "", None).unwrap();
     assert_eq!(before["edited"], true);
     let file = core.export(document).expect("it can be exported");

@@ -25,6 +25,15 @@ const WRITTEN_OUT: u64 = 64 * 1024 * 1024;
 /// million is never given out: who comes near is refused here, and no dispatch can reach the end.
 const LAST_OPERATION: u64 = u32::MAX as u64 - (1 << 20);
 
+/// The library keeps sequence numbers in 32 bits too.
+const LAST_SEQUENCE: u64 = u32::MAX as u64;
+
+/// The furthest time from 1970, in seconds, before it and after it. The library keeps the times of changes as
+/// differences in 64 bits, and panics in the next honest commit where one does not fit: within this range none
+/// comes near. Clocks that are wrong by many years keep to it, and so do programs that write milliseconds (until
+/// the year 2248).
+pub const LAST_TIME: i64 = 1 << 43;
+
 /// Checks one framed chunk: its checksum and kind, its size, inflated under the cap where it is compressed,
 /// its header, and its operations summed from run lengths, in time and memory that the limits bound.
 /// What it depends on is not looked at: that is [`super::place`].
@@ -107,8 +116,18 @@ fn read_change(body: &[u8], hash: ChangeHash, limits: &Limits) -> Result<Checked
     if seq == 0 {
         return Err(Refusal::malformed("sequence numbers begin at 1, and it has 0"));
     }
+    if seq > LAST_SEQUENCE {
+        return Err(Refusal::out_of_range(format!(
+            "its sequence number is {seq}, and the last that a document can hold is {LAST_SEQUENCE}"
+        )));
+    }
     let start_op = reader.number("the counter of the first operation")?;
     let time = reader.signed("the time")?;
+    if time.unsigned_abs() > LAST_TIME.unsigned_abs() {
+        return Err(Refusal::out_of_range(format!(
+            "its time is {time} seconds from 1970, and the furthest that is taken is {LAST_TIME}"
+        )));
+    }
     let message = read_message(&mut reader, limits)?;
     pass_other_actors(&mut reader, limits)?;
     let operations = count_operations(&mut reader, limits)?;
@@ -245,7 +264,7 @@ fn check_counters(start_op: u64, operations: u64) -> Result<(), Refusal> {
     }
     match start_op.checked_add(operations) {
         Some(next) if next <= LAST_OPERATION => Ok(()),
-        _ => Err(Refusal::malformed(format!(
+        _ => Err(Refusal::out_of_range(format!(
             "its operations begin at {start_op}, and the last that a document can hold is {LAST_OPERATION}"
         ))),
     }

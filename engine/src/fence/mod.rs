@@ -11,15 +11,17 @@ mod columns;
 mod document;
 mod nesting;
 mod place;
+mod reach;
 mod read;
 mod refusal;
 
 pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
-pub use check::{check, check_bytes};
+pub use check::{LAST_TIME, check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame, frames};
 pub(crate) use chunk::{hash, plain_chunk, plain_size};
 pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};
+pub use reach::{Reach, SLACK};
 pub(crate) use read::Reader;
 pub use refusal::{Refusal, RefusalCode};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use automerge::{ActorId, ChangeHash};
 
-use super::{CheckedChange, Refusal, RefusalCode};
+use super::{CheckedChange, Reach, Refusal, RefusalCode};
 
 /// What the fence asks of a log. Positions count from 1, and a change's dependencies have lower ones than its own.
 pub trait Ancestry {
@@ -16,6 +16,9 @@ pub trait Ancestry {
 
     /// The positions of the dependencies of the change at `position`: all of them lower than it.
     fn dependencies(&mut self, position: u64) -> Result<Vec<u64>, Self::Error>;
+
+    /// How far the change at `position` and its ancestors have counted.
+    fn reach(&mut self, position: u64) -> Result<Reach, Self::Error>;
 
     /// The change of `actor` with the highest sequence number that is held.
     fn last_of(&mut self, actor: &ActorId) -> Result<Option<Last>, Self::Error>;
@@ -37,6 +40,8 @@ pub enum Placement {
     New {
         /// The positions of its dependencies, in the order in which the change names them.
         deps: Vec<u64>,
+        /// How far it and its ancestors have counted.
+        reach: Reach,
     },
     /// It is held already.
     Duplicate {
@@ -65,9 +70,10 @@ impl Default for WalkBudget {
 /// In this order: what is held is a duplicate; what depends on something that is not held is refused with all
 /// that is missing named; a sequence number that the actor used already is a fork; a gap is malformed; and the
 /// actor's last change has to be an ancestor, for without it the library panics in one batching and stores an
-/// unloadable document in another.
+/// unloadable document in another. Last, its counters begin where those end that it depends on, or [`super::SLACK`]
+/// allows for it.
 ///
-/// That last fault is [`RefusalCode::Malformed`] and no fork. Each library builds an actor's change on all
+/// That the actor's last change is no ancestor is [`RefusalCode::Malformed`] and no fork. Each library builds an actor's change on all
 /// that it holds of this actor (for work on old heads it takes another actor), so the second of two clones
 /// names its own forked change among its ancestors, which the log does not hold: that one is a missing
 /// dependency. Only bytes made by hand come here, and rewriting them under another actor would be a favour
@@ -106,7 +112,10 @@ pub fn place<A: Ancestry>(
         Some(last) => descends_from(&deps, last.position, log, walk)?,
     };
     match descends {
-        Descent::Yes => Ok(Placement::New { deps }),
+        Descent::Yes => Ok(match reach_of(change, &deps, log)? {
+            Ok(reach) => Placement::New { deps, reach },
+            Err(refusal) => Placement::Refused(refusal.of(change.hash)),
+        }),
         Descent::No => refused(Refusal::malformed(format!(
             "it is number {} of its actor, and is not built on number {}",
             change.seq,
@@ -118,6 +127,21 @@ pub fn place<A: Ancestry>(
              the limit is 1000000 steps by default; push it in a smaller batch",
         )),
     }
+}
+
+/// How far a change counts that is made on these; a refusal where that is too far.
+fn reach_of<A: Ancestry>(
+    change: &CheckedChange,
+    deps: &[u64],
+    log: &mut A,
+) -> Result<Result<Reach, Refusal>, A::Error> {
+    let mut before = Reach::default();
+    for position in deps {
+        before = before.and(log.reach(*position)?);
+    }
+    let own = Reach::plain(change.start_op, change.operations);
+    let reach = before.then(own, change.start_op);
+    Ok(reach.check(before).map(|()| reach))
 }
 
 fn missing_dependency(missing: Vec<ChangeHash>) -> Refusal {

@@ -23,6 +23,12 @@ pub enum RefusalCode {
     MissingDependency,
     /// The same actor and sequence number as another change.
     ActorFork,
+    /// A time, an operation counter or a sequence number that no honest change has.
+    OutOfRange,
+    /// With it the document would have more heads than it may have.
+    TooManyHeads,
+    /// It is the first of its actor, and the document has as many actors as it may have.
+    TooManyActors,
     /// A word that this release does not know: the change is refused all the same.
     #[serde(other)]
     Unknown,
@@ -39,6 +45,9 @@ impl RefusalCode {
             Self::TooManyOperations => "too-many-operations",
             Self::MissingDependency => "missing-dependency",
             Self::ActorFork => "actor-fork",
+            Self::OutOfRange => "out-of-range",
+            Self::TooManyHeads => "too-many-heads",
+            Self::TooManyActors => "too-many-actors",
             Self::Unknown => "unknown",
         }
     }
@@ -73,6 +82,10 @@ impl Refusal {
     /// The same, with the hash of the change that it speaks of.
     pub(crate) fn of(self, hash: ChangeHash) -> Self {
         Self { hash: Some(hash), ..self }
+    }
+
+    pub(crate) fn out_of_range(detail: impl Into<String>) -> Self {
+        Self::new(RefusalCode::OutOfRange, detail)
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {

@@ -8,13 +8,14 @@ use rusqlite::Connection;
 use super::{
     Event, EventChange, Origin, Page, PageOutcome,
     claims::Proved,
-    fork, open,
+    fork, open, reach,
     replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
+    steps::is_merge,
 };
 use crate::{
     Error, Message, Result, container,
-    fence::{CheckedChange, Placement, RefusalCode, WalkBudget, place},
+    fence::{CheckedChange, Placement, Reach, RefusalCode, WalkBudget, place},
     untrusted::{guarded, parse_untrusted},
 };
 
@@ -39,11 +40,12 @@ pub(super) fn arrive(
     for change in &page.changes {
         let Some(index) = &replica.index else { break };
         let mut held = Held { connection, document: replica.row.id, index };
-        let (deps, reason) = match place(change, &mut held, &mut walk)? {
+        let plain = Reach::plain(change.start_op, change.operations);
+        let (deps, reason, counts) = match place(change, &mut held, &mut walk)? {
             Placement::Duplicate { .. } => continue,
-            Placement::New { deps } => {
+            Placement::New { deps, reach } => {
                 let blocked = deps.iter().any(|dep| index.quarantined.contains(dep));
-                (deps, blocked.then(|| "it depends on a quarantined change".to_owned()))
+                (deps, blocked.then(|| "it depends on a quarantined change".to_owned()), reach)
             }
             Placement::Refused(refusal) if refusal.code == RefusalCode::MissingDependency => {
                 outcome.hole = true;
@@ -53,11 +55,11 @@ pub(super) fn arrive(
                 let found = change.deps.iter().filter_map(|dep| index.positions.get(dep).copied());
                 // One that takes the place of another spelling may have its actor and number too.
                 let refusal = (!twins.is_twin(&change.hash)).then_some(refusal.detail);
-                (found.collect(), refusal)
+                (found.collect(), refusal, plain)
             }
         };
         let message = Message::decode(change.message.as_deref());
-        outcome.pulled += u64::from(!container::is_container_actor(&change.actor));
+        outcome.pulled += u64::from(!has_no_line(change, &message));
         keep(
             connection,
             replica,
@@ -76,6 +78,7 @@ pub(super) fn arrive(
             fork::leave_actor(connection, &change.actor, change.hash)?;
             own = None;
         }
+        reach::note(connection, rows::row_id(replica.row.id, replica.row.last), counts, plain)?;
         match reason {
             Some(_) => outcome.quarantined += 1,
             None => arrived.push(Arrived { change: change.clone(), message }),
@@ -110,6 +113,11 @@ struct Keep<'a> {
     reason: Option<&'a str>,
 }
 
+/// Whether a change has no line in queue and history: it makes a container, or only merges heads.
+pub(super) fn has_no_line(change: &CheckedChange, message: &Message) -> bool {
+    container::is_container_actor(&change.actor) || is_merge(change.operations, message)
+}
+
 /// Writes a pulled change at the next position.
 fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Result<()> {
     let change = new.change;
@@ -122,7 +130,7 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
             change,
             deps: new.deps,
             message: new.message,
-            container: container::is_container_actor(&change.actor),
+            container: has_no_line(change, new.message),
             // Whatever actor it names: only what was dispatched here is this store's own. A change of a day that was
             // lost with a backup and one that was forged cannot be told apart.
             local: false,
@@ -235,7 +243,7 @@ pub(super) fn give_to_library(
 fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventChange> {
     let shown = arrived.iter().filter(|a| !gone.contains(&a.change.hash));
     shown
-        .filter(|a| !container::is_container_actor(&a.change.actor))
+        .filter(|a| !has_no_line(&a.change, &a.message))
         .map(|a| EventChange {
             hash: a.change.hash,
             action_type: a.message.action.clone(),

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Actor, Error, Result,
+    container::is_container_actor,
     rewrite::{self, Alias, Claim, RewriteError, Rewritten},
 };
 
@@ -189,7 +190,9 @@ impl Classes {
                 class.and_then(|class| standing.get(class).copied().flatten()) == Some(dep)
             };
             let can = |row: &&ChangeRow| {
-                row.container || row.quarantined.is_some() || (!row.loser && self.deps(row).all(stands))
+                is_container_actor(&row.actor)
+                    || row.quarantined.is_some()
+                    || (!row.loser && self.deps(row).all(stands))
             };
             match candidate.filter(can) {
                 Some(row) => standing.push(Some(row.hash)),

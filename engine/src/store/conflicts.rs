@@ -16,7 +16,7 @@ use super::{
     Core, Event, Receipt,
     blame::{Writer, Writers},
     core::Writing,
-    dispatch::Told,
+    dispatch::{Failed, Told},
     make::Made,
     rows,
 };
@@ -245,6 +245,12 @@ impl Writing<'_> {
             Ok(Err(error)) => return Ok(Err(error)),
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
         };
+        if let Err(failed) = self.merge_heads(id) {
+            return match failed {
+                Failed::Action(error) => Ok(Err(error)),
+                Failed::Transaction(error) => Err(error),
+            };
+        }
         let mut message = self.first_bears_nonce(id, Message::of_action("take").by(self.author))?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let first = rows::read_was(self.tx, replica.row.id, &chosen.hash)?.unwrap_or(chosen.hash);

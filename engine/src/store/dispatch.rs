@@ -9,6 +9,7 @@ use super::{
     make::{Made, Work, caught, commit_options, make, make_slice, message_of},
     replica::{Noted, Replica, container_position},
     rows::{self, NewChange, NewPending},
+    steps,
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
@@ -200,8 +201,31 @@ impl Writing<'_> {
         &mut self,
         home: DocumentId,
         command: &Command,
-        (told, about): (&Told<'_>, &ActionInfo),
+        about: (&Told<'_>, &ActionInfo),
     ) -> Result<CheckedChange, Failed> {
+        self.merge_heads(home)?;
+        for _ in 0..steps::ROUNDS {
+            let made = self.make_one(home, command, about)?;
+            match self.store_made(home, &made, about.0) {
+                Err(Failed::Action(Error::Refused(refusal))) => {
+                    if !self.make_room(home, &made.change)? {
+                        return Err(Error::Refused(refusal).into());
+                    }
+                }
+                stored => return stored,
+            }
+        }
+        let made = self.make_one(home, command, about)?;
+        self.store_made(home, &made, about.0)
+    }
+
+    /// An action's change, in memory only.
+    fn make_one(
+        &mut self,
+        home: DocumentId,
+        command: &Command,
+        (told, about): (&Told<'_>, &ActionInfo),
+    ) -> Result<Made, Failed> {
         let options = commit_options(told.message, self.now);
         let replica = self.replicas.get(self.tx, home, self.actor)?;
         let listening = self.listening;
@@ -214,15 +238,14 @@ impl Writing<'_> {
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }
         });
-        let made = match made {
-            Ok(made) => made,
+        match made {
+            Ok(made) => Ok(made),
             Err(error @ Error::ReducerPanicked { .. }) => {
                 self.reopen(home)?;
-                return Err(error.into());
+                Err(error.into())
             }
-            Err(error) => return Err(error.into()),
-        };
-        self.store_made(home, &made, told)
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn store_made(
@@ -252,6 +275,7 @@ impl Writing<'_> {
         let row = self.replicas.get(self.tx, home, self.actor)?.row.clone();
         let from = rows::oldest_unmigrated(self.tx, &row, slice.name(), slice.version())?;
         if let Some(from) = from {
+            self.merge_heads(home)?;
             let kind = format!("{}/@migrate", slice.name());
             let message =
                 Message { version: Some(slice.version()), ..Message::of_action(&kind).by(self.author) };
@@ -386,7 +410,7 @@ pub(super) struct Appended<'a> {
 }
 
 /// Gives a change, whose dependencies are all heads or containers, the next position. Returns its row id.
-fn append(
+pub(super) fn append(
     connection: &rusqlite::Connection,
     replica: &mut Replica,
     checked: &CheckedChange,

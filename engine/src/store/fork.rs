@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Event, Millis,
+    arrive::has_no_line,
     classes::{Class, Classes, Plan},
     core::Writing,
     effects::{drop_effects_of, follow_change},
@@ -19,7 +20,7 @@ use super::{
     work::follow_drop,
 };
 use crate::{
-    Action, Actor, DocumentId, Error, Message, Result, container, fence,
+    Action, Actor, DocumentId, Error, Message, Result, fence,
     planted::{self, Bug},
     rewrite::{self, RewriteError, Rewritten},
     untrusted::apply_untrusted,
@@ -241,7 +242,7 @@ fn insert_rewritten(
             change: &change,
             deps: &deps.ok_or_else(|| Error::Bug("a rewritten change depends on nothing held".to_owned()))?,
             message: &message,
-            container: container::is_container_actor(&change.actor),
+            container: has_no_line(&change, &message),
             local: source.local,
             made_at: source.made_at,
             acknowledged_at: None,

@@ -8,18 +8,20 @@ use rusqlite::named_params;
 
 use super::{
     Core, Event, HealNode,
+    arrive::has_no_line,
     claims::Proved,
     core::Writing,
     fork::leave_actor,
     home::Standing,
     open::get_meta,
     poison::examine_loaded,
+    reach,
     replica::Replica,
     rows::{self, NewChange},
 };
 use crate::{
     Cursor, DocumentId, Error, Message, Result, container,
-    fence::{self, DocumentLimits, check_document},
+    fence::{self, DocumentLimits, Reach, check_document},
     untrusted::{guarded, load_untrusted},
 };
 
@@ -179,6 +181,7 @@ impl Writing<'_> {
         let mut positions: HashMap<ChangeHash, u64> = HashMap::with_capacity(changes.len());
         let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
         let mut containers = container::ContainerSet::default();
+        let (mut reaches, mut in_range): (Vec<Reach>, bool) = (Vec::with_capacity(changes.len()), true);
         let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
         let mut proved = Proved::default();
         for (change, position) in changes.iter().zip(1_u64..) {
@@ -198,6 +201,13 @@ impl Writing<'_> {
             if deps.len() != checked.deps.len() {
                 return Err(Error::Protocol("the file's changes are not in order".to_owned()));
             }
+            let own = Reach::plain(checked.start_op, checked.operations);
+            let before = deps.iter().filter_map(|at| reaches.get(usize::try_from(at - 1).ok()?).copied());
+            let before = before.fold(Reach::default(), Reach::and);
+            let reach = before.then(own, checked.start_op);
+            in_range &= reach.check(before).is_ok();
+            reach::note(self.tx, row, reach, own)?;
+            reaches.push(reach);
             let message = Message::decode(checked.message.as_deref());
             proved.take_first(change)?;
             rows::insert_change(
@@ -208,7 +218,7 @@ impl Writing<'_> {
                     change: &checked,
                     deps: &deps,
                     message: &message,
-                    container: container::is_container_actor(&checked.actor),
+                    container: has_no_line(&checked, &message),
                     local: about.local,
                     made_at: checked.time.saturating_mul(1000),
                     acknowledged_at: about.acknowledged.then_some(self.now),
@@ -221,6 +231,9 @@ impl Writing<'_> {
             }
             containers.note(&checked.actor);
             positions.insert(checked.hash, position);
+        }
+        if in_range {
+            reach::write_measured(self.tx, document, changes.len() as u64)?;
         }
         let actor = self.actor.clone();
         let replica = self.replicas.get(self.tx, id, &actor)?;

@@ -15,6 +15,7 @@ use super::{
     home::{Standing, Word, has_tombstone, weigh_deletion},
     open::get_meta,
     prove::Proof,
+    reach,
     replica::Replica,
     rows,
 };
@@ -179,15 +180,19 @@ impl Writing<'_> {
             outcome.not_served = !self.hear_deletion(id, &page.server)?;
             return Ok(outcome);
         }
+        outcome.quarantined += self.measure(id)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let proved = Proved::of_page(self.tx, replica, page)?;
         let twins = self.settle_forks(id, (page, &proved), &mut outcome)?;
+        // What was written again for it is measured before anything is made on it.
+        self.measure(id)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins, &proved), self.now, &mut outcome)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
+        reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
             self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
         } else {

@@ -5,10 +5,11 @@ use automerge::{
     transaction::{CommitOptions, Transactable},
 };
 
-use super::replica::Replica;
+use super::{Millis, replica::Replica};
 use crate::{
     Action, Error, Message, Result,
     container::{self, ContainerChange, ContainerSet},
+    fence::LAST_TIME,
     reducer,
     slice::{ActionInfo, Command, Draft, Ground, Rejection},
     untrusted::contained,
@@ -38,8 +39,13 @@ pub(super) fn message_of(command: &Command, author: Option<&str>) -> Message {
     }
 }
 
-pub(super) fn commit_options(message: &Message, now: i64) -> CommitOptions {
-    CommitOptions::default().with_message(message.encode()).with_time(now.div_euclid(1000))
+pub(super) fn commit_options(message: &Message, now: Millis) -> CommitOptions {
+    CommitOptions::default().with_message(message.encode()).with_time(seconds(now))
+}
+
+/// A time as changes bear it, whatever the clock says: "our own changes never exceed our own limits".
+pub(super) fn seconds(now: Millis) -> i64 {
+    now.div_euclid(1000).clamp(-LAST_TIME, LAST_TIME)
 }
 
 /// Runs an action's work, and makes an error of a panic that says which action.

@@ -1,7 +1,9 @@
 //! Changes that the library takes, and after which it cannot write the document, load what it wrote, or read it:
 //! they are looked for before anything is made on top of them, and quarantined.
 
-use automerge::{Automerge, Change, ReadDoc};
+use std::collections::HashSet;
+
+use automerge::{Automerge, Change, ChangeHash, ReadDoc};
 use rusqlite::Connection;
 
 use super::{
@@ -127,23 +129,62 @@ fn live_changes(connection: &Connection, document: i64) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// The change with which the document of it and those before it is unsound for the first time, and why.
+/// A change with which the document is unsound, and why. "Every replica decides this from the change and its ancestors
+/// alone": the first that is unsound with those before it, if it is so with its ancestors alone. Otherwise it and one
+/// beside it do not go together, and of the two the greater hash goes, whichever came first.
 fn first_unsound(changes: &[Change]) -> Option<(&Change, String)> {
-    let mut why = try_first(changes, changes.len()).err()?;
-    let (mut good, mut bad) = (0, changes.len());
+    let (first, why) = shortest(changes.len(), |count| try_these(changes.iter().take(count)))?;
+    let culprit = changes.get(first)?;
+    let before = changes.get(..=first)?;
+    let ancestors: HashSet<ChangeHash> = ancestors(before, culprit.hash());
+    let (own, beside): (Vec<&Change>, Vec<&Change>) =
+        before.iter().partition(|change| ancestors.contains(&change.hash()));
+    if try_these(own.iter().copied()).is_err() {
+        return Some((culprit, why));
+    }
+    let with = |count: usize| {
+        let beside: HashSet<ChangeHash> = beside.iter().take(count).map(|change| change.hash()).collect();
+        let taken = |change: &&Change| {
+            let hash = change.hash();
+            ancestors.contains(&hash) || beside.contains(&hash)
+        };
+        try_these(before.iter().filter(taken))
+    };
+    let met = shortest(beside.len(), with).and_then(|(at, _)| beside.get(at).copied());
+    Some((met.filter(|met| met.hash() > culprit.hash()).unwrap_or(culprit), why))
+}
+
+/// The last of the fewest, up to `count`, with which a trial fails, and why it does.
+fn shortest(
+    count: usize,
+    attempt: impl Fn(usize) -> std::result::Result<(), String>,
+) -> Option<(usize, String)> {
+    let mut why = attempt(count).err()?;
+    let (mut good, mut bad) = (0, count);
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        match try_first(changes, middle) {
+        match attempt(middle) {
             Ok(()) => good = middle,
             Err(reason) => (bad, why) = (middle, reason),
         }
     }
-    changes.get(bad.checked_sub(1)?).map(|culprit| (culprit, why))
+    bad.checked_sub(1).map(|last| (last, why))
 }
 
-fn try_first(changes: &[Change], count: usize) -> std::result::Result<(), String> {
+/// A change and all that it was made on.
+fn ancestors(changes: &[Change], of: ChangeHash) -> HashSet<ChangeHash> {
+    let mut found = HashSet::from([of]);
+    for change in changes.iter().rev() {
+        if found.contains(&change.hash()) {
+            found.extend(change.deps().iter().copied());
+        }
+    }
+    found
+}
+
+fn try_these<'a>(changes: impl Iterator<Item = &'a Change>) -> std::result::Result<(), String> {
     let mut document = Automerge::new();
-    apply_in_place(&mut document, changes.iter().take(count).cloned().collect())?;
+    apply_in_place(&mut document, changes.cloned().collect())?;
     examine(&document)
 }
 

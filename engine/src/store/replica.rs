@@ -8,11 +8,14 @@ use std::{
 use automerge::{Automerge, Change, ChangeHash, PatchLog};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::rows::{self, DocumentRow};
+use super::{
+    reach,
+    rows::{self, DocumentRow},
+};
 use crate::{
     Actor, DocumentId, Error, Result,
     container::ContainerSet,
-    fence::{Ancestry, Last},
+    fence::{Ancestry, Last, Reach},
     untrusted::{HELD, Outcome, apply_untrusted},
 };
 
@@ -240,6 +243,10 @@ impl Ancestry for Held<'_> {
 
     fn dependencies(&mut self, position: u64) -> Result<Vec<u64>> {
         rows::read_deps(self.connection, rows::row_id(self.document, position))
+    }
+
+    fn reach(&mut self, position: u64) -> Result<Reach> {
+        reach::read(self.connection, self.document, position)
     }
 
     fn last_of(&mut self, actor: &Actor) -> Result<Option<Last>> {

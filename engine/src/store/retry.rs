@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Who has tried.
-const LIBRARY: &str = concat!(env!("CARGO_PKG_VERSION"), " on Automerge 0.12.0");
+const LIBRARY: &str = concat!(env!("CARGO_PKG_VERSION"), " on Automerge 0.12.0, verification 2");
 /// Where that is noted.
 const KEY: &str = "library";
 

@@ -8,6 +8,7 @@
 //! `allow-panic-abort` says that a hostile change may end the process.
 
 mod nesting;
+mod next;
 
 use std::{
     cell::Cell,
@@ -40,6 +41,9 @@ pub const HELD: &str = "held, to be tried later";
 /// Most operations that are tried in one go, unless one change alone has more: the library needs some
 /// 400 bytes for each while it works.
 const OPERATIONS_A_TRIAL: usize = 200_000;
+
+/// Up to so many operations what an honest person makes of a document is saved and loaded again too.
+const SAVED_AGAIN: u64 = 2_000;
 
 /// What did not go into the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -387,7 +391,26 @@ impl Summary {
 pub fn examine(document: &Automerge) -> Result<(), String> {
     // A document that is nested too deep for JSON is sound.
     guarded(|| drop(to_json(document, "", None)))?;
-    verify_snapshot(document, &guarded(|| document.save())?)
+    verify_snapshot(document, &guarded(|| document.save())?)?;
+    examine_next(document)
+}
+
+/// Whether an honest person can go on with a document: "verification tries on a copy what an honest person does next,
+/// so that the hostile change is left out and not the honest one after it". What comes of it is saved and loaded again
+/// where the document is small; for a large one that would cost as much as all other verification.
+///
+/// # Errors
+/// What does not work.
+pub fn examine_next(document: &Automerge) -> Result<(), String> {
+    let next = guarded(|| next::try_next(document)).and_then(|tried| tried);
+    let tried = next.map_err(|why| format!("nobody can go on with it: {why}"))?;
+    match tried {
+        Some(copy) if document.stats().num_ops <= SAVED_AGAIN => {
+            let saved = guarded(|| copy.save()).and_then(|bytes| verify_snapshot(&copy, &bytes));
+            saved.map_err(|why| format!("nobody can go on with it: {why}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Loads `bytes`, a snapshot of `document`, again, and compares as [`Summary::verify`] does.

@@ -3,7 +3,7 @@ use std::{
     time::Instant,
 };
 
-use super::{source::Source, task::Task};
+use super::{counted::Counted, source::Source, task::Task};
 use crate::{
     fence::{self, DocumentLimits, Limits},
     untrusted::{
@@ -33,6 +33,8 @@ pub(super) struct Merged {
     pub(super) bytes: usize,
     /// The library could not take something of this log: from now on it works on copies.
     pub(super) careful: bool,
+    /// How far its changes count.
+    pub(super) counted: Counted,
 }
 
 impl Merged {
@@ -40,7 +42,8 @@ impl Merged {
     pub(super) fn empty(expelled: BTreeSet<u64>) -> Self {
         let (document, left_out) = (Automerge::new(), BTreeMap::new());
         let careful = !expelled.is_empty();
-        Self { document, position: 0, left_out, expelled, bytes: 0, careful }
+        let counted = Counted::default();
+        Self { document, position: 0, left_out, expelled, bytes: 0, careful, counted }
     }
 
     /// From the stored snapshot, where there is one that ends at `upto` or before and holds nothing that is expelled.
@@ -56,7 +59,10 @@ impl Merged {
         let mut limits = DocumentLimits::default();
         (limits.bytes, limits.inflated) = (usize::MAX, u64::MAX);
         match load_untrusted(&bytes, &limits) {
-            Ok(loaded) => Ok(Self { document: loaded, position, bytes: bytes.len() * 40, ..empty }),
+            Ok(loaded) => {
+                let counted = Counted::of(&loaded);
+                Ok(Self { document: loaded, position, bytes: bytes.len() * 40, counted, ..empty })
+            }
             // Invariant 10: "The raw bytes of a change are the system of record. A snapshot is a cache."
             Err(error) => {
                 tracing::error!(%error, "a stored snapshot cannot be loaded: the log is read instead");
@@ -90,6 +96,7 @@ impl Merged {
                 self.position = upto;
                 continue;
             };
+            batch.measure(&mut self.counted);
             self.careful |= !batch.unreadable.is_empty();
             if !self.careful {
                 let changes = std::mem::take(&mut batch.changes).into_iter().map(|(_, change)| change);
@@ -159,6 +166,18 @@ struct Batch {
 }
 
 impl Batch {
+    /// Leaves out what counts too far. What depends on that lacks it then, and is left out by the library.
+    fn measure(&mut self, counted: &mut Counted) {
+        let unreadable = &mut self.unreadable;
+        self.changes.retain(|(position, change)| match counted.take(change) {
+            Ok(()) => true,
+            Err(refusal) => {
+                unreadable.push((*position, refusal.detail));
+                false
+            }
+        });
+    }
+
     /// `None` where there is nothing more up to there.
     fn read<S: Source>(
         source: &mut S,

@@ -2,11 +2,12 @@
 //! read. The raw log keeps them and hands them on; merged documents and snapshots go without them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use super::{
+    graph::Graph,
     source::Source,
     task::{Cause, Merge, Outcome, Shape, Task, Unsound},
     verifier::{Failed, Verifier},
@@ -125,10 +126,11 @@ impl<S: Source> Turn<'_, S> {
                 continue;
             }
             tracing::warn!(document = %self.subject.id, why = unsound.why, "a log cannot be merged whole");
-            let Some((culprit, why)) = self.search(unsound)? else { break };
+            let Some((first, why)) = self.search(unsound)? else { break };
+            let culprit = self.blame(first)?;
             tracing::warn!(document = %self.subject.id, position = culprit, why, "a change is quarantined");
             self.known.insert(culprit, why);
-            self.sound = culprit;
+            self.sound = first.saturating_sub(1).max(self.sound);
         }
         Ok(Verdict::Unsettled(self.known))
     }
@@ -152,18 +154,52 @@ impl<S: Source> Turn<'_, S> {
         merge
     }
 
+    /// Which change is left out where the log is unsound up to `first` and sound before it. "Every replica decides this
+    /// from the change and its ancestors alone": it is the first one, if it is unsound with its ancestors alone.
+    /// Otherwise it and one beside it do not go together, and of the two the greater hash goes, whichever came first.
+    fn blame(&mut self, first: u64) -> Result<u64, Failed<S::Error>> {
+        let graph = Graph::read(self.source, first).map_err(Failed::Source)?;
+        let beside: Vec<u64> = graph.beside(first).filter(|at| !self.known.contains_key(at)).collect();
+        if beside.is_empty() || !self.is_sound(first, &beside)? {
+            return Ok(first);
+        }
+        let (mut good, mut bad) = (0, beside.len());
+        while bad - good > 1 && self.trials > 0 {
+            let middle = good + (bad - good) / 2;
+            match self.is_sound(first, beside.get(middle..).unwrap_or_default())? {
+                true => good = middle,
+                false => bad = middle,
+            }
+        }
+        let met = bad.checked_sub(1).and_then(|at| beside.get(at)).copied().unwrap_or(first);
+        Ok(if graph.hash(met) > graph.hash(first) { met } else { first })
+    }
+
+    /// Whether the log is sound up to a position, without what is known and these.
+    fn is_sound(&mut self, upto: u64, without: &[u64]) -> Result<bool, Failed<S::Error>> {
+        let look = self.patience.longest.min(LOOK);
+        let expelled = self.known.keys().chain(without).copied().collect();
+        let (outcome, _) = self.attempt_without(upto, (look, true), expelled)?;
+        Ok(!matches!(outcome, Outcome::Unsound(_)))
+    }
+
     /// Merges the log up to `upto`; and what that took.
-    fn attempt(
+    fn attempt(&mut self, upto: u64, how: (Duration, bool)) -> Result<(Outcome, Duration), Failed<S::Error>> {
+        self.attempt_without(upto, how, self.known.keys().copied().collect())
+    }
+
+    fn attempt_without(
         &mut self,
         upto: u64,
         (base, fresh): (Duration, bool),
+        expelled: BTreeSet<u64>,
     ) -> Result<(Outcome, Duration), Failed<S::Error>> {
         self.trials = self.trials.saturating_sub(1);
         let task = Task {
             document: self.subject.document,
             epoch: self.subject.epoch,
             upto,
-            expelled: self.known.keys().copied().collect(),
+            expelled,
             shape: Shape::File,
             examine: true,
             keep: false,
@@ -181,6 +217,7 @@ impl<S: Source> Turn<'_, S> {
     /// The first change with which the log, up to there and without what is known, cannot be merged and written.
     /// `None` where that cannot be told.
     fn search(&mut self, mut unsound: Unsound) -> Result<Option<(u64, String)>, Failed<S::Error>> {
+        // What is known may lie before others that were found sound with it.
         let (mut good, mut bad) = (self.sound, self.subject.end);
         let mut cost = None;
         let look = self.patience.longest.min(LOOK);

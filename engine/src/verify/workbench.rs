@@ -6,7 +6,10 @@ use super::{
     source::Source,
     task::{Merge, Outcome, Shape, Task, Unsound},
 };
-use crate::{state::to_json, untrusted::guarded};
+use crate::{
+    state::to_json,
+    untrusted::{examine_next, guarded},
+};
 
 /// Where documents are merged, one after another: with the documents that were kept for the next question.
 #[derive(Debug)]
@@ -65,6 +68,9 @@ enum Unwritten {
 /// Writes a document that goes on living.
 fn write(merged: &Merged, task: &Task) -> Result<Vec<u8>, Unwritten> {
     let json = if task.examine { Some(read_all(merged)?) } else { None };
+    if task.examine {
+        examine_next(&merged.document).map_err(Unwritten::Unsound)?;
+    }
     let file = if task.examine || task.shape == Shape::File {
         Some(merged.to_file().map_err(Unwritten::Unsound)?)
     } else {
@@ -85,6 +91,7 @@ fn write_last(merged: Merged, task: &Task) -> Result<Vec<u8>, Unwritten> {
     }
     if task.examine {
         drop(read_all(&merged)?);
+        examine_next(&merged.document).map_err(Unwritten::Unsound)?;
     }
     let file = merged.into_file().map_err(Unwritten::Unsound)?;
     Ok(if task.shape == Shape::File { file } else { Vec::new() })

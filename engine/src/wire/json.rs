@@ -157,6 +157,12 @@ pub struct LimitsReply {
     /// Largest log of a document, in plain bytes.
     #[serde(default)]
     pub document_bytes: u64,
+    /// Most heads of a document: one more is refused to an actor of whom the log holds nothing.
+    #[serde(default)]
+    pub document_heads: u64,
+    /// Most actors of a document, beside those of containers.
+    #[serde(default)]
+    pub document_actors: u64,
     /// Largest log that a merged document or a snapshot is made from, in plain bytes.
     #[serde(default)]
     pub merge_bytes: u64,

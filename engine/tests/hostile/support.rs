@@ -10,8 +10,8 @@ use automerge::{
 use rand::{RngExt, rngs::StdRng};
 use rejoin::{
     fence::{
-        Ancestry, CheckedChange, Last, Limits, Placement, Refusal, WalkBudget, check, check_bytes, frame,
-        place,
+        Ancestry, CheckedChange, Last, Limits, Placement, Reach, Refusal, WalkBudget, check, check_bytes,
+        frame, place,
     },
     untrusted::{apply_untrusted, install_panic_hook, parse_untrusted},
 };
@@ -23,11 +23,15 @@ pub(crate) struct Log {
     pub(crate) positions: HashMap<ChangeHash, u64>,
     pub(crate) changes: Vec<CheckedChange>,
     last: HashMap<ActorId, Last>,
+    reaches: Vec<Reach>,
     pub(crate) steps: u64,
 }
 
 impl Log {
     pub(crate) fn append(&mut self, change: CheckedChange) {
+        let before = change.deps.iter().filter_map(|dep| self.positions.get(dep));
+        let before = before.map(|at| self.reaches[*at as usize - 1]).fold(Reach::default(), Reach::and);
+        self.reaches.push(before.then(Reach::plain(change.start_op, change.operations), change.start_op));
         self.changes.push(change.clone());
         let position = self.changes.len() as u64;
         self.positions.insert(change.hash, position);
@@ -46,6 +50,10 @@ impl Ancestry for Log {
         self.steps += 1;
         let change = &self.changes[position as usize - 1];
         Ok(change.deps.iter().map(|hash| self.positions[hash]).collect())
+    }
+
+    fn reach(&mut self, position: u64) -> Result<Reach, Infallible> {
+        Ok(self.reaches[position as usize - 1])
     }
 
     fn last_of(&mut self, actor: &ActorId) -> Result<Option<Last>, Infallible> {
@@ -97,7 +105,7 @@ impl Replica {
                 assert_eq!(refusal.hash, Some(change.hash));
                 return Fate::Refused(refusal);
             }
-            Placement::New { deps } => assert_eq!(deps.len(), change.deps.len()),
+            Placement::New { deps, .. } => assert_eq!(deps.len(), change.deps.len()),
         }
         let parsed = match parse_untrusted(&change) {
             Ok(parsed) => parsed,
@@ -211,6 +219,7 @@ pub(crate) struct Parts {
     pub(crate) actor: Vec<u8>,
     pub(crate) seq: u64,
     pub(crate) start_op: u64,
+    pub(crate) time: i64,
     pub(crate) message: Vec<u8>,
     pub(crate) others: Vec<Vec<u8>>,
     pub(crate) columns: Vec<(u64, Vec<u8>)>,
@@ -227,24 +236,28 @@ impl Default for Parts {
             (0x70, vec![0x7f, 0x00]),
         ];
         let actor = vec![7; 16];
-        Self { deps: vec![], actor, seq: 1, start_op: 1, message: vec![], others: vec![], columns }
+        let (deps, message, others) = (vec![], vec![], vec![]);
+        Self { deps, actor, seq: 1, start_op: 1, time: 0, message, others, columns }
+    }
+}
+
+pub(crate) fn signed_leb128(mut value: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let byte = (value & 0x7f) as u8;
+        value >>= 7;
+        if (value == 0 && byte & 0x40 == 0) || (value == -1 && byte & 0x40 != 0) {
+            out.push(byte);
+            return out;
+        }
+        out.push(byte | 0x80);
     }
 }
 
 impl Parts {
     /// As many operations as told, in the same few bytes.
     pub(crate) fn operations(count: i64) -> Self {
-        let mut runs = Vec::new();
-        let mut value = count;
-        loop {
-            let byte = (value & 0x7f) as u8;
-            value >>= 7;
-            if value == 0 && byte & 0x40 == 0 {
-                runs.push(byte);
-                break;
-            }
-            runs.push(byte | 0x80);
-        }
+        let runs = signed_leb128(count);
         let of = |rest: &[u8]| [&runs, rest].concat();
         let columns = vec![
             (0x15, of(&[0x01, b'a'])),
@@ -270,7 +283,7 @@ impl Parts {
         out.extend(text(&self.actor));
         out.extend(leb128(self.seq));
         out.extend(leb128(self.start_op));
-        out.push(0);
+        out.extend(signed_leb128(self.time));
         out.extend(text(&self.message));
         out.extend(leb128(self.others.len() as u64));
         self.others.iter().for_each(|actor| out.extend(text(actor)));

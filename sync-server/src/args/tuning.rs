@@ -61,6 +61,12 @@ pub(super) struct Tuning {
     /// Largest log of a document, in plain bytes
     #[arg(long, global = true, env = "REJOIN_DOCUMENT_BYTES", value_name = "SIZE", value_parser = size, default_value = "1GiB")]
     document_bytes: usize,
+    /// Most heads of a document: one more is refused to an actor of whom the log holds nothing
+    #[arg(long, global = true, env = "REJOIN_DOCUMENT_HEADS", value_name = "N", default_value_t = 4_096)]
+    document_heads: u64,
+    /// Most actors of a document, beside those of 1,000 containers
+    #[arg(long, global = true, env = "REJOIN_DOCUMENT_ACTORS", value_name = "N", default_value_t = 16_384)]
+    document_actors: u64,
     /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0 for as many as they like
     #[arg(long, global = true, env = "REJOIN_REQUEST_RATE", value_name = "N", default_value_t = 200)]
     request_rate: u32,
@@ -201,6 +207,8 @@ impl Tuning {
             list_documents: self.list_documents,
             merge_bytes: self.merge_bytes as u64,
             document_bytes: self.document_bytes as u64,
+            document_heads: self.document_heads,
+            document_actors: self.document_actors,
             request_rate: self.request_rate,
             request_burst: self.request_burst,
             failure_rate: self.failure_rate,

@@ -7,7 +7,7 @@ use rejoin::wire::{PROBLEM, Problem, PushersReply};
 use super::{
     changes::{Named, parameters},
     openapi::Refusals,
-    reply::Answer,
+    reply::{Answer, Reply, room},
 };
 use crate::{
     AppState,
@@ -42,7 +42,7 @@ use crate::{
 )]
 pub(super) async fn get(
     State(state): State<AppState>,
-    Extension(_): Extension<Principal>,
+    Extension(by): Extension<Principal>,
     Named(document): Named,
     uri: Uri,
 ) -> Answer {
@@ -54,5 +54,10 @@ pub(super) async fn get(
     }
     let limits = state.shared.config.limits;
     let work = move |view: View<'_>| pushers(view, &limits, &document, (after.as_ref(), limit));
-    Ok(state.in_time(state.shared.readers.read(work)).await?.into())
+    let reading = async {
+        let share = room(&state, by.asker(), limits.page_bytes).await?;
+        Ok((state.shared.readers.read(by.asker(), work).await?, share))
+    };
+    let (response, share) = state.in_time(reading).await?;
+    Ok(Reply::counted((&state, by.asker()), response, share))
 }

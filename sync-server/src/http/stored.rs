@@ -6,7 +6,7 @@ use super::body::{Held, Received};
 use crate::{
     AppState,
     budgets::Work,
-    rules::{Changes, Code, Fault, Principal, Push, Receipt},
+    rules::{Changes, Code, Fault, Principal, Push, Receipt, Room},
     state::now,
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn store(
         Changes::read(bytes, &limits)?
     };
     let _turn = if changes.are_many() { Some(shared.large_pushes.take(by.asker()).await?) } else { None };
-    let push = Push { document, after, changes, by: by.clone(), most_bytes: limits.document_bytes };
+    let push = Push { document, after, changes, by: by.clone(), room: Room::of(&limits) };
     let receipt = shared.committer.push(push, now()).await?;
     state.charge(by.asker(), Work::Changes(receipt.changes()));
     state.charge(by.asker(), Work::Steps(receipt.steps));

@@ -1,11 +1,11 @@
 //! Writing to the log: the changes of one push, in one savepoint.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use automerge::{ActorId, Change};
 use rejoin::{
     ChangeHash, DocumentId,
-    fence::{Ancestry, CheckedChange, Last},
+    fence::{Ancestry, CheckedChange, Last, Reach},
     rewrite::Claim,
 };
 use rusqlite::{CachedStatement, OptionalExtension, named_params};
@@ -28,6 +28,12 @@ pub(crate) struct Appender<'c> {
     /// Their hashes and their dependencies, from position `start + 1` on.
     hashes: Vec<ChangeHash>,
     deps: Vec<Vec<u64>>,
+    /// How far they count.
+    reaches: Vec<Reach>,
+    /// The positions of its heads, once somebody asked.
+    heads: Option<HashSet<u64>>,
+    /// How many actors it has, once somebody asked.
+    actor_count: Option<u64>,
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
     /// The claims that were proved here, of what was appended and of what was not.
@@ -63,6 +69,9 @@ impl<'c> Appender<'c> {
             fresh: HashMap::new(),
             hashes: Vec::new(),
             deps: Vec::new(),
+            reaches: Vec::new(),
+            heads: None,
+            actor_count: None,
             rewritten: HashMap::new(),
             proved: HashMap::new(),
             actors: HashMap::new(),
@@ -90,6 +99,11 @@ impl<'c> Appender<'c> {
         Self::open(view, Document { key, uuid: *id, end, rewritten: 0, bytes: 0, deleted: false })
     }
 
+    /// Where what is appended here begins.
+    pub(crate) fn first(&self) -> u64 {
+        self.start + 1
+    }
+
     /// The end of the log as it is now.
     pub(crate) fn end(&self) -> Mark {
         self.document.end
@@ -98,6 +112,43 @@ impl<'c> Appender<'c> {
     /// The plain bytes of the log as it is now.
     pub(crate) fn bytes(&self) -> u64 {
         self.document.bytes
+    }
+
+    /// Whether the log holds something of this actor.
+    pub(crate) fn knows(&mut self, actor: &ActorId) -> Result<bool, LogError> {
+        Ok(self.actor(actor)?.is_some())
+    }
+
+    /// How many actors the document has.
+    pub(crate) fn actors(&mut self) -> Result<u64, LogError> {
+        if self.actor_count.is_none() {
+            self.actor_count = Some(self.view.count_actors(self.document.key)?);
+        }
+        Ok(self.actor_count.unwrap_or_default())
+    }
+
+    /// How many heads it would have with a change that depends on these.
+    pub(crate) fn heads_with(&mut self, deps: &[u64]) -> Result<u64, LogError> {
+        if self.heads.is_none() {
+            self.heads = Some(self.read_heads()?);
+        }
+        let heads = self.heads.iter().flatten();
+        let merged = deps.iter().collect::<HashSet<_>>();
+        Ok(heads.filter(|head| !merged.contains(head)).count() as u64 + 1)
+    }
+
+    /// How many heads it has now.
+    pub(crate) fn count_heads(&self) -> Result<u64, LogError> {
+        Ok(self.read_heads()?.len() as u64)
+    }
+
+    fn read_heads(&self) -> Result<HashSet<u64>, LogError> {
+        let mut heads = self.view.head_positions(self.document.key)?;
+        heads.extend(self.start + 1..=self.document.end.position);
+        self.deps.iter().flatten().for_each(|dep| {
+            heads.remove(dep);
+        });
+        Ok(heads)
     }
 
     /// To be called before the fence places `change`: spares a look at the index where its number alone shows
@@ -163,7 +214,7 @@ impl<'c> Appender<'c> {
     pub(crate) fn append(
         &mut self,
         change: &CheckedChange,
-        deps: Vec<u64>,
+        (deps, reach): (Vec<u64>, Reach),
         was: Option<ChangeHash>,
     ) -> Result<u64, LogError> {
         let end = Mark {
@@ -183,11 +234,21 @@ impl<'c> Appender<'c> {
             ":bytes": change.bytes,
             ":was": was.map(|hash| hash.0),
         })?;
+        if reach != Reach::plain(change.start_op, change.operations) {
+            self.view.write_reach(self.document.key, end.position, reach)?;
+        }
         self.document.end = end;
         self.document.bytes += change.bytes.len() as u64;
         self.fresh.insert(change.hash, end.position);
         self.hashes.push(change.hash);
+        if let Some(heads) = &mut self.heads {
+            deps.iter().for_each(|dep| {
+                heads.remove(dep);
+            });
+            heads.insert(end.position);
+        }
         self.deps.push(deps);
+        self.reaches.push(reach);
         if let Some(was) = was {
             self.rewritten.insert(was, change.hash);
         }
@@ -241,7 +302,10 @@ impl<'c> Appender<'c> {
         let last = Last { seq: change.seq, position };
         let key = match self.actor(&change.actor)? {
             Some(row) => row.key,
-            None => insert_actor(self.view, self.document.key, &change.actor, last)?,
+            None => {
+                self.actor_count = self.actor_count.map(|count| count + 1);
+                insert_actor(self.view, self.document.key, &change.actor, last)?
+            }
         };
         self.actors.insert(change.actor.clone(), Some(ActorRow { key, last, moved: true }));
         Ok(key)
@@ -280,6 +344,14 @@ impl Ancestry for Appender<'_> {
         let index = usize::try_from(position - self.start - 1).unwrap_or(usize::MAX);
         let deps = self.deps.get(index).cloned();
         deps.ok_or_else(|| LogError::Damaged(format!("no change was appended at position {position}")))
+    }
+
+    fn reach(&mut self, position: u64) -> Result<Reach, LogError> {
+        let index = position.checked_sub(self.start + 1).and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| self.reaches.get(index)) {
+            Some(reach) => Ok(*reach),
+            None => self.view.reach(self.document.key, position),
+        }
     }
 
     fn last_of(&mut self, actor: &ActorId) -> Result<Option<Last>, LogError> {

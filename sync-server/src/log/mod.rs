@@ -13,6 +13,7 @@ mod pack_cache;
 mod purge;
 mod pushers;
 mod quarantine;
+mod reach;
 mod snapshot;
 mod store;
 mod tokens;

@@ -62,7 +62,7 @@ pub fn purge(path: &Path, document: &DocumentId, now: i64) -> Result<Purged, Log
 fn remove(view: View<'_>, document: i64, now: i64) -> Result<usize, LogError> {
     let (first, last) = (row_key(document, 0), row_key(document, LAST_POSITION));
     let mut gone = 0;
-    for table in ["head", "change", "pack", "quarantine", "pushed"] {
+    for table in ["head", "change", "pack", "quarantine", "pushed", "reach"] {
         let sql = format!("DELETE FROM {table} WHERE id BETWEEN :first AND :last");
         gone += view.connection.prepare(&sql)?.execute(named_params! { ":first": first, ":last": last })?;
     }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// What tells one release from another: a change that one could not hold, another may.
-pub(super) const MAKER: &str = concat!(env!("CARGO_PKG_VERSION"), " on Automerge 0.12.0");
+pub(super) const MAKER: &str = concat!(env!("CARGO_PKG_VERSION"), " on Automerge 0.12.0, verification 2");
 
 /// What is known of a stored snapshot without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Reading the log.
 
+use std::collections::HashSet;
+
 use automerge::{ActorId, Change};
 use rejoin::{ChangeHash, DocumentId, fence, rewrite::Claim};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlError};
@@ -215,6 +217,37 @@ impl<'c> View<'c> {
         Ok(heads)
     }
 
+    /// How many heads there are.
+    pub(crate) fn count_heads(&self, document: i64) -> Result<u64, LogError> {
+        let sql = "SELECT count(*) FROM head WHERE id BETWEEN :first AND :last";
+        let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(named_params! { ":first": first, ":last": last }, |row| unsigned(row, 0))?)
+    }
+
+    /// The positions of the heads.
+    pub(super) fn head_positions(&self, document: i64) -> Result<HashSet<u64>, LogError> {
+        let sql = "SELECT id FROM head WHERE id BETWEEN :first AND :last";
+        let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let heads = statement
+            .query_map(named_params! { ":first": first, ":last": last }, |row| row.get(0).map(position_of))?;
+        Ok(heads.collect::<Result<_, _>>()?)
+    }
+
+    /// How many actors wrote in it.
+    pub(super) fn count_actors(&self, document: i64) -> Result<u64, LogError> {
+        let sql = "SELECT count(*) FROM actor WHERE document = :document";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(named_params! { ":document": document }, |row| unsigned(row, 0))?)
+    }
+
+    /// Begins a part of a transaction that can be undone alone.
+    pub(crate) fn begin_part(&self) -> Result<Part<'c>, LogError> {
+        self.connection.prepare_cached("SAVEPOINT part")?.execute([])?;
+        Ok(Part(self.connection))
+    }
+
     /// The changes after `after` and up to `upto`, without those at the positions `skip` (ascending).
     pub(crate) fn page(
         &self,
@@ -273,6 +306,22 @@ impl<'c> View<'c> {
             }
         }
         Ok(())
+    }
+}
+
+/// A part of a transaction. One that is dropped goes on with the transaction, as it stands.
+#[must_use]
+pub(crate) struct Part<'c>(&'c Connection);
+
+impl Part<'_> {
+    pub(crate) fn keep(self) -> Result<(), LogError> {
+        self.0.prepare_cached("RELEASE part")?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn undo(self) -> Result<(), LogError> {
+        self.0.prepare_cached("ROLLBACK TO part")?.execute([])?;
+        self.keep()
     }
 }
 

@@ -64,7 +64,7 @@ impl MetricConstructor<Histogram> for Seconds {
 }
 
 /// What a change can be rejected for.
-const REJECTIONS: [RefusalCode; 7] = [
+const REJECTIONS: [RefusalCode; 10] = [
     RefusalCode::Malformed,
     RefusalCode::Checksum,
     RefusalCode::NotAChange,
@@ -72,6 +72,9 @@ const REJECTIONS: [RefusalCode; 7] = [
     RefusalCode::TooManyOperations,
     RefusalCode::MissingDependency,
     RefusalCode::ActorFork,
+    RefusalCode::OutOfRange,
+    RefusalCode::TooManyHeads,
+    RefusalCode::TooManyActors,
 ];
 
 /// How a request can end that somebody is woken for, and as it should.

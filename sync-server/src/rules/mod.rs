@@ -9,6 +9,7 @@ mod pull;
 mod push;
 mod pushers;
 mod receipt;
+mod room;
 mod snapshot;
 
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) use pushers::pushers;
 #[cfg(test)]
 pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
+pub(crate) use room::Room;
 use snapshot::stored as stored_snapshot;
 pub(crate) use snapshot::{any as any_snapshot, is_due as snapshot_is_due, store as store_found};
 
@@ -55,7 +57,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
                 after: after.clone(),
                 changes: Changes::read(body.clone(), limits)?,
                 by: Principal::Local,
-                most_bytes: limits.document_bytes,
+                room: Room::of(limits),
             };
             let receipt = alone(log, &push, now)?;
             let form = Form::Changes { limit: *limit };

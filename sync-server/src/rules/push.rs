@@ -9,10 +9,10 @@ use rejoin::{
     untrusted::parse_untrusted,
 };
 
-use super::{Code, Fault, Principal, Receipt, Verb, access::permit, cursor::prove, pushers::name_of};
+use super::{Code, Fault, Principal, Receipt, Room, Verb, access::permit, cursor::prove, pushers::name_of};
 use crate::{
     LogError, ServerLimits,
-    log::{Appender, Attempt, Claimed, View},
+    log::{Appender, Attempt, Claimed, Document, Mark, View},
 };
 
 /// Most changes of a push that are in memory as they were read.
@@ -27,8 +27,8 @@ pub(crate) struct Push {
     pub(crate) after: Option<Cursor>,
     pub(crate) changes: Changes,
     pub(crate) by: Principal,
-    /// Most plain bytes that the log may have afterwards.
-    pub(crate) most_bytes: u64,
+    /// What the document may become.
+    pub(crate) room: Room,
 }
 
 type Checked = Vec<Result<Read, Refusal>>;
@@ -57,6 +57,14 @@ impl Changes {
             0 | 1 => Self::Checked(check_body(&body, limits)?),
             _ => Self::Pieces { body, pieces, limits: *limits },
         })
+    }
+
+    /// How many there are at most.
+    fn at_most(&self) -> u64 {
+        match self {
+            Self::Checked(changes) => changes.len() as u64,
+            Self::Pieces { pieces, .. } => (pieces.len() * PIECE_CHANGES) as u64,
+        }
     }
 
     pub(crate) fn are_many(&self) -> bool {
@@ -158,24 +166,57 @@ pub(crate) fn take(
         Ok(after) => after,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
+    if document.is_none() {
+        permission.note(view, &push.document)?;
+    }
+    let heads = document.as_ref().map_or(Ok(0), |document| view.count_heads(document.key))?;
+    if heads.saturating_add(push.changes.at_most()) <= push.room.heads {
+        let (appender, receipt) = append_all(view, (push, now), (document, after), false)?;
+        return finish(view, push, (appender, receipt));
+    }
+    // What merges its heads again is taken whole, whatever lies between. Otherwise each change must find room.
+    let part = view.begin_part()?;
+    let (appender, receipt) = append_all(view, (push, now), (document.clone(), after), false)?;
+    if appender.count_heads()? <= heads.max(push.room.heads) {
+        part.keep()?;
+        return finish(view, push, (appender, receipt));
+    }
+    drop(appender);
+    part.undo()?;
+    let (appender, receipt) = append_all(view, (push, now), (document, after), true)?;
+    finish(view, push, (appender, receipt))
+}
+
+/// Appends each change that can be, to a document that is made where there is none.
+fn append_all<'c>(
+    view: View<'c>,
+    (push, now): (&Push, i64),
+    (document, after): (Option<Document>, Mark),
+    strict: bool,
+) -> Result<(Appender<'c>, Receipt), LogError> {
     let mut appender = match &document {
         Some(document) => Appender::open(view, document.clone())?,
-        None => {
-            permission.note(view, &push.document)?;
-            Appender::create(view, &push.document, now)?
-        }
+        None => Appender::create(view, &push.document, now)?,
     };
-    let first = appender.end().position + 1;
     let mut receipt = Receipt::new(document, (after, appender.end()));
     let mut walk = WalkBudget::default();
-    push.changes
-        .for_each(|change| take_one(&mut appender, (change, push.most_bytes), &mut walk, &mut receipt))?;
+    let room = (push.room, strict);
+    push.changes.for_each(|change| take_one(&mut appender, (change, room), &mut walk, &mut receipt))?;
     receipt.steps = WalkBudget::default().steps.saturating_sub(walk.steps);
+    Ok((appender, receipt))
+}
+
+fn finish(
+    view: View<'_>,
+    push: &Push,
+    (appender, receipt): (Appender<'_>, Receipt),
+) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
         return Ok(Attempt::Undo(Err(Fault::new(Code::Malformed))));
     }
+    let first = appender.first();
     let attempt = seal(appender, receipt)?;
     if let Attempt::Keep(Ok(Receipt { document: Some(document), .. })) = &attempt {
         view.note_pushed(document.key, first, name_of(view, &push.by)?.as_deref())?;
@@ -196,7 +237,7 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 
 fn take_one(
     appender: &mut Appender<'_>,
-    (read, most_bytes): (&Result<Read, Refusal>, u64),
+    (read, (room, strict)): (&Result<Read, Refusal>, (Room, bool)),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,
 ) -> Result<(), LogError> {
@@ -214,7 +255,7 @@ fn take_one(
             receipt.carried.push(position);
             return Ok(());
         }
-        Placement::New { deps } => Ok(deps),
+        Placement::New { deps, reach } => Ok((deps, reach)),
         Placement::Refused(refusal) => Err(refusal),
     };
     // "A claim is proved or ignored": nothing is refused because of one that is not.
@@ -227,26 +268,15 @@ fn take_one(
     match (twin, deps) {
         (Some(standing), _) => receipt.rejected.push_twin(change, standing),
         (None, Err(refusal)) => receipt.rejected.push(refusal),
-        (None, Ok(_)) if appender.bytes().saturating_add(change.bytes.len() as u64) > most_bytes => {
-            receipt.rejected.push(full(change, most_bytes));
-        }
-        (None, Ok(deps)) => {
-            receipt.accepted += 1;
-            receipt.carried.push(appender.append(change, deps, was)?);
-        }
+        (None, Ok(place)) => match room.refuses(appender, change, (&place.0, strict))? {
+            Some(refusal) => receipt.rejected.push(refusal),
+            None => {
+                receipt.accepted += 1;
+                receipt.carried.push(appender.append(change, place, was)?);
+            }
+        },
     }
     Ok(())
-}
-
-fn full(change: &CheckedChange, most_bytes: u64) -> Refusal {
-    Refusal {
-        hash: Some(change.hash),
-        code: RefusalCode::TooLarge,
-        detail: format!(
-            "the log of the document would have more than {most_bytes} bytes (limit document_bytes)"
-        ),
-        missing: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The project's own mutator: real changes spoilt in one place or a few, with checksums that fit again, and what
 //! comes after them told their new names. What it makes is a function of its seed.
 
+mod extremes;
 mod history;
 mod parts;
 
@@ -84,12 +85,14 @@ fn spoil(change: &[u8], before: &[Vec<u8>], rng: &mut StdRng) -> (Vec<u8>, Vec<&
     let Some(mut parts) = taken_apart(change) else { return (change.to_vec(), vec![]) };
     let mut how = Vec::new();
     for _ in 0..rng.random_range(1..4) {
-        how.push(match rng.random_range(0..10) {
+        how.push(match rng.random_range(0..14) {
             0 => spoil_deps(&mut parts, before, rng),
             1 => spoil_actors(&mut parts, rng),
             2 => spoil_counts(&mut parts, rng),
             3 => spoil_columns(&mut parts, rng),
             4..7 => spoil_runs(&mut parts, rng),
+            10..13 => extremes::spoil_header(&mut parts, rng),
+            13 => extremes::spoil_values(&mut parts, rng),
             _ => spoil_data(&mut parts, rng),
         });
     }

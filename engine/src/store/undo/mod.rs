@@ -6,14 +6,22 @@ mod stack;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
+use automerge::{Automerge, Change, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
 use rusqlite::named_params;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Core, core::Writing, dispatch::Told, make::Made, replica::parse_stored, rows};
+use super::{
+    Core,
+    core::Writing,
+    dispatch::{Failed, Told},
+    make::{Made, seconds},
+    replica::parse_stored,
+    rows, steps,
+};
 use crate::{
-    DocumentId, Error, Message, Result, fence,
+    DocumentId, Error, Message, Result,
+    fence::{self, Refusal},
     undo::{self, Origins, Plan},
 };
 
@@ -175,16 +183,48 @@ impl Writing<'_> {
     }
 
     fn take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Result<Undone>> {
-        let mut message = self.first_bears_nonce(id, Message::of_action(kind.name()).by(self.author))?;
-        message.undoes = Some(entry.key.to_string());
-        let replica = self.replicas.get(self.tx, id, self.actor)?;
-        if replica.row.tombstone.is_some() {
-            return Ok(Err(Error::Deleted(id)));
+        match self.try_take_back(id, entry, kind) {
+            Ok(undone) => Ok(Ok(undone)),
+            Err(Failed::Action(error)) => Ok(Err(error)),
+            Err(Failed::Transaction(error)) => Err(error),
         }
+    }
+
+    fn try_take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Undone, Failed> {
+        if self.replicas.get(self.tx, id, self.actor)?.row.tombstone.is_some() {
+            return Err(Error::Deleted(id).into());
+        }
+        self.merge_heads(id)?;
+        for _ in 0..steps::ROUNDS {
+            let (made, refusal) = match self.take_back_once(id, entry, kind)? {
+                Ok(undone) => return Ok(undone),
+                Err(refused) => *refused,
+            };
+            if !self.make_room(id, &made)? {
+                return Err(Error::Refused(refusal).into());
+            }
+        }
+        match self.take_back_once(id, entry, kind)? {
+            Ok(undone) => Ok(undone),
+            Err(refused) => Err(Error::Refused(refused.1).into()),
+        }
+    }
+
+    /// The inner error: the change that the fence refuses. The document is then as it was before.
+    fn take_back_once(
+        &mut self,
+        id: DocumentId,
+        entry: &Entry,
+        kind: UndoKind,
+    ) -> Result<Result<Undone, Box<(Change, Refusal)>>, Failed> {
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
         let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
         let change = parse_stored(entry.hash, &bytes)?;
         let facts = read_facts(self.tx, replica, entry, &change)?;
-        let time = self.now.div_euclid(1000);
+        let mut message = self.first_bears_nonce(id, Message::of_action(kind.name()).by(self.author))?;
+        message.undoes = Some(entry.key.to_string());
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        let time = seconds(self.now);
         // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
         let listening = self.listening;
         let made = catch_unwind(AssertUnwindSafe(|| {
@@ -196,28 +236,24 @@ impl Writing<'_> {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
                 self.reopen(id)?;
-                return Ok(Err(error));
+                return Err(error.into());
             }
             Err(_) => {
                 self.reopen(id)?;
-                return Ok(Err(Error::Bug("an undo made the library panic".to_owned())));
+                return Err(Error::Bug("an undo made the library panic".to_owned()).into());
             }
         };
         let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.reopen(id)?;
-                return Ok(Err(Error::Refused(refusal)));
+                return Ok(Err(Box::new((made.change, refusal))));
             }
         };
         let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
         let text = json.to_string();
-        self.record(
-            id,
-            &made,
-            &checked,
-            &Told { shown_as: id, message: &message, json: &json, text: &text },
-        )?;
+        self.record(id, &made, &checked, &Told { shown_as: id, message: &message, json: &json, text: &text })
+            .map_err(Failed::Transaction)?;
         let (undone, skipped) = (plan.undone, plan.skipped);
         Ok(Ok(Undone { hash: checked.hash, kind, of: entry.hash, action, action_type, undone, skipped }))
     }

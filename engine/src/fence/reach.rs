@@ -1,0 +1,112 @@
+//! How far the counters of operations may run ahead of what a change was made on.
+
+use super::{Refusal, anatomy::dissect, chunk};
+
+/// How many counters may be passed over, all together, on the way to a change.
+///
+/// A change begins to count one above all that it depends on, so an honest one passes over nothing. Only what is
+/// written again after `queue drop` does: it keeps its counters, and those of the dropped change are missing below
+/// them. Sixteen million is room for 160 drops of the largest change that there can be.
+///
+/// It is a sum over the ancestors, and not an allowance for each change, because the counters of a document end at
+/// 2^32: a chain of a few thousand changes would climb there if each might leap. So counters are never more than this
+/// above the operations of the longest chain of changes, and whoever wants to use them up has to push four thousand
+/// million operations. A change that passes over nothing is never refused for what its ancestors did.
+pub const SLACK: u64 = 1 << 24;
+
+/// How far a change and its ancestors have counted. It follows from them alone, so every replica knows the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// The highest counter of an operation.
+    pub last: u64,
+    /// How many counters were passed over on the way, where most were.
+    pub slack: u64,
+}
+
+impl Reach {
+    /// That of the changes that were made on nothing but what `start_op` and `operations` say.
+    pub fn plain(start_op: u64, operations: u64) -> Self {
+        Self { last: start_op.saturating_add(operations).saturating_sub(1), slack: 0 }
+    }
+
+    /// [`Reach::plain`] of a plain chunk.
+    ///
+    /// # Errors
+    /// Where it is no change.
+    pub fn of_chunk(bytes: &[u8]) -> Result<Self, Refusal> {
+        match chunk::frame(bytes)?.as_slice() {
+            [only] => {
+                let parts = dissect(only.body)?;
+                Ok(Self::plain(parts.start_op, parts.operations))
+            }
+            several => Err(Refusal::malformed(format!("{} chunks where one belongs", several.len()))),
+        }
+    }
+
+    /// That of two changes together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { last: self.last.max(other.last), slack: self.slack.max(other.slack) }
+    }
+
+    /// That of a change which was made on this.
+    #[must_use]
+    pub fn then(self, own: Self, start_op: u64) -> Self {
+        let passed_over = start_op.saturating_sub(self.last.saturating_add(1));
+        Self { last: self.last.max(own.last), slack: self.slack.saturating_add(passed_over) }
+    }
+
+    /// Refuses a change that passes over counters where there is no more slack. `before`: of what it depends on.
+    ///
+    /// # Errors
+    /// `out-of-range`.
+    pub fn check(self, before: Self) -> Result<(), Refusal> {
+        if self.slack <= SLACK || self.slack == before.slack {
+            return Ok(());
+        }
+        Err(Refusal::out_of_range(format!(
+            "its operations begin {} counters above those that it depends on, and with what these passed over \
+             that is more than {SLACK}",
+            self.slack - before.slack
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(before: Reach, start_op: u64, operations: u64) -> Result<Reach, Refusal> {
+        let now = before.then(Reach::plain(start_op, operations), start_op);
+        now.check(before).map(|()| now)
+    }
+
+    #[test]
+    fn who_passes_over_nothing_is_never_refused_for_what_others_did() {
+        let far = next(Reach::default(), SLACK + 1, 1).unwrap();
+        assert_eq!(far, Reach { last: SLACK + 1, slack: SLACK });
+        let after = next(far, SLACK + 2, 100).unwrap();
+        assert_eq!(after, Reach { last: SLACK + 101, slack: SLACK });
+        assert!(next(after, SLACK + 103, 1).is_err(), "one counter is passed over");
+        let beside = next(Reach::default(), 1, 5).unwrap();
+        assert!(next(after.and(beside), SLACK + 102, 1).is_ok());
+    }
+
+    #[test]
+    fn a_chain_of_leaps_does_not_climb() {
+        let (mut reach, mut climbed) = (Reach::default(), 0);
+        while let Ok(higher) = next(reach, reach.last + 1_000_000, 1) {
+            (reach, climbed) = (higher, climbed + 1);
+        }
+        assert_eq!(climbed, SLACK / 999_999);
+        assert!(reach.last <= SLACK + climbed);
+    }
+
+    #[test]
+    fn counters_below_those_of_the_ancestors_do_not_hide_how_far_these_counted() {
+        let far = next(Reach::default(), 1_000, 1).unwrap();
+        let below = next(far, 5, 1).unwrap();
+        assert_eq!(below.last, 1_000);
+        assert_eq!(next(below, 1_001, 1).unwrap().slack, 999);
+    }
+}

@@ -1,0 +1,112 @@
+use automerge::{ReadDoc, ScalarValue};
+use rejoin::{Action, DocumentId, fence::CheckedChange, store::Core};
+use serde_json::json;
+
+use crate::support::{Hand, act, as_automerge, bring, checked, set, waiting};
+
+const MANY: u32 = 5_000;
+
+fn roots(value: &ScalarValue) -> Vec<CheckedChange> {
+    (0..MANY).map(|actor| checked(&Hand { value: value.clone(), ..Hand::of(actor) }.change())).collect()
+}
+
+/// A store that an older server, which had no limits, or a hostile one, gave all that.
+fn store_with(changes: Vec<CheckedChange>) -> (Core, DocumentId, Vec<CheckedChange>) {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    let outcome = bring(&mut core, id, changes.clone());
+    assert_eq!((outcome.pulled, outcome.quarantined), (u64::from(MANY), 0));
+    (core, id, changes)
+}
+
+#[test]
+fn five_thousand_heads_are_merged_in_steps_before_the_next_action() {
+    let (mut core, id, before) = store_with(roots(&ScalarValue::Int(1)));
+    assert_eq!(core.document(id).unwrap().heads.len(), MANY as usize);
+    act(&mut core, id, set("/other", json!(2)));
+    assert_eq!(core.state(id, "/other", None).unwrap(), 2);
+    assert_eq!(core.document(id).unwrap().heads.len(), 1);
+    assert_eq!(core.queue(None).unwrap().len(), 1, "the steps have no line in the queue");
+    assert_eq!(core.history(id, None).unwrap().len(), MANY as usize + 1, "nor in the history");
+    core.undo(id).unwrap().unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": 1}));
+    let sent = waiting(&mut core, id);
+    let all = as_automerge(&[before.clone(), sent.clone()].concat());
+    assert_eq!(all.get_heads().len(), 1);
+    let (mut other, there, _) = store_with(before);
+    let outcome = bring(&mut other, there, sent);
+    assert_eq!((outcome.pulled, outcome.quarantined), (2, 0), "an action, and its undo");
+    assert_eq!(other.state(there, "", None).unwrap(), json!({"key": 1}));
+}
+
+#[test]
+fn five_thousand_values_of_one_key_are_set_deleted_and_undone() {
+    for action in [set("/key", json!("mine")), Action::Delete { path: "/key".into() }] {
+        let (mut core, id, before) = store_with(roots(&ScalarValue::Int(7)));
+        let want = if matches!(action, Action::Delete { .. }) { json!({}) } else { json!({"key": "mine"}) };
+        act(&mut core, id, action);
+        assert_eq!(core.state(id, "", None).unwrap(), want);
+        assert_eq!(core.queue(None).unwrap().len(), 1);
+        let all = as_automerge(&[before, waiting(&mut core, id)].concat());
+        assert_eq!(all.get_all(automerge::ROOT, "key").unwrap().len(), want.as_object().unwrap().len());
+        core.undo(id).unwrap().unwrap();
+        assert_eq!(core.state(id, "/key", None).unwrap(), 7);
+        core.redo(id).unwrap().unwrap();
+        assert_eq!(core.state(id, "", None).unwrap(), want);
+    }
+}
+
+#[test]
+fn five_thousand_counters_of_one_key_still_count() {
+    let (mut core, id, _) = store_with(roots(&ScalarValue::counter(10)));
+    act(&mut core, id, Action::Increment { path: "/key".into(), by: 5 });
+    assert_eq!(core.state(id, "/key", None).unwrap(), 15);
+    core.undo(id).unwrap().unwrap();
+    assert_eq!(core.state(id, "/key", None).unwrap(), 10);
+    act(
+        &mut core,
+        id,
+        Action::Splice { path: "/text".into(), pos: 0, delete: 0, insert: "on it goes".into() },
+    );
+    act(&mut core, id, Action::Insert { path: "/list/-".into(), value: json!(1) });
+    assert!(core.check().unwrap().ok);
+}
+
+#[test]
+fn a_chain_of_many_actors_is_taken_in() {
+    let mut changes: Vec<CheckedChange> = Vec::new();
+    for actor in 0..20_000 {
+        let deps = changes.last().map(|change| change.hash).into_iter().collect();
+        let start_op = u64::from(actor) + 1;
+        changes.push(checked(&Hand { deps, start_op, key: "chain", ..Hand::of(actor) }.change()));
+    }
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    for page in changes.chunks(10_000) {
+        let started = std::time::Instant::now();
+        bring(&mut core, id, page.to_vec());
+        println!("a page of 10,000 actors: {:?}", started.elapsed());
+    }
+    let started = std::time::Instant::now();
+    act(&mut core, id, set("/other", json!(2)));
+    println!("a dispatch: {:?}", started.elapsed());
+}
+
+#[test]
+fn half_a_million_values_of_one_key_by_one_actor_are_replaced() {
+    let mut changes: Vec<CheckedChange> = Vec::new();
+    for seq in 1..=5_u64 {
+        let deps = changes.last().map(|change| change.hash).into_iter().collect();
+        let start_op = (seq - 1) * 100_000 + 1;
+        changes.push(checked(&Hand { deps, seq, start_op, ..Hand::of(1) }.many(100_000)));
+    }
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    assert_eq!(bring(&mut core, id, changes).quarantined, 0);
+    let started = std::time::Instant::now();
+    act(&mut core, id, set("/key", json!("mine")));
+    println!("half a million values: {:?}", started.elapsed());
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": "mine"}));
+    core.undo(id).unwrap().unwrap();
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": 1}));
+}
