@@ -55,7 +55,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 
 /// A size for people, as it can be typed again: exact.
 pub(crate) fn size(bytes: u64) -> String {
-    let unit = SIZES.into_iter().find(|(_, size)| bytes > 0 && bytes % size == 0);
+    let unit = SIZES.into_iter().find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
     unit.map_or_else(|| format!("{bytes} bytes"), |(word, size)| format!("{} {word}", bytes / size))
 }
 
