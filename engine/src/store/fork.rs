@@ -265,11 +265,6 @@ fn settle_class(w: &mut Writing<'_>, class: &Class, standing: ChangeHash, place:
         follow_change(w.tx, row.id >> 40, (row.hash, standing))?;
         pending = take_pending(w.tx, row.id)?.or(pending);
     }
-    // It was dispatched here, whoever wrote it again: a spelling is in a class because it is the same action.
-    if class.spellings.iter().any(|row| row.local) {
-        let own = "UPDATE change SET local = 1 WHERE id = :id AND local = 0";
-        w.tx.prepare_cached(own)?.execute(named_params! {":id": place})?;
-    }
     if stood && pending.is_none() {
         return Ok(());
     }
