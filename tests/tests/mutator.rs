@@ -175,6 +175,12 @@ fn through(served: &Served, place: &Place, seed: u64, spoilt: &Spoilt) -> &'stat
     let loaded = guarded(|| Automerge::load(&file.body)).unwrap().expect("a file that was given out loads");
     assert_eq!(loaded.get_changes(&[]).len() + left_out(&file), held, "nothing else is left out");
     verify_snapshot(&loaded, &loaded.save()).expect("and is as it was once it was saved again");
+    for (one, at) in frame(&log).unwrap().iter().zip(1..) {
+        let change = check(one, &Limits::default()).unwrap();
+        if loaded.get_change_meta_by_hash(&change.hash).is_none() {
+            println!("seed {seed}: the server leaves out {} at {}", change.hash, at);
+        }
+    }
     let state = served.get(document, "", "application/json");
     assert_eq!(left_out(&state), left_out(&file));
     let snapshot = served.get(document, "/snapshot", CHANGES);
@@ -274,6 +280,11 @@ fn pulled(place: &Place, (seed, document): (u64, DocumentId), log: &[u8], state:
     let here = left_out_here(&mut core, document);
     let there = quarantined_in_another_order(place, (seed, document), log);
     assert_eq!(here, there, "in every order of arrival the same is left out");
+    for row in core.history(document, None).unwrap() {
+        if let Some(why) = row.quarantined {
+            println!("seed {seed}: the client leaves out {} at {}: {why}", row.hash, row.position);
+        }
+    }
     // Through text, as the server's: reading a fraction back may change its last digit.
     let read = core.state(document, "", None).unwrap().to_string();
     let read: Value = serde_json::from_str(&read).unwrap();
