@@ -356,7 +356,7 @@ fn a_database_of_the_first_schema_finds_its_changes_after_the_upgrade() {
     old.execute("UPDATE change SET lookup = id >> 40 << 40", []).unwrap();
     old.execute_batch(
         "DROP TABLE token_document; DROP TABLE token; DROP TABLE pack; DROP TABLE rewritten; DROP TABLE verified; DROP TABLE quarantine;
-         DROP TABLE subject_document; DROP TABLE pushed; DROP TABLE pusher;
+         DROP TABLE subject_document; DROP TABLE pushed; DROP TABLE pusher; DROP TABLE reach;
          ALTER TABLE document DROP COLUMN purged_at;
          CREATE TABLE old_head (id INTEGER PRIMARY KEY REFERENCES change (id)) STRICT;
          INSERT INTO old_head SELECT id FROM head; DROP TABLE head; ALTER TABLE old_head RENAME TO head;",

@@ -175,12 +175,17 @@ impl<S: Source> Turn<'_, S> {
         Ok(if graph.hash(met) > graph.hash(first) { met } else { first })
     }
 
-    /// Whether the log is sound up to a position, without what is known and these.
+    /// Whether the log is sound up to a position, with the change there, and without what is known and these.
     fn is_sound(&mut self, upto: u64, without: &[u64]) -> Result<bool, Failed<S::Error>> {
         let look = self.patience.longest.min(LOOK);
         let expelled = self.known.keys().chain(without).copied().collect();
         let (outcome, _) = self.attempt_without(upto, (look, true), expelled)?;
-        Ok(!matches!(outcome, Outcome::Unsound(_)))
+        Ok(match outcome {
+            Outcome::Unsound(_) => false,
+            // What the library does not take on its ancestors alone is no sounder for being left out at once.
+            Outcome::Written(merge) => !merge.left_out.contains_key(&upto),
+            Outcome::TooDeep(_) => true,
+        })
     }
 
     /// Merges the log up to `upto`; and what that took.
