@@ -1,5 +1,6 @@
 //! The session on a real store (in memory) against a small log that does what a test tells it.
 
+mod claims;
 mod deletions;
 mod exchange;
 mod healing;
