@@ -8,10 +8,11 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     Batch, BatchBounds, BatchRow, Core, Facts, Failure, Page, PageOutcome,
-    arrive::{arrive, give_to_library, keep_refused, keep_unreadable},
+    arrive::{arrive, give_to_library, keep_refused, keep_unreadable, under},
     core::Writing,
     documents::free_name,
     fork::{self, Rebuild},
+    open,
     prove::Proof,
     replica::Replica,
     rows,
@@ -168,6 +169,14 @@ impl Writing<'_> {
         replica.build_index(self.tx)?;
         let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins), self.now, &mut outcome)?;
+        if let Some(actor) = open::stored_actor(self.tx)?
+            && let Some(met) = under(&arrived, &actor)
+        {
+            // Somebody else writes under this store's actor: another life of it, before it was copied or put back, or
+            // whoever forges. From now on it writes under another one, so that what it makes cannot meet theirs.
+            fork::leave_actor(self, &actor, met)?;
+        }
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         let proof = if twins.is_empty() {
             self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?

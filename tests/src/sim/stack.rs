@@ -60,8 +60,11 @@ impl Model {
                     }
                 }
                 Some(_) if self.is_undo(*token) => {
-                    let action = self.action(*token);
-                    stack.done.retain(|done| self.action(*done) != action);
+                    // One that another copy of the store took back left the action where it was.
+                    if !taken.contains(token) {
+                        let action = self.action(*token);
+                        stack.done.retain(|done| self.action(*done) != action);
+                    }
                     stack.undone.push(*token);
                 }
                 Some(undo) => {
