@@ -60,7 +60,7 @@ impl Model {
                     }
                 }
                 Some(_) if self.is_undo(*token) => {
-                    // One that another copy of the store took back left the action where it was.
+                    // What another copy of the store took back is as if it had not been: so here, and for redos below.
                     if !taken.contains(token) {
                         let action = self.action(*token);
                         stack.done.retain(|done| self.action(*done) != action);
@@ -68,7 +68,9 @@ impl Model {
                     stack.undone.push(*token);
                 }
                 Some(undo) => {
-                    stack.undone.retain(|undone| *undone != undo);
+                    if !taken.contains(token) {
+                        stack.undone.retain(|undone| *undone != undo);
+                    }
                     stack.done.push(*token);
                 }
             }
