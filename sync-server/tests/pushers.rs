@@ -58,7 +58,7 @@ async fn each_change_has_the_name_of_whoever_brought_it_and_not_of_whoever_made_
             told(&page).into_iter().flat_map(|(by, hashes)| hashes.into_iter().map(move |h| (by.clone(), h))),
         );
         after = format!("&after={}", page.header("rejoin-cursor").unwrap());
-        if !page.header("rejoin-more").is_some() {
+        if page.header("rejoin-more").is_none() {
             break;
         }
     }

@@ -8,13 +8,13 @@ use rusqlite::Connection;
 use super::{
     Event, EventChange, Origin, Page, PageOutcome,
     claims::Proved,
-    fork, open, reach,
+    fork, reach,
     replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
     steps::is_merge,
 };
 use crate::{
-    Error, Message, Result, container,
+    Actor, Error, Message, Result, container,
     fence::{CheckedChange, Placement, Reach, RefusalCode, WalkBudget, place},
     untrusted::{guarded, parse_untrusted},
 };
@@ -23,6 +23,11 @@ use crate::{
 pub(super) struct Arrived {
     change: CheckedChange,
     message: Message,
+}
+
+/// What came under this actor.
+pub(super) fn under(arrived: &[Arrived], actor: &Actor) -> Option<ChangeHash> {
+    arrived.iter().find(|one| one.change.actor == *actor).map(|one| one.change.hash)
 }
 
 /// Gives what is new a place. A change whose dependencies are not held is where the page ends: a phantom is
@@ -36,7 +41,6 @@ pub(super) fn arrive(
 ) -> Result<Vec<Arrived>> {
     let mut arrived = Vec::with_capacity(page.changes.len());
     let mut walk = WalkBudget::default();
-    let mut own = open::stored_actor(connection)?;
     for change in &page.changes {
         let Some(index) = &replica.index else { break };
         let mut held = Held { connection, document: replica.row.id, index };
@@ -72,12 +76,6 @@ pub(super) fn arrive(
                 reason: reason.as_deref(),
             },
         )?;
-        if own.as_ref() == Some(&change.actor) {
-            // Somebody else writes under this store's actor: another life of it, before it was copied or put back, or
-            // whoever forges. From now on it writes under another one, so that what it makes cannot meet theirs.
-            fork::leave_actor(connection, &change.actor, change.hash)?;
-            own = None;
-        }
         reach::note(connection, rows::row_id(replica.row.id, replica.row.last), counts, plain)?;
         match reason {
             Some(_) => outcome.quarantined += 1,
@@ -167,7 +165,7 @@ pub(super) fn keep_refused(
         }
         let change = CheckedChange {
             hash,
-            actor: crate::Actor::from(&b"refused"[..]),
+            actor: Actor::from(&b"refused"[..]),
             seq: 0,
             start_op: 0,
             operations: 0,

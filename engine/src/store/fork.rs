@@ -156,25 +156,26 @@ fn plan(connection: &Connection, document: i64, forks: &Forks) -> Result<Plan> {
 
 /// A change of this store's own actor lost: somebody else writes under this actor, for the store was copied or
 /// put back. That is positive evidence, and from now on this store writes under another.
-fn take_another_actor(w: &Writing<'_>, plan: &Plan, forks: &Forks) -> Result<()> {
+fn take_another_actor(w: &mut Writing<'_>, plan: &Plan, forks: &Forks) -> Result<()> {
     let own = |hash: &&ChangeHash| plan.classes.row(hash).is_some_and(|row| row.actor == *w.actor);
     match forks.refused.iter().find(own) {
-        Some(lost) => leave_actor(w.tx, w.actor, *lost),
+        Some(lost) => leave_actor(w, w.actor, *lost),
         None => Ok(()),
     }
 }
 
-/// Takes an actor that follows from the old one and from the change that somebody else made under it, or that lost
-/// against theirs.
-pub(super) fn leave_actor(connection: &Connection, actor: &Actor, because: ChangeHash) -> Result<()> {
+/// Takes another actor, because of the change that somebody else made under this one, or of the own one that lost
+/// against theirs. All copies of the store may meet that change: each takes its own.
+pub(super) fn leave_actor(w: &mut Writing<'_>, actor: &Actor, because: ChangeHash) -> Result<()> {
     let mut hasher = Sha256::new();
     hasher.update(b"rejoin actor of a store whose own change lost 1\0");
     hasher.update(actor.to_bytes());
     hasher.update(because.0);
+    hasher.update((w.nonces)().to_be_bytes());
     let fresh = Actor::from(hasher.finalize().iter().copied().take(16).collect::<Vec<u8>>());
     tracing::info!(%because, actor = %fresh, "somebody else writes under this actor; a fresh one");
     // Taken over by the next write, as when another process took it.
-    Ok(set_meta(connection, "actor", &fresh.to_hex_string())?)
+    Ok(set_meta(w.tx, "actor", &fresh.to_hex_string())?)
 }
 
 /// What arrived is given to the library together with the rest, for the first time here: what it cannot take is

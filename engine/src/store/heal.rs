@@ -54,7 +54,7 @@ impl Core {
             let own = changes.iter().rev().find(|change| change.actor_id() == w.actor);
             if let Some(own) = own {
                 // Left and joined again, or put back: another life of this store goes on under its actor, or may.
-                leave_actor(w.tx, w.actor, own.hash())?;
+                leave_actor(w, w.actor, own.hash())?;
             }
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             take_cursor(w.tx, replica, Some(cursor.clone()), server)?;

@@ -8,12 +8,12 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     Batch, BatchBounds, BatchRow, Core, Facts, Failure, Page, PageOutcome,
-    arrive::{arrive, give_to_library, keep_refused, keep_unreadable},
+    arrive::{Arrived, arrive, give_to_library, keep_refused, keep_unreadable, under},
     claims::Proved,
     core::Writing,
     fork::{self, Rebuild},
     home::{Standing, Word, has_tombstone, weigh_deletion},
-    open::get_meta,
+    open::{self, get_meta},
     prove::Proof,
     reach,
     replica::Replica,
@@ -191,6 +191,8 @@ impl Writing<'_> {
         replica.build_index(self.tx)?;
         let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins, &proved), self.now, &mut outcome)?;
+        self.leave_actor_met(&arrived)?;
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
@@ -235,6 +237,16 @@ impl Writing<'_> {
         self.drain((document, page), moves, &mut outcome)?;
         self.park(document, page, &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// Where somebody else writes under this store's actor (another life of it, before it was copied or put back, or
+    /// whoever forges), it writes under another from now on: what it makes cannot meet theirs.
+    fn leave_actor_met(&mut self, arrived: &[Arrived]) -> Result<()> {
+        let Some(actor) = open::stored_actor(self.tx)? else { return Ok(()) };
+        match under(arrived, &actor) {
+            Some(met) => fork::leave_actor(self, &actor, met),
+            None => Ok(()),
+        }
     }
 
     /// Makes room for what arrives. What is written again for it may meet something else that arrives: then once

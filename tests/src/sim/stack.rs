@@ -60,12 +60,17 @@ impl Model {
                     }
                 }
                 Some(_) if self.is_undo(*token) => {
-                    let action = self.action(*token);
-                    stack.done.retain(|done| self.action(*done) != action);
+                    // What another copy of the store took back is as if it had not been: so here, and for redos below.
+                    if !taken.contains(token) {
+                        let action = self.action(*token);
+                        stack.done.retain(|done| self.action(*done) != action);
+                    }
                     stack.undone.push(*token);
                 }
                 Some(undo) => {
-                    stack.undone.retain(|undone| *undone != undo);
+                    if !taken.contains(token) {
+                        stack.undone.retain(|undone| *undone != undo);
+                    }
                     stack.done.push(*token);
                 }
             }
