@@ -31,7 +31,7 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// A write, and who waits for it.
 #[derive(Debug)]
 enum Job {
-    Push { push: Push, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
+    Push { push: Box<Push>, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
     Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
     Found { found: Found, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
     Step { step: Step, waiting: oneshot::Sender<Result<bool, Fault>> },
@@ -82,7 +82,7 @@ impl Committer {
     /// Stores a push; the receipt comes after the commit that holds it.
     pub(crate) async fn push(&self, push: Push, now: i64) -> Result<Receipt, Fault> {
         let (waiting, answer) = oneshot::channel();
-        self.send(Job::Push { push, now, waiting })?;
+        self.send(Job::Push { push: Box::new(push), now, waiting })?;
         answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
     }
 
