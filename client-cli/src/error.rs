@@ -215,6 +215,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::EffectSettled { .. } => "nothing was changed; `rejoin effects show` tells more",
         E::InvalidEffect(_) => "nothing was changed; it is the app that asks for effects",
         E::Refused(refusal) => hint_of_refusal(refusal.code),
+        E::Library(_) => {
+            "`rejoin sync` leaves out what the library cannot take, then try again; if it stays so `rejoin export` and \
+             `rejoin import` make a new document of it"
+        }
         E::NotAStore { .. } => "it was left alone; give another file with --store",
         E::NewerSchema { .. } => {
             "it was left alone; use the newer release of rejoin, or another file with --store"

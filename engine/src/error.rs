@@ -187,6 +187,9 @@ pub enum Error {
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
+    /// The library refused, or panicked on, what was asked in a document that others shaped too; nothing was changed.
+    #[error("Automerge cannot do this in this document: {0}; nothing was changed")]
+    Library(String),
     /// This release contradicts itself.
     #[error("a bug in rejoin: {0}")]
     Bug(String),
@@ -248,6 +251,7 @@ impl Error {
             | Self::UnknownListener(_)
             | Self::EffectSettled { .. }
             | Self::Refused(_)
+            | Self::Library(_)
             | Self::Import(_)
             | Self::NoServer => ErrorKind::Refused,
             Self::DiskFull | Self::Storage(_) | Self::Io { .. } | Self::Unreachable(_) | Self::Closed => {

@@ -28,6 +28,8 @@ pub enum Bug {
     UndoOverOthers,
     /// A change that names another one in `was` is taken for it, proved or not (breaks "a claim is proved or ignored").
     ClaimBelieved,
+    /// The fence lets any time and any counter through (breaks "every honest person can go on").
+    NumbersUnbounded,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -117,3 +117,8 @@ fn an_undo_over_what_others_wrote_is_found() {
 fn a_claim_that_is_believed_is_found() {
     is_found(Bug::ClaimBelieved);
 }
+
+#[test]
+fn a_fence_that_lets_any_number_through_is_found() {
+    is_found(Bug::NumbersUnbounded);
+}

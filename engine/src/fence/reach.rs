@@ -1,6 +1,7 @@
 //! How far the counters of operations may run ahead of what a change was made on.
 
 use super::{Refusal, anatomy::dissect, chunk};
+use crate::planted::{Bug, is_planted};
 
 /// How many counters may be passed over, all together, on the way to a change.
 ///
@@ -61,7 +62,7 @@ impl Reach {
     /// # Errors
     /// `out-of-range`.
     pub fn check(self, before: Self) -> Result<(), Refusal> {
-        if self.slack <= SLACK || self.slack == before.slack {
+        if self.slack <= SLACK || self.slack == before.slack || is_planted(Bug::NumbersUnbounded) {
             return Ok(());
         }
         Err(Refusal::out_of_range(format!(

@@ -14,7 +14,7 @@ use crate::{
 use super::{
     state::Session,
     types::{Now, Outcome, Progress, Sent, Ticket, Trouble, TroubleKind},
-    verdict::{Meaning, Pushed, Verdict, judge},
+    verdict::{Meaning, Pushed, Verdict, is_mended, judge},
 };
 
 /// So many replies in a row may bring nothing before it is called a failure.
@@ -132,7 +132,7 @@ impl Turn<'_> {
             run.read_first = !run.end_reached;
             self.session.guards.forks += 1;
             if self.session.guards.forks > FORK_REPLIES {
-                let detail = "the server calls each change that is written again a fork".to_owned();
+                let detail = "the server refuses again what was mended as it asked".to_owned();
                 return self.failed(TroubleKind::Protocol, detail, 0, rng);
             }
         }
@@ -172,7 +172,7 @@ impl Turn<'_> {
             self.session.healing = None;
             self.session.guards.forks += 1;
             if self.session.guards.forks > FORK_REPLIES {
-                let detail = "the server calls each change that is written again a fork".to_owned();
+                let detail = "the server refuses again what was mended as it asked".to_owned();
                 return self.failed(TroubleKind::Protocol, detail, 0, rng);
             }
         } else if lost {
@@ -405,9 +405,10 @@ impl Turn<'_> {
 }
 
 impl Pushed {
-    /// Refused as forks: they are written again, and offered again under another name.
+    /// Refused as forks, which are offered again under another name, or as heads too many, which are offered again with
+    /// a merge.
     fn forked_roots(&self) -> usize {
-        self.page.rejected.iter().filter(|(_, r)| r.code == RefusalCode::ActorFork).count()
+        self.page.rejected.iter().filter(|(_, r)| is_mended(r.code)).count()
     }
 }
 

@@ -64,8 +64,8 @@ pub(super) struct Pushed {
     pub new_there: u64,
     /// Refused because of dependencies that were not refused themselves in this reply: which.
     pub lost: Vec<(BatchRow, Rejected, Vec<ChangeHash>)>,
-    /// Refused because of a fork, or because of what they depend on: they are written again, or taken over in the
-    /// spelling that the log holds.
+    /// Refused because of a fork or of too many heads, or because of what they depend on: they are written again, taken
+    /// over in the spelling that the log holds, or offered again with a merge.
     pub forked: Vec<ChangeHash>,
 }
 
@@ -207,8 +207,14 @@ fn judge_push_json(rows: &[BatchRow], after: Option<&Cursor>, body: &[u8]) -> Ju
     Ok(pushed)
 }
 
+/// Whether the store does something about a refusal by itself.
+pub(super) fn is_mended(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::ActorFork | RefusalCode::TooManyHeads)
+}
+
 /// A row that this request carried and that is not refused is accepted. Of the refused ones:
 /// - a fork is written again by the store, with all that depends on it, so its dependants are not refused;
+/// - one head too many is offered again with a change that merges them all;
 /// - one whose missing dependency is not refused itself shows that the server lost something: it is offered;
 /// - every other one parks.
 fn sort_out(rows: &[BatchRow], refused: &HashMap<ChangeHash, Rejected>, pushed: &mut Pushed) -> Judged<()> {
@@ -221,7 +227,7 @@ fn sort_out(rows: &[BatchRow], refused: &HashMap<ChangeHash, Rejected>, pushed: 
             continue;
         };
         if rejected.code != RefusalCode::MissingDependency {
-            if rejected.code == RefusalCode::ActorFork {
+            if is_mended(rejected.code) {
                 forked.insert(row.hash);
                 pushed.forked.push(row.hash);
             }

@@ -3,8 +3,6 @@
 //! They are found in the state: so also where nobody listened when they met, and after a restart. The patches of a
 //! merge name them too, for those who listen: [`Event::conflicts`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use automerge::{
     Automerge, ChangeHash, ObjId, ObjType, PatchAction, PatchLog, Prop, ROOT, ReadDoc, ValueRef,
     transaction::CommitOptions,
@@ -17,11 +15,12 @@ use super::{
     blame::{Writer, Writers},
     core::Writing,
     dispatch::{Failed, Told},
-    make::Made,
+    make::{Made, library, seconds},
     rows,
+    steps::Attempt,
 };
 use crate::{
-    DocumentId, Error, Message, Result, fence,
+    DocumentId, Error, Message, Result,
     reducer::{ActionError, Place, find, parse_pointer, prefix},
     state::{self, MAX_READ_DEPTH},
     undo::{self, Copy, Origins},
@@ -245,41 +244,34 @@ impl Writing<'_> {
             Ok(Err(error)) => return Ok(Err(error)),
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
         };
-        if let Err(failed) = self.merge_heads(id) {
-            return match failed {
-                Failed::Action(error) => Ok(Err(error)),
-                Failed::Transaction(error) => Err(error),
-            };
+        // Steps may take the value away: what is taken is a copy of it.
+        match self.in_steps(id, |w| w.take_once(id, pointer, &chosen)) {
+            Ok(Ok(receipt)) => Ok(Ok(receipt)),
+            Ok(Err(refused)) => Ok(Err(Error::Refused(refused.1))),
+            Err(Failed::Action(error)) => Ok(Err(error)),
+            Err(Failed::Transaction(error)) => Err(error),
         }
+    }
+
+    fn take_once(&mut self, id: DocumentId, pointer: &str, chosen: &Chosen) -> Attempt<Receipt> {
         let mut message = self.first_bears_nonce(id, Message::of_action("take").by(self.author))?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let first = rows::read_was(self.tx, replica.row.id, &chosen.hash)?.unwrap_or(chosen.hash);
         message.undoes = Some(first.to_string());
-        let (time, listening) = (self.now.div_euclid(1000), self.listening);
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            commit(&mut replica.am, &chosen, &mut message, (time, listening))
-        }));
-        let made = match made {
-            Ok(Ok(made)) => made,
-            failed => {
+        let (time, listening) = (seconds(self.now), self.listening);
+        let made = guarded(|| commit(&mut replica.am, chosen, &mut message, (time, listening)));
+        let made = match made.map_err(Error::Library).and_then(|made| made) {
+            Ok(made) => made,
+            Err(error) => {
                 self.reopen(id)?;
-                let error =
-                    failed.err().map(|_| Error::Bug("taking a value made the library panic".to_owned()));
-                return Ok(Err(error.unwrap_or_else(|| Error::Bug("a value could not be taken".to_owned()))));
-            }
-        };
-        let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                self.reopen(id)?;
-                return Ok(Err(Error::Refused(refusal)));
+                return Err(error.into());
             }
         };
         let json = json!({"type": "take", "path": pointer, "hash": chosen.hash.to_string()});
         let text = json.to_string();
         let told = Told { shown_as: id, message: &message, json: &json, text: &text };
-        self.record(id, &made, &checked, &told)?;
-        Ok(Ok(Receipt { hash: checked.hash }))
+        let stored = self.store_made(id, made, &told)?;
+        Ok(stored.map(|checked| Receipt { hash: checked.hash }))
     }
 }
 
@@ -318,13 +310,12 @@ fn commit(
     message: &mut Message,
     (time, listening): (i64, bool),
 ) -> Result<Made> {
-    let library = |e: &dyn std::fmt::Display| Error::Bug(e.to_string());
     let origins = Origins::of_copy(am, &chosen.copy);
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
-    let mut tx = am.transaction_log_patches(log).map_err(|e| library(&e))?;
+    let mut tx = am.transaction_log_patches(log).map_err(library)?;
     let mut written = Vec::new();
     undo::put_copy(&mut tx, &chosen.object, chosen.prop.clone(), &chosen.copy, &mut written)
-        .map_err(|e| library(&e))?;
+        .map_err(library)?;
     message.restored = undo::restored_json(&origins.encode(&written));
     let options = || CommitOptions::default().with_message(message.encode()).with_time(time);
     let (hash, mut log) = tx.commit_with(options());
@@ -332,7 +323,6 @@ fn commit(
         am.empty_commit(options());
     }
     let patches = if listening { am.make_patches(&mut log) } else { Vec::new() };
-    let change =
-        am.get_last_local_change().ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+    let change = am.get_last_local_change().ok_or_else(|| library("a commit left no change"))?;
     Ok(Made { containers: Vec::new(), change, patches })
 }

@@ -9,12 +9,12 @@ use super::{
     make::{Made, Work, caught, commit_options, make, make_slice, message_of},
     replica::{Noted, Replica, container_position},
     rows::{self, NewChange, NewPending},
-    steps,
+    steps::{Attempt, is_by_too_many},
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
     fence::{self, CheckedChange, Refusal, RefusalCode},
-    slice::{ActionInfo, Command, Committed, Draft, Scope, payload_of},
+    slice::{ActionInfo, Command, Committed, Scope, payload_of},
 };
 
 impl Core {
@@ -197,26 +197,24 @@ impl Writing<'_> {
         }
     }
 
-    fn commit_one(
+    pub(super) fn commit_one(
         &mut self,
         home: DocumentId,
         command: &Command,
         about: (&Told<'_>, &ActionInfo),
     ) -> Result<CheckedChange, Failed> {
-        self.merge_heads(home)?;
-        for _ in 0..steps::ROUNDS {
-            let made = self.make_one(home, command, about)?;
-            match self.store_made(home, &made, about.0) {
-                Err(Failed::Action(Error::Refused(refusal))) => {
-                    if !self.make_room(home, &made.change)? {
-                        return Err(Error::Refused(refusal).into());
-                    }
-                }
-                stored => return stored,
+        let done = self.in_steps(home, |w| {
+            let made = w.make_one(home, command, about)?;
+            if let Some(refusal) = is_by_too_many(command, &made.change) {
+                w.reopen(home)?;
+                return Ok(Err(Box::new((made.change, refusal))));
             }
+            w.store_made(home, made, about.0)
+        });
+        match done? {
+            Ok(checked) => Ok(checked),
+            Err(refused) => self.commit_parts(home, command, about, *refused),
         }
-        let made = self.make_one(home, command, about)?;
-        self.store_made(home, &made, about.0)
     }
 
     /// An action's change, in memory only.
@@ -238,74 +236,37 @@ impl Writing<'_> {
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }
         });
-        match made {
-            Ok(made) => Ok(made),
-            Err(error @ Error::ReducerPanicked { .. }) => {
-                self.reopen(home)?;
-                Err(error.into())
-            }
-            Err(error) => Err(error.into()),
+        let error = match made {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        if matches!(error, Error::ReducerPanicked { .. } | Error::Library(_)) {
+            self.reopen(home)?;
         }
+        Err(match (error, command) {
+            // The reducer is the library's and ours: others made the document what it is.
+            (Error::ReducerPanicked { reason, .. }, Command::Json(_)) => {
+                Error::Library(format!("it panicked: {reason}")).into()
+            }
+            (error, _) => error.into(),
+        })
     }
 
-    fn store_made(
+    pub(super) fn store_made(
         &mut self,
         home: DocumentId,
-        made: &Made,
+        made: Made,
         told: &Told<'_>,
-    ) -> Result<CheckedChange, Failed> {
+    ) -> Attempt<CheckedChange> {
         let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.reopen(home)?;
-                return Err(Error::Refused(refusal).into());
+                return Ok(Err(Box::new((made.change, refusal))));
             }
         };
-        self.record(home, made, &checked, told).map_err(Failed::Transaction)?;
-        Ok(checked)
-    }
-
-    /// Brings a slice to its newest form, by a change of its own, where actions of older versions have come since
-    /// this was last done here.
-    pub(super) fn migrate_slice(&mut self, home: DocumentId, slice: &'static str) -> Result<(), Failed> {
-        let slice = self.registry.slice(slice)?;
-        if slice.version() == 1 {
-            return Ok(());
-        }
-        let row = self.replicas.get(self.tx, home, self.actor)?.row.clone();
-        let from = rows::oldest_unmigrated(self.tx, &row, slice.name(), slice.version())?;
-        if let Some(from) = from {
-            self.merge_heads(home)?;
-            let kind = format!("{}/@migrate", slice.name());
-            let message =
-                Message { version: Some(slice.version()), ..Message::of_action(&kind).by(self.author) };
-            let message = self.first_bears_nonce(home, message)?;
-            let about = ActionInfo::new(uuid::Uuid::nil(), self.now, self.author, home);
-            let options = commit_options(&message, self.now);
-            let reduce = |draft: &mut Draft<'_>| {
-                (from..slice.version()).try_for_each(|version| slice.migrate(version, draft))
-            };
-            let work = Work { slice: slice.name(), about: &about, reduce: &reduce };
-            let replica = self.replicas.get(self.tx, home, self.actor)?;
-            let listening = self.listening;
-            let made = caught(&kind, || make_slice(replica, &work, options, listening));
-            let made = match made {
-                Ok(made) => made,
-                Err(error) => {
-                    self.reopen(home)?;
-                    return Err(error.into());
-                }
-            };
-            if let Some(made) = made {
-                let json = serde_json::json!({"type": kind, "from": from, "to": slice.version()});
-                let text = json.to_string();
-                let told = Told { shown_as: home, message: &message, json: &json, text: &text };
-                self.store_made(home, &made, &told)?;
-            }
-        }
-        let last = self.replicas.get(self.tx, home, self.actor)?.row.last;
-        rows::note_migrated(self.tx, row.id, (slice.name(), slice.version()), last)
-            .map_err(Failed::Transaction)
+        self.record(home, &made, &checked, told).map_err(Failed::Transaction)?;
+        Ok(Ok(checked))
     }
 
     /// The first change that a process makes in a document bears a random nonce: a store that was cloned with its

@@ -14,6 +14,7 @@ use super::{
     classes::{Class, Classes, Plan},
     core::Writing,
     effects::{drop_effects_of, follow_change},
+    make::library,
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
@@ -149,7 +150,7 @@ fn plan(connection: &Connection, document: i64, forks: &Forks) -> Result<Plan> {
                 let reason = "it cannot be written again, and what it was made on is there in other words";
                 quarantine(connection, document, hash, reason)?;
             }
-            Err(error) => return Err(Error::Bug(error.to_string())),
+            Err(error) => return Err(library(error)),
         }
     }
 }

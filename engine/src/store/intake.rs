@@ -11,6 +11,7 @@ use super::{
     arrive::{Arrived, arrive, give_to_library, keep_refused, keep_unreadable, under},
     claims::Proved,
     core::Writing,
+    dispatch::Failed,
     fork::{self, Rebuild},
     home::{Standing, Word, has_tombstone, weigh_deletion},
     open::{self, get_meta},
@@ -235,7 +236,8 @@ impl Writing<'_> {
         rows::write_document(self.tx, &replica.row)?;
         let document = replica.row.id;
         self.drain((document, page), moves, &mut outcome)?;
-        self.park(document, page, &mut outcome)?;
+        let merges = self.merge_refused_heads(id, page)?;
+        self.park(document, (page, merges), &mut outcome)?;
         Ok(outcome)
     }
 
@@ -339,14 +341,46 @@ impl Writing<'_> {
         Ok(u64::from(!container))
     }
 
+    /// A server that finds too many heads takes them with a change that merges them, which is made once its log is known
+    /// to the end: then the next push holds both. `false`: nothing can be merged.
+    fn merge_refused_heads(&mut self, id: DocumentId, page: &Page) -> Result<bool> {
+        let heads = self.replicas.get(self.tx, id, self.actor)?.am.get_heads().len();
+        if heads < 2 || page.rejected.iter().all(|(_, r)| r.code != RefusalCode::TooManyHeads) {
+            return Ok(false);
+        }
+        if page.at_end {
+            match self.merge_heads_to(id, 1) {
+                Ok(()) => {}
+                Err(Failed::Action(error)) => {
+                    tracing::warn!(document = %id, %error, "heads cannot be merged");
+                    return Ok(false);
+                }
+                Err(Failed::Transaction(error)) => return Err(error),
+            }
+            let replica = self.replicas.get(self.tx, id, self.actor)?;
+            replica.settle_heads();
+            rows::write_document(self.tx, &replica.row)?;
+        }
+        Ok(true)
+    }
+
     /// What the server refused for good needs a person, and so does what depends on it. Other documents go on
     /// (invariant 6).
-    fn park(&mut self, document: i64, page: &Page, outcome: &mut PageOutcome) -> Result<()> {
-        let mended = [RefusalCode::ActorFork, RefusalCode::MissingDependency];
+    fn park(
+        &mut self,
+        document: i64,
+        (page, merges): (&Page, bool),
+        outcome: &mut PageOutcome,
+    ) -> Result<()> {
+        let mended = |code: RefusalCode| match code {
+            RefusalCode::ActorFork | RefusalCode::MissingDependency => true,
+            RefusalCode::TooManyHeads => merges,
+            _ => false,
+        };
         let refused: HashMap<i64, String> = page
             .rejected
             .iter()
-            .filter(|(_, r)| !mended.contains(&r.code))
+            .filter(|(_, r)| !mended(r.code))
             .map(|(id, r)| (*id, r.detail.clone()))
             .collect();
         if refused.is_empty() {

@@ -48,6 +48,11 @@ pub(super) fn seconds(now: Millis) -> i64 {
     now.div_euclid(1000).clamp(-LAST_TIME, LAST_TIME)
 }
 
+/// What the library says to what is done here: it depends on what others made of the document.
+pub(super) fn library(error: impl std::fmt::Display) -> Error {
+    Error::Library(error.to_string())
+}
+
 /// Runs an action's work, and makes an error of a panic that says which action.
 pub(super) fn caught<T>(action: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     contained(work).unwrap_or_else(|reason| Err(Error::ReducerPanicked { action: action.to_owned(), reason }))
@@ -81,7 +86,7 @@ pub(super) fn make_slice(
         let am = fork.as_mut().unwrap_or(&mut replica.am);
         let base = am.get_heads();
         let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
-        let tx = am.transaction_log_patches(log).map_err(|e| Error::Bug(e.to_string()))?;
+        let tx = am.transaction_log_patches(log).map_err(library)?;
         let ground = Ground { slice: work.slice, about: work.about, base: &base, held: &held };
         let mut draft = Draft::new(tx, &ground);
         (work.reduce)(&mut draft).map_err(&rejected)?;
@@ -100,7 +105,7 @@ pub(super) fn make_slice(
                 patches.extend(am.make_patches(&mut log));
             }
             let change = am.get_last_local_change();
-            let change = change.ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+            let change = change.ok_or_else(|| Error::Library("a commit left no change".to_owned()))?;
             if let Some(fork) = fork {
                 replica.am = fork;
             }
@@ -112,7 +117,7 @@ pub(super) fn make_slice(
         let actor = replica.am.get_actor().clone();
         let mut next = fork.take().unwrap_or_else(|| replica.am.fork().with_actor(actor));
         let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
-        next.apply_changes_log_patches(changes, &mut log).map_err(|e| Error::Bug(e.to_string()))?;
+        next.apply_changes_log_patches(changes, &mut log).map_err(library)?;
         if listening {
             patches.extend(next.make_patches(&mut log));
         }
@@ -145,7 +150,7 @@ pub(super) fn make(
     let mut fork = replica.am.fork().with_actor(actor);
     let mut log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let changes: Vec<Change> = containers.iter().map(parse_container).collect::<Result<_>>()?;
-    fork.apply_changes_log_patches(changes, &mut log).map_err(|e| Error::Bug(e.to_string()))?;
+    fork.apply_changes_log_patches(changes, &mut log).map_err(library)?;
     let mut patches = if listening { fork.make_patches(&mut log) } else { Vec::new() };
     let (change, more) = commit(&mut fork, prepared, options, listening)?;
     patches.extend(more);
@@ -165,7 +170,7 @@ fn commit(
 ) -> Result<(Change, Vec<Patch>)> {
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let empty = CommitOptions { message: options.message.clone(), time: options.time };
-    let mut tx = am.transaction_log_patches(log).map_err(|e| Error::Bug(e.to_string()))?;
+    let mut tx = am.transaction_log_patches(log).map_err(library)?;
     prepared.reduce(&mut tx)?;
     let (hash, mut log) = tx.commit_with(options);
     if hash.is_none() {
@@ -173,5 +178,5 @@ fn commit(
     }
     let patches = if listening { am.make_patches(&mut log) } else { Vec::new() };
     let change = am.get_last_local_change();
-    Ok((change.ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?, patches))
+    Ok((change.ok_or_else(|| Error::Library("a commit left no change".to_owned()))?, patches))
 }

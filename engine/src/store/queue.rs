@@ -8,6 +8,7 @@ use rusqlite::{Connection, named_params};
 use super::{
     Core, DropPlan, QueueEntry, QueueState,
     fork::{self, Rebuild},
+    make::library,
     rows,
 };
 use crate::{DocumentId, Error, Result, rewrite};
@@ -58,9 +59,6 @@ fn read_queue(connection: &Connection) -> Result<Vec<Row>> {
     }
     Ok(queue)
 }
-
-/// More heads than that are merged before something is tried again.
-const MANY_HEADS: usize = 1_000;
 
 impl Core {
     /// What waits, in order; of one document or of all.
@@ -116,14 +114,6 @@ impl Core {
         let row = self.find_row(id)?;
         let document = row.entry.document;
         self.write(&[document], |w| {
-            // A server that found too many heads takes it with a change that merges them.
-            if rows::read_document(w.tx, document)?.is_some_and(|row| row.heads.len() > MANY_HEADS) {
-                w.merge_heads_to(document, MANY_HEADS)?;
-                if let Some(replica) = w.replicas.peek(document) {
-                    replica.settle_heads();
-                    rows::write_document(w.tx, &replica.row)?;
-                }
-            }
             let sql = "UPDATE pending SET state = 'waiting', next_attempt_at = NULL
                         WHERE id BETWEEN :from AND :to AND (state = 'parked' OR next_attempt_at IS NOT NULL)";
             let (from, to) = rows::id_range(row.id >> 40);
@@ -167,7 +157,7 @@ impl Core {
             return Err(Error::AlreadySent(foreign.hash().to_string()));
         }
         let hash = row.entry.change_hash;
-        let mut dropped = rewrite::without(&affected, &hash).map_err(|e| Error::Bug(e.to_string()))?;
+        let mut dropped = rewrite::without(&affected, &hash).map_err(library)?;
         dropped.also.push(hash);
         let gone: HashSet<ChangeHash> = dropped.also.iter().copied().collect();
         let entries = queue.into_iter().map(|r| r.entry).filter(|e| gone.contains(&e.change_hash)).collect();

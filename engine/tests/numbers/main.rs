@@ -8,7 +8,9 @@
     reason = "a failure here fails the test"
 )]
 
+mod counters;
 mod many;
 mod next;
 mod range;
+mod steps;
 mod support;

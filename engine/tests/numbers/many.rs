@@ -75,7 +75,7 @@ fn five_thousand_counters_of_one_key_still_count() {
 #[test]
 fn a_chain_of_many_actors_is_taken_in() {
     let mut changes: Vec<CheckedChange> = Vec::new();
-    for actor in 0..20_000 {
+    for actor in 0..60_000 {
         let deps = changes.last().map(|change| change.hash).into_iter().collect();
         let start_op = u64::from(actor) + 1;
         changes.push(checked(&Hand { deps, start_op, key: "chain", ..Hand::of(actor) }.change()));

@@ -2,7 +2,7 @@
 
 use automerge::{
     ActorId, Automerge, Change, ChangeHash, ExpandedChange, ROOT, ReadDoc, ScalarValue,
-    legacy::{Key, ObjectId, Op, OpType},
+    legacy::{ElementId, Key, ObjectId, Op, OpId, OpType},
     transaction::Transactable,
 };
 use rejoin::{
@@ -47,13 +47,14 @@ pub(crate) struct Hand {
     pub(crate) deps: Vec<ChangeHash>,
     pub(crate) key: &'static str,
     pub(crate) value: ScalarValue,
+    pub(crate) object: ObjectId,
 }
 
 impl Hand {
     pub(crate) fn of(actor: u32) -> Self {
         let actor = ActorId::from([&[9_u8; 12][..], &actor.to_be_bytes()].concat());
         let (deps, value) = (Vec::new(), ScalarValue::Int(1));
-        Self { actor, seq: 1, start_op: 1, time: 0, deps, key: "key", value }
+        Self { actor, seq: 1, start_op: 1, time: 0, deps, key: "key", value, object: ObjectId::Root }
     }
 
     pub(crate) fn change(self) -> Change {
@@ -63,14 +64,42 @@ impl Hand {
     /// The same so many times over in one change: as many values beside each other.
     pub(crate) fn many(self, count: usize) -> Change {
         let operation = Op {
-            action: OpType::Put(self.value),
-            obj: ObjectId::Root,
+            action: OpType::Put(self.value.clone()),
+            obj: self.object.clone(),
             key: Key::Map(self.key.into()),
             pred: Vec::new().into(),
             insert: false,
         };
+        self.of_operations(vec![operation; count])
+    }
+
+    /// Adds to what these put there.
+    pub(crate) fn adding(self, by: i64, to: &[OpId]) -> Change {
+        let operation = Op {
+            action: OpType::Increment(by),
+            obj: self.object.clone(),
+            key: Key::Map(self.key.into()),
+            pred: to.to_vec().into(),
+            insert: false,
+        };
+        self.of_operations(vec![operation])
+    }
+
+    /// Puts the value at the beginning of a list or text.
+    pub(crate) fn inserting(self) -> Change {
+        let operation = Op {
+            action: OpType::Put(self.value.clone()),
+            obj: self.object.clone(),
+            key: Key::Seq(ElementId::Head),
+            pred: Vec::new().into(),
+            insert: true,
+        };
+        self.of_operations(vec![operation])
+    }
+
+    fn of_operations(self, operations: Vec<Op>) -> Change {
         Change::from(ExpandedChange {
-            operations: vec![operation; count],
+            operations,
             actor_id: self.actor,
             hash: None,
             seq: self.seq,

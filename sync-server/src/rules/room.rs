@@ -56,7 +56,7 @@ impl Room {
         }
         if strict && appender.heads_with(deps)? > self.heads.saturating_add(spare) {
             let detail = format!(
-                "the document would have more than {} heads (limit document_heads); sync, and retry it: a merge goes with it",
+                "the document would have more than {} heads (limit document_heads); a push that merges them is taken",
                 self.heads
             );
             return Ok(Some(refusal(change, RefusalCode::TooManyHeads, detail)));

@@ -12,6 +12,7 @@
 //! strike   crashes, copies, restores, wipes, partitions
 //! stranger changes of another program: good, bad, and hostile ones
 //! liar     changes that say that they are others
+//! numbers  changes with numbers that no honest one has
 //! ledger   every log that the server ever had, as prefixes named by their cursors
 //! model    every action that was acknowledged; expected: the state that they make together
 //! check    the invariants
@@ -35,6 +36,7 @@ mod ledger;
 mod liar;
 mod model;
 mod network;
+mod numbers;
 mod regressions;
 mod stack;
 mod stranger;
@@ -115,7 +117,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 11] = [
+pub const BUGS: [Bug; 12] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -127,6 +129,7 @@ pub const BUGS: [Bug; 11] = [
     Bug::DispatchAgainAfterFork,
     Bug::UndoOverOthers,
     Bug::ClaimBelieved,
+    Bug::NumbersUnbounded,
 ];
 
 /// The command that replays a seed.

@@ -45,6 +45,9 @@ impl World {
         if self.climate.has(Fault::Liar) && self.chance(60) {
             self.lie(document)?;
         }
+        if self.climate.has(Fault::Numbers) && self.chance(60) {
+            self.strange_numbers(document)?;
+        }
         if bad {
             let (first, second): ([u8; 16], [u8; 16]) = (self.rng.random(), self.rng.random());
             let wrong = if self.chance(50) { hostile::out_of_turn(&first) } else { hostile::orphan(&second) };
@@ -78,7 +81,9 @@ impl World {
         self.committed(document)?;
         let log = &self.ledger.log(id).entries;
         for frame in fence::frame(body).unwrap() {
-            let hash = fence::check(&frame, &Limits::default()).unwrap().hash;
+            // What no fence lets through is good for nothing.
+            let Ok(checked) = fence::check(&frame, &Limits::default()) else { continue };
+            let hash = checked.hash;
             let good = self.model.by_hash.contains_key(&hash) || self.model.hostile.contains(&hash);
             if good && !log.contains(&hash) {
                 let detail = format!("a stranger's good change {hash} was not stored: {}", reply.status);

@@ -54,11 +54,13 @@ pub enum Fault {
     ClockJump,
     /// A client forgets a document and joins it again.
     Rejoined,
+    /// A change has a time or counters that no honest one has, or there are very many beside each other.
+    Numbers,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RequestLost,
         Self::ReplyLost,
         Self::Delay,
@@ -84,6 +86,7 @@ impl Fault {
         Self::OtherProcess,
         Self::ClockJump,
         Self::Rejoined,
+        Self::Numbers,
     ];
 }
 

@@ -4,9 +4,7 @@
 mod facts;
 mod stack;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use automerge::{Automerge, Change, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
+use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
 use rusqlite::named_params;
 use serde::Serialize;
 use serde_json::json;
@@ -15,14 +13,15 @@ use super::{
     Core,
     core::Writing,
     dispatch::{Failed, Told},
-    make::{Made, seconds},
+    make::{Made, library, seconds},
     replica::parse_stored,
-    rows, steps,
+    rows,
+    steps::Attempt,
 };
 use crate::{
     DocumentId, Error, Message, Result,
-    fence::{self, Refusal},
     undo::{self, Origins, Plan},
+    untrusted::guarded,
 };
 
 pub(super) use facts::read_all_standing;
@@ -194,29 +193,11 @@ impl Writing<'_> {
         if self.replicas.get(self.tx, id, self.actor)?.row.tombstone.is_some() {
             return Err(Error::Deleted(id).into());
         }
-        self.merge_heads(id)?;
-        for _ in 0..steps::ROUNDS {
-            let (made, refusal) = match self.take_back_once(id, entry, kind)? {
-                Ok(undone) => return Ok(undone),
-                Err(refused) => *refused,
-            };
-            if !self.make_room(id, &made)? {
-                return Err(Error::Refused(refusal).into());
-            }
-        }
-        match self.take_back_once(id, entry, kind)? {
-            Ok(undone) => Ok(undone),
-            Err(refused) => Err(Error::Refused(refused.1).into()),
-        }
+        let done = self.in_steps(id, |w| w.take_back_once(id, entry, kind))?;
+        done.map_err(|refused| Error::Refused(refused.1).into())
     }
 
-    /// The inner error: the change that the fence refuses. The document is then as it was before.
-    fn take_back_once(
-        &mut self,
-        id: DocumentId,
-        entry: &Entry,
-        kind: UndoKind,
-    ) -> Result<Result<Undone, Box<(Change, Refusal)>>, Failed> {
+    fn take_back_once(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Attempt<Undone> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
         let change = parse_stored(entry.hash, &bytes)?;
@@ -227,35 +208,32 @@ impl Writing<'_> {
         let time = seconds(self.now);
         // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
         let listening = self.listening;
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            let plan = undo::plan(&replica.am, &change, &facts).map_err(|e| Error::Bug(e.to_string()))?;
+        let made = guarded(|| {
+            let plan = undo::plan(&replica.am, &change, &facts).map_err(library)?;
             let made = commit(&mut replica.am, &plan, &mut message, (time, listening))?;
             Ok::<_, Error>((plan, made, root_action(&replica.am, entry, &facts.names)))
-        }));
-        let (plan, made, (action, action_type)) = match made {
-            Ok(Ok(done)) => done,
-            Ok(Err(error)) => {
+        });
+        let (plan, made, (action, action_type)) = match made.map_err(Error::Library).and_then(|made| made) {
+            Ok(done) => done,
+            Err(error) => {
                 self.reopen(id)?;
                 return Err(error.into());
-            }
-            Err(_) => {
-                self.reopen(id)?;
-                return Err(Error::Bug("an undo made the library panic".to_owned()).into());
-            }
-        };
-        let checked = match fence::check_bytes(made.change.raw_bytes(), &self.limits.of_own()) {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                self.reopen(id)?;
-                return Ok(Err(Box::new((made.change, refusal))));
             }
         };
         let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
         let text = json.to_string();
-        self.record(id, &made, &checked, &Told { shown_as: id, message: &message, json: &json, text: &text })
-            .map_err(Failed::Transaction)?;
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        let stored = self.store_made(id, made, &told)?;
         let (undone, skipped) = (plan.undone, plan.skipped);
-        Ok(Ok(Undone { hash: checked.hash, kind, of: entry.hash, action, action_type, undone, skipped }))
+        Ok(stored.map(|checked| Undone {
+            hash: checked.hash,
+            kind,
+            of: entry.hash,
+            action,
+            action_type,
+            undone,
+            skipped,
+        }))
     }
 }
 
@@ -286,14 +264,13 @@ fn commit(
     (time, listening): (i64, bool),
 ) -> Result<Made> {
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
-    let library = |e: &dyn std::fmt::Display| Error::Bug(format!("an undo was refused: {e}"));
     let origins = Origins::of(am, plan);
-    let mut tx = am.transaction_log_patches(log).map_err(|e| library(&e))?;
+    let mut tx = am.transaction_log_patches(log).map_err(library)?;
     let written = match undo::apply(&mut tx, plan) {
         Ok(written) => written,
         Err(error) => {
             tx.rollback();
-            return Err(library(&error));
+            return Err(library(error));
         }
     };
     message.restored = undo::restored_json(&origins.encode(&written));
@@ -304,6 +281,6 @@ fn commit(
     }
     let patches: Vec<Patch> = if listening { am.make_patches(&mut log) } else { Vec::new() };
     let change = am.get_last_local_change();
-    let change = change.ok_or_else(|| Error::Bug("a commit left no change".to_owned()))?;
+    let change = change.ok_or_else(|| library("a commit left no change"))?;
     Ok(Made { containers: Vec::new(), change, patches })
 }
