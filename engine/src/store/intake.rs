@@ -344,11 +344,14 @@ impl Writing<'_> {
     /// A server that finds too many heads takes them with a change that merges them, which is made once its log is known
     /// to the end: then the next push holds both. `false`: nothing can be merged.
     fn merge_refused_heads(&mut self, id: DocumentId, page: &Page) -> Result<bool> {
-        let heads = self.replicas.get(self.tx, id, self.actor)?.am.get_heads().len();
-        if heads < 2 || page.rejected.iter().all(|(_, r)| r.code != RefusalCode::TooManyHeads) {
+        if page.rejected.iter().all(|(_, r)| r.code != RefusalCode::TooManyHeads) {
             return Ok(false);
         }
+        // Where the log was not read yet, its heads are not here.
         if page.at_end {
+            if self.replicas.get(self.tx, id, self.actor)?.am.get_heads().len() < 2 {
+                return Ok(false);
+            }
             match self.merge_heads_to(id, 1) {
                 Ok(()) => {}
                 Err(Failed::Action(error)) => {

@@ -2,12 +2,13 @@
 
 use automerge::{Change, ScalarValue, legacy::ObjectId};
 use rejoin::{
-    Action, ChangeHash, DocumentId, Error, ErrorKind, Store,
+    Action, ChangeHash, DocumentId, Error, ErrorKind, Store, SyncOptions,
     fence::{CheckedChange, RefusalCode},
     slice::{Draft, Migration, Rejection, Slice},
     store::{Choice, Core, Durability, Page},
     wire::Rejected,
 };
+use rejoin_server::{AppState, ServerConfig, serve};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -256,4 +257,33 @@ fn a_merge_that_lost_against_a_clone_is_written_again_and_has_no_line() {
     assert_eq!(lines(&mut joins), 7);
     assert_eq!(joins.document(id).unwrap().heads, a.document(id).unwrap().heads);
     assert!(a.check().unwrap().ok);
+}
+
+#[tokio::test]
+async fn one_head_too_many_is_merged_and_pushed_by_the_same_sync() {
+    let place = tempfile::tempdir().unwrap();
+    let mut config = ServerConfig::new(place.path().join("server.db"));
+    config.limits.document_heads = 4;
+    let state = AppState::open(config).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (_stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(serve(listener, state, async move { drop(stopped.await) }));
+    let id = DocumentId::random();
+    let mut stores = Vec::new();
+    for member in 0..7 {
+        let store = Store::builder(place.path().join(format!("{member}.db"))).open().await.unwrap();
+        store.join(id, None, None).await.unwrap();
+        store.dispatch(id, set(&format!("/{member}"), json!(member))).await.unwrap();
+        let report = store.sync(SyncOptions::default().server(&url)).await.unwrap();
+        assert!(report.worst().is_none(), "{member}: {report:?}");
+        let left = store.queue(Some(id)).await.unwrap();
+        assert!(left.is_empty(), "{member}: {left:?} {report:?}");
+        stores.push(store);
+    }
+    let want: serde_json::Map<_, _> = (0..7).map(|member| (member.to_string(), json!(member))).collect();
+    for store in stores {
+        store.sync(SyncOptions::default().server(&url)).await.unwrap();
+        assert_eq!(store.state(id, "").await.unwrap(), Value::Object(want.clone()));
+    }
 }
