@@ -24,7 +24,9 @@ impl World {
     /// Pushes one change that says that it is another.
     pub(super) fn lie(&mut self, document: usize) -> Checked {
         let victim = self.victim();
-        let first = self.model.by_hash.contains_key(&victim.hash());
+        // Of a lie nobody can say again what it was.
+        let first =
+            self.model.by_hash.contains_key(&victim.hash()) && !self.ledger.lies.contains(&victim.hash());
         if first && self.chance(15) {
             // No lie at all: whoever has a change can write it again.
             let Ok(again) = rewrite::rewrite(std::slice::from_ref(&victim), &[victim.hash()].into()) else {
