@@ -213,6 +213,43 @@ fn after_a_restore_nobody_takes_the_place_of_what_was_acknowledged() {
     assert!(by_ada >= 4, "{log}");
 }
 
+/// FAULTS 34: a search for what does harm stops after so many trials. What came with it is not held for good.
+#[test]
+fn many_harmful_changes_at_once_hold_nobody() {
+    let team = Team::new();
+    let last = team.log().into_iter().next_back().unwrap();
+    for nth in 0..20_u8 {
+        let mut doc = Automerge::new().with_actor(ActorId::from(vec![nth; 16]));
+        let mut tx = doc.transaction();
+        tx.put(ROOT, format!("harm{nth}"), 1).unwrap();
+        tx.commit();
+        let mut change = doc.get_last_local_change().unwrap().decode();
+        // It writes over what nobody wrote.
+        change.operations[0].pred = vec![automerge::legacy::OpId(77, last.actor_id().clone())].into();
+        (change.hash, change.deps) = (None, vec![last.hash()]);
+        change.start_op = (last.start_op().get() + last.len() as u64).try_into().unwrap();
+        assert_eq!(team.push(&Change::from(change)).status, 200);
+    }
+    for person in [&team.ada, &team.ben] {
+        person.ok(&["insert", "team", "/todos/-", "--string", "goes on"]);
+    }
+    let joiner = Client::new(team.place.path("joiner.db")).with_server(&team.server.url);
+    joiner.ok(&["join", &team.id, "--name", "team"]);
+    let people = [&team.ada, &team.ben, &joiner];
+    for _ in 0..2 {
+        for person in people {
+            let ran = person.run(&["sync"]);
+            assert!([0, 5].contains(&ran.code), "{ran:#?}");
+        }
+    }
+    let state = team.ada.get("team");
+    assert_eq!(state["todos"], json!(["goes on", "goes on"]));
+    for person in people {
+        assert_eq!(person.get("team"), state);
+        assert_eq!(person.sql("SELECT count(*) FROM change WHERE quarantined LIKE 'held%'"), 0);
+    }
+}
+
 /// Who writes a change again as it was takes nothing away: it is the same edit, and stands once.
 #[test]
 fn a_true_rewriting_of_what_stands_changes_nothing() {

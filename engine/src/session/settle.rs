@@ -30,6 +30,8 @@ const REPEATED_CHANGES: u64 = 64;
 const READINGS: u32 = 16;
 /// So many healings a run: the second is there for a server that is replaced while it heals.
 const HEALINGS: u32 = 3;
+/// How often in a row what was held is tried again. Each time some of what does harm is found.
+const HELD_TURNS: u32 = 16;
 
 /// Takes a reply, or the news that none came: [`judge`] and [`settle`] in one.
 ///
@@ -193,6 +195,9 @@ impl Turn<'_> {
         let moved = page.cursor.is_some() && page.cursor != page.asked;
         let carried = (page.changes.len() + page.refused.len()) as u64;
         let outcome = self.store(page)?;
+        if at_end {
+            self.try_held()?;
+        }
         let run = self.session.learn();
         run.end_reached = at_end && !outcome.stale && !outcome.hole;
         run.read_first &= !run.end_reached;
@@ -222,6 +227,17 @@ impl Turn<'_> {
             self.failed(TroubleKind::Protocol, detail, 0, rng)?;
         }
         Ok(progress)
+    }
+
+    /// Whoever sends much that does harm keeps nobody for good: what was held with it is tried again when the log was read
+    /// to its end, a turn at a time.
+    fn try_held(&mut self) -> Result<()> {
+        for _ in 0..HELD_TURNS {
+            if !self.core.retry_held(self.session.document)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether more came again by now than an honest log, read from its beginning a few times, can hold.

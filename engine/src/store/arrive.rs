@@ -43,6 +43,10 @@ pub(super) fn arrive(
     let mut walk = WalkBudget::default();
     for change in &page.changes {
         let Some(index) = &replica.index else { break };
+        if index.replaced.contains_key(&change.hash) {
+            // It is here, in another spelling: only a server that hands out both comes here.
+            continue;
+        }
         let mut held = Held { connection, document: replica.row.id, index };
         let plain = Reach::plain(change.start_op, change.operations);
         let (deps, reason, counts) = match place(change, &mut held, &mut walk)? {

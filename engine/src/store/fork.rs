@@ -132,7 +132,7 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     };
     settle(w, id)?;
     if arrives {
-        w.prove_whole(id)?;
+        w.prove_whole(id, 0)?;
     }
     if leave_out_hostile(w.tx, row.id)? > 0 {
         settle(w, id)?;

@@ -239,11 +239,11 @@ impl Writing<'_> {
     }
 
     /// [`Writing::prove`], for a document of which the rows alone say what is true, after all was written anew. They
-    /// need not be settled.
-    pub(super) fn prove_whole(&mut self, id: DocumentId) -> Result<()> {
+    /// need not be settled. `after`: up to that position nothing is to be held with what does harm.
+    pub(super) fn prove_whole(&mut self, id: DocumentId, after: u64) -> Result<()> {
         if self.prover.is_some() {
             fork::settle(self, id)?;
-            self.prove(id, (0, true))?;
+            self.prove(id, (after, true))?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     DocumentId, Error, Result,
     fence::{Last, Limits, Placement, WalkBudget, check_bytes, place},
+    untrusted::HELD,
 };
 
 /// Who has tried.
@@ -29,11 +30,37 @@ impl Core {
             return Ok(());
         }
         for id in self.documents_with_quarantined()? {
-            if let Err(error) = self.write(&[id], |w| w.retry_quarantined(id)) {
+            if let Err(error) = self.write(&[id], |w| w.retry_quarantined(id, false)) {
                 tracing::warn!(document = %id, %error, "what is quarantined could not be tried again");
             }
         }
         Ok(set_meta(&self.connection, KEY, LIBRARY)?)
+    }
+
+    /// Tries again what was only held, because a search for what does harm had to stop. Each turn finds some of it.
+    /// Whether the next would get further.
+    ///
+    /// # Errors
+    /// The file's.
+    pub(crate) fn retry_held(&mut self, id: DocumentId) -> Result<bool> {
+        let before = self.count_held(id)?;
+        if before == 0 {
+            return Ok(false);
+        }
+        self.write(&[id], |w| w.retry_quarantined(id, true))?;
+        let after = self.count_held(id)?;
+        tracing::info!(document = %id, before, after, "what was held was tried again");
+        Ok((1..before).contains(&after))
+    }
+
+    fn count_held(&self, id: DocumentId) -> Result<u64> {
+        let sql =
+            "SELECT count(*) FROM change WHERE quarantined LIKE :held || '%' AND id BETWEEN :from AND :to";
+        let Some(row) = rows::read_document(&self.connection, id)? else { return Ok(0) };
+        let (from, to) = rows::id_range(row.id);
+        let params = named_params! {":held": HELD, ":from": from, ":to": to};
+        let count: i64 = self.connection.prepare_cached(sql)?.query_row(params, |r| r.get(0))?;
+        Ok(count.max(0) as u64)
     }
 
     fn documents_with_quarantined(&self) -> Result<Vec<DocumentId>> {
@@ -45,13 +72,15 @@ impl Core {
 }
 
 impl Writing<'_> {
-    /// Lets in what the fence has nothing against, in its order; what the library cannot take goes out again.
-    fn retry_quarantined(&mut self, id: DocumentId) -> Result<()> {
+    /// Lets in what the fence has nothing against, in its order; what the library cannot take goes out again. Where only
+    /// what was held is tried, what depends on it comes with it.
+    fn retry_quarantined(&mut self, id: DocumentId, held_only: bool) -> Result<()> {
         let row = rows::read_document(self.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
         let mut index = Index::read_live(self.tx, row.id)?;
-        let mut admitted = 0_u64;
+        let (mut admitted, mut first) = (0_u64, u64::MAX);
+        let waits = |why: &str| !held_only || why.starts_with(HELD) || why.starts_with("it depends on");
         for change in rows::read_changes(self.tx, row.id, 0)? {
-            if !change.stands() || change.quarantined.is_none() {
+            if !change.stands() || !change.quarantined.as_deref().is_some_and(waits) {
                 continue;
             }
             let bytes = rows::read_bytes(self.tx, change.id)?;
@@ -63,6 +92,7 @@ impl Writing<'_> {
                 self.tx.prepare_cached(sql)?.execute(named_params! {":id": change.id})?;
                 index.positions.insert(checked.hash, change.position());
                 index.lasts.insert(checked.actor, Last { seq: checked.seq, position: change.position() });
+                first = first.min(change.position());
                 admitted += 1;
             }
         }
@@ -70,7 +100,7 @@ impl Writing<'_> {
             return Ok(());
         }
         self.replicas.forget(id);
-        self.prove_whole(id)?;
+        self.prove_whole(id, first.saturating_sub(1))?;
         let out = fork::leave_out_hostile(self.tx, row.id)?;
         fork::settle(self, id)?;
         let found = self.expel_poison(id)?;

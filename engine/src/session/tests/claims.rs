@@ -60,8 +60,7 @@ fn a_lying_server_replaces_nothing() {
     assert_eq!((client.count(), joiner.count()), (5, 5));
 }
 
-/// "A server that hands out both breaks the protocol": nothing is lost or doubled, whatever is in the page, and with an
-/// honest server all is well again.
+/// "A server that hands out both breaks the protocol": nothing is lost or doubled, whatever is in the page.
 #[test]
 fn one_edit_in_two_spellings_is_lost_and_doubled_in_no_order() {
     for before in [false, true] {
@@ -86,12 +85,6 @@ fn one_edit_in_two_spellings_is_lost_and_doubled_in_no_order() {
                 assert_eq!(client.count(), 4, "before {before}, page {page}");
                 client.restart();
             }
-            let mut honest = Log { epoch: 3, ..honest };
-            assert_eq!(client.sync(&mut honest), IN_STEP, "before {before}, page {page}");
-            let mut joiner = Client::joined(client.id);
-            assert_eq!(joiner.sync(&mut honest), IN_STEP);
-            assert_eq!((client.count(), joiner.count()), (4, 4), "before {before}, page {page}");
-            assert_eq!(client.queue().len(), 0);
         }
     }
 }
