@@ -14,7 +14,7 @@ use std::{path::Path, process::Command};
 
 use rejoin::DocumentId;
 use rejoin_server::{LogStore, ServerLimits, backup, doctor, respond};
-use support::{BINARY, Process, Writer, get, post, pull, push, send};
+use support::{BINARY, Process, Writer, get, post, pull, push, send, written_again};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(BINARY).current_dir(directory).args(arguments).output().unwrap();
@@ -31,7 +31,7 @@ fn fill(path: &Path) -> DocumentId {
     let mut bob = ada.fork(2);
     body.extend(bob.many(2));
     body.extend(ada.many(2));
-    body.extend(Writer::new(3).set_with("w", 1, Some(&format!(r#"{{"was":"{}"}}"#, "ab".repeat(32)))));
+    body.extend(written_again(&Writer::new(3).set("w", 1)));
     for id in [document, DocumentId::random()] {
         let reply = respond(&mut log, &ServerLimits::default(), &push(id, None, &body), 0);
         assert_eq!(reply.accepted, Some(8));

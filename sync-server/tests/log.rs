@@ -14,10 +14,11 @@ use automerge::ActorId;
 use rejoin::{
     Cursor, DocumentId,
     fence::RefusalCode,
+    rewrite,
     wire::{CHANGES, JSON, MissingReply, Problem, PushReply, Request, Response},
 };
 use rejoin_server::{LogStore, ServerLimits, respond};
-use support::{Writer, hashes, json, pull, push};
+use support::{Writer, changes, hashes, json, pull, push, written_again};
 
 struct Server {
     log: LogStore,
@@ -182,14 +183,9 @@ fn a_change_does_not_enter_in_two_spellings() {
         let (mut server, document) = (Server::new(), DocumentId::random());
         let mut old = Writer::new(1);
         let old_bytes = old.set("a", 1);
-        let message = format!(r#"{{"a":"set","was":"{}"}}"#, old.hash());
-        let mut new = Writer::new(2);
-        let new_bytes = new.set_with("a", 1, Some(&message));
-        let (first, second, refused) = if rewritten_first {
-            (new_bytes, old_bytes, old.hash())
-        } else {
-            (old_bytes, new_bytes, new.hash())
-        };
+        let new_bytes = written_again(&old_bytes);
+        let (first, second) = if rewritten_first { (new_bytes, old_bytes) } else { (old_bytes, new_bytes) };
+        let refused = hashes(&second)[0];
         assert_eq!(server.push(document, None, &first).accepted, Some(1));
         let reply: PushReply = json(&server.push(document, None, &second));
         assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
@@ -204,17 +200,37 @@ fn a_change_does_not_enter_in_two_spellings() {
 #[test]
 fn a_change_does_not_enter_in_two_rewritten_spellings() {
     let (mut server, document) = (Server::new(), DocumentId::random());
-    let message = format!(r#"{{"a":"set","was":"{}"}}"#, "ab".repeat(32));
-    let (one, two) =
-        (Writer::new(1).set_with("a", 1, Some(&message)), Writer::new(2).set_with("a", 1, Some(&message)));
+    let mut old = Writer::new(1);
+    let made = changes(&[old.set("a", 1), old.set("b", 1)].concat());
+    let losers = [made[0].hash()].into();
+    let in_line = rewrite::rewrite(&made, &losers).unwrap();
+    let apart = rewrite::rewrite_with_aliases(&made, &losers, &[], &[made[1].hash()].into()).unwrap();
+    assert_eq!(in_line[0], apart[0]);
+    let (before, one, two) = (in_line[0].bytes.clone(), in_line[1].bytes.clone(), apart[1].bytes.clone());
+    server.push(document, None, &before);
     assert_eq!(server.push(document, None, &one).accepted, Some(1));
     assert_eq!(server.push(document, None, &one).duplicate, Some(1));
     let reply: PushReply = json(&server.push(document, None, &two));
     assert_eq!(reply.rejected[0].code, RefusalCode::ActorFork);
     assert!(reply.rejected[0].detail.contains(&hashes(&one)[0].to_string()));
     assert_eq!(reply.rejected[0].stands, Some(hashes(&one)[0].to_string()));
-    let both: PushReply = json(&server.push(DocumentId::random(), None, &[one, two].concat()));
-    assert_eq!((both.accepted, both.rejected.len()), (1, 1));
+    let both: PushReply = json(&server.push(DocumentId::random(), None, &[before, one, two].concat()));
+    assert_eq!((both.accepted, both.rejected.len()), (2, 1));
+}
+
+/// "The server refuses nothing because of a `was` that it cannot prove."
+#[test]
+fn a_claim_that_is_not_proved_refuses_nothing() {
+    let (mut server, document) = (Server::new(), DocumentId::random());
+    let mut old = Writer::new(1);
+    let made = old.set("a", 1);
+    let lie = |writer: u8| {
+        let message = format!(r#"{{"a":"set","was":"{}"}}"#, old.hash());
+        Writer::new(writer).set_with("a", 1, Some(&message))
+    };
+    assert_eq!(server.push(document, None, &lie(2)).accepted, Some(1));
+    assert_eq!(server.push(document, None, &made).accepted, Some(1));
+    assert_eq!(server.push(document, None, &lie(3)).accepted, Some(1));
 }
 
 #[test]

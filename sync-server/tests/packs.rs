@@ -18,7 +18,7 @@ use rejoin::{
     wire::{MissingReply, PushReply, Request, Response},
 };
 use rejoin_server::{LogStore, Purged, ServerLimits, doctor, purge, respond};
-use support::{Writer, hashes, json, pull, push};
+use support::{Writer, hashes, json, pull, push, written_again};
 
 struct Server {
     log: LogStore,
@@ -65,7 +65,7 @@ fn busy(n: i64) -> Vec<u8> {
     let mut ada = Writer::new(1);
     let mut body = ada.many(5);
     let mut others = [ada.fork(2), ada.fork(3)];
-    body.extend(Writer::new(4).set_with("w", 1, Some(&format!(r#"{{"was":"{}"}}"#, "ab".repeat(32)))));
+    body.extend(written_again(&Writer::new(4).set("w", 1)));
     let mut count = 6;
     while count < n {
         body.extend(ada.many(7));
@@ -173,8 +173,7 @@ fn a_walk_to_an_actors_last_change_goes_through_packs() {
 fn a_change_in_a_pack_stands_against_its_other_spellings() {
     let mut old = Writer::new(1);
     let old_bytes = old.set("a", 1);
-    let message = format!(r#"{{"a":"set","was":"{}"}}"#, old.hash());
-    let new_bytes = Writer::new(2).set_with("a", 1, Some(&message));
+    let new_bytes = written_again(&old_bytes);
     for (first, second) in [(&new_bytes, &old_bytes), (&old_bytes, &new_bytes)] {
         let body = [first.clone(), Writer::new(5).many(10)].concat();
         let (mut server, document) = packed(&body, &[]);

@@ -91,3 +91,9 @@ pub fn changes(body: &[u8]) -> Vec<Change> {
 pub fn hashes(body: &[u8]) -> Vec<ChangeHash> {
     changes(body).iter().map(Change::hash).collect()
 }
+
+/// A change written again, as after a fork that it lost.
+pub fn written_again(bytes: &[u8]) -> Vec<u8> {
+    let lost = automerge::Change::try_from(bytes).unwrap();
+    rejoin::rewrite::rewrite(std::slice::from_ref(&lost), &[lost.hash()].into()).unwrap().remove(0).bytes
+}
