@@ -224,10 +224,8 @@ fn a_claim_that_is_not_proved_refuses_nothing() {
     let (mut server, document) = (Server::new(), DocumentId::random());
     let mut old = Writer::new(1);
     let made = old.set("a", 1);
-    let lie = |writer: u8| {
-        let message = format!(r#"{{"a":"set","was":"{}"}}"#, old.hash());
-        Writer::new(writer).set_with("a", 1, Some(&message))
-    };
+    let message = format!(r#"{{"a":"set","was":"{}"}}"#, old.hash());
+    let lie = |writer: u8| Writer::new(writer).set_with("a", 1, Some(&message));
     assert_eq!(server.push(document, None, &lie(2)).accepted, Some(1));
     assert_eq!(server.push(document, None, &made).accepted, Some(1));
     assert_eq!(server.push(document, None, &lie(3)).accepted, Some(1));

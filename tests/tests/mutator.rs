@@ -242,7 +242,7 @@ fn quarantined_in_another_order(
     (seed, document): (u64, DocumentId),
     log: &[u8],
 ) -> Vec<String> {
-    let mut core = Core::open(&place.path(&format!("{seed}-other.db")), Durability::Normal).unwrap();
+    let mut core = Core::open(&place.path(format!("{seed}-other.db")), Durability::Normal).unwrap();
     core.join(document, None, None).unwrap();
     let mut left: Vec<_> =
         frame(log).unwrap().iter().filter_map(|one| fence::check(one, &Limits::default()).ok()).collect();

@@ -138,8 +138,8 @@ fn a_claim_on_a_claim_is_none() {
     let mut doc = base();
     let made = put(&mut doc, "x", 1);
     let losers = |change: &Change| [change.hash()].into();
-    let once = changes(&rewrite(&[made.clone()], &losers(&made)).unwrap()).remove(0);
+    let once = changes(&rewrite(std::slice::from_ref(&made), &losers(&made)).unwrap()).remove(0);
     assert_eq!(Claim::of(&once).unwrap().was(), made.hash());
-    let twice = changes(&rewrite(&[once.clone()], &losers(&once)).unwrap()).remove(0);
+    let twice = changes(&rewrite(std::slice::from_ref(&once), &losers(&once)).unwrap()).remove(0);
     assert_eq!(Claim::of(&twice), None);
 }
