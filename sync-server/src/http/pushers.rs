@@ -6,7 +6,7 @@ use rejoin::wire::{PROBLEM, Problem, PushersReply};
 
 use super::{
     changes::{Named, parameters},
-    openapi::Refusals,
+    openapi::BodyRefusals,
     reply::{Answer, Reply, room},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Most changes in the reply."),
     ),
     responses(
-        Refusals,
+        BodyRefusals,
         (status = 200, description = "Names and hashes, in the log's order", body = PushersReply,
             headers(
                 ("Rejoin-Cursor" = Option<String>, description = "Up to where this tells."),
