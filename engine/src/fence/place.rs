@@ -141,7 +141,7 @@ fn reach_of<A: Ancestry>(
     }
     let own = Reach::plain(change.start_op, change.operations);
     let reach = before.then(own, change.start_op);
-    Ok(reach.check(before).map(|()| reach))
+    Ok(reach.check(before, change.start_op).map(|()| reach))
 }
 
 fn missing_dependency(missing: Vec<ChangeHash>) -> Refusal {

@@ -50,19 +50,29 @@ impl Reach {
         Self { last: self.last.max(other.last), slack: self.slack.max(other.slack) }
     }
 
-    /// That of a change which was made on this.
+    /// That of a change which was made on this. Its own says where it ends, also where it has no operations.
     #[must_use]
     pub fn then(self, own: Self, start_op: u64) -> Self {
         let passed_over = start_op.saturating_sub(self.last.saturating_add(1));
         Self { last: self.last.max(own.last), slack: self.slack.saturating_add(passed_over) }
     }
 
-    /// Refuses a change that passes over counters where there is no more slack. `before`: of what it depends on.
+    /// Refuses a change that begins to count at `start_op` and was made on `before`: where it counts again what was
+    /// counted (the library cannot write such a document down), or passes over counters where there is no more slack.
     ///
     /// # Errors
     /// `out-of-range`.
-    pub fn check(self, before: Self) -> Result<(), Refusal> {
-        if self.slack <= SLACK || self.slack == before.slack || is_planted(Bug::NumbersUnbounded) {
+    pub fn check(self, before: Self, start_op: u64) -> Result<(), Refusal> {
+        if is_planted(Bug::NumbersUnbounded) {
+            return Ok(());
+        }
+        if start_op <= before.last {
+            return Err(Refusal::out_of_range(format!(
+                "its operations begin at {start_op}, and what it depends on has counted to {}",
+                before.last
+            )));
+        }
+        if self.slack <= SLACK || self.slack == before.slack {
             return Ok(());
         }
         Err(Refusal::out_of_range(format!(
@@ -79,7 +89,7 @@ mod tests {
 
     fn next(before: Reach, start_op: u64, operations: u64) -> Result<Reach, Refusal> {
         let now = before.then(Reach::plain(start_op, operations), start_op);
-        now.check(before).map(|()| now)
+        now.check(before, start_op).map(|()| now)
     }
 
     #[test]
@@ -104,10 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn counters_below_those_of_the_ancestors_do_not_hide_how_far_these_counted() {
+    fn what_was_counted_is_not_counted_again() {
         let far = next(Reach::default(), 1_000, 1).unwrap();
-        let below = next(far, 5, 1).unwrap();
-        assert_eq!(below.last, 1_000);
-        assert_eq!(next(below, 1_001, 1).unwrap().slack, 999);
+        assert!(next(far, 5, 1).is_err());
+        assert!(next(far, 1_000, 1).is_err());
+        let merge = next(far, 1_001, 0).unwrap();
+        assert_eq!(merge.last, 1_000, "a change without operations counts nothing");
+        assert!(next(merge, 1_000, 0).is_err());
+        assert_eq!(next(merge, 1_001, 1).unwrap(), Reach { last: 1_001, slack: 999 });
     }
 }

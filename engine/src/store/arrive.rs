@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     Actor, Error, Message, Result, container,
-    fence::{CheckedChange, Placement, Reach, RefusalCode, WalkBudget, place},
-    untrusted::{guarded, parse_untrusted},
+    fence::{CheckedChange, Placement, Reach, Refusal, RefusalCode, WalkBudget, place},
+    untrusted::{HELD, apply_untrusted, guarded, parse_untrusted},
 };
 
 /// A pulled change that was given a place.
@@ -62,7 +62,7 @@ pub(super) fn arrive(
             Placement::Refused(refusal) => {
                 let found = change.deps.iter().filter_map(|dep| index.positions.get(dep).copied());
                 // One that takes the place of another spelling may have its actor and number too.
-                let refusal = (!twins.is_twin(&change.hash)).then_some(refusal.detail);
+                let refusal = (!twins.is_twin(&change.hash)).then(|| reason_of(&refusal));
                 (found.collect(), refusal, plain)
             }
         };
@@ -87,6 +87,15 @@ pub(super) fn arrive(
         }
     }
     Ok(arrived)
+}
+
+/// Which change has an actor's number is the log's to say, and another log may say otherwise; how far a walk comes depends
+/// on its page. Both are no more than held.
+fn reason_of(refusal: &Refusal) -> String {
+    match refusal.code {
+        RefusalCode::ActorFork | RefusalCode::TooLarge => format!("{HELD}: {}", refusal.detail),
+        _ => refusal.detail.clone(),
+    }
 }
 
 /// What arrived and is no change to the library is quarantined.
@@ -218,7 +227,8 @@ pub(super) fn give_to_library(
             Err(reason) => refused.push((one.change.hash, reason)),
         }
     }
-    let (applied, repeated) = apply_all(&mut replica.am, changes, listening.then_some(&mut log));
+    let (applied, repeated) =
+        apply_all(apply_untrusted, &mut replica.am, changes, listening.then_some(&mut log));
     refused.extend(applied.quarantined);
     for (hash, reason) in &refused {
         quarantine(connection, replica.row.id, *hash, reason)?;

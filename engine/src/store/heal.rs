@@ -205,7 +205,7 @@ impl Writing<'_> {
             let before = deps.iter().filter_map(|at| reaches.get(usize::try_from(at - 1).ok()?).copied());
             let before = before.fold(Reach::default(), Reach::and);
             let reach = before.then(own, checked.start_op);
-            in_range &= reach.check(before).is_ok();
+            in_range &= reach.check(before, checked.start_op).is_ok();
             reach::note(self.tx, row, reach, own)?;
             reaches.push(reach);
             let message = Message::decode(checked.message.as_deref());

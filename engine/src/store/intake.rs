@@ -21,7 +21,7 @@ use super::{
     rows,
 };
 use crate::{
-    DocumentId, Error, Result,
+    Actor, DocumentId, Error, Result,
     fence::{CheckedChange, RefusalCode},
     planted::{self, Bug},
 };
@@ -428,6 +428,19 @@ fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Of the changes in a page those whose number another has that comes before it: only a server that breaks the protocol
+/// sends both, and the first is taken at its word.
+fn second_of_a_number(page: &Page) -> HashSet<ChangeHash> {
+    let mut first: HashMap<(&Actor, u64), ChangeHash> = HashMap::new();
+    let mut second = HashSet::new();
+    for change in &page.changes {
+        if *first.entry((&change.actor, change.seq)).or_insert(change.hash) != change.hash {
+            second.insert(change.hash);
+        }
+    }
+    second
+}
+
 /// Which changes held here cannot stand beside what the server holds, and which stand again. "The server's
 /// log decides."
 fn find_forks(
@@ -448,11 +461,20 @@ fn find_forks(
             }
         }
     }
-    let new: Vec<&CheckedChange> =
-        page.changes.iter().filter(|change| !index.positions.contains_key(&change.hash)).collect();
+    let second = second_of_a_number(page);
+    let new: Vec<&CheckedChange> = page
+        .changes
+        .iter()
+        .filter(|change| !index.positions.contains_key(&change.hash) && !second.contains(&change.hash))
+        .collect();
     if new.is_empty() {
         return Ok(forks);
     }
+    // It goes on where this store had read it to its end, and had nothing to heal.
+    let row = &replica.row;
+    let goes_on = page.asked.is_some()
+        && row.cursor_at(&page.server) == page.asked.as_ref()
+        && (row.at_end && !row.healing);
     let standing = fork::Standing::read(connection, replica.row.id, index)?;
     for change in new {
         if index.replaced.contains_key(&change.hash) {
@@ -464,7 +486,11 @@ fn find_forks(
         forks.twins.extend(twin.map(|goes| (goes, change.hash)));
         if index.lasts.get(&change.actor).is_some_and(|last| change.seq <= last.seq) {
             let rival = rows::find_spelling(connection, replica.row.id, &change.actor, change.seq)?;
-            forks.refused.extend(rival.filter(|rival| Some(*rival) != twin));
+            let Some(rival) = rival.filter(|rival| Some(*rival) != twin) else { continue };
+            // "Nothing acknowledged is lost or replaced": this log has that one already, and no log holds both.
+            if !(goes_on && rows::is_acknowledged(connection, replica.row.id, rival)?) {
+                forks.refused.push(rival);
+            }
         }
     }
     Ok(forks)

@@ -103,7 +103,7 @@ fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Ve
                 let own = Reach::plain(change.start_op, change.operations);
                 let reach = before.then(own, change.start_op);
                 note(connection, id, reach, own)?;
-                reach.check(before)
+                reach.check(before, change.start_op)
             }
             Err(refusal) => Err(refusal),
         };

@@ -16,7 +16,7 @@ use crate::{
     Actor, DocumentId, Error, Result,
     container::ContainerSet,
     fence::{Ancestry, Last, Reach},
-    untrusted::{HELD, Outcome, apply_untrusted},
+    untrusted::{HELD, Outcome, apply_checked},
 };
 
 /// An open document. It mirrors what is committed; after a failed transaction it is thrown away.
@@ -92,7 +92,8 @@ impl Replica {
             changes.push(parse_stored(hash, bytes)?);
             Ok(())
         })?;
-        let (outcome, _) = apply_all(&mut self.am, changes, None);
+        // What they refer to was looked up when they came.
+        let (outcome, _) = apply_all(apply_checked, &mut self.am, changes, None);
         for (hash, reason) in &outcome.quarantined {
             quarantine(connection, self.row.id, *hash, reason)?;
         }
@@ -263,16 +264,20 @@ pub(super) fn parse_stored(hash: ChangeHash, bytes: &[u8]) -> Result<Change> {
     }
 }
 
+/// How a batch is given to the library.
+pub(super) type Apply = fn(&mut Automerge, Vec<Change>, Option<&mut PatchLog>) -> Outcome;
+
 /// Applies changes, and those that were only held again as long as that gets on. `true`: it took more than
 /// one go, and the patches do not tell it all.
 pub(super) fn apply_all(
+    apply: Apply,
     am: &mut Automerge,
     changes: Vec<Change>,
     patches: Option<&mut PatchLog>,
 ) -> (Outcome, bool) {
     let mut left: HashMap<ChangeHash, Change> = HashMap::new();
     let again = changes.clone();
-    let mut outcome = apply_untrusted(am, changes, patches);
+    let mut outcome = apply(am, changes, patches);
     let held = |o: &Outcome| o.quarantined.iter().filter(|(_, why)| why.starts_with(HELD)).count();
     let mut waiting = held(&outcome);
     let repeated = waiting > 0;
@@ -283,7 +288,7 @@ pub(super) fn apply_all(
         let (later, mut settled): (Vec<_>, Vec<_>) =
             outcome.quarantined.into_iter().partition(|(_, why)| why.starts_with(HELD));
         let batch = later.iter().filter_map(|(hash, _)| left.get(hash).cloned()).collect();
-        let next = apply_untrusted(am, batch, None);
+        let next = apply(am, batch, None);
         let remaining = held(&next);
         settled.extend(next.quarantined);
         outcome = Outcome { quarantined: settled };
@@ -295,7 +300,9 @@ pub(super) fn apply_all(
     (outcome, repeated)
 }
 
-/// Marks a change as one that is never given to the library.
+/// Marks a change as one that is never given to the library. Where it waits to be sent it goes no further: a server that
+/// lacks what it depends on could never take it. One of this store's own is parked, and shown; what only was to be handed
+/// on is not this store's to send.
 pub(super) fn quarantine(
     connection: &Connection,
     document: i64,
@@ -306,6 +313,16 @@ pub(super) fn quarantine(
     let (from, to) = rows::id_range(document);
     let params = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0};
     connection.prepare_cached(sql)?.execute(params)?;
+    let this =
+        "id = (SELECT id FROM change WHERE id BETWEEN :from AND :to AND hash = :hash AND local = :local)
+                AND state = 'waiting'";
+    let sql = format!(
+        "UPDATE pending SET state = 'parked', last_error = :reason, next_attempt_at = NULL WHERE {this}"
+    );
+    let own = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0, ":local": true};
+    connection.prepare_cached(&sql)?.execute(own)?;
+    let others = named_params! {":from": from, ":to": to, ":hash": hash.0, ":local": false};
+    connection.prepare_cached(&format!("DELETE FROM pending WHERE {this}"))?.execute(others)?;
     Ok(())
 }
 

@@ -90,6 +90,8 @@ impl Writing<'_> {
             if let Placement::New { .. } = placed {
                 let sql = "UPDATE change SET quarantined = NULL WHERE id = :id";
                 self.tx.prepare_cached(sql)?.execute(named_params! {":id": change.id})?;
+                let sql = "UPDATE pending SET state = 'waiting', last_error = NULL WHERE id = :id AND state = 'parked'";
+                self.tx.prepare_cached(sql)?.execute(named_params! {":id": change.id})?;
                 index.positions.insert(checked.hash, change.position());
                 index.lasts.insert(checked.actor, Last { seq: checked.seq, position: change.position() });
                 first = first.min(change.position());

@@ -339,6 +339,15 @@ pub(super) fn find_spelling(
     Ok(statement.query_row(params, |r| Ok(ChangeHash(r.get(0)?))).optional()?)
 }
 
+/// Whether a server is known to hold a change: it came from one, or one took it.
+pub(super) fn is_acknowledged(connection: &Connection, document: i64, hash: ChangeHash) -> Result<bool> {
+    let sql =
+        "SELECT acknowledged_at IS NOT NULL FROM change WHERE id BETWEEN :from AND :to AND hash = :hash";
+    let (from, to) = id_range(document);
+    let params = named_params! {":from": from, ":to": to, ":hash": hash.0};
+    Ok(connection.prepare_cached(sql)?.query_row(params, |r| r.get(0)).optional()?.unwrap_or(false))
+}
+
 /// As [`insert_pending`], unless the change waits already.
 pub(super) fn insert_pending_once(connection: &Connection, new: &NewPending<'_>) -> Result<()> {
     let sql = "INSERT OR IGNORE INTO pending (id, ordinal, action, enqueued_at)

@@ -7,8 +7,8 @@
 //! The unwinding needs panics that unwind: a build with `panic = "abort"` is refused, unless the feature
 //! `allow-panic-abort` says that a hostile change may end the process.
 
-mod nesting;
 mod next;
+mod references;
 
 use std::{
     cell::Cell,
@@ -18,6 +18,8 @@ use std::{
 };
 
 use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc, ScalarValue, hydrate};
+
+use references::{Objection, References};
 
 use crate::fence::{CheckedChange, ChunkKind, DocumentLimits, Refusal, check_document, frame};
 use crate::{
@@ -110,8 +112,9 @@ pub fn install_panic_hook() {
 /// Applies changes that passed the fence, in the order in which they come: dependencies first. What makes
 /// the library fail or panic is found by bisection and left out, and what depends on it is never given to
 /// the library. The document takes in all the rest, and keeps its actor and author; after a failure it is
-/// as it was. The library never gets a change whose dependencies it does not hold. Objects that lie deeper
-/// in each other than [`crate::fence::DEPTH`] are left out in the same way: reading them would end the process.
+/// as it was. The library never gets a change whose dependencies it does not hold, nor one that refers to what is not
+/// there, nor one that makes an object deeper in others than [`crate::fence::DEPTH`]: reading that would end the
+/// process. Which those are follows from each and its ancestors alone.
 ///
 /// `patches` is a new log for this batch; it tells of what was applied.
 ///
@@ -123,14 +126,28 @@ pub fn apply_untrusted(
     changes: Vec<Change>,
     patches: Option<&mut PatchLog>,
 ) -> Outcome {
+    let left_out = unfounded(document, &changes);
+    apply_founded(document, changes, left_out, patches)
+}
+
+/// [`apply_untrusted`], for changes whose references were looked up when they came.
+pub(crate) fn apply_checked(
+    document: &mut Automerge,
+    changes: Vec<Change>,
+    patches: Option<&mut PatchLog>,
+) -> Outcome {
+    apply_founded(document, changes, HashMap::new(), patches)
+}
+
+fn apply_founded(
+    document: &mut Automerge,
+    changes: Vec<Change>,
+    left_out: LeftOut,
+    patches: Option<&mut PatchLog>,
+) -> Outcome {
     let mut none = PatchLog::inactive();
-    let mut batch = Batch {
-        document,
-        patches: patches.unwrap_or(&mut none),
-        left_out: HashMap::new(),
-        trials: TRIALS,
-        changes,
-    };
+    let mut batch =
+        Batch { document, patches: patches.unwrap_or(&mut none), left_out, trials: TRIALS, changes };
     for range in portions(&batch.changes) {
         // The first try of a portion is free: so honest changes all go in, however many they are.
         batch.trials = batch.trials.saturating_add(1);
@@ -148,6 +165,9 @@ pub fn apply_untrusted(
 /// Why it failed. The document is half changed then, and to be thrown away: [`apply_untrusted`] finds out which
 /// change it was.
 pub fn apply_in_place(document: &mut Automerge, mut changes: Vec<Change>) -> Result<(), String> {
+    if let Some((_, why)) = unfounded(document, &changes).into_values().min() {
+        return Err(why);
+    }
     for range in portions(&changes) {
         let portion = changes.drain(..range.len()).collect();
         guarded(|| take_in(document, &mut PatchLog::inactive(), portion))??;
@@ -175,8 +195,29 @@ struct Batch<'a> {
     patches: &'a mut PatchLog,
     changes: Vec<Change>,
     /// Quarantined or held, with the place in the batch and why: nothing that depends on one is tried.
-    left_out: HashMap<ChangeHash, (usize, String)>,
+    left_out: LeftOut,
     trials: usize,
+}
+
+/// What did not go into a document: its place in its batch, and why.
+type LeftOut = HashMap<ChangeHash, (usize, String)>;
+
+/// Which changes of a batch refer to what is not there; or could not be looked up, and are held.
+fn unfounded(document: &Automerge, changes: &[Change]) -> LeftOut {
+    let hashes: Vec<ChangeHash> = changes.iter().map(Change::hash).collect();
+    let lacked: HashSet<ChangeHash> = document.get_missing_deps(&hashes).into_iter().collect();
+    let mut references = References::new(document);
+    let mut left_out = LeftOut::new();
+    for (at, change) in changes.iter().enumerate().filter(|(_, change)| lacked.contains(&change.hash())) {
+        let checked = guarded(|| references.check(change));
+        let reason = match checked {
+            Ok(Ok(())) => continue,
+            Ok(Err(Objection::Refused(why))) | Err(why) => why,
+            Ok(Err(Objection::Held(why))) => format!("{HELD}: {why}"),
+        };
+        left_out.insert(change.hash(), (at, reason));
+    }
+    left_out
 }
 
 impl Batch<'_> {
@@ -291,13 +332,12 @@ fn trial(
 
 /// Gives the library changes, all of which are ready. After an error or a panic the document is spoilt.
 fn take_in(document: &mut Automerge, log: &mut PatchLog, changes: Vec<Change>) -> Result<(), String> {
-    let made = nesting::made(&changes);
     let expected = document.stats().num_changes.saturating_add(changes.len() as u64);
     document.apply_changes_log_patches(changes, log).map_err(|error| error.to_string())?;
     if document.stats().num_changes != expected {
         return Err("Automerge took it without applying it".to_owned());
     }
-    nesting::check(document, made)
+    Ok(())
 }
 
 /// Loads a compact Automerge file after the fence measured it.
@@ -311,10 +351,12 @@ pub fn load_untrusted(bytes: &[u8], limits: &DocumentLimits) -> Result<Automerge
         let detail = format!("a change in it depends on {missing}, which is not in it");
         return Err(LoadRefused::Library(detail));
     }
-    // The fence saw how deep the objects of a document chunk lie, and what changes add only shows here.
+    // Of a document chunk the fence saw how deep objects lie, and the library remade its changes from it.
     if !matches!(frame(bytes)?.as_slice(), [only] if only.kind == ChunkKind::Document) {
-        let check = || nesting::check(&document, nesting::made(&document.get_changes(&[])));
-        guarded(check).and_then(|checked| checked).map_err(LoadRefused::Library)?;
+        let changes = guarded(|| document.get_changes(&[])).map_err(LoadRefused::Library)?;
+        if let Some((_, why)) = unfounded(&Automerge::new(), &changes).into_values().min() {
+            return Err(LoadRefused::Library(why));
+        }
     }
     Ok(document)
 }

@@ -47,7 +47,7 @@ impl Counted {
         let known = deps.iter().filter_map(|dep| self.0.get(dep).copied());
         let before = known.fold(Reach::default(), Reach::and);
         let reach = before.then(own, start_op);
-        reach.check(before)?;
+        reach.check(before, start_op)?;
         self.0.insert(hash, reach);
         Ok(())
     }

@@ -282,8 +282,7 @@ fn log_of(changes: &[(u8, u64, &[usize])]) -> Log {
 }
 
 fn made(log: &Log, (actor, seq, deps): &(u8, u64, &[usize])) -> CheckedChange {
-    let deps = deps.iter().map(|at| log.changes[at - 1].hash).collect();
-    Parts { actor: vec![*actor; 16], seq: *seq, deps, ..Parts::default() }.check().unwrap()
+    counting(log, (*actor, *seq, deps), log.next_counter(deps))
 }
 
 /// With its first operation at this counter.

@@ -6,6 +6,7 @@
 mod documents;
 mod fence;
 mod mutated;
+mod orders;
 mod packs;
 mod support;
 

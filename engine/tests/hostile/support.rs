@@ -39,6 +39,13 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Where a change begins to count that is made on those at these positions.
+    pub(crate) fn next_counter(&self, deps: &[usize]) -> u64 {
+        deps.iter().map(|at| self.reaches[*at - 1].last).max().unwrap_or(0) + 1
+    }
+}
+
 impl Ancestry for Log {
     type Error = Infallible;
 
@@ -305,11 +312,9 @@ impl Parts {
     }
 }
 
-/// A change that the fence cannot tell from a good one, and on which the library panics: it writes into an
-/// object that is nowhere.
+/// A change on which the library panics: numbers of its actor before it are missing. Only the place in a log tells.
 pub(crate) fn panicking(actor: u8, deps: Vec<ChangeHash>) -> Vec<u8> {
-    let parts = Parts { actor: vec![actor; 16], deps, ..Parts::default() };
-    parts.column(0x01, vec![0x7f, 0x00]).column(0x02, vec![0x7f, 0x63]).chunk()
+    Parts { actor: vec![actor; 16], seq: 9, deps, ..Parts::default() }.chunk()
 }
 
 /// Maps and lists by turns, each in the one before, `depth` in all: in one change, or in one each.

@@ -3,6 +3,7 @@
 mod claims;
 mod deletions;
 mod exchange;
+mod forgeries;
 mod healing;
 mod refusals;
 
