@@ -19,7 +19,7 @@ A day with it:
   rejoin sync                                  push and pull
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is kept),
-4 credentials refused, 5 something needs a person (see `rejoin queue` and `rejoin status`).";
+4 credentials refused, 5 something needs a person (see `rejoin status`).";
 
 /// Work apart, rejoin without conflict: documents that are edited offline and merge when the server is back.
 #[derive(Debug, Parser)]
@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Queue(queue::QueueArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Effects(effects::EffectsArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),

@@ -184,6 +184,9 @@ pub enum Error {
     /// The server refused the credentials.
     #[error("the server refused these credentials ({0})")]
     Unauthorized(String),
+    /// The server takes the credentials, and they have not the right to do this.
+    #[error("these credentials are good, and have not the right to do this ({0})")]
+    Forbidden(String),
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
@@ -257,7 +260,7 @@ impl Error {
             Self::DiskFull | Self::Storage(_) | Self::Io { .. } | Self::Unreachable(_) | Self::Closed => {
                 ErrorKind::TryAgain
             }
-            Self::Unauthorized(_) => ErrorKind::Unauthorized,
+            Self::Unauthorized(_) | Self::Forbidden(_) => ErrorKind::Unauthorized,
             Self::NotAStore { .. } | Self::NewerSchema { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Protocol(_) => ErrorKind::TryAgain,
             Self::Bug(_) => ErrorKind::Bug,

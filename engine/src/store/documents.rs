@@ -263,17 +263,21 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
     let mut statement = connection.prepare_cached(sql)?;
     let (queued, parked, rows_left): (i64, i64, i64) =
         statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let sql = "SELECT count(*) FROM change WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
-    let quarantined: i64 = connection.prepare_cached(sql)?.query_row(range, |r| r.get(0))?;
+    let sql = "SELECT count(*), count(quarantine_seen) FROM change
+                WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
+    let (quarantined, seen): (i64, i64) =
+        connection.prepare_cached(sql)?.query_row(range, |r| Ok((r.get(0)?, r.get(1)?)))?;
     Ok(DocumentInfo {
         id: row.uuid,
         name: row.name,
         server: row.server,
+        home: row.home,
         heads: row.heads,
         changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
         queued: queued.max(0) as u64,
         parked: parked.max(0) as u64,
         quarantined: quarantined.max(0) as u64,
+        quarantined_seen: seen.max(0) as u64,
         in_step: row.at_end && rows_left == 0 && row.cursor.is_some(),
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,

@@ -295,6 +295,15 @@ pub(super) fn apply_all(
     (outcome, repeated)
 }
 
+/// How it is said of a change that what it was made on is not in the document. It was left out: what the store keeps
+/// came after what it depends on.
+const NOT_THERE: &str = ", which is not in the document";
+
+/// Why a change is left out that depends on one that was. One cause has one text, whoever found it.
+pub(super) fn because_of(dependency: impl std::fmt::Display) -> String {
+    format!("it depends on {dependency}, which was left out")
+}
+
 /// Marks a change as one that is never given to the library.
 pub(super) fn quarantine(
     connection: &Connection,
@@ -304,6 +313,8 @@ pub(super) fn quarantine(
 ) -> Result<()> {
     let sql = "UPDATE change SET quarantined = :reason WHERE id BETWEEN :from AND :to AND hash = :hash";
     let (from, to) = rows::id_range(document);
+    let dependency = reason.strip_prefix("it depends on ").and_then(|rest| rest.strip_suffix(NOT_THERE));
+    let reason = dependency.map_or_else(|| reason.to_owned(), because_of);
     let params = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0};
     connection.prepare_cached(sql)?.execute(params)?;
     Ok(())
