@@ -174,10 +174,23 @@ mod tests {
             (&["text", "d", "/t", "0", "0", "--", "-q"], "\"-q\""),
             (&["text", "d", "/t", "0", "0", "-"], "\"-\""),
             (&["apply", "d", "-", "--ack"], "\"-\""),
+            (&["new", "--name=-x"], "\"-x\""),
+            (&["new", "--name", "-x"], "\"-x\""),
         ] {
             let cli = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
             let shown = format!("{:?}", cli.command);
             assert!(shown.contains(value), "{words:?}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_negative_number_where_none_can_be_is_a_wrong_value_and_no_unknown_option() {
+        for words in
+            [&["text", "d", "/t", "-1", "0"][..], &["text", "d", "/t", "0", "-1"], &["log", "d", "-n", "-1"]]
+        {
+            let error = parse(words).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation, "{words:?}: {error}");
+            assert!(error.to_string().contains("'-1'"), "{error}");
         }
     }
 

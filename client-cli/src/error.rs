@@ -197,6 +197,7 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "`rejoin ls` lists the documents here; `rejoin join` takes part in another's"
         }
         E::AmbiguousDocument(_) => "type more of the id; `rejoin ls` lists them",
+        E::InvalidName { .. } => "choose another name, a word such as trip",
         E::DocumentExists(_) => "choose another name or id; `rejoin ls` lists those that are taken",
         E::Deleted(_) => "it cannot come back, and nothing of it is kept here",
         E::Trashed(_) => {

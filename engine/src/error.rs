@@ -18,6 +18,14 @@ pub enum Error {
     /// The name or id is taken by another document.
     #[error("a document with the name or id {0:?} is here already")]
     DocumentExists(String),
+    /// The name would be read as something else, or cannot be read.
+    #[error("{name:?} cannot be a name: {why}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The document was deleted for everyone, and nothing of it is kept, or nothing can be done with it any more.
     #[error("the document {0} was deleted")]
     Deleted(crate::DocumentId),
@@ -226,6 +234,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::AmbiguousDocument(_)
+            | Self::InvalidName { .. }
             | Self::InvalidServer(_)
             | Self::PlainHttp(_)
             | Self::InvalidCertificates(_)

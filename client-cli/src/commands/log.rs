@@ -19,7 +19,7 @@ pub(crate) struct LogArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// At most this many, the newest
-    #[arg(short = 'n', long = "newest", value_name = "N")]
+    #[arg(short = 'n', long = "newest", value_name = "N", allow_negative_numbers = true)]
     newest: Option<usize>,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct UndeleteArgs {
     /// The deleted document: the name it had here, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// A name for the new one, on this device alone [default: the old one, where it is free]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 

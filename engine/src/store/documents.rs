@@ -10,7 +10,7 @@ use super::{
     rows::{self, DocumentRow},
     trash::may_return,
 };
-use crate::{DocumentId, Error, Result};
+use crate::{DocumentId, Error, Result, printable::printable};
 
 /// The shortest prefix of a UUID that names a document, in characters.
 const SHORTEST_PREFIX: usize = 4;
@@ -188,10 +188,23 @@ impl Writing<'_> {
     }
 
     fn check_name(&self, name: Option<&str>) -> Result<()> {
-        match name {
-            Some(name) if is_taken(self.tx, name)? => Err(Error::DocumentExists(name.to_owned())),
-            _ => Ok(()),
+        let Some(name) = name else { return Ok(()) };
+        if let Some(why) = wrong_with(name) {
+            return Err(Error::InvalidName { name: name.to_owned(), why });
         }
+        if is_taken(self.tx, name)? { Err(Error::DocumentExists(name.to_owned())) } else { Ok(()) }
+    }
+}
+
+/// Why this cannot be a name: it would be read as something else, or a person could not read it.
+pub(super) fn wrong_with(name: &str) -> Option<&'static str> {
+    let address = || name.to_ascii_lowercase().starts_with("automerge:") || name.contains("://");
+    match name {
+        _ if name.trim().is_empty() => Some("there is nothing to read in it"),
+        _ if name.parse::<DocumentId>().is_ok() => Some("it reads as the id of a document"),
+        _ if address() => Some("it reads as an address"),
+        _ if printable(name) != name => Some("there are characters in it that nobody can see"),
+        _ => None,
     }
 }
 

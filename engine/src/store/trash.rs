@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Core, Millis,
     core::Writing,
-    documents::{find_among, free_name, is_taken, remove_changes},
+    documents::{find_among, free_name, is_taken, remove_changes, wrong_with},
     heal::Bulk,
     home::has_tombstone,
     open::{get_meta, set_meta},
@@ -337,7 +337,8 @@ impl Writing<'_> {
             |r| r.get(0),
         )?;
         // Its old name, where that is free.
-        let free = was_called.filter(|name| !is_taken(self.tx, name).unwrap_or(true));
+        let free =
+            was_called.filter(|name| wrong_with(name).is_none() && !is_taken(self.tx, name).unwrap_or(true));
         // It lives where the old one did, where that is not the store's own server.
         let saved: Option<String> = get_meta(self.tx, "server")?;
         let home = old.home.as_deref().filter(|_| saved.is_none());

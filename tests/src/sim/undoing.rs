@@ -50,6 +50,9 @@ enum Asked {
     Change(ChangeHash),
 }
 
+/// What stood somewhere, as first made, and what was made there.
+type Stood<'a> = (&'a HashSet<ChangeHash>, &'a [Token]);
+
 impl World {
     /// A person takes something back, or does it again: a few times, one after the other.
     pub(super) fn take_back(&mut self, place: Place) -> Checked {
@@ -173,7 +176,7 @@ impl World {
         &mut self,
         place: Place,
         (asked, target, undone): (Asked, Token, &Undone),
-        (before, (standing, own), rows): (&Value, (&HashSet<ChangeHash>, &[Token]), Option<(i64, usize)>),
+        (before, (standing, own), rows): (&Value, Stood<'_>, Option<(i64, usize)>),
     ) -> Checked {
         let id = self.documents[place.document];
         let broken = |world: &Self, detail: String| {
