@@ -150,8 +150,11 @@ fn print_report(out: &mut Output, report: &SyncReport) -> Result<()> {
     // One error alone that all have is told at the end, with what to do.
     let errors: BTreeSet<_> =
         report.documents.iter().filter_map(|d| d.error.as_ref()).map(|e| e.to_string()).collect();
-    let some_only = !errors.is_empty() && report.documents.iter().any(|d| d.error.is_none());
-    if errors.len() > 1 || some_only {
+    // Where others have none, it is told whose it is; that of what has nowhere to go is told so at the end.
+    let homeless = |d: &DocumentReport| matches!(d.error.as_deref(), Some(rejoin::Error::NoServer));
+    let of_some = report.documents.iter().any(|d| d.error.is_some() && !homeless(d))
+        && report.documents.iter().any(|d| d.error.is_none());
+    if errors.len() > 1 || of_some {
         explain_errors(out, report);
     }
     Ok(())

@@ -107,6 +107,7 @@ fn a_name_that_would_be_read_as_something_else_or_not_at_all_is_refused() {
     let env = Environment::new();
     let ada = env.person("ada");
     let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
     let url = "http://127.0.0.1:1/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e";
     let bad = [
         "",

@@ -68,9 +68,8 @@ impl Evidence {
 
 /// Whether something of a change stands in the document, so that taking it back would write something. Of what it added
 /// to counters nobody can tell: a sum does not say what is in it.
-pub fn stands(am: &Automerge, change: &Change, standing: &Standing) -> bool {
-    let facts = Facts { standing: standing.clone(), ..Facts::default() };
-    match guarded(|| plan(am, change, &facts)) {
+pub fn stands(am: &Automerge, change: &Change, facts: &Facts) -> bool {
+    match guarded(|| plan(am, change, facts)) {
         Ok(Ok(plan)) => plan.inverses.iter().any(|inverse| !matches!(inverse, Inverse::Add { .. })),
         // It cannot be taken back at all.
         Ok(Err(_)) | Err(_) => false,

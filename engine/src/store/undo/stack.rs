@@ -12,7 +12,7 @@ use crate::{
         replica::{Replica, parse_stored},
         rows,
     },
-    undo::{self, Evidence, Standing},
+    undo::{self, Evidence, Facts},
     untrusted::guarded,
 };
 
@@ -66,8 +66,8 @@ pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
 /// Which change made here is taken back next. Walks from the newest to the first that answers.
 ///
 /// What counts as taken back is passed by, whoever did it: another copy of the store may have. What somebody only says
-/// to have taken back is not: see [`Taken`]. A redo stands for the action itself, and an action after an undo leaves nothing to redo. What effects
-/// did when they were settled, and migrations, are nobody's action: they are passed by.
+/// to have taken back is not: see [`Taken`]. A redo stands for the action itself, and an action after an undo leaves
+/// nothing to redo. What effects did when they were settled, and migrations, are nobody's action: they are passed by.
 pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -> Result<Option<Entry>> {
     let document = replica.row.id;
     let names = Names::read(connection, document)?;
@@ -171,14 +171,16 @@ struct Claims<'a> {
     replica: &'a Replica,
     /// Whether one is only true where nothing is left.
     to_the_end: bool,
-    standing: Option<Standing>,
-    /// What is claimed to be taken back: what it did, and whether something of it is left.
-    targets: HashMap<ChangeHash, Option<(Evidence, bool)>>,
+    /// What stands for what, once it was asked for; and nothing else.
+    facts: Option<Facts>,
+    /// What is claimed to be taken back: what it did. `None` where no claim on it can hold: it is not in the document, or
+    /// something of it is left.
+    targets: HashMap<ChangeHash, Option<Evidence>>,
 }
 
 impl<'a> Claims<'a> {
     fn new(replica: &'a Replica, to_the_end: bool) -> Self {
-        Self { replica, to_the_end, standing: None, targets: HashMap::new() }
+        Self { replica, to_the_end, facts: None, targets: HashMap::new() }
     }
 
     /// Whether the claim holds that this change took that one back.
@@ -189,20 +191,23 @@ impl<'a> Claims<'a> {
         target: ChangeHash,
     ) -> Result<bool> {
         let replica = self.replica;
-        let standing = match &mut self.standing {
-            Some(standing) => &*standing,
-            none => none.insert(read_standing_of(connection, replica, names)?),
+        let facts = match &mut self.facts {
+            Some(facts) => &*facts,
+            none => {
+                let standing = read_standing_of(connection, replica, names)?;
+                none.insert(Facts { standing, ..Facts::default() })
+            }
         };
         let to_the_end = self.to_the_end;
         let known = self.targets.entry(target).or_insert_with(|| {
             let change = held(replica, target)?;
-            let left = to_the_end && undo::stands(&replica.am, &change, standing);
-            Some((Evidence::of(&change, standing), left))
+            let left = to_the_end && undo::stands(&replica.am, &change, facts);
+            (!left).then(|| Evidence::of(&change, &facts.standing))
         });
-        let Some((evidence, false)) = known else { return Ok(false) };
+        let Some(evidence) = known else { return Ok(false) };
         let id = rows::row_id(replica.row.id, claim.position);
         let change = parse_stored(claim.hash, &rows::read_bytes(connection, id)?)?;
-        Ok(evidence.is_met_by(&change, standing))
+        Ok(evidence.is_met_by(&change, &facts.standing))
     }
 }
 
