@@ -19,7 +19,7 @@ A day with it:
   rejoin sync                                  push and pull
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is kept),
-4 credentials refused, 5 something needs a person (see `rejoin queue` and `rejoin status`).";
+4 credentials refused, 5 something needs a person (see `rejoin status`).";
 
 /// Work apart, rejoin without conflict: documents that are edited offline and merge when the server is back.
 #[derive(Debug, Parser)]
@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Queue(queue::QueueArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Effects(effects::EffectsArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
@@ -173,10 +174,23 @@ mod tests {
             (&["text", "d", "/t", "0", "0", "--", "-q"], "\"-q\""),
             (&["text", "d", "/t", "0", "0", "-"], "\"-\""),
             (&["apply", "d", "-", "--ack"], "\"-\""),
+            (&["new", "--name=-x"], "\"-x\""),
+            (&["new", "--name", "-x"], "\"-x\""),
         ] {
             let cli = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
             let shown = format!("{:?}", cli.command);
             assert!(shown.contains(value), "{words:?}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_negative_number_where_none_can_be_is_a_wrong_value_and_no_unknown_option() {
+        for words in
+            [&["text", "d", "/t", "-1", "0"][..], &["text", "d", "/t", "0", "-1"], &["log", "d", "-n", "-1"]]
+        {
+            let error = parse(words).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation, "{words:?}: {error}");
+            assert!(error.to_string().contains("'-1'"), "{error}");
         }
     }
 

@@ -84,7 +84,8 @@ impl Context {
         let mut servers: Vec<String> = self.server_of(store, None).await?.into_iter().collect();
         if servers.is_empty() {
             // Joined by an address, and nothing saved: there can be one server only that is meant.
-            servers.extend(store.documents().await?.into_iter().filter_map(|d| d.server));
+            servers.extend(store.documents().await?.into_iter().filter_map(|d| d.server.or(d.home)));
+            servers.sort();
             servers.dedup();
             servers.truncate(if servers.len() == 1 { 1 } else { 0 });
         }

@@ -197,11 +197,12 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "`rejoin ls` lists the documents here; `rejoin join` takes part in another's"
         }
         E::AmbiguousDocument(_) => "type more of the id; `rejoin ls` lists them",
+        E::InvalidName { .. } => "choose another name, a word such as trip",
         E::DocumentExists(_) => "choose another name or id; `rejoin ls` lists those that are taken",
         E::Deleted(_) => "it cannot come back, and nothing of it is kept here",
         E::Trashed(_) => {
-            "`rejoin undelete` makes a new document of it, `rejoin export` writes it to a file, `rejoin discard` forgets \
-             it; `rejoin ls --deleted` shows what was never sent"
+            "`rejoin ls --deleted` shows what is kept; `rejoin undelete` makes a new document of it, `rejoin export` \
+             writes it to a file, `rejoin discard` forgets it"
         }
         E::Action(_) => "nothing was changed; `rejoin get` shows what is there",
         E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
@@ -247,6 +248,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::Unreachable(_) => "nothing is lost, the queue is kept; `rejoin sync` tries again",
         E::Unauthorized(_) => {
             "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"
+        }
+        E::Forbidden(_) => {
+            "the queue is kept; this token is valid, and may not do this: whoever looks after the server gives it the \
+             right with `rejoin-server token grant NAME --document ID --access write`, then `rejoin sync`"
         }
         E::Protocol(_) => "check that the address is a sync server's; the queue is kept",
         E::Bug(_) => "please report it; `rejoin backup` keeps what is here",

@@ -7,6 +7,7 @@ use rejoin::Action;
 use tokio::sync::mpsc;
 
 use crate::error::{CliError, Result};
+use crate::numbers::check_integers;
 
 /// How much is read at once, and so how many actions a chunk has at most.
 const BUFFER: usize = 64 * 1024;
@@ -131,6 +132,11 @@ impl<R: Read> LineReader<R> {
         if line.is_empty() {
             return;
         }
+        let wrong = std::str::from_utf8(line).ok().and_then(|text| check_integers(text).err());
+        if let Some(why) = wrong {
+            chunk.stop = Some(Stop { number: self.number, error: CliError::failed(why, "") });
+            return;
+        }
         match serde_json::from_slice(line) {
             Ok(action) => chunk.lines.push(Line { number: self.number, action }),
             Err(error) => {
@@ -187,6 +193,7 @@ mod tests {
             "{}",
             "{\"type\":\"delete\",\"path\":\"/a\",\"path\":\"/b\"}",
             "\u{feff}",
+            "{\"type\":\"set\",\"path\":\"/a\",\"value\":99999999999999999999}",
         ] {
             assert_eq!(chunks(&[bad]).first(), Some(&(vec![], Some(1))), "{bad}");
         }

@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod format;
 mod lines;
+mod numbers;
 mod output;
 mod token;
 

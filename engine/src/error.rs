@@ -18,6 +18,14 @@ pub enum Error {
     /// The name or id is taken by another document.
     #[error("a document with the name or id {0:?} is here already")]
     DocumentExists(String),
+    /// The name would be read as something else, or cannot be read.
+    #[error("{name:?} cannot be a name: {why}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The document was deleted for everyone, and nothing of it is kept, or nothing can be done with it any more.
     #[error("the document {0} was deleted")]
     Deleted(crate::DocumentId),
@@ -184,6 +192,9 @@ pub enum Error {
     /// The server refused the credentials.
     #[error("the server refused these credentials ({0})")]
     Unauthorized(String),
+    /// The server takes the credentials, and they have not the right to do this.
+    #[error("these credentials are good, and have not the right to do this ({0})")]
+    Forbidden(String),
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
@@ -223,6 +234,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::AmbiguousDocument(_)
+            | Self::InvalidName { .. }
             | Self::InvalidServer(_)
             | Self::PlainHttp(_)
             | Self::InvalidCertificates(_)
@@ -257,7 +269,7 @@ impl Error {
             Self::DiskFull | Self::Storage(_) | Self::Io { .. } | Self::Unreachable(_) | Self::Closed => {
                 ErrorKind::TryAgain
             }
-            Self::Unauthorized(_) => ErrorKind::Unauthorized,
+            Self::Unauthorized(_) | Self::Forbidden(_) => ErrorKind::Unauthorized,
             Self::NotAStore { .. } | Self::NewerSchema { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Protocol(_) => ErrorKind::TryAgain,
             Self::Bug(_) => ErrorKind::Bug,

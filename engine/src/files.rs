@@ -130,6 +130,33 @@ pub fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.replace()
 }
 
+/// Most symbolic links that lead from a name to its file.
+const MOST_LINKS: usize = 40;
+
+/// Writes a file that a person named, wherever symbolic links lead: as [`write`] does, where a regular file or nothing is
+/// at their end. Into anything else that is there (a FIFO, a device) it is written: nothing takes its place.
+///
+/// # Errors
+/// What the system says; then a regular file is as it was.
+pub fn deliver(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::metadata(target).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut there = OpenOptions::new().write(true).open(target)?;
+        there.write_all(bytes)?;
+        return there.flush();
+    }
+    write(&follow_links(target)?, bytes)
+}
+
+/// Where the links at a path lead, also to what is not there yet.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(to) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().map_or_else(|| to.clone(), |directory| directory.join(&to));
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
 /// Removes temporary files of this target that nobody writes any more.
 fn remove_stale(target: &Path, name: &std::ffi::OsStr) {
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -209,6 +236,54 @@ mod tests {
         assert_eq!(there.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         Temporary::beside(&place.path().join("made")).unwrap().create().unwrap();
         assert_eq!(names(place.path()), ["elsewhere", "link", "made"]);
+    }
+
+    #[test]
+    fn what_a_person_names_is_written_through_links_and_its_mode_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("away")).unwrap();
+        fs::write(path("away/file"), "old").unwrap();
+        fs::set_permissions(path("away/file"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("away/file", path("near")).unwrap();
+        symlink(path("near"), path("link")).unwrap();
+        deliver(&path("link"), b"new").unwrap();
+        assert_eq!(
+            (mode(&path("away/file")), fs::read(path("away/file")).unwrap()),
+            (0o640, b"new".to_vec())
+        );
+        assert_eq!(fs::read_link(path("link")).unwrap(), path("near"));
+        assert_eq!(names(&path("away")), ["file"]);
+        // To what is not there yet, and round and round.
+        symlink("away/fresh", path("dangling")).unwrap();
+        deliver(&path("dangling"), b"fresh").unwrap();
+        assert_eq!(fs::read(path("away/fresh")).unwrap(), b"fresh");
+        symlink("round", path("round")).unwrap();
+        assert!(deliver(&path("round"), b"x").is_err());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_written_to_and_stays_what_it_is() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let fifo = place.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let reading = {
+            let fifo = fifo.clone();
+            std::thread::spawn(move || fs::read(fifo).unwrap())
+        };
+        deliver(&fifo, b"through").unwrap();
+        assert_eq!(reading.join().unwrap(), b"through");
+        assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+        assert_eq!(names(place.path()), ["fifo"]);
+        assert!(deliver(place.path(), b"x").is_err(), "a directory");
     }
 
     #[test]

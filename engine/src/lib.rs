@@ -126,6 +126,6 @@ pub use message::Message;
 pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
-    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QueueEntry, QueueState, Receipt, Settings,
-    TrashLimits, UndoKind, Undone, UnsentChange, Writer,
+    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QuarantinedChange, QueueEntry, QueueState,
+    Receipt, Settings, TrashLimits, UndoKind, Undone, UnsentChange, Writer,
 };

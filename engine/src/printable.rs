@@ -7,18 +7,35 @@ use std::{
 };
 
 /// Whether this character steers a terminal or a reader instead of being read: the control characters C0, DEL and
-/// C1, the marks, embeddings, overrides and isolates that change the direction of text, and the separators of lines
-/// and paragraphs.
+/// C1, the separators of lines and paragraphs, and what nobody sees: the format characters (general category Cf) with
+/// the marks, embeddings, overrides and isolates that change the direction of text, the soft hyphen, spaces without
+/// width, the byte order mark and tags. Signs of Arabic, Syriac and Kaithi that stand before a number are of that
+/// category too, but are seen: they stay.
 pub const fn steers(c: char) -> bool {
     c.is_ascii_control()
         || matches!(
             c,
             '\u{80}'..='\u{9f}'
+                | '\u{ad}'
                 | '\u{61c}'
-                | '\u{200e}' | '\u{200f}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e007f}'
         )
+}
+
+/// Whether a joiner belongs where it stands: between two characters of scripts that are written with it (Persian,
+/// Hindi) or of an emoji. Between others nobody sees it, and one name passes for another.
+fn joins(c: char, before: Option<char>, after: Option<char>) -> bool {
+    let of_such = |c: Option<char>| c.is_some_and(|c| c >= '\u{590}' && !steers(c));
+    matches!(c, '\u{200c}' | '\u{200d}') && of_such(before) && of_such(after)
 }
 
 /// The text in one line, with everything that steers written out.
@@ -26,6 +43,7 @@ pub const fn steers(c: char) -> bool {
 /// ```
 /// use rejoin::printable::printable;
 /// assert_eq!(printable("a\u{1b}[31m\u{9b}\u{202e}b\n"), "a\\u{1b}[31m\\u{9b}\\u{202e}b\\n");
+/// assert_eq!(printable("ad\u{200b}a\u{ad}\u{feff}"), "ad\\u{200b}a\\u{ad}\\u{feff}");
 /// assert_eq!(printable("tent 日本 👩‍👩‍👧"), "tent 日本 👩‍👩‍👧");
 /// ```
 pub fn printable(text: &str) -> Cow<'_, str> {
@@ -56,7 +74,11 @@ pub fn printable_lines(text: &str, colours: bool) -> Cow<'_, str> {
 /// ```
 pub fn printable_json(text: &str) -> Cow<'_, str> {
     // What steers is in a string, where JSON takes this for the same character; in a string no line ends.
-    let write = |c: char, out: &mut String| out.push_str(&format!("\\u{:04x}", u32::from(c)));
+    let write = |c: char, out: &mut String| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    };
     escaped(text, |c, _| c == '\n', write)
 }
 
@@ -70,12 +92,14 @@ fn escaped(
     }
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text.chars();
+    let mut before = None;
     while let Some(c) = rest.next() {
-        if steers(c) && !stays(c, rest.as_str()) {
+        if steers(c) && !stays(c, rest.as_str()) && !joins(c, before, rest.clone().next()) {
             write(c, &mut out);
         } else {
             out.push(c);
         }
+        before = Some(c);
     }
     Cow::Owned(out)
 }
@@ -135,13 +159,32 @@ mod tests {
     #[test]
     fn nothing_that_steers_is_left_in_what_is_printed() {
         let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
-        assert_eq!(all.chars().filter(|c| steers(*c)).count(), 32 + 33 + 1 + 2 + 7 + 4);
+        let controls = 33 + 32;
+        let format = 1 + 1 + 1 + 5 + 7 + 16 + 1 + 3 + 16 + 4 + 8 + 128;
+        assert_eq!(all.chars().filter(|c| steers(*c)).count(), controls + format);
         assert!(!printable(&all).contains(steers));
         assert!(!printable_lines(&all, true).replace('\n', "").contains(steers));
         let json = serde_json::to_string(&all).unwrap();
         let shown = printable_json(&json);
         assert!(!shown.contains(steers));
         assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), all);
+    }
+
+    #[test]
+    fn a_joiner_stays_where_it_is_written_and_nowhere_else() {
+        for honest in ["\u{645}\u{6cc}\u{200c}\u{62e}\u{648}", "👩\u{200d}🚀", "❤\u{fe0f}\u{200d}🔥"]
+        {
+            assert_eq!(printable(honest), honest);
+            assert_eq!(printable_json(honest), honest);
+        }
+        for (hidden, shown) in [
+            ("ad\u{200d}a", "ad\\u{200d}a"),
+            ("\u{200c}ada", "\\u{200c}ada"),
+            ("日\u{200d}", "日\\u{200d}"),
+            ("日\u{200d}\u{200d}本", "日\\u{200d}\\u{200d}本"),
+        ] {
+            assert_eq!(printable(hidden), shown);
+        }
     }
 
     #[test]

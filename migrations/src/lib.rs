@@ -74,6 +74,7 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0009_reach.sql",
             sql: include_str!("../engine/0009_reach.sql"),
         },
+        Migration { version: 10, name: "engine/0010_seen.sql", sql: include_str!("../engine/0010_seen.sql") },
     ],
 };
 

@@ -40,6 +40,9 @@ pub(crate) async fn run(context: &mut Context, args: ConflictsArgs) -> Result<Ex
         context.out.json(&conflicts.iter().map(json_conflict).collect::<Vec<_>>())?;
         return Ok(Exit::Done);
     }
+    if conflicts.is_empty() {
+        context.out.note("No writes met: there is no place with several values.");
+    }
     for conflict in &conflicts {
         context.out.line(printable(&conflict.path))?;
         for (nth, value) in (1..).zip(&conflict.values) {

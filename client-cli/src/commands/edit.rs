@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{parse_pointer, printable, short_hash};
+use crate::numbers::check_integers;
 use crate::output::Paint;
 
 /// Put a JSON value at a path; missing parents become maps
@@ -102,8 +103,10 @@ pub(crate) struct TextArgs {
     #[arg(value_parser = parse_pointer)]
     pointer: String,
     /// The position to delete from and to insert at
+    #[arg(allow_negative_numbers = true)]
     pos: u64,
     /// How many characters to delete
+    #[arg(allow_negative_numbers = true)]
     delete: u64,
     /// What to insert
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true)]
@@ -128,6 +131,9 @@ impl ValueArgs {
             return Ok(Value::String(text));
         }
         let text = self.value.unwrap_or_default();
+        check_integers(&text).map_err(|why| {
+            CliError::usage(why, "write it with .0 or an exponent, or as a string with --string")
+        })?;
         serde_json::from_str(&text).map_err(|error| {
             CliError::usage(
                 format!("{text:?} is not JSON ({error})"),

@@ -8,7 +8,8 @@ use crate::error::{CliError, Exit, Result};
 
 /// Write a document as an Automerge file, readable by any Automerge
 ///
-/// Also one that was deleted and is in the trash. Without FILE it goes to standard output. A file that is there is replaced, when the new one is complete.
+/// Also one that was deleted and is in the trash. Without FILE, and with -, it goes to standard output. A file that is
+/// there is replaced, when the new one is complete; a FIFO or a device is written to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -17,12 +18,13 @@ Examples:
 pub(crate) struct ExportArgs {
     /// The document, also a deleted one: name, UUID, start of a UUID, or automerge: URL
     doc: String,
-    /// The file to write
+    /// The file to write, or - for standard output
     file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit> {
-    check_target(context, args.file.as_ref())?;
+    let file = named(args.file);
+    check_target(context, file.as_ref())?;
     let store = context.open().await?;
     let (id, deleted) = match store.find(&args.doc).await {
         Ok(id) => (id, false),
@@ -30,13 +32,21 @@ pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit>
         Err(error) => return Err(error.into()),
     };
     let bytes = store.export(id).await?;
-    write(context, args.file, &bytes)?;
+    write(context, file, &bytes)?;
     if deleted {
         // Whoever has a copy knows of it.
         context.out.flush()?;
         store.note_looked_at(id).await?;
     }
     Ok(Exit::Done)
+}
+
+/// The file that is meant; `None` for standard output, under any of its names.
+pub(crate) fn named(file: Option<PathBuf>) -> Option<PathBuf> {
+    let stdout = |path: &PathBuf| {
+        ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path.as_os_str() == *name)
+    };
+    file.filter(|path| !stdout(path))
 }
 
 /// Bytes go neither to a terminal nor among JSON.
@@ -50,12 +60,12 @@ pub(crate) fn check_target(context: &Context, file: Option<&PathBuf>) -> Result<
     Err(CliError::usage(problem, "name a file to write, or pipe the output without --json"))
 }
 
-/// Writes to the file in one step, or to standard output.
+/// Writes to the file in one step, through links; into what is no regular file; or to standard output.
 pub(crate) fn write(context: &mut Context, file: Option<PathBuf>, bytes: &[u8]) -> Result<()> {
     let Some(path) = file else {
         return context.out.bytes(bytes);
     };
-    rejoin::files::write(&path, bytes)
+    rejoin::files::deliver(&path, bytes)
         .map_err(|source| CliError::io(format!("{} could not be written", path.display()), source))?;
     if context.out.is_json() {
         context.out.json(&json!({ "file": path, "bytes": bytes.len() }))?;

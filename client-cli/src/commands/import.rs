@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
+use crate::numbers::check_integers;
 
 /// The largest part of a JSON file that becomes one change, as its length in bytes: well below what one may be.
 const PART: usize = 256 * 1024;
@@ -27,7 +28,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "UUID")]
     id: Option<DocumentId>,
     /// A name for it, on this device alone
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 
@@ -61,8 +62,12 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// The object that the bytes are as JSON; `None` where they are no JSON. (An Automerge file begins with a byte
 /// that is none of UTF-8's.)
 fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>> {
+    let wrong = std::str::from_utf8(bytes).ok().and_then(|text| check_integers(text).err());
     match serde_json::from_slice(bytes) {
-        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(Value::Object(object)) => match wrong {
+            None => Ok(Some(object)),
+            Some(why) => Err(CliError::failed(why, "write it with .0 or an exponent, or as a string")),
+        },
         Ok(_) => Err(CliError::failed(
             "a document is a JSON object, and this is another JSON value",
             "put it under a key, as in {\"list\": …}",

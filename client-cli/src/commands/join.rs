@@ -20,7 +20,7 @@ pub(crate) struct JoinArgs {
     /// A UUID, an automerge: URL, or http(s)://SERVER/v1/documents/UUID
     doc: String,
     /// A name for it, on this device alone
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 

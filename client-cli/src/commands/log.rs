@@ -19,7 +19,7 @@ pub(crate) struct LogArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// At most this many, the newest
-    #[arg(short = 'n', long = "newest", value_name = "N")]
+    #[arg(short = 'n', long = "newest", value_name = "N", allow_negative_numbers = true)]
     newest: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ fn who(entry: &HistoryEntry) -> String {
 fn what(entry: &HistoryEntry) -> String {
     let action = entry.action_type.as_deref().map_or_else(|| "(another program's)".to_owned(), printable);
     match (&entry.quarantined, &entry.replaced_by, entry.acknowledged_at) {
-        (Some(why), _, _) => format!("{action}  quarantined: {}", printable(why)),
+        (Some(why), _, _) => format!("{action}  left out: {}", printable(why)),
         (_, Some(new), _) => format!("{action}  written again as {}", short_hash(new)),
         (_, _, None) if entry.local => format!("{action}  (queued)"),
         _ => action,

@@ -12,10 +12,11 @@ use crate::format::printable;
 #[command(after_help = "\
 Examples:
   rejoin ls
-  rejoin ls --deleted                          what others deleted, with what was never sent of it
+  rejoin ls --deleted                          what was deleted and is kept, with what was never sent of it
   rejoin ls --json")]
 pub(crate) struct LsArgs {
-    /// List the documents that others deleted and that are kept here, instead; they count as looked at from then on
+    /// List the documents that were deleted, by others or by you, and are kept here, instead; they count as looked at
+    /// from then on
     #[arg(long)]
     deleted: bool,
 }
@@ -40,7 +41,7 @@ pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
 fn row(document: &DocumentInfo) -> Vec<Cell> {
     let step = match document {
         d if d.parked > 0 => Cell::new("no: parked").fg(Color::Red),
-        d if d.quarantined > 0 => Cell::new("no: quarantined").fg(Color::Red),
+        d if d.quarantined > d.quarantined_seen => Cell::new("no: changes left out").fg(Color::Red),
         d if d.in_step => Cell::new("yes").fg(Color::Green),
         _ => Cell::new("no").fg(Color::Yellow),
     };

@@ -19,6 +19,7 @@ pub(crate) mod leave;
 pub(crate) mod log;
 pub(crate) mod ls;
 pub(crate) mod new;
+pub(crate) mod quarantine;
 pub(crate) mod queue;
 pub(crate) mod rm;
 pub(crate) mod share;
@@ -34,7 +35,7 @@ use rejoin::{DocumentInfo, Millis};
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{now, printable, relative, rfc3339, shorten};
+use crate::format::{count, now, printable, relative, rfc3339, shorten};
 
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
@@ -59,6 +60,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Sync(args) => sync::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Queue(args) => queue::run(context, args).await,
+        Command::Quarantine(args) => quarantine::run(context, args).await,
         Command::Effects(args) => effects::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
@@ -121,13 +123,25 @@ fn json_document(document: &DocumentInfo) -> Value {
         "queued": document.queued,
         "parked": document.parked,
         "quarantined": document.quarantined,
+        "quarantined_seen": document.quarantined_seen,
         "cursor": document.cursor,
         "last_sync_at": json_time(document.last_sync_at),
         "server": document.server,
+        "home": document.home,
         "in_step": document.in_step,
         "deleted": document.deleted,
         "not_served_by": document.not_served_by,
     })
+}
+
+/// Changes that were left out, in words; `None` where there are none.
+fn left_out(quarantined: u64, seen: u64) -> Option<String> {
+    match (quarantined, quarantined.saturating_sub(seen)) {
+        (0, _) => None,
+        (all, 0) => Some(format!("{} left out (seen)", count(all, "change"))),
+        (all, new) if new == all => Some(format!("{} left out", count(all, "change"))),
+        (all, new) => Some(format!("{} left out ({new} not seen yet)", count(all, "change"))),
+    }
 }
 
 /// What a document is called in a line for people: its name, else its id.

@@ -17,7 +17,7 @@ pub(crate) struct NewArgs {
     #[arg(long, value_name = "UUID")]
     id: Option<DocumentId>,
     /// A name for it, on this device alone
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 

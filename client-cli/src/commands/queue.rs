@@ -5,7 +5,7 @@ use comfy_table::{Cell, Color};
 use rejoin::{DocumentInfo, DropPlan, QueueEntry, QueueState, Store};
 use serde_json::{Value, json};
 
-use super::export::{check_target, write};
+use super::export::{check_target, named, write};
 use super::{ago, ago_or, json_time, print_card, title};
 use crate::context::Context;
 use crate::error::{Exit, Result};
@@ -68,6 +68,7 @@ pub(crate) async fn run(context: &mut Context, args: QueueArgs) -> Result<Exit> 
         QueueCommand::Retry { id } => retry(context, &id).await,
         QueueCommand::Drop { id, yes } => drop_row(context, &id, yes).await,
         QueueCommand::Export { id, file } => {
+            let file = named(file);
             check_target(context, file.as_ref())?;
             let bytes = context.open().await?.queued_bytes(&id).await?;
             write(context, file, &bytes)?;

@@ -5,7 +5,7 @@ use comfy_table::{Cell, Color};
 use rejoin::{DocumentInfo, Store};
 use serde_json::{Value, json};
 
-use super::{json_document, title, trash};
+use super::{json_document, left_out, title, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, short_heads, shorten};
@@ -13,8 +13,8 @@ use crate::output::Paint;
 
 /// Show, for each document, whether it is in step or why not; and whether the server answers
 ///
-/// Being offline is no failure. Exit code 5: something is parked or quarantined, was deleted by others before it was
-/// sent, or is not served where it was looked for, and needs a person.
+/// Being offline is no failure. Exit code 5: something is parked, was left out or deleted by others and nobody has looked
+/// at it yet, or is not served where it was looked for, and needs a person.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -50,11 +50,21 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
             context.out.line(format_args!("trash   {summary}"))?;
         }
     }
-    let person = documents.iter().any(|d| d.parked > 0 || d.quarantined > 0 || d.not_served_by.is_some())
+    let person = documents.iter().any(needs_person)
+        || documents.iter().any(|d| d.not_served_by.is_some())
         || kept.iter().any(rejoin::DeletedDocument::needs_person);
-    let refused = servers.iter().any(|s| matches!(s.problem, Some(rejoin::Error::Unauthorized(_))));
+    let refused = servers.iter().any(|s| s.problem.as_ref().is_some_and(is_refusal));
     let exit = if person { Exit::NeedsPerson } else { Exit::Done };
     Ok(if refused { exit.and(Exit::Unauthorized) } else { exit })
+}
+
+/// Something is parked, or left out and not seen yet.
+fn needs_person(document: &DocumentInfo) -> bool {
+    document.parked > 0 || document.quarantined > document.quarantined_seen
+}
+
+fn is_refusal(error: &rejoin::Error) -> bool {
+    matches!(error, rejoin::Error::Unauthorized(_) | rejoin::Error::Forbidden(_))
 }
 
 /// A server, and what came of asking it.
@@ -77,7 +87,8 @@ async fn ask(
     documents: &[DocumentInfo],
 ) -> Result<Vec<Server>> {
     let http = context.http(store).await?;
-    let own = documents.iter().filter_map(|d| d.server.as_deref());
+    let own =
+        documents.iter().filter_map(|d| d.server.as_deref().or(d.home.as_deref().filter(|_| main.is_none())));
     let own = own.filter(|_| context.globals.server().is_none());
     let mut urls: Vec<String> = Vec::new();
     for url in main.into_iter().chain(own) {
@@ -118,8 +129,15 @@ fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) 
             Some(error) => out.paint(Paint::Yellow, printable(&error.to_string())),
         };
         out.line(format_args!("server  {}: {state}", printable(&server.url)))?;
-        if let Some(rejoin::Error::Unauthorized(_)) = server.problem {
-            out.note("Save a valid token with `rejoin init --token -`; the queue is kept until then.");
+        match server.problem {
+            Some(rejoin::Error::Unauthorized(_)) => {
+                out.note("Save a valid token with `rejoin init --token -`; the queue is kept until then.");
+            }
+            Some(rejoin::Error::Forbidden(_)) => out.note(
+                "This token is valid, and may not ask this: whoever looks after the server gives it a right with \
+                 `rejoin-server token grant`.",
+            ),
+            _ => {}
         }
     }
     if documents.is_empty() {
@@ -140,7 +158,10 @@ fn row(document: &DocumentInfo) -> Vec<Cell> {
     let last = document.last_sync_at.map_or_else(|| "never".to_owned(), |at| relative(at, now()));
     let step = match reason(document) {
         None => Cell::new("yes").fg(Color::Green),
-        Some(why) if document.parked + document.quarantined > 0 => Cell::new(why).fg(Color::Red),
+        Some(why) if needs_person(document) => Cell::new(why).fg(Color::Red),
+        Some(why) if document.in_step && document.not_served_by.is_none() => {
+            Cell::new(format!("yes; {why}")).fg(Color::Green)
+        }
         Some(why) => Cell::new(why).fg(Color::Yellow),
     };
     vec![
@@ -153,7 +174,7 @@ fn row(document: &DocumentInfo) -> Vec<Cell> {
     ]
 }
 
-/// Why a document is not in step; `None` when it is.
+/// Why a document is not in step, and what was left out of it; `None` when it is and nothing was.
 fn reason(document: &DocumentInfo) -> Option<String> {
     let d = document;
     let mut why = Vec::new();
@@ -166,9 +187,6 @@ fn reason(document: &DocumentInfo) -> Option<String> {
     if d.parked > 0 {
         why.push(format!("{} parked: see `rejoin queue`", count(d.parked, "change")));
     }
-    if d.quarantined > 0 {
-        why.push(format!("{} quarantined: see `rejoin log`", count(d.quarantined, "change")));
-    }
     if d.queued > 0 {
         why.push(format!("{} queued", count(d.queued, "change")));
     }
@@ -179,6 +197,10 @@ fn reason(document: &DocumentInfo) -> Option<String> {
             (Some(_), _) => "the server has more",
         };
         why.push(reason.to_owned());
+    }
+    if let Some(left_out) = left_out(d.quarantined, d.quarantined_seen) {
+        let hint = if d.quarantined > d.quarantined_seen { ": see `rejoin quarantine`" } else { "" };
+        why.push(format!("{left_out}{hint}"));
     }
     (!why.is_empty()).then(|| why.join("; "))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use rejoin::{DocumentReport, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
 
-use super::trash;
+use super::{left_out, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, parse_duration, printable, shorten};
@@ -72,7 +72,7 @@ async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<Sy
 /// Follows until Ctrl-C or SIGTERM: to be told to stop is no failure.
 async fn watch(context: &mut Context, store: &Store, options: SyncOptions) -> Result<Exit> {
     if context.server_of(store, None).await?.is_none()
-        && store.documents().await?.iter().all(|d| d.server.is_none())
+        && store.documents().await?.iter().all(|d| d.server.is_none() && d.home.is_none())
     {
         return Err(rejoin::Error::NoServer.into());
     }
@@ -147,10 +147,14 @@ fn print_report(out: &mut Output, report: &SyncReport) -> Result<()> {
     };
     out.line(line)?;
     explain(out, report);
-    // One error alone is told at the end, with what to do.
+    // One error alone that all have is told at the end, with what to do.
     let errors: BTreeSet<_> =
         report.documents.iter().filter_map(|d| d.error.as_ref()).map(|e| e.to_string()).collect();
-    if errors.len() > 1 {
+    // Where others have none, it is told whose it is; that of what has nowhere to go is told so at the end.
+    let homeless = |d: &DocumentReport| matches!(d.error.as_deref(), Some(rejoin::Error::NoServer));
+    let of_some = report.documents.iter().any(|d| d.error.is_some() && !homeless(d))
+        && report.documents.iter().any(|d| d.error.is_none());
+    if errors.len() > 1 || of_some {
         explain_errors(out, report);
     }
     Ok(())
@@ -165,8 +169,8 @@ fn figures(report: &SyncReport) -> String {
     if report.parked > 0 {
         text.push_str(&format!(", {} parked", report.parked));
     }
-    if report.quarantined > 0 {
-        text.push_str(&format!(", {} quarantined", report.quarantined));
+    if let Some(left_out) = left_out(report.quarantined, report.quarantined_seen) {
+        text.push_str(&format!(", {left_out}"));
     }
     let in_step =
         |d: &DocumentReport| matches!(d.state, SyncState::InStep | SyncState::Deleted | SyncState::NotThere);
@@ -181,6 +185,8 @@ fn explain(out: &Output, report: &SyncReport) {
     for document in &report.documents {
         match document.state {
             SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
+            // What others deleted is told below.
+            SyncState::Deleted if report.deleted.iter().any(|d| d.id == document.id) => {}
             SyncState::Deleted => out.note(format_args!("{}: deleted for everyone", name(document))),
             SyncState::NotServed => out.note(not_served(document)),
             _ => {}
@@ -189,15 +195,34 @@ fn explain(out: &Output, report: &SyncReport) {
     for document in &report.deleted {
         out.note(trash::warning(document));
     }
-    if report.rewritten > 0 {
+    if let Some(text) = another_writer(report) {
+        out.note(text);
+    }
+    if report.parked > 0 {
+        out.note(format_args!("{} parked: see `rejoin queue`.", count(report.parked, "change")));
+    }
+    if report.quarantined > report.quarantined_seen {
+        let new = report.quarantined - report.quarantined_seen;
         out.note(format_args!(
-            "{} written again: this store or another was copied, and both copies were used",
-            count(report.rewritten, "change")
+            "{} left out, which would harm the document or were made on such: see `rejoin quarantine`.",
+            count(new, "change")
         ));
     }
-    if report.parked + report.quarantined > 0 {
-        out.note("Something needs a person: see `rejoin queue` and `rejoin status`.");
+}
+
+/// Somebody else wrote as this store: once for a sync, however often.
+fn another_writer(report: &SyncReport) -> Option<String> {
+    let goes_on = "this store goes on under another";
+    if report.own_rewritten > 0 {
+        let changes = count(report.own_rewritten, "change");
+        return Some(format!(
+            "{changes} of this store written again: it was copied or put back, and both copies were used, or somebody \
+             else wrote under its name. Nothing is lost; {goes_on}."
+        ));
     }
+    report.left_actor.then(|| {
+        format!("Somebody else wrote under this store's name; {goes_on}. `rejoin log` says which were not made here.")
+    })
 }
 
 /// Why documents are not in step; those that fail alike are told together.
@@ -231,11 +256,26 @@ fn name(document: &DocumentReport) -> String {
     document.name.as_deref().map_or_else(|| document.id.to_string(), printable)
 }
 
+/// Which documents have nowhere to go, where others have.
+fn no_server(report: &SyncReport) -> CliError {
+    let error = CliError::of(&rejoin::Error::NoServer);
+    let without = |d: &&DocumentReport| matches!(d.error.as_deref(), Some(rejoin::Error::NoServer));
+    let names: Vec<String> = report.documents.iter().filter(without).map(name).collect();
+    if names.len() == report.documents.len() {
+        return error;
+    }
+    CliError::failed(
+        format!("no server is set for {}", shorten(&names.join(", "), 60)),
+        "the others were synced; name one for it with --server URL, or save one for all with `rejoin init --server URL`",
+    )
+}
+
 /// The exit code, and for what failed the error that matters most: 4 before 3 before 5 before 1.
 fn end(report: SyncReport) -> Result<Exit> {
     let person = if report.needs_person() { Exit::NeedsPerson } else { Exit::Done };
     match report.worst() {
         None => Ok(person),
+        Some(rejoin::Error::NoServer) => Err(no_server(&report).at_least(person)),
         Some(error) => Err(CliError::of(error).at_least(person)),
     }
 }

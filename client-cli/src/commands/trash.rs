@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{ago, json_time};
 use crate::context::Context;
-use crate::error::{Exit, Result};
+use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
 
 /// So many changes that were never sent are listed for each document; JSON has them all.
@@ -27,13 +27,13 @@ pub(crate) struct UndeleteArgs {
     /// The deleted document: the name it had here, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// A name for the new one, on this device alone [default: the old one, where it is free]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 
 pub(crate) async fn undelete(context: &mut Context, args: UndeleteArgs) -> Result<Exit> {
     let store = context.open().await?;
-    let deleted = store.find_deleted(&args.doc).await?;
+    let deleted = find(&store, &args.doc).await?;
     let new = store.undelete(deleted, args.name.as_deref()).await?;
     let made = store.document(new).await?;
     if context.out.is_json() {
@@ -69,7 +69,7 @@ pub(crate) struct DiscardArgs {
 
 pub(crate) async fn discard(context: &mut Context, args: DiscardArgs) -> Result<Exit> {
     let store = context.open().await?;
-    let id = store.find_deleted(&args.doc).await?;
+    let id = find(&store, &args.doc).await?;
     let kept = kept(&store, id).await?;
     let unsent = kept.as_ref().map_or(0, |d| d.unsent);
     let what = match (&kept, unsent) {
@@ -93,11 +93,25 @@ pub(crate) async fn discard(context: &mut Context, args: DiscardArgs) -> Result<
     Ok(Exit::Done)
 }
 
-/// `rejoin ls --deleted`: those that others deleted. They count as looked at from then on.
+/// The document of the trash that is meant.
+async fn find(store: &Store, doc: &str) -> Result<DocumentId> {
+    store.find_deleted(doc).await.map_err(|error| match error {
+        rejoin::Error::UnknownDocument(_) => CliError::failed(
+            format!("no deleted document that is kept here is called {doc:?}"),
+            "`rejoin ls --deleted` lists those that are",
+        ),
+        rejoin::Error::AmbiguousDocument(_) => {
+            CliError::of(&error).with_hint("type more of the id; `rejoin ls --deleted` lists them")
+        }
+        other => other.into(),
+    })
+}
+
+/// `rejoin ls --deleted`: all that were deleted and are kept. They count as looked at from then on.
 pub(crate) async fn list(context: &mut Context) -> Result<Exit> {
     let store = context.open().await?;
     let mut listed = Vec::new();
-    for document in store.list_deleted().await?.into_iter().filter(|d| d.by_others) {
+    for document in store.list_deleted().await? {
         let unsent = store.unsent(document.id).await?;
         listed.push((document, unsent));
     }
@@ -106,7 +120,7 @@ pub(crate) async fn list(context: &mut Context) -> Result<Exit> {
             .out
             .json(&listed.iter().map(|(document, unsent)| json(document, unsent)).collect::<Vec<_>>())?;
     } else if listed.is_empty() {
-        context.out.note("Nothing that others deleted is kept here.");
+        context.out.note("Nothing that was deleted is kept here.");
     } else {
         print(context, &listed)?;
     }
@@ -131,6 +145,7 @@ fn json(document: &DeletedDocument, unsent: &[UnsentChange]) -> Value {
     json!({
         "id": document.id,
         "name": document.name,
+        "by_others": document.by_others,
         "server": document.server,
         "deleted_at": json_time(Some(document.deleted_at)),
         "changes": document.changes,
@@ -169,9 +184,13 @@ fn row(document: &DeletedDocument) -> Vec<Cell> {
         Cell::new(document.id),
         Cell::new(document.changes),
         if document.unsent > 0 { unsent.fg(Color::Red) } else { unsent },
-        Cell::new(relative(document.deleted_at, now())),
+        Cell::new(format!("by {}, {}", whom(document), relative(document.deleted_at, now()))),
         Cell::new(document.server.as_deref().map_or_else(|| "not known".to_owned(), printable)),
     ]
+}
+
+fn whom(document: &DeletedDocument) -> &'static str {
+    if document.by_others { "others" } else { "you" }
 }
 
 /// What `rejoin status` says of the trash; `None` where it is empty.
@@ -189,13 +208,16 @@ pub(crate) fn summary(kept: &[DeletedDocument]) -> Option<String> {
     }
 }
 
-/// One line of what a sync found deleted before it was sent.
+/// One line of what a sync found deleted.
 pub(crate) fn warning(document: &DeletedDocument) -> String {
+    let unsent = match document.unsent {
+        0 => "nothing of it was unsent".to_owned(),
+        n => format!("{} never sent", count(n, "change")),
+    };
     format!(
-        "{}: deleted by others, {}; {} never sent: see `rejoin ls --deleted`",
+        "{}: deleted by others, {}; {unsent}: see `rejoin ls --deleted`",
         title(document),
         ago(document.deleted_at),
-        count(document.unsent, "change")
     )
 }
 

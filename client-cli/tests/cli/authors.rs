@@ -88,7 +88,11 @@ fn a_change_forged_under_ones_own_actor_is_shown_as_such_and_is_not_undone() {
     tx.commit_with(CommitOptions::default().with_message(r#"{"a":"set","by":"ada"}"#));
     let forged = forger.get_last_local_change().unwrap().raw_bytes().to_vec();
     push(&server, (&token(&env, "eve"), &id), &forged);
-    ada.ok(&["sync"]);
+    let ran = ada.run(&["sync"]).expect(0);
+    assert!(
+        ran.stderr.contains("wrote under this store's name") && !ran.stderr.contains("copied"),
+        "{ran:#?}"
+    );
     let newest = ada.json(&["log", "d", "-n", "1"])[0].clone();
     assert_eq!((&newest["author"], &newest["origin"]), (&json!("ada"), &json!("remote")));
     assert_eq!((&newest["own_actor"], &newest["pushed_by"]), (&json!(true), &json!("token:eve")));
@@ -104,6 +108,54 @@ fn a_change_forged_under_ones_own_actor_is_shown_as_such_and_is_not_undone() {
         json!(actor),
         "she writes under another actor"
     );
+}
+
+#[test]
+fn somebody_who_writes_under_this_stores_name_is_told_once_however_much_it_is() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let ada = env.person("ada");
+    ada.ok(&["init", "--server", &server.url()]);
+    ada.run_with(&["init", "--token", "-"], &token(&env, "ada")).expect(0);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    let file = env.path("d.automerge");
+    ada.ok(&["export", "d", file.to_str().unwrap()]);
+    let actor = ada.json(&["log", "d"])[0]["actor"].as_str().unwrap().to_owned();
+    let mut forger = Automerge::load(&std::fs::read(file).unwrap()).unwrap();
+    forger.set_actor(ActorId::try_from(actor.as_str()).unwrap());
+    let eve = token(&env, "eve");
+    for n in 0..5 {
+        let mut tx = forger.transaction();
+        tx.put(ROOT, "debt", n).unwrap();
+        tx.commit();
+        push(&server, (&eve, &id), forger.get_last_local_change().unwrap().raw_bytes());
+    }
+    let told = |ran: &crate::environment::Ran| ran.stderr.matches("under this store's name").count();
+    assert_eq!(told(&ada.run(&["sync"]).expect(0)), 1);
+    assert_eq!(told(&ada.run(&["sync"]).expect(0)), 0);
+    // Where what she made meets theirs it is written again: that is said, with its cause.
+    ada.ok(&["set", "d", "/b", "1"]);
+    ada.ok(&["sync"]);
+    ada.ok(&["export", "d", file_of(&env).to_str().unwrap()]);
+    let mut forger = Automerge::load(&std::fs::read(file_of(&env)).unwrap()).unwrap();
+    let actor = ada.json(&["log", "d", "-n", "1"])[0]["actor"].as_str().unwrap().to_owned();
+    forger.set_actor(ActorId::try_from(actor.as_str()).unwrap());
+    ada.ok(&["set", "d", "/c", "1"]);
+    let mut tx = forger.transaction();
+    tx.put(ROOT, "debt", 7).unwrap();
+    tx.commit();
+    push(&server, (&eve, &id), forger.get_last_local_change().unwrap().raw_bytes());
+    let ran = ada.run(&["sync"]).expect(0);
+    assert!(ran.stderr.contains("1 change of this store written again"), "{ran:#?}");
+    assert_eq!(told(&ran), 0, "{ran:#?}");
+    ada.ok(&["sync"]);
+    assert_eq!(ada.json(&["get", "d", "/c"]), 1);
+}
+
+fn file_of(env: &Environment) -> std::path::PathBuf {
+    env.path("again.automerge")
 }
 
 #[test]

@@ -101,3 +101,51 @@ fn without_a_server_there_is_something_to_do_about_it() {
     let ran = ada.run(&["init", "--token", "-"]).expect(1);
     assert!(ran.stderr.contains("no server is set") && ran.stderr.contains("--server URL"), "{ran:#?}");
 }
+
+#[test]
+fn a_name_that_would_be_read_as_something_else_or_not_at_all_is_refused() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let url = "http://127.0.0.1:1/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e";
+    let bad = [
+        "",
+        "  ",
+        "6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e",
+        "automerge:2fYtAAMcCUsXiqkLcRNvCWZJvJ8c",
+        "https://a.example",
+        "a\nb",
+        "tr\u{200b}ip",
+        "\u{202e}pirt",
+    ];
+    for name in bad {
+        ada.run(&["new", "--name", name]).expect_error(2, "cannot be a name");
+        ada.run(&["join", url, "--name", name]).expect_error(2, "cannot be a name");
+    }
+    ada.ok(&["rm", &id, "--yes"]);
+    ada.run(&["undelete", &id, "--name", "  "]).expect_error(2, "cannot be a name");
+    ada.ok(&["undelete", &id, "--name", "Ausflug 日本 👩\u{200d}🚀"]);
+    ada.ok(&["new", "--name=-x"]);
+    assert_eq!(ada.json(&["ls"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_integer_that_does_not_fit_is_refused_and_never_becomes_another_number() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    for number in ["18446744073709551616", "-9223372036854775809", "{\"a\":[99999999999999999999]}"] {
+        ada.run(&["set", "d", "/n", number]).expect_error(2, "64 bits");
+        ada.run(&["insert", "d", "/l/-", number]).expect_error(2, "64 bits");
+        let line = format!("{{\"type\":\"set\",\"path\":\"/n\",\"value\":{number}}}");
+        let ran = ada.run_with(&["apply", "d"], &line);
+        assert!(ran.code == 1 && ran.stderr.contains("64 bits") && ran.stderr.contains("line 1"), "{ran:#?}");
+        let file = env.path("n.json");
+        std::fs::write(&file, format!("{{\"n\":{number}}}")).unwrap();
+        ada.run(&["import", file.to_str().unwrap()]).expect_error(1, "64 bits");
+    }
+    assert_eq!(ada.json(&["get", "d"]), serde_json::json!({}));
+    ada.ok(&["set", "d", "/n", "-9223372036854775808"]);
+    assert_eq!(ada.ok(&["get", "d", "/n"]).trim(), "-9223372036854775808");
+}

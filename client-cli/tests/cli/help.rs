@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "apply",
     "status",
     "queue",
+    "quarantine",
     "effects",
     "log",
     "diff",

@@ -222,3 +222,36 @@ fn quiet_says_nothing_and_json_says_one_value() {
         assert_eq!(ada.run(&[words, &["-q"]].concat()).expect(0).stderr, "", "{words:?}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn what_a_command_writes_goes_through_links_into_fifos_and_to_standard_output() {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let (target, link, fifo) = (env.path("real"), env.path("link"), env.path("fifo"));
+    std::fs::write(&target, "old").unwrap();
+    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o644)).unwrap();
+    symlink("real", &link).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for words in [&["export", "d"][..], &["queue", "export", "1"]] {
+        let run = |file: &str| ada.command(&[words, &[file]].concat()).output().unwrap();
+        let bytes = run("-").stdout;
+        assert!(bytes.starts_with(&[0x85, 0x6f, 0x4a, 0x83]), "{words:?}");
+        assert_eq!(run("/dev/stdout").stdout, bytes);
+        assert!(!env.path("-").exists());
+        assert!(run(link.to_str().unwrap()).status.success());
+        assert_eq!(std::fs::read(&target).unwrap(), bytes);
+        assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o644);
+        assert!(std::fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
+        let reading = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || std::fs::read(fifo).unwrap()
+        });
+        assert!(run(fifo.to_str().unwrap()).status.success());
+        assert_eq!(reading.join().unwrap(), bytes);
+        assert!(std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    }
+}

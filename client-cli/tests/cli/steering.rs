@@ -57,6 +57,9 @@ fn fill(env: &Environment, ada: &Person<'_>) -> String {
     set("UPDATE document SET name = ?1 || id");
     set("INSERT INTO pusher VALUES (1, 'token:' || ?1)");
     sql.execute("UPDATE change SET pusher = 1 WHERE local = 0", []).unwrap();
+    set("INSERT INTO change (id, hash, actor, seq, deps, bytes, action_type, author, made_at, local, quarantined, pusher)
+         SELECT id + 1000, randomblob(32), actor, seq + 1000, deps, bytes, action_type, author, made_at, 0, ?1, pusher
+           FROM change WHERE local = 0 AND author IS NOT NULL ORDER BY id LIMIT 1");
     set("UPDATE effect SET kind = ?1, lane = ?1, last_error = ?1, state = 'dead'");
     drop(sql);
     ada.ok(&["set", &id, "/q", "--string", &evil]);
@@ -129,6 +132,10 @@ fn invocations(env: &Environment, id: &str, server: &str) -> Vec<(&'static str, 
                 &["effects", "show", &evil],
             ]),
         ),
+        (
+            "quarantine",
+            lines(&[&["quarantine"], &["quarantine", id], &["quarantine", &evil], &["quarantine", "--seen"]]),
+        ),
         ("log", lines(&[&["log", id], &["log", &evil]])),
         ("diff", lines(&[&["diff", id, &evil], &["diff", id, "FIRST"]])),
         ("undo", lines(&[&["undo", id], &["undo", &evil]])),
@@ -185,6 +192,33 @@ fn whatever_others_wrote_steers_no_terminal_in_any_command() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_nobody_sees_is_written_out_in_names_values_and_authors() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    for hidden in ['\u{200b}', '\u{feff}', '\u{ad}', '\u{200d}', '\u{2060}', '\u{e0041}'] {
+        let author = format!("a{hidden}da");
+        ada.ok(&["init", "--author", &author]);
+        let id = ada.ok(&["new"]).trim().to_owned();
+        // As an earlier release took it.
+        let sql = rusqlite::Connection::open(&ada.store).unwrap();
+        sql.execute("UPDATE document SET name = ?1 WHERE uuid = ?2", [&format!("tr{hidden}ip"), &id])
+            .unwrap();
+        drop(sql);
+        ada.ok(&["set", &id, "/k", "--string", &format!("v{hidden}w")]);
+        let escaped = hidden.escape_unicode().to_string();
+        for (words, shown) in
+            [(&["ls"][..], "tr"), (&["log", &id], "a"), (&["status"], "tr"), (&["queue"], "v")]
+        {
+            let text = ada.ok(words);
+            assert!(text.contains(&format!("{shown}{escaped}")), "{words:?}: {text}");
+        }
+        let json = ada.ok(&["get", &id, "/k", "--json"]);
+        assert!(!json.contains(hidden) && json.contains("\\u"), "{json}");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), format!("v{hidden}w"));
     }
 }
 

@@ -188,6 +188,14 @@ fn refused(ran: &Ran) {
     assert!(ran.stderr.contains("the queue is kept") && ran.stderr.contains("init --token -"), "{ran:#?}");
 }
 
+/// The token is good, and has not the right: that another token is no help is said too.
+fn not_allowed(ran: &Ran) {
+    assert_eq!(ran.code, 4, "{ran:#?}");
+    let says = |text| ran.stderr.contains(text);
+    assert!(says("the queue is kept") && says("rejoin-server token grant"), "{ran:#?}");
+    assert!(!says("init --token"), "{ran:#?}");
+}
+
 #[test]
 fn a_token_opens_a_server_and_a_revoked_one_keeps_the_queue_and_says_what_to_do() {
     let env = Environment::new();
@@ -224,7 +232,7 @@ fn a_token_opens_a_server_and_a_revoked_one_keeps_the_queue_and_says_what_to_do(
     ada.run_with(&["init", "--token", "-"], second.reveal()).expect(0);
     // Another token: what the first one began is not its own.
     let document = ada.json(&["ls"])[0]["id"].as_str().unwrap().parse().unwrap();
-    refused(&ada.run(&["sync"]));
+    not_allowed(&ada.run(&["sync"]));
     tokens.grant("ada", &document, Access::Write).unwrap();
     assert_eq!(ada.json(&["sync"])["pushed"], 1);
     assert_eq!(queued(&ada), 0);
@@ -251,6 +259,41 @@ fn a_reader_reads_and_what_it_may_not_push_stays_queued() {
     assert_eq!(ben.json(&["get", "d"]), json!({"a": 1}));
     ben.ok(&["sync"]);
     ben.ok(&["set", "d", "/b", "2"]);
-    refused(&ben.run(&["sync"]));
+    not_allowed(&ben.run(&["sync"]));
     assert_eq!(queued(&ben), 1);
+}
+
+#[test]
+fn a_document_that_was_joined_by_its_address_syncs_by_it_whatever_else_is_here() {
+    let env = Environment::new();
+    let (ada, ben, carl) = (env.person("ada"), env.person("ben"), env.person("carl"));
+    let server = Server::start(env.path("server.db"));
+    ada.ok(&["init", "--server", &server.url(), "--author", "ada"]);
+    let id = ada.new_document("trip");
+    ada.ok(&["set", "trip", "/a", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["init", "--author", "ben"]);
+    ben.ok(&["join", &format!("{}/v1/documents/{id}", server.url()), "--name", "trip"]);
+    assert_eq!(ben.json(&["sync"])["pulled"], 1);
+    ben.ok(&["set", "trip", "/b", "2"]);
+    // What has nowhere to go is named, and stops no other.
+    ben.new_document("notes");
+    ben.ok(&["set", "notes", "/c", "3"]);
+    let ran = ben.run(&["sync"]).expect(1);
+    assert!(ran.stdout.contains("pushed 1") && ran.stderr.contains("no server is set for notes"), "{ran:#?}");
+    ada.ok(&["sync"]);
+    assert_eq!(ada.json(&["get", "trip", "/b"]), 2);
+    // Where it lives is known from the first sync, without an address of its own.
+    carl.ok(&["join", &id, "--name", "trip"]);
+    carl.ok(&["sync", "--server", &server.url()]);
+    ada.ok(&["set", "trip", "/d", "4"]);
+    ada.ok(&["sync"]);
+    assert_eq!(carl.json(&["sync"])["pulled"], 1);
+    // And what is made of a deleted one goes there too.
+    ada.ok(&["rm", "trip", "--yes"]);
+    ada.ok(&["sync"]);
+    carl.run(&["sync"]).expect(5);
+    carl.ok(&["undelete", "trip"]);
+    carl.ok(&["sync"]);
+    assert_eq!(queued(&carl), 0);
 }

@@ -133,7 +133,7 @@ fn a_deletion_by_the_document_s_own_server_is_believed_wherever_it_has_moved_onc
     ada.run(&["sync"]).expect(5);
     assert_eq!(ada.json(&["get", "d", "/base"]), 1);
     ada.ok(&["join", &format!("{}/v1/documents/{id}", moved.url())]);
-    ada.ok(&["sync"]);
+    ada.run(&["sync"]).expect(5);
     let kept = ada.json(&["ls", "--deleted"]);
     assert_eq!((&kept[0]["id"], &kept[0]["server"]), (&json!(id), &json!(moved.url())));
 }
@@ -190,6 +190,71 @@ fn what_others_deleted_before_it_was_sent_is_named_kept_and_can_be_had_again() {
 }
 
 #[test]
+fn a_document_that_others_deleted_is_named_and_calls_a_person_until_it_was_looked_at() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    for look in [&["ls", "--deleted"][..], &["undelete", "d"], &["discard", "d", "--yes"]] {
+        let ada = env.person(&format!("ada-{}", look[0]));
+        let ben = env.person(&format!("ben-{}", look[0]));
+        for person in [&ada, &ben] {
+            person.ok(&["init", "--server", &server.url()]);
+        }
+        let id = ada.new_document("d");
+        ada.ok(&["set", "d", "/base", "1"]);
+        ada.ok(&["sync"]);
+        ben.ok(&["join", &id, "--name", "theirs"]);
+        ben.ok(&["sync"]);
+        ben.ok(&["rm", "theirs", "--yes"]);
+        ben.ok(&["sync"]);
+        for _ in 0..2 {
+            let ran = ada.run(&["sync"]).expect(5);
+            assert!(ran.stderr.contains("d: deleted by others") && !ran.stderr.contains(&id), "{ran:#?}");
+            assert!(ran.stderr.contains("nothing of it was unsent") && ran.stderr.contains("ls --deleted"));
+        }
+        let report: Value = serde_json::from_str(&ada.run(&["sync", "--json"]).expect(5).stdout).unwrap();
+        assert_eq!(
+            (&report["deleted"][0]["name"], &report["deleted"][0]["unsent"]),
+            (&json!("d"), &json!(0))
+        );
+        ada.run(&["status"]).expect(5);
+        ada.ok(look);
+        ada.ok(&["sync"]);
+        ada.ok(&["status"]);
+    }
+}
+
+#[test]
+fn what_one_deleted_oneself_is_listed_as_such_and_calls_nobody() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, _, id) = two_in_step(&env, &server.url());
+    ada.ok(&["set", "d", "/mine", "2"]);
+    ada.ok(&["rm", "d", "--yes"]);
+    for _ in 0..2 {
+        let ran = ada.run(&["sync"]).expect(0);
+        assert!(!ran.stderr.contains(&id), "{ran:#?}");
+    }
+    ada.ok(&["status"]);
+    let kept = ada.json(&["ls", "--deleted"]);
+    assert_eq!((&kept[0]["name"], &kept[0]["by_others"]), (&json!("d"), &json!(false)));
+    assert!(ada.ok(&["ls", "--deleted"]).contains("by you"));
+    let new = ada.ok(&["undelete", "d"]);
+    assert_eq!(ada.json(&["get", new.trim(), "/mine"]), 2);
+    assert_eq!(ada.json(&["ls", "--deleted"]), json!([]));
+}
+
+#[test]
+fn whoever_looks_for_a_deleted_document_in_vain_is_told_where_they_are_listed() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("alive");
+    for words in [["undelete", "alive"], ["discard", "alive"], ["undelete", "no"], ["discard", "no"]] {
+        let ran = ada.run(&words).expect_error(1, "rejoin ls --deleted");
+        assert!(!ran.stderr.contains("`rejoin ls`"), "{ran:#?}");
+    }
+}
+
+#[test]
 fn what_is_discarded_is_gone_and_asks_first() {
     let env = Environment::new();
     let server = Server::start(env.path("server.db"));
@@ -234,6 +299,8 @@ fn a_reader_goes_on_after_a_document_was_deleted() {
     ben.ok(&["sync"]);
     ada.ok(&["rm", "one", "--yes"]);
     ada.ok(&["sync"]);
+    ben.run(&["sync"]).expect(5);
+    ben.ok(&["ls", "--deleted"]);
     for _ in 0..3 {
         ben.ok(&["sync"]);
     }

@@ -12,7 +12,8 @@ use crate::{
     effects::{Effect, EffectRequest},
     store::{
         Blame, CheckReport, Choice, Conflict, DeletedDocument, Difference, DocumentInfo, DropPlan,
-        EffectDrop, HistoryEntry, QueueEntry, Receipt, Settings, TrashLimits, Undone, UnsentChange,
+        EffectDrop, HistoryEntry, QuarantinedChange, QueueEntry, Receipt, Settings, TrashLimits, Undone,
+        UnsentChange,
     },
 };
 
@@ -145,6 +146,33 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     note_looked_at(id: DocumentId = id) -> () { |core| core.note_looked_at(id) }
+    /// The changes that are quarantined, in the order in which they came: of one document, or of all that are not
+    /// deleted. They are kept out of the document, because they would harm it or depend on one that does.
+    ///
+    /// ```
+    /// # fn main() -> rejoin::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = rejoin::blocking::Store::open(dir.path().join("notes.db"))?;
+    /// for change in store.quarantined(None)?.iter().filter(|change| change.seen_at.is_none()) {
+    ///     println!("{} was left out: {}", change.change_hash, change.why);
+    ///     store.note_quarantine_seen(change.document, &[change.change_hash])?;
+    /// }
+    /// assert!(store.quarantined(None)?.iter().all(|change| change.seen_at.is_some()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    quarantined(id: Option<DocumentId> = id) -> Vec<QuarantinedChange> { |core| core.quarantined(id) }
+    /// Notes that a person has seen that these changes of a document are left out: they are no reason any more to call
+    /// one ([`crate::SyncReport::needs_person`]). Returns of how many that was new.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    note_quarantine_seen(id: DocumentId = id, changes: &[ChangeHash] = changes.to_vec()) -> u64 {
+        |core| core.note_quarantine_seen(id, &changes)
+    }
     /// Makes a new document of a deleted one, with all of its content; what was never sent waits in the queue again.
     /// Without a name it takes the one that the deleted one had, where that is free. The deleted one leaves the trash,
     /// unless changes of it are quarantined: those stay there.

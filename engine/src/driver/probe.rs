@@ -9,7 +9,7 @@ use crate::{Error, Result, wire};
 ///
 /// # Errors
 /// [`Error::Unreachable`] when no usable answer came within the deadline, [`Error::Unauthorized`],
-/// [`Error::InvalidServer`], [`Error::PlainHttp`].
+/// [`Error::Forbidden`], [`Error::InvalidServer`], [`Error::PlainHttp`].
 pub async fn probe(
     server: &str,
     token: Option<&Token>,
@@ -22,7 +22,8 @@ pub async fn probe(
     let object = || serde_json::from_slice::<serde_json::Map<_, _>>(&reply.body).is_ok();
     match reply.status {
         200 if reply.media_type == wire::JSON && object() => Ok(()),
-        401 | 403 => Err(Error::Unauthorized(format!("status {}", reply.status))),
+        401 => Err(Error::Unauthorized("status 401".to_owned())),
+        403 => Err(Error::Forbidden("status 403".to_owned())),
         429 | 500..600 => Err(Error::Unreachable(format!("it answers with status {}", reply.status))),
         _ => Err(Error::Unreachable("what answers is no sync server".to_owned())),
     }

@@ -17,12 +17,18 @@ pub struct SyncReport {
     pub parked: u64,
     /// Changes that are quarantined now.
     pub quarantined: u64,
+    /// How many of these somebody has seen: see [`crate::Store::note_quarantine_seen`].
+    pub quarantined_seen: u64,
     /// Changes that were written again because of forks.
     pub rewritten: u64,
+    /// Of these, changes that this store had dispatched: it was copied or put back, and both copies were used, or
+    /// somebody wrote under its name.
+    pub own_rewritten: u64,
+    /// Somebody else wrote under this store's actor: it writes under another from now on.
+    pub left_actor: bool,
     /// The documents, in the order of the store.
     pub documents: Vec<DocumentReport>,
-    /// Documents that others deleted while something of them was never sent, until somebody looked at them: see
-    /// [`crate::Store::list_deleted`].
+    /// Documents that others deleted, until somebody looked at them: see [`crate::Store::list_deleted`].
     #[serde(serialize_with = "as_deleted")]
     pub deleted: Vec<DeletedDocument>,
 }
@@ -52,6 +58,8 @@ pub struct DocumentReport {
     pub parked: u64,
     /// As in [`SyncReport`].
     pub quarantined: u64,
+    /// As in [`SyncReport`].
+    pub quarantined_seen: u64,
     /// The server that says it was deleted, and is not the one where it lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_served_by: Option<String>,
@@ -85,11 +93,12 @@ impl SyncReport {
         self.documents.iter().filter_map(|d| d.error.as_deref()).min_by_key(|e| rank(e))
     }
 
-    /// Something is parked or quarantined, was deleted by others before it was sent, or is not served where it was
-    /// looked for: a person is needed.
+    /// Something is parked, was quarantined or deleted by others and nobody has looked at it yet, or is not served where
+    /// it was looked for: a person is needed.
     pub fn needs_person(&self) -> bool {
         let not_served = |d: &DocumentReport| d.state == SyncState::NotServed;
-        self.parked + self.quarantined > 0
+        self.parked > 0
+            || self.quarantined > self.quarantined_seen
             || !self.deleted.is_empty()
             || self.documents.iter().any(not_served)
     }
@@ -100,7 +109,10 @@ impl SyncReport {
         self.queued += document.queued;
         self.parked += document.parked;
         self.quarantined += document.quarantined;
+        self.quarantined_seen += document.quarantined_seen;
         self.rewritten += progress.rewritten;
+        self.own_rewritten += progress.own_rewritten;
+        self.left_actor |= progress.left_actor;
         self.documents.push(document);
     }
 }
@@ -108,8 +120,9 @@ impl SyncReport {
 fn rank(error: &Error) -> u8 {
     match error {
         Error::Unauthorized(_) => 0,
-        Error::Unreachable(_) => 1,
-        _ => 2,
+        Error::Forbidden(_) => 1,
+        Error::Unreachable(_) => 2,
+        _ => 3,
     }
 }
 
@@ -143,6 +156,7 @@ mod tests {
             queued: 3,
             parked: 4,
             quarantined: 0,
+            quarantined_seen: 0,
             not_served_by: None,
             error: error.map(Arc::new),
         }

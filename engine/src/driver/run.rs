@@ -207,6 +207,7 @@ impl Round {
 fn finished(outcome: Outcome) -> Result<Outcome> {
     match outcome {
         Outcome::Unauthorized(detail) => Err(Error::Unauthorized(detail)),
+        Outcome::Forbidden(detail) => Err(Error::Forbidden(detail)),
         Outcome::UpgradeRequired(detail) => {
             Err(Error::Protocol(format!("it wants a newer release of this program ({detail})")))
         }

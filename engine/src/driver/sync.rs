@@ -168,8 +168,9 @@ impl<'a> Driver<'a> {
 
     /// A refusal is no failure of the network, and does not go away by asking again at once.
     fn note_rest(&mut self, id: DocumentId, run: &Ended) {
-        let rests = matches!(run.result, Err(Error::Unauthorized(_) | Error::Protocol(_)))
-            || matches!(run.result, Ok(Some(Outcome::NotServed)));
+        let rests =
+            matches!(run.result, Err(Error::Unauthorized(_) | Error::Forbidden(_) | Error::Protocol(_)))
+                || matches!(run.result, Ok(Some(Outcome::NotServed)));
         if rests {
             self.resting.insert(id, self.clock.now().steady + REST);
         } else {
@@ -177,13 +178,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The server of a document: the one of this run, else its own, else the store's.
+    /// The server of a document: the one of this run, else its own, else the store's, else the one where it lives.
     pub(super) fn server_of<'s>(
         &'s self,
         document: &'s DocumentInfo,
         default: Option<&'s str>,
     ) -> Option<&'s str> {
-        self.options.server.as_deref().or(document.server.as_deref()).or(default)
+        let own = document.server.as_deref();
+        self.options.server.as_deref().or(own).or(default).or(document.home.as_deref())
     }
 
     /// Until when a document waits, after a failure of its own or of its server.
@@ -279,6 +281,9 @@ impl<'a> Driver<'a> {
         ended: Vec<(DocumentId, Progress, Result<Option<Outcome>>)>,
     ) -> Result<SyncReport> {
         let mut report = SyncReport::default();
+        // What is deleted has given its name back: it is told by the one that it had.
+        let kept = self.store.list_deleted().await?;
+        let was_called = |id| kept.iter().find(|d| d.id == id).and_then(|d| d.name.clone());
         for (id, progress, result) in ended {
             let info = match self.store.document(id).await {
                 Ok(info) => info,
@@ -296,7 +301,7 @@ impl<'a> Driver<'a> {
             };
             let document = DocumentReport {
                 id,
-                name: info.name,
+                name: info.name.or_else(|| was_called(id)),
                 heads: info.heads,
                 cursor: info.cursor,
                 state,
@@ -305,6 +310,7 @@ impl<'a> Driver<'a> {
                 queued: info.queued,
                 parked: info.parked,
                 quarantined: info.quarantined,
+                quarantined_seen: info.quarantined_seen,
                 not_served_by: info.not_served_by.filter(|_| state == SyncState::NotServed),
                 error,
             };

@@ -309,7 +309,7 @@ impl Watch<'_> {
 }
 
 fn moved(report: &SyncReport) -> bool {
-    report.pushed > 0 || report.pulled > 0 || report.rewritten > 0
+    report.pushed > 0 || report.pulled > 0 || report.rewritten > 0 || report.left_actor
 }
 
 /// Whether a document ended otherwise than in the last round that it took part in.

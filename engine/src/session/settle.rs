@@ -101,8 +101,16 @@ pub fn settle(
     }
 }
 
-const ANSWERED: Progress =
-    Progress { answered: true, pulled: 0, pushed: 0, parked: 0, quarantined: 0, rewritten: 0 };
+const ANSWERED: Progress = Progress {
+    answered: true,
+    pulled: 0,
+    pushed: 0,
+    parked: 0,
+    quarantined: 0,
+    rewritten: 0,
+    own_rewritten: 0,
+    left_actor: false,
+};
 
 struct Turn<'a> {
     core: &'a mut Core,
@@ -390,7 +398,7 @@ impl Turn<'_> {
             self.session.learn().tombstone_told = true;
             return Ok(ANSWERED);
         }
-        Ok(self.stop(Outcome::Unauthorized(detail)))
+        Ok(self.stop(Outcome::Forbidden(detail)))
     }
 
     /// Ends the run. No attempt is counted, and the queue is kept.
@@ -435,6 +443,8 @@ fn counted(outcome: &PageOutcome) -> Progress {
         parked: outcome.parked,
         quarantined: outcome.quarantined,
         rewritten: outcome.rewritten,
+        own_rewritten: outcome.own_rewritten,
+        left_actor: outcome.left_actor,
         answered: true,
     }
 }

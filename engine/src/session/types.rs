@@ -90,6 +90,9 @@ pub enum Outcome {
     NotServed,
     /// The server refused the credentials. The queue is kept, and no attempt was counted.
     Unauthorized(String),
+    /// The server takes the credentials, and they have not the right to do this. The queue is kept, and no attempt was
+    /// counted.
+    Forbidden(String),
     /// The server wants a newer release of this program.
     UpgradeRequired(String),
 }
@@ -132,6 +135,10 @@ pub struct Progress {
     pub quarantined: u64,
     /// Changes that were written again because of forks.
     pub rewritten: u64,
+    /// Of these, changes that this store had dispatched.
+    pub own_rewritten: u64,
+    /// What came was made under this store's actor by somebody else: it writes under another from now on.
+    pub left_actor: bool,
     /// The server answered, and the answer could be used.
     pub answered: bool,
 }
@@ -144,6 +151,8 @@ impl Progress {
         self.parked += other.parked;
         self.quarantined += other.quarantined;
         self.rewritten += other.rewritten;
+        self.own_rewritten += other.own_rewritten;
+        self.left_actor |= other.left_actor;
         self.answered |= other.answered;
     }
 }

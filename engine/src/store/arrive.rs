@@ -9,7 +9,7 @@ use super::{
     Event, EventChange, Origin, Page, PageOutcome,
     claims::Proved,
     fork, reach,
-    replica::{Held, Noted, Replica, apply_all, quarantine},
+    replica::{Held, Noted, Replica, apply_all, because_of, quarantine},
     rows::{self, NewChange},
     steps::is_merge,
 };
@@ -52,8 +52,14 @@ pub(super) fn arrive(
         let (deps, reason, counts) = match place(change, &mut held, &mut walk)? {
             Placement::Duplicate { .. } => continue,
             Placement::New { deps, reach } => {
-                let blocked = deps.iter().any(|dep| index.quarantined.contains(dep));
-                (deps, blocked.then(|| "it depends on a quarantined change".to_owned()), reach)
+                let blocked = deps.iter().find(|dep| index.quarantined.contains(dep)).copied();
+                let reason = match blocked {
+                    Some(dep) => {
+                        rows::read_hash(connection, rows::row_id(replica.row.id, dep))?.map(because_of)
+                    }
+                    None => None,
+                };
+                (deps, reason, reach)
             }
             Placement::Refused(refusal) if refusal.code == RefusalCode::MissingDependency => {
                 outcome.hole = true;

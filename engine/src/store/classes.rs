@@ -12,7 +12,7 @@ use automerge::{Change, ChangeHash};
 use rusqlite::Connection;
 
 use super::{
-    fork::Forks,
+    fork::{Again, Forks},
     replica::parse_stored,
     rows::{self, ChangeRow},
 };
@@ -75,12 +75,18 @@ pub(super) struct Plan {
 
 impl Plan {
     /// How many changes stand in another spelling than before.
-    pub(super) fn count_changed(&self) -> u64 {
+    pub(super) fn count_changed(&self) -> Again {
         let changed = |(class, standing): &(&Class, &ChangeHash)| {
             class.spellings.iter().any(|row| row.stands() != (row.hash == **standing))
                 || class.spellings.iter().all(|row| row.hash != **standing)
         };
-        self.classes.list.iter().zip(&self.standing).filter(changed).count() as u64
+        let own = |class: &Class| class.spellings.iter().any(|row| row.local);
+        let mut again = Again::default();
+        for (class, _) in self.classes.list.iter().zip(&self.standing).filter(changed) {
+            again.all += 1;
+            again.own += u64::from(own(class));
+        }
+        again
     }
 }
 

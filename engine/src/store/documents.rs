@@ -10,7 +10,7 @@ use super::{
     rows::{self, DocumentRow},
     trash::may_return,
 };
-use crate::{DocumentId, Error, Result};
+use crate::{DocumentId, Error, Result, printable::printable};
 
 /// The shortest prefix of a UUID that names a document, in characters.
 const SHORTEST_PREFIX: usize = 4;
@@ -188,10 +188,23 @@ impl Writing<'_> {
     }
 
     fn check_name(&self, name: Option<&str>) -> Result<()> {
-        match name {
-            Some(name) if is_taken(self.tx, name)? => Err(Error::DocumentExists(name.to_owned())),
-            _ => Ok(()),
+        let Some(name) = name else { return Ok(()) };
+        if let Some(why) = wrong_with(name) {
+            return Err(Error::InvalidName { name: name.to_owned(), why });
         }
+        if is_taken(self.tx, name)? { Err(Error::DocumentExists(name.to_owned())) } else { Ok(()) }
+    }
+}
+
+/// Why this cannot be a name: it would be read as something else, or a person could not read it.
+pub(super) fn wrong_with(name: &str) -> Option<&'static str> {
+    let address = || name.to_ascii_lowercase().starts_with("automerge:") || name.contains("://");
+    match name {
+        _ if name.trim().is_empty() => Some("there is nothing to read in it"),
+        _ if name.parse::<DocumentId>().is_ok() => Some("it reads as the id of a document"),
+        _ if address() => Some("it reads as an address"),
+        _ if printable(name) != name => Some("there are characters in it that nobody can see"),
+        _ => None,
     }
 }
 
@@ -263,17 +276,21 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
     let mut statement = connection.prepare_cached(sql)?;
     let (queued, parked, rows_left): (i64, i64, i64) =
         statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let sql = "SELECT count(*) FROM change WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
-    let quarantined: i64 = connection.prepare_cached(sql)?.query_row(range, |r| r.get(0))?;
+    let sql = "SELECT count(*), count(quarantine_seen) FROM change
+                WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
+    let (quarantined, seen): (i64, i64) =
+        connection.prepare_cached(sql)?.query_row(range, |r| Ok((r.get(0)?, r.get(1)?)))?;
     Ok(DocumentInfo {
         id: row.uuid,
         name: row.name,
         server: row.server,
+        home: row.home,
         heads: row.heads,
         changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
         queued: queued.max(0) as u64,
         parked: parked.max(0) as u64,
         quarantined: quarantined.max(0) as u64,
+        quarantined_seen: seen.max(0) as u64,
         in_step: row.at_end && rows_left == 0 && row.cursor.is_some(),
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,

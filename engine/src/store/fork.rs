@@ -110,8 +110,16 @@ pub(super) fn live_descendants(
     Ok(changes)
 }
 
+/// How many changes were written again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Again {
+    pub(super) all: u64,
+    /// Of these, how many this store had dispatched.
+    pub(super) own: u64,
+}
+
 /// Builds the document again, in the open transaction. Returns how many changes were written again.
-pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Result<u64> {
+pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Result<Again> {
     // What this transaction did so far is in memory only.
     rows::write_document(w.tx, &w.replicas.get(w.tx, id, w.actor)?.row)?;
     let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
@@ -122,13 +130,14 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
             let plan = plan(w.tx, row.id, &forks)?;
             take_another_actor(w, &plan, &forks)?;
             if planted::is_planted(Bug::DispatchAgainAfterFork) {
-                return dispatch_again(w, id, &plan);
+                let all = dispatch_again(w, id, &plan)?;
+                return Ok(Again { all, own: all });
             }
             let count = plan.count_changed();
             apply(w, row.id, &plan)?;
             count
         }
-        Rebuild::Drop(dropped) => drop_changes(w, row.id, &dropped)?,
+        Rebuild::Drop(dropped) => Again { all: drop_changes(w, row.id, &dropped)?, own: 0 },
     };
     settle(w, id)?;
     if arrives {
@@ -137,7 +146,7 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
     if leave_out_hostile(w.tx, row.id)? > 0 {
         settle(w, id)?;
     }
-    tracing::info!(document = %id, rewritten, "changes were written again");
+    tracing::info!(document = %id, rewritten = rewritten.all, "changes were written again");
     Ok(rewritten)
 }
 

@@ -192,7 +192,7 @@ impl Writing<'_> {
         replica.build_index(self.tx)?;
         let before = replica.row.last;
         let arrived = arrive(self.tx, replica, (page, &twins, &proved), self.now, &mut outcome)?;
-        self.leave_actor_met(&arrived)?;
+        outcome.left_actor |= self.leave_actor_met(&arrived)?;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
@@ -212,7 +212,8 @@ impl Writing<'_> {
             // the document is read again.
             keep_unreadable(self.tx, replica, &arrived, &mut outcome)?;
             rows::write_document(self.tx, &replica.row)?;
-            outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(twins))?;
+            let again = fork::rebuild(self, id, Rebuild::Fork(twins))?;
+            outcome.note_rewritten(again);
         }
         if proof == Proof::None {
             outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
@@ -242,13 +243,12 @@ impl Writing<'_> {
     }
 
     /// Where somebody else writes under this store's actor (another life of it, before it was copied or put back, or
-    /// whoever forges), it writes under another from now on: what it makes cannot meet theirs.
-    fn leave_actor_met(&mut self, arrived: &[Arrived]) -> Result<()> {
-        let Some(actor) = open::stored_actor(self.tx)? else { return Ok(()) };
-        match under(arrived, &actor) {
-            Some(met) => fork::leave_actor(self, &actor, met),
-            None => Ok(()),
-        }
+    /// whoever forges), it writes under another from now on: what it makes cannot meet theirs. Whether that is so.
+    fn leave_actor_met(&mut self, arrived: &[Arrived]) -> Result<bool> {
+        let Some(actor) = open::stored_actor(self.tx)? else { return Ok(false) };
+        let Some(met) = under(arrived, &actor) else { return Ok(false) };
+        fork::leave_actor(self, &actor, met)?;
+        Ok(true)
     }
 
     /// Makes room for what arrives. What is written again for it may meet something else that arrives: then once
@@ -267,7 +267,8 @@ impl Writing<'_> {
             if forks.is_empty() || round > FORK_ROUNDS {
                 return Ok(twins);
             }
-            outcome.rewritten += fork::rebuild(self, id, Rebuild::Fork(forks))?;
+            let again = fork::rebuild(self, id, Rebuild::Fork(forks))?;
+            outcome.note_rewritten(again);
         }
         Ok(fork::Forks::default())
     }
@@ -439,6 +440,13 @@ fn second_of_a_number(page: &Page) -> HashSet<ChangeHash> {
         }
     }
     second
+}
+
+impl PageOutcome {
+    fn note_rewritten(&mut self, again: fork::Again) {
+        self.rewritten += again.all;
+        self.own_rewritten += again.own;
+    }
 }
 
 /// Which changes held here cannot stand beside what the server holds, and which stand again. "The server's

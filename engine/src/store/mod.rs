@@ -23,6 +23,7 @@ mod open;
 mod poison;
 mod prove;
 mod pushers;
+mod quarantine;
 mod queue;
 mod reach;
 mod read;
@@ -48,7 +49,7 @@ pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Pag
 pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QueueEntry, QueueState, Receipt, Settings,
+    Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Settings,
 };
 pub use undo::{UndoKind, Undone};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};

@@ -300,6 +300,11 @@ pub(super) fn apply_all(
     (outcome, repeated)
 }
 
+/// Why a change is left out that depends on one that was. One cause has one text, whoever found it.
+pub(super) fn because_of(dependency: impl std::fmt::Display) -> String {
+    format!("it depends on {dependency}, which was left out")
+}
+
 /// Marks a change as one that is never given to the library. Where it waits to be sent it goes no further: a server that
 /// lacks what it depends on could never take it. One of this store's own is parked, and shown; what only was to be handed
 /// on is not this store's to send.

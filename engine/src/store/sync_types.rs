@@ -99,6 +99,10 @@ pub struct PageOutcome {
     pub stale: bool,
     /// Changes that were written again because of forks.
     pub rewritten: u64,
+    /// Of these, changes that this store had dispatched.
+    pub own_rewritten: u64,
+    /// What came was made under this store's actor by somebody else: it writes under another from now on.
+    pub left_actor: bool,
     /// Changes that were quarantined.
     pub quarantined: u64,
     /// Rows that were parked.

@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::{
     Core, Millis,
     core::Writing,
-    documents::{find_among, free_name, is_taken, remove_changes},
+    documents::{find_among, free_name, is_taken, remove_changes, wrong_with},
     heal::Bulk,
     home::has_tombstone,
     open::{get_meta, set_meta},
     rows::{self, DocumentRow, NewPending},
+    types::as_hex,
 };
 use crate::{DocumentId, Error, Result, untrusted::guarded};
 
@@ -60,9 +61,14 @@ pub struct DeletedDocument {
 }
 
 impl DeletedDocument {
-    /// Something of it was never sent, and nobody looked at it yet.
+    /// Others deleted it, and nobody looked at it yet.
     pub fn needs_person(&self) -> bool {
-        self.by_others && self.unsent > 0 && self.looked_at.is_none()
+        self.by_others && self.looked_at.is_none()
+    }
+
+    /// Others deleted it, something of it was never sent, and nobody looked at it yet.
+    fn holds_unseen_work(&self) -> bool {
+        self.needs_person() && self.unsent > 0
     }
 }
 
@@ -78,10 +84,6 @@ pub struct UnsentChange {
     pub action: Option<Value>,
     /// When it was enqueued.
     pub enqueued_at: Millis,
-}
-
-fn as_hex<S: serde::Serializer>(hash: &ChangeHash, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(hash)
 }
 
 impl Core {
@@ -230,7 +232,7 @@ impl Core {
 /// Of the kept documents, oldest first, those that go. "Never silently for documents with unsent edits that nobody has
 /// looked at."
 fn over_the_limits(kept: &[DeletedDocument], limits: TrashLimits, now: Millis) -> Vec<DocumentId> {
-    let may_go = |d: &&DeletedDocument| !d.needs_person();
+    let may_go = |d: &&DeletedDocument| !d.holds_unseen_work();
     let old = |d: &&DeletedDocument| d.kept_until.is_some_and(|until| until < now);
     let mut gone: Vec<DocumentId> = kept.iter().filter(may_go).filter(old).map(|d| d.id).collect();
     let stay = |d: &&DeletedDocument| !gone.contains(&d.id);
@@ -335,8 +337,12 @@ impl Writing<'_> {
             |r| r.get(0),
         )?;
         // Its old name, where that is free.
-        let free = was_called.filter(|name| !is_taken(self.tx, name).unwrap_or(true));
-        self.insert_document(new, name.or(free.as_deref()), None)?;
+        let free =
+            was_called.filter(|name| wrong_with(name).is_none() && !is_taken(self.tx, name).unwrap_or(true));
+        // It lives where the old one did, where that is not the store's own server.
+        let saved: Option<String> = get_meta(self.tx, "server")?;
+        let home = old.home.as_deref().filter(|_| saved.is_none());
+        self.insert_document(new, name.or(free.as_deref()), old.server.as_deref().or(home))?;
         self.store_whole(new, am, &changes, &Bulk { local: false, acknowledged: false, queued: false })?;
         let row =
             rows::read_document(self.tx, new)?.ok_or_else(|| Error::UnknownDocument(new.to_string()))?;

@@ -50,6 +50,9 @@ pub struct DocumentInfo {
     pub name: Option<String>,
     /// Its own server, where it was joined from another than the store's.
     pub server: Option<String>,
+    /// The server where it lives, where a person named it or it has proved that it holds the document. Asked where
+    /// neither the document nor the store names another.
+    pub home: Option<String>,
     /// Its heads, sorted.
     pub heads: Vec<ChangeHash>,
     /// How many changes it holds; container changes left out.
@@ -60,6 +63,8 @@ pub struct DocumentInfo {
     pub parked: u64,
     /// How many changes are quarantined.
     pub quarantined: u64,
+    /// How many of these somebody has seen: see [`crate::Store::note_quarantine_seen`].
+    pub quarantined_seen: u64,
     /// Up to where everything of the server's log is here.
     pub cursor: Option<Cursor>,
     /// When the last sync ended well.
@@ -152,6 +157,36 @@ pub struct HistoryEntry {
     pub replaced_by: Option<ChangeHash>,
     /// Why it is kept out of the document.
     pub quarantined: Option<String>,
+}
+
+/// A change that is kept out of its document, because it would harm the document or depends on one that does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuarantinedChange {
+    /// The document.
+    pub document: DocumentId,
+    /// The change.
+    #[serde(serialize_with = "as_hex")]
+    pub change_hash: ChangeHash,
+    /// Why it is left out.
+    pub why: String,
+    /// The action's type, as the change says.
+    pub action_type: Option<String>,
+    /// Who made it, by name, as the change says.
+    pub author: Option<String>,
+    /// When it was made, as the change says.
+    pub made_at: Millis,
+    /// Who pushed it: as in [`HistoryEntry`].
+    pub pushed_by: Option<String>,
+    /// Its actor is one under which this store has dispatched.
+    pub own_actor: bool,
+    /// When it came; `None` for what this store made and no server holds.
+    pub arrived_at: Option<Millis>,
+    /// When somebody acknowledged it.
+    pub seen_at: Option<Millis>,
+}
+
+pub(super) fn as_hex<S: serde::Serializer>(hash: &ChangeHash, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(hash)
 }
 
 /// One difference between two states.

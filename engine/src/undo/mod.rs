@@ -23,6 +23,7 @@
 
 mod apply;
 mod copy;
+mod evidence;
 mod lists;
 mod marks;
 mod objects;
@@ -33,6 +34,7 @@ mod target;
 
 pub use apply::apply;
 pub use copy::{Content, Copy, TooDeep};
+pub use evidence::{Evidence, stands};
 pub(crate) use plan::preds_of;
 pub use plan::{Facts, Inverse, Plan, plan};
 pub(crate) use sequence::width;

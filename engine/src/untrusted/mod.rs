@@ -298,8 +298,8 @@ impl Batch<'_> {
             Some((_, reason)) if reason.starts_with(HELD) => {
                 format!("{HELD}: it depends on {dependency}, which is held")
             }
-            Some(_) => format!("it depends on {dependency}, which was left out"),
-            None => format!("it depends on {dependency}, which is not in the document"),
+            // What the document does not hold was left out of it before.
+            _ => format!("it depends on {dependency}, which was left out"),
         };
         self.leave_out(at, reason);
     }

@@ -8,6 +8,7 @@
 )]
 
 mod beside;
+mod claims;
 mod met;
 mod random;
 mod stack;

@@ -13,6 +13,8 @@ pub(super) struct Seen<'a> {
     pub(super) undone: &'a Undone,
     /// What stood before it, as first made.
     pub(super) standing: &'a HashSet<ChangeHash>,
+    /// What this store made.
+    pub(super) own: &'a [Token],
     pub(super) before: &'a Value,
     pub(super) after: &'a Value,
 }
@@ -200,7 +202,7 @@ impl Model {
     /// still: another copy of the store took the action back as well, without knowing of this one.
     fn somebody_else(&self, target: Token, seen: &Seen<'_>, does: impl Fn(&Effect) -> bool) -> bool {
         let action = self.action(target);
-        let taken = self.taken_back_with(&self.tokens(seen.standing), Some(target));
+        let taken = self.taken_back_with((&self.tokens(seen.standing), seen.own), Some(target));
         let mut all = self.made.iter().enumerate();
         all.any(|(token, made)| {
             seen.standing.contains(&made.hash)

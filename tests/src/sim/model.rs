@@ -41,6 +41,8 @@ pub(super) struct Made {
     pub(super) effect: Effect,
     /// What it takes back: an undo an action or a redo, a redo an undo.
     pub(super) takes: Option<Token>,
+    /// It found nothing left to take back: so it wrote nothing.
+    pub(super) empty: bool,
     /// At some moment no store and no log held it any more.
     pub(super) lost: bool,
 }
@@ -75,7 +77,7 @@ impl Model {
     /// An action was acknowledged. Two clones can make the very same change (a deletion, in the same second):
     /// that is one change.
     pub(super) fn add(&mut self, document: usize, hash: ChangeHash, effect: Effect) {
-        self.add_made(Made { document, hash, effect, takes: None, lost: false });
+        self.add_made(Made { document, hash, effect, takes: None, empty: false, lost: false });
     }
 
     /// As [`Model::add`], of what may take something back.

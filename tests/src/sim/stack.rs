@@ -30,26 +30,40 @@ impl Model {
         std::iter::successors(Some(token), |token| self.made[*token].takes).last().unwrap_or(token)
     }
 
-    /// Those of `standing` that count as taken back: by something that is not taken back itself.
-    pub(super) fn taken_back(&self, standing: &BTreeSet<Token>) -> HashSet<Token> {
-        self.taken_back_with(standing, None)
+    /// Those of `standing` that count as taken back at the store that made `own`: by something that is not taken back
+    /// itself, and that was made there or wrote something.
+    pub(super) fn taken_back(&self, standing: &BTreeSet<Token>, own: &[Token]) -> HashSet<Token> {
+        self.taken_back_with((standing, own), None)
     }
 
     /// The same once `next` is taken back too.
-    pub(super) fn taken_back_with(&self, standing: &BTreeSet<Token>, next: Option<Token>) -> HashSet<Token> {
+    pub(super) fn taken_back_with(
+        &self,
+        (standing, own): (&BTreeSet<Token>, &[Token]),
+        next: Option<Token>,
+    ) -> HashSet<Token> {
         let mut taken: HashSet<Token> = next.into_iter().collect();
         for token in standing.iter().rev() {
-            if let (Some(target), false) = (self.made[*token].takes, taken.contains(token)) {
+            let counts = !self.made[*token].empty || own.contains(token);
+            if let (Some(target), false) = (self.made[*token].takes.filter(|_| counts), taken.contains(token))
+            {
                 taken.insert(target);
             }
         }
         taken
     }
 
+    /// Whether another copy of the store took back, or did again, something that is its own: whether something of that
+    /// is left, and so is undone here too, is not foretold.
+    pub(super) fn is_contested(&self, standing: &BTreeSet<Token>, own: &[Token]) -> bool {
+        let theirs = standing.iter().filter(|token| !own.contains(token));
+        theirs.filter_map(|token| self.made[*token].takes).any(|target| own.contains(&target))
+    }
+
     /// The stack of a store that holds `standing`, of which it made `own`, in this order. An undo counts whoever
     /// did it: another copy of the store may have.
     pub(super) fn stack(&self, own: &[Token], standing: &BTreeSet<Token>) -> Stack {
-        let taken = self.taken_back(standing);
+        let taken = self.taken_back(standing, own);
         let mut stack = Stack::default();
         for token in own {
             match self.made[*token].takes {

@@ -50,6 +50,9 @@ enum Asked {
     Change(ChangeHash),
 }
 
+/// What stood somewhere, as first made, and what was made there.
+type Stood<'a> = (&'a HashSet<ChangeHash>, &'a [Token]);
+
 impl World {
     /// A person takes something back, or does it again: a few times, one after the other.
     pub(super) fn take_back(&mut self, place: Place) -> Checked {
@@ -67,9 +70,14 @@ impl World {
         let id = self.documents[place.document];
         let before = self.state(place.client, id, place.elsewhere)?;
         let standing = self.standing(place.client, id);
-        let stack = self.stack_of(place.client, id, &standing);
-        self.check_can(place, &stack)?;
-        let (asked, expected) = self.ask(place.client, id, (&stack, &standing));
+        let own = self.own_of(place.client, id);
+        let tokens = self.model.tokens(&standing);
+        let stack = self.model.stack(&own, &tokens);
+        let contested = self.model.is_contested(&tokens, &own);
+        if !contested {
+            self.check_can(place, &stack)?;
+        }
+        let (asked, expected) = self.ask(place.client, id, (&stack, &standing, &own));
         self.follow_line(place, &before)?;
         let rows = core_rows(&self.clients[place.client], id);
         let core = core_of(&mut self.clients[place.client], place.elsewhere);
@@ -79,11 +87,17 @@ impl World {
             Asked::Change(hash) => core.undo_change(id, hash),
         };
         self.log(format!("c{} d{} {asked:?}: {result:?}", place.client, place.document));
+        let expected = match (&result, expected) {
+            (Ok(found), Ok(_)) if contested => {
+                Ok(found.as_ref().and_then(|undone| self.own_target(undone, &own)))
+            }
+            (_, expected) => expected,
+        };
         match (result, expected) {
             (Ok(None), Ok(None)) => {}
             (Err(Error::NotOwn(_)), Err(())) => {}
             (Ok(Some(undone)), Ok(Some(target))) => {
-                self.check_undone(place, (asked, target, &undone), (&before, &standing, rows))?;
+                self.check_undone(place, (asked, target, &undone), (&before, (&standing, &own), rows))?;
             }
             (Err(error), _) if !matches!(error, Error::NotOwn(_)) => {
                 return self.nothing_was_done(place, rows, error);
@@ -106,7 +120,7 @@ impl World {
         &mut self,
         client: usize,
         id: DocumentId,
-        (stack, standing): (&Stack, &HashSet<ChangeHash>),
+        (stack, standing, own): (&Stack, &HashSet<ChangeHash>, &[Token]),
     ) -> (Asked, Result<Option<Token>, ()>) {
         let redoes = if stack.undone.is_empty() { 5 } else { 45 };
         match self.rng.random_range(0..100) {
@@ -123,19 +137,23 @@ impl World {
                     return (Asked::Undo, Ok(None));
                 }
                 let (row, token) = known[self.rng.random_range(0..known.len())];
-                let taken = self.model.taken_back(&self.model.tokens(standing)).contains(&token);
+                let taken = self.model.taken_back(&self.model.tokens(standing), own).contains(&token);
                 let expected = if !row.local { Err(()) } else { Ok((!taken).then_some(token)) };
                 (Asked::Change(row.hash), expected)
             }
         }
     }
 
-    fn stack_of(&mut self, client: usize, id: DocumentId, standing: &HashSet<ChangeHash>) -> Stack {
+    /// What this store made, in this order.
+    fn own_of(&mut self, client: usize, id: DocumentId) -> Vec<Token> {
         let rows = self.clients[client].rows(id);
         let own = rows.iter().filter(|row| row.local && row.stands());
-        let own: Vec<Token> =
-            own.filter_map(|row| self.model.by_hash.get(&self.ledger.root(row.hash)).copied()).collect();
-        self.model.stack(&own, &self.model.tokens(standing))
+        own.filter_map(|row| self.model.by_hash.get(&self.ledger.root(row.hash)).copied()).collect()
+    }
+
+    /// What was taken back, where it is this store's own.
+    fn own_target(&self, undone: &Undone, own: &[Token]) -> Option<Token> {
+        self.model.by_hash.get(&self.ledger.root(undone.of)).copied().filter(|token| own.contains(token))
     }
 
     fn check_can(&mut self, place: Place, stack: &Stack) -> Checked {
@@ -158,7 +176,7 @@ impl World {
         &mut self,
         place: Place,
         (asked, target, undone): (Asked, Token, &Undone),
-        (before, standing, rows): (&Value, &HashSet<ChangeHash>, Option<(i64, usize)>),
+        (before, (standing, own), rows): (&Value, Stood<'_>, Option<(i64, usize)>),
     ) -> Checked {
         let id = self.documents[place.document];
         let broken = |world: &Self, detail: String| {
@@ -177,7 +195,7 @@ impl World {
         }
         let after = self.state(place.client, id, place.elsewhere)?;
         self.model.note_doubles(before);
-        let seen = Seen { undone, standing, before, after: &after };
+        let seen = Seen { undone, standing, own, before, after: &after };
         let effect = match self.model.inverse(target, &seen) {
             Ok(effect) => effect,
             Err(detail) => return broken(self, detail),
@@ -186,7 +204,8 @@ impl World {
             return broken(self, detail);
         }
         let (document, hash) = (place.document, undone.hash);
-        self.model.add_made(Made { document, hash, effect, takes: Some(target), lost: false });
+        let empty = undone.undone == 0;
+        self.model.add_made(Made { document, hash, effect, takes: Some(target), empty, lost: false });
         Ok(())
     }
 

@@ -88,7 +88,7 @@ async fn refused_credentials_are_told_and_one_document_stops_no_other() {
     })
     .await;
     let report = store.sync(to(&server.url)).await.unwrap();
-    assert!(matches!(report.worst(), Some(Error::Unauthorized(_))));
+    assert!(matches!(report.worst(), Some(Error::Forbidden(_))));
     assert_eq!((report.pushed, report.queued), (2, 1));
     assert!(store.queue(None).await.unwrap().iter().all(|q| q.attempts == 0));
 }

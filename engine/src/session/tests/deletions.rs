@@ -103,7 +103,7 @@ fn a_token_that_may_not_delete_does_not_fail_for_ever() {
     // What this person wants deleted, and may not delete, is told.
     let (mut owing, _) = at_home();
     owing.core.delete(owing.id).unwrap();
-    assert!(matches!(owing.sync_with(refused), End::Done(Outcome::Unauthorized(_))));
+    assert!(matches!(owing.sync_with(refused), End::Done(Outcome::Forbidden(_))));
     // And can be taken back.
     owing.core.join(owing.id, None, None).unwrap();
     assert_eq!(owing.queue().len(), 1);

@@ -53,6 +53,16 @@ fn refused_credentials_stop_the_run_and_count_no_attempt() {
 }
 
 #[test]
+fn credentials_without_the_right_are_told_apart_from_bad_ones() {
+    let mut client = Client::new(3);
+    let end = client.sync_with(|_| Ok(problem(403, "forbidden")));
+    assert!(matches!(end, End::Done(Outcome::Forbidden(_))));
+    let queue = client.core.queue(None).unwrap();
+    assert!(queue.iter().all(|q| q.attempts == 0 && q.state == QueueState::Waiting));
+    assert_eq!(client.sync(&mut Log::new()), IN_STEP);
+}
+
+#[test]
 fn a_newer_protocol_stops_the_run_and_changes_nothing() {
     let mut client = Client::new(1);
     let end = client.sync_with(|_| Ok(problem(426, "upgrade-required")));

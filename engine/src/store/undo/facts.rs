@@ -47,7 +47,7 @@ pub(super) fn read_facts(
         let index = replica.index.as_ref();
         index.and_then(|index| index.replaced.get(&entry.key).copied()).unwrap_or(0)
     };
-    let taken = Taken::read(connection, document, &names, Some(entry.hash))?;
+    let taken = Taken::read(connection, replica, &names, entry.hash)?;
     let mut facts = Facts { undone: taken.changes, ..Facts::default() };
     read_standing(connection, replica, &names, since, &mut facts)?;
     let preds = guarded(|| undo::preds_of(change)).map_err(Error::Corrupt)?;
@@ -62,9 +62,17 @@ pub(in crate::store) fn read_all_standing(
     connection: &Connection,
     replica: &Replica,
 ) -> Result<undo::Standing> {
-    let names = Names::read(connection, replica.row.id)?;
+    read_standing_of(connection, replica, &Names::read(connection, replica.row.id)?)
+}
+
+/// The same, where it is known under which hashes changes stand.
+pub(super) fn read_standing_of(
+    connection: &Connection,
+    replica: &Replica,
+    names: &Names,
+) -> Result<undo::Standing> {
     let mut facts = Facts::default();
-    read_standing(connection, replica, &names, 0, &mut facts)?;
+    read_standing(connection, replica, names, 0, &mut facts)?;
     Ok(facts.standing)
 }
 

@@ -105,8 +105,7 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownDocument`].
     pub fn can_undo(&mut self, id: DocumentId) -> Result<bool> {
-        let document = self.document_row(id)?.id;
-        Ok(next(&self.connection, document, UndoKind::Undo)?.is_some())
+        self.has_next(id, UndoKind::Undo)
     }
 
     /// Whether there is an action to redo.
@@ -114,14 +113,19 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownDocument`].
     pub fn can_redo(&mut self, id: DocumentId) -> Result<bool> {
-        let document = self.document_row(id)?.id;
-        Ok(next(&self.connection, document, UndoKind::Redo)?.is_some())
+        self.has_next(id, UndoKind::Redo)
+    }
+
+    fn has_next(&mut self, id: DocumentId, kind: UndoKind) -> Result<bool> {
+        self.replicas.begin();
+        let replica = self.replicas.get(&self.connection, id, &self.actor)?;
+        Ok(next(&self.connection, replica, kind)?.is_some())
     }
 
     fn undo_next(&mut self, id: DocumentId, kind: UndoKind) -> Result<Option<Undone>> {
         self.undoing(id, |w| {
-            let document = w.replicas.get(w.tx, id, w.actor)?.row.id;
-            match next(w.tx, document, kind)? {
+            let replica = w.replicas.get(w.tx, id, w.actor)?;
+            match next(w.tx, replica, kind)? {
                 Some(entry) => Ok(w.take_back(id, &entry, kind)?.map(Some)),
                 None => Ok(Ok(None)),
             }
@@ -175,7 +179,7 @@ impl Writing<'_> {
         let Some(entry) = found.into_iter().next() else {
             return Ok(Err(Error::NotOwn(change.to_string())));
         };
-        if Taken::read(self.tx, document, &names, None)?.changes.contains(&live) {
+        if Taken::that_nothing_is_left_of(self.tx, replica, &names)?.changes.contains(&live) {
             return Ok(Ok(None));
         }
         Ok(self.take_back(id, &entry, kind)?.map(Some))

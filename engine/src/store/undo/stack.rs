@@ -2,11 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use automerge::ChangeHash;
+use automerge::{Change, ChangeHash, ReadDoc as _};
 use rusqlite::{Connection, named_params};
 
-use super::UndoKind;
-use crate::{Result, store::rows};
+use super::{UndoKind, facts::read_standing_of};
+use crate::{
+    Result,
+    store::{
+        replica::{Replica, parse_stored},
+        rows,
+    },
+    undo::{self, Evidence, Facts},
+    untrusted::guarded,
+};
 
 /// A change made here, as the undos see it.
 #[derive(Debug)]
@@ -17,6 +25,8 @@ pub(super) struct Entry {
     pub(super) key: ChangeHash,
     pub(super) action_type: Option<String>,
     pub(super) target: Option<ChangeHash>,
+    /// This store dispatched it.
+    local: bool,
 }
 
 impl Entry {
@@ -38,7 +48,7 @@ impl Entry {
 /// How the type of a change ends that migrates a slice.
 const MIGRATION: &str = "/@migrate";
 
-pub(super) const ENTRY: &str = "SELECT id, hash, was, action_type, target FROM change
+pub(super) const ENTRY: &str = "SELECT id, hash, was, action_type, target, local FROM change
     WHERE id BETWEEN :from AND :to AND container = 0 AND replaced_by IS NULL AND quarantined IS NULL";
 
 pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
@@ -49,17 +59,19 @@ pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
         key: row.get::<_, Option<[u8; 32]>>(2)?.map_or(hash, ChangeHash),
         action_type: row.get(3)?,
         target: row.get::<_, Option<[u8; 32]>>(4)?.map(ChangeHash),
+        local: row.get(5)?,
     })
 }
 
 /// Which change made here is taken back next. Walks from the newest to the first that answers.
 ///
-/// What counts as taken back is passed by, whoever did it: another copy of the store may have, or somebody who named
-/// the change. A redo stands for the action itself, and an action after an undo leaves nothing to redo. What effects
-/// did when they were settled, and migrations, are nobody's action: they are passed by.
-pub(super) fn next(connection: &Connection, document: i64, kind: UndoKind) -> Result<Option<Entry>> {
+/// What counts as taken back is passed by, whoever did it: another copy of the store may have. What somebody only says
+/// to have taken back is not: see [`Taken`]. A redo stands for the action itself, and an action after an undo leaves
+/// nothing to redo. What effects did when they were settled, and migrations, are nobody's action: they are passed by.
+pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -> Result<Option<Entry>> {
+    let document = replica.row.id;
     let names = Names::read(connection, document)?;
-    let taken = Taken::read(connection, document, &names, None)?;
+    let taken = Taken::that_nothing_is_left_of(connection, replica, &names)?;
     let (rolled_back, settled) = read_settled(connection, document, &names)?;
     let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -89,6 +101,11 @@ pub(super) fn next(connection: &Connection, document: i64, kind: UndoKind) -> Re
 }
 
 /// What undos, redos and rollbacks take back, all under the hashes by which they stand.
+///
+/// That a change takes another back is a claim in its message, and anybody can make one. Where this store dispatched
+/// it, it is true. Any other counts only where its operations took something away of the change that it names; and for
+/// what this store is to undo or redo next, only where nothing of that change is left. So whatever others claim, an
+/// undo never passes by what still stands.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// The changes that count as taken back: by something that is not taken back itself.
@@ -100,10 +117,28 @@ impl Taken {
     /// Reads it; as if this change were taken back as well.
     pub(super) fn read(
         connection: &Connection,
-        document: i64,
+        replica: &Replica,
         names: &Names,
-        with: Option<ChangeHash>,
+        with: ChangeHash,
     ) -> Result<Self> {
+        Self::weigh(connection, names, (Claims::new(replica, false), Some(with)))
+    }
+
+    /// The same, without what another store claims where something is left to take back.
+    pub(super) fn that_nothing_is_left_of(
+        connection: &Connection,
+        replica: &Replica,
+        names: &Names,
+    ) -> Result<Self> {
+        Self::weigh(connection, names, (Claims::new(replica, true), None))
+    }
+
+    fn weigh(
+        connection: &Connection,
+        names: &Names,
+        (mut claims, with): (Claims<'_>, Option<ChangeHash>),
+    ) -> Result<Self> {
+        let document = claims.replica.row.id;
         let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
         let mut statement = connection.prepare_cached(&sql)?;
         let (from, to) = rows::id_range(document);
@@ -113,7 +148,10 @@ impl Taken {
             let entry = entry?;
             let Some(target) = entry.target.filter(|_| entry.takes_back()) else { continue };
             let (live, target) = (names.live(entry.key), names.live(target));
-            if !taken.changes.contains(&live) {
+            if !taken.changes.contains(&live)
+                && !taken.changes.contains(&target)
+                && (entry.local || claims.hold((connection, names), &entry, target)?)
+            {
                 taken.changes.insert(target);
             }
             taken.targets.insert(live, target);
@@ -126,6 +164,56 @@ impl Taken {
         let chain = std::iter::successors(Some(of), |hash| self.targets.get(hash).copied());
         chain.take(1_000).last().unwrap_or(of)
     }
+}
+
+/// The claims of others that something was taken back, each weighed by what the change did that bears it.
+struct Claims<'a> {
+    replica: &'a Replica,
+    /// Whether one is only true where nothing is left.
+    to_the_end: bool,
+    /// What stands for what, once it was asked for; and nothing else.
+    facts: Option<Facts>,
+    /// What is claimed to be taken back: what it did. `None` where no claim on it can hold: it is not in the document, or
+    /// something of it is left.
+    targets: HashMap<ChangeHash, Option<Evidence>>,
+}
+
+impl<'a> Claims<'a> {
+    fn new(replica: &'a Replica, to_the_end: bool) -> Self {
+        Self { replica, to_the_end, facts: None, targets: HashMap::new() }
+    }
+
+    /// Whether the claim holds that this change took that one back.
+    fn hold(
+        &mut self,
+        (connection, names): (&Connection, &Names),
+        claim: &Entry,
+        target: ChangeHash,
+    ) -> Result<bool> {
+        let replica = self.replica;
+        let facts = match &mut self.facts {
+            Some(facts) => &*facts,
+            none => {
+                let standing = read_standing_of(connection, replica, names)?;
+                none.insert(Facts { standing, ..Facts::default() })
+            }
+        };
+        let to_the_end = self.to_the_end;
+        let known = self.targets.entry(target).or_insert_with(|| {
+            let change = held(replica, target)?;
+            let left = to_the_end && undo::stands(&replica.am, &change, facts);
+            (!left).then(|| Evidence::of(&change, &facts.standing))
+        });
+        let Some(evidence) = known else { return Ok(false) };
+        let id = rows::row_id(replica.row.id, claim.position);
+        let change = parse_stored(claim.hash, &rows::read_bytes(connection, id)?)?;
+        Ok(evidence.is_met_by(&change, &facts.standing))
+    }
+}
+
+/// A change of the document; `None` where it is not in it.
+fn held(replica: &Replica, hash: ChangeHash) -> Option<Change> {
+    guarded(|| replica.am.get_change_by_hash(&hash)).ok().flatten()
 }
 
 /// The actions that effects rolled back by an action of their own, and what effects did when they were settled.
