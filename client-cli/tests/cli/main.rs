@@ -9,6 +9,7 @@ mod effects;
 mod environment;
 mod help;
 mod local;
+mod room;
 mod server;
 mod steering;
 mod sync;

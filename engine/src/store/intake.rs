@@ -16,6 +16,7 @@ use super::{
     home::{Standing, Word, has_tombstone, weigh_deletion},
     open::{self, get_meta},
     prove::Proof,
+    queue::{WAITS, parked_because},
     reach,
     replica::Replica,
     rows,
@@ -384,7 +385,7 @@ impl Writing<'_> {
             .rejected
             .iter()
             .filter(|(_, r)| !mended(r.code))
-            .map(|(id, r)| (*id, r.detail.clone()))
+            .map(|(id, r)| (*id, parked_because(r)))
             .collect();
         if refused.is_empty() {
             return Ok(());
@@ -395,7 +396,7 @@ impl Writing<'_> {
             let error = match (refused.get(&id), waits_for) {
                 (Some(detail), _) => detail.clone(),
                 (None, Some(dep)) => match rows::read_hash(self.tx, rows::row_id(document, dep))? {
-                    Some(hash) => format!("it depends on {hash}, which is parked"),
+                    Some(hash) => format!("{WAITS}{hash}, which is parked"),
                     None => continue,
                 },
                 (None, None) => continue,
