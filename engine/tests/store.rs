@@ -269,3 +269,89 @@ fn a_queue_row_of_an_unknown_type_is_kept_as_it_stands() {
     hand_over(&mut core, &mut other, id);
     assert_eq!(other.state(id, "/a", None).unwrap(), 1);
 }
+
+/// FAULTS 21: what is too large for a change is refused before anything is changed, and the limit is named.
+#[test]
+fn an_action_that_is_too_large_is_refused_and_names_the_limit() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, set("/a", json!(1)));
+    let text = "x".repeat(1_100_000);
+    let many = json!(vec![0; 100_001]);
+    for (value, limit) in [(json!(text), "limit change_bytes"), (many, "the limit for one change is 100000")]
+    {
+        let refused = core.dispatch(&[(id, set("/b", value))]).unwrap().remove(0).unwrap_err().to_string();
+        assert!(refused.contains(limit), "{refused}");
+        assert_eq!(core.state(id, "", None).unwrap(), json!({"a": 1}));
+        assert_eq!(core.queue(None).unwrap().len(), 1);
+    }
+    act(&mut core, id, set("/b", json!("x".repeat(900_000))));
+    assert!(core.check().unwrap().ok);
+}
+
+/// FAULTS 30: as a power cut leaves it, the write-ahead log ends anywhere. What is whole in it is there, document and queue
+/// alike, and nothing else is.
+#[test]
+fn a_write_ahead_log_that_was_cut_leaves_whole_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Full).unwrap();
+    let id = core.create(None, None).unwrap();
+    for n in 1..=40 {
+        act(&mut core, id, set(&format!("/k{n}"), json!(n)));
+    }
+    let wal = std::fs::read(dir.path().join("a.db-wal")).unwrap();
+    assert!(wal.len() > 100_000, "nothing was moved into the file yet");
+    let (mut seen, mut last) = (std::collections::BTreeSet::new(), 0);
+    for part in 0..=48 {
+        let copy = dir.path().join(format!("cut{part}.db"));
+        std::fs::copy(&path, &copy).unwrap();
+        let cut = wal.len() * part / 48;
+        std::fs::write(dir.path().join(format!("cut{part}.db-wal")), &wal[..cut]).unwrap();
+        let mut core = Core::open(&copy, Durability::Full).unwrap();
+        let Ok(state) = core.state(id, "", None) else {
+            assert!(seen.is_empty(), "once it is whole in the log it is there");
+            continue;
+        };
+        let kept = state.as_object().unwrap().len();
+        assert!(kept >= last, "what is longer holds more");
+        last = kept;
+        assert!((1..=kept).all(|n| state[format!("k{n}")] == json!(n)), "no hole: {state}");
+        assert_eq!(core.queue(None).unwrap().len(), kept, "document and queue alike");
+        assert!(core.check().unwrap().ok, "{:?}", core.check());
+        act(&mut core, id, set("/after", json!(true)));
+        seen.insert(kept);
+    }
+    assert!(seen.len() > 4 && seen.contains(&40), "{seen:?}");
+}
+
+/// FAULTS 30: a page that is not what was written is found, and it is said what to do.
+#[test]
+fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Full).unwrap();
+    let (good, long) = (core.create(None, None).unwrap(), core.create(None, None).unwrap());
+    act(&mut core, good, set("/a", json!(1)));
+    for n in 0..300 {
+        act(&mut core, long, set(&format!("/k{n}"), json!("x".repeat(300))));
+    }
+    drop(core);
+    let whole = std::fs::read(&path).unwrap();
+    let pages = whole.len() / 4_096;
+    let mut found = 0;
+    for page in [pages / 3, pages / 2, pages * 2 / 3] {
+        let mut bytes = whole.clone();
+        bytes[page * 4_096..page * 4_096 + 512].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let Ok(mut core) = Core::open(&path, Durability::Full) else {
+            found += 1;
+            continue;
+        };
+        let report = core.check().unwrap();
+        assert!(!report.ok && !report.problems.is_empty(), "page {page} of {pages}: {report:?}");
+        assert!(report.advice.iter().any(|line| line.contains("rejoin export")), "{report:?}");
+        found += 1;
+    }
+    assert_eq!(found, 3);
+}

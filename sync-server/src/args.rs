@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use rejoin::{DocumentId, printable::PrintableWriter};
-use rejoin_server::{JwtSettings, ServerConfig, TlsFiles};
+use rejoin_server::{JwtSettings, ServerConfig, ServerLimits, TlsFiles};
 use tuning::Tuning;
 use values::{filter, origin};
 
@@ -178,6 +178,13 @@ impl Args {
             ));
         }
         Ok(PathBuf::from(path))
+    }
+
+    /// What one request may ask, and what a document may become.
+    pub(crate) fn limits(&self) -> ServerLimits {
+        let mut config = ServerConfig::new(PathBuf::new());
+        self.tuning.apply(&mut config);
+        config.limits
     }
 
     /// What the server is started with.

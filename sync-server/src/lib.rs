@@ -29,7 +29,9 @@ pub use config::{JwtSettings, ServerConfig, TlsFiles};
 pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
-pub use log::{Compacted, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge};
+pub use log::{
+    Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge,
+};
 pub use rejoin::verify::{VerifyCommand, verify_child};
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures, StartError};

@@ -16,8 +16,8 @@ use std::{
 
 use rejoin::printable::{printable, printable_lines};
 use rejoin_server::{
-    AppState, LogError, ServerConfig, StartError, VerifyCommand, backup, doctor, has_tokens, serve,
-    verify_child,
+    AppState, Bringer, Crowd, LogError, ServerConfig, ServerLimits, StartError, VerifyCommand, backup,
+    doctor, has_tokens, serve, verify_child,
 };
 use tokio::{
     net::TcpListener,
@@ -67,7 +67,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
             args.config(database).map(drop).map_err(Failure::Usage)
         }
         Some(Command::Backup { file }) => back_up(&database, &file),
-        Some(Command::Doctor) => examine(&database),
+        Some(Command::Doctor) => examine(&database, &args.limits()),
         Some(Command::Compact) => history::compact(&database),
         Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
         Some(Command::Token { json, command }) => token::run(&database, command, json),
@@ -209,7 +209,7 @@ fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
     })
 }
 
-fn examine(database: &Path) -> Result<(), Failure> {
+fn examine(database: &Path, limits: &ServerLimits) -> Result<(), Failure> {
     let diagnosis = doctor(database).map_err(|error| {
         let then = advice(&error).unwrap_or("Name another with --database.");
         Failure::Failed(format!("The database {} could not be opened: {error}. {then}", database.display()))
@@ -217,6 +217,11 @@ fn examine(database: &Path) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let mut say = |line: &str| writeln!(out, "{}", printable(line)).map_err(stopped);
     diagnosis.findings.iter().try_for_each(|finding| say(finding))?;
+    let crowds: Vec<String> = diagnosis.crowds.iter().filter_map(|crowd| tell_crowd(crowd, limits)).collect();
+    crowds.iter().try_for_each(|line| say(line))?;
+    if !crowds.is_empty() {
+        say(CROWDED)?;
+    }
     say(&format!("Checked {} documents and {} changes.", diagnosis.documents, diagnosis.changes))?;
     if diagnosis.findings.is_empty() {
         return say("All is well.");
@@ -225,6 +230,37 @@ fn examine(database: &Path) -> Result<(), Failure> {
         "The database is damaged. Stop the server, keep the file, and put a backup in its place: clients offer \
          what the backup lacks."
             .to_owned(),
+    ))
+}
+
+/// How many pushers of a document are named.
+const NAMED: usize = 8;
+
+const CROWDED: &str = "Where one brought too many of them: revoke it (`rejoin-server token revoke NAME`, or at who mints \
+    JWTs), and start the server with a larger --document-actors or --document-heads. Nothing is damaged by it.";
+
+/// Who brought what a document has of actors and heads, where it is half full.
+fn tell_crowd(crowd: &Crowd, limits: &ServerLimits) -> Option<String> {
+    let full = |count: u64, limit: u64| count.saturating_mul(2) >= limit;
+    if !full(crowd.actors, limits.document_actors) && !full(crowd.heads, limits.document_heads) {
+        return None;
+    }
+    let of = |one: &Bringer| {
+        let name = one.name.as_deref().unwrap_or("nobody that is known");
+        format!("{name} brought {} and {}", one.actors, one.heads)
+    };
+    let mut by: Vec<String> = crowd.by.iter().take(NAMED).map(of).collect();
+    if crowd.by.len() > NAMED {
+        by.push(format!("{} others the rest", crowd.by.len() - NAMED));
+    }
+    Some(format!(
+        "Document {} has {} actors (limit {}) and {} heads (limit {}): {}.",
+        crowd.document,
+        crowd.actors,
+        limits.document_actors,
+        crowd.heads,
+        limits.document_heads,
+        by.join(", ")
     ))
 }
 

@@ -13,7 +13,12 @@ mod support;
 
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
 use rejoin::{DocumentId, fence::RefusalCode, wire::PushReply};
-use support::{Running, Writer, changes, post, send, writer_on};
+use rejoin_server::{Access, LogStore, ServerConfig, doctor};
+use support::{
+    Running, Writer, changes,
+    house::{self, House},
+    post, send, take_jwts, writer_on,
+};
 
 /// A change that does nothing.
 fn empty(actor: u16, deps: &[ChangeHash], (seq, start_op, time): (u64, u64, i64)) -> Change {
@@ -118,4 +123,135 @@ async fn one_actor_too_many_is_refused_by_name_and_who_was_there_goes_on() {
     assert!(reply.rejected[0].detail.contains("document_actors"));
     assert_eq!(push(&server, document, &changes(&owner.many(5))).await.accepted, 5);
     assert_eq!(push(&server, document, &changes(&second.set("second", 2))).await.accepted, 1);
+}
+
+/// A server with tokens and one with JWTs, each with a document that its admin began.
+async fn houses(limits: impl Fn(&mut ServerConfig)) -> Vec<(House, DocumentId)> {
+    let mut houses = Vec::new();
+    for jwts in [false, true] {
+        let start = |config: &mut ServerConfig| {
+            limits(config);
+            if jwts {
+                take_jwts(config);
+            }
+        };
+        let server = Running::start_with(start).await;
+        let (house, document) =
+            (House { server, client: reqwest::Client::new(), jwts }, DocumentId::random());
+        let root = house.token("root", None, Access::Admin);
+        let first = empty(0, &[], (1, 1, 0));
+        assert_eq!(bring(&house, document, (&root, &[first])).await.accepted, 1);
+        houses.push((house, document));
+    }
+    houses
+}
+
+async fn bring(house: &House, document: DocumentId, (who, what): (&str, &[Change])) -> PushReply {
+    let answer = house.ask(Some(who), &house::push(document, body(what))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// Each the first of its actor.
+fn strangers(actors: std::ops::Range<u16>) -> Vec<Change> {
+    actors.map(|actor| empty(actor, &[], (1, 1, 0))).collect()
+}
+
+#[tokio::test]
+async fn one_member_cannot_use_up_a_documents_actors() {
+    for (mut house, document) in houses(|c| c.limits.document_actors = 16).await {
+        let token = |name| house.token(name, Some(document), Access::Write);
+        let (ada, mallory, root) =
+            (token("ada"), token("mallory"), house.token("admin", None, Access::Admin));
+        assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
+        // "One alone gets half of all places at most."
+        let all = strangers(100..200);
+        let reply = bring(&house, document, (&mallory, &all)).await;
+        assert_eq!(reply.accepted, 7);
+        assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyActors));
+        assert!(reply.rejected[0].detail.contains("--document-actors"), "{}", reply.rejected[0].detail);
+        // In packs it is the same, and after a restart, when nothing is remembered.
+        LogStore::open(&house.database()).unwrap().pack(1).unwrap();
+        assert_eq!(bring(&house, document, (&mallory, &all)).await.accepted, 0);
+        let database = house.database();
+        house.server.stop().await;
+        let jwts = house.jwts;
+        let server = Running::start_with(|config| {
+            config.limits.document_actors = 16;
+            config.database.clone_from(&database);
+            if jwts {
+                take_jwts(config);
+            }
+        });
+        let again = House { server: server.await, client: reqwest::Client::new(), jwts };
+        assert_eq!(bring(&again, document, (&mallory, &all)).await.accepted, 0);
+        // Who was there, whoever comes, and who has to take another actor find a place.
+        for (nth, name) in ["ada", "ada", "ben", "cleo"].into_iter().enumerate() {
+            let who = if name == "ada" { ada.clone() } else { another(&again, &database, name, document) };
+            let nth = u16::try_from(nth).unwrap();
+            let reply = bring(&again, document, (&who, &strangers(300 + nth..301 + nth))).await;
+            assert_eq!(reply.accepted, 1, "{name}: {reply:?}");
+        }
+        // An operator sees who it was.
+        let crowd = doctor(&database).unwrap().crowds.remove(0);
+        assert_eq!((crowd.document, crowd.actors), (document, 13));
+        let kind = if jwts { "jwt" } else { "token" };
+        assert_eq!(crowd.by[0].name.as_deref(), Some(format!("{kind}:mallory").as_str()));
+        assert_eq!((crowd.by[0].actors, crowd.by[0].heads), (7, 7));
+        // Who may delete the document has the whole.
+        assert_eq!(bring(&again, document, (&root, &strangers(400..420))).await.accepted, 3);
+        let reply = bring(&again, document, (&ada, &strangers(500..501))).await;
+        assert_eq!(codes(&reply), [RefusalCode::TooManyActors]);
+        assert!(reply.rejected[0].detail.contains("--document-actors"));
+        assert_eq!(bring(&again, document, (&ada, &[after(&strangers(1..2)[0])])).await.accepted, 1);
+    }
+}
+
+fn another(house: &House, database: &std::path::Path, name: &str, document: DocumentId) -> String {
+    match house.jwts {
+        true => house.token(name, Some(document), Access::Write),
+        false => support::token(database, name, Some(document), Access::Write),
+    }
+}
+
+/// The next change of the actor of this one.
+fn after(change: &Change) -> Change {
+    let mut next = change.decode();
+    next.hash = None;
+    (next.seq, next.deps) = (2, vec![change.hash()]);
+    Change::from(next)
+}
+
+#[tokio::test]
+async fn one_member_cannot_use_up_a_documents_heads() {
+    for (house, document) in houses(|c| c.limits.document_heads = 16).await {
+        let token = |name| house.token(name, Some(document), Access::Write);
+        let (ada, mallory) = (token("ada"), token("mallory"));
+        let reply = bring(&house, document, (&mallory, &strangers(100..150))).await;
+        assert_eq!(reply.accepted, 8);
+        assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyHeads));
+        for nth in 0..4 {
+            assert_eq!(bring(&house, document, (&ada, &strangers(nth + 1..nth + 2))).await.accepted, 1);
+        }
+        // What merges them is taken whole, also where it brings more on the way.
+        let heads: Vec<ChangeHash> = strangers(100..108).iter().map(Change::hash).collect();
+        let more = strangers(200..204);
+        let deps = [heads, more.iter().map(Change::hash).collect()].concat();
+        let merge = empty(300, &deps, (1, 1, 0));
+        let reply = bring(&house, document, (&mallory, &[more, vec![merge]].concat())).await;
+        assert_eq!((reply.accepted, reply.heads.len()), (5, 6), "{reply:?}");
+    }
+}
+
+/// "All who bear JWTs without a `sub` count as one."
+#[tokio::test]
+async fn whoever_has_no_name_leaves_room_for_those_who_have() {
+    let (house, document) = houses(|c| c.limits.document_actors = 16).await.pop().unwrap();
+    let write = [(Some(document), Access::Write)];
+    let nobody = support::jwt_for(None, &write, 60);
+    assert_eq!(bring(&house, document, (&nobody, &strangers(100..150))).await.accepted, 8);
+    let other = support::jwt_for(None, &write, 90);
+    assert_eq!(bring(&house, document, (&other, &strangers(200..210))).await.accepted, 0);
+    let ada = support::jwt("ada", &write, 60);
+    assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
 }

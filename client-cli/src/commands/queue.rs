@@ -143,6 +143,10 @@ pub(crate) fn describe(entry: &QueueEntry) -> String {
     printable(&words.join(" "))
 }
 
+/// What a person can do where the server had no room for a change.
+const NO_ROOM: &str = "No room: nothing is lost, and each sync offers it again. Whoever runs the server can make room: \
+    `rejoin-server --document-actors N`, `--document-heads N`; `rejoin-server doctor` names who took it.";
+
 /// Why something is not on its way, below the table: the newest failure, and the parked.
 fn explain(context: &Context, entries: &[QueueEntry]) {
     let failed = entries.iter().filter(|e| e.state != QueueState::Parked).max_by_key(|e| e.last_attempt_at);
@@ -154,7 +158,11 @@ fn explain(context: &Context, entries: &[QueueEntry]) {
         let why = entry.last_error.as_deref().map_or_else(String::new, |e| format!(": {}", printable(e)));
         context.out.note(format_args!("Parked {}{why}", entry.position));
     }
-    if entries.iter().any(|e| e.state == QueueState::Parked) {
+    if entries.iter().any(QueueEntry::waits_for_room) {
+        context.out.note(NO_ROOM);
+    }
+    let for_good = |e: &&QueueEntry| e.state == QueueState::Parked && !e.waits_for_room();
+    if entries.iter().find(for_good).is_some() {
         context.out.note("See `rejoin queue show ID`, then `retry` or `drop` it.");
     }
 }
@@ -170,6 +178,9 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
     let state = match entry.state {
         QueueState::Waiting => "waiting: it goes at the next sync",
         QueueState::Sent => "sent: the server has it, and it leaves the queue at the next sync",
+        QueueState::Parked if entry.waits_for_room() => {
+            "parked: no room at the server; each sync offers it again"
+        }
         QueueState::Parked => "parked: the server refused it, or one that it builds on",
     };
     let lines = [
@@ -184,7 +195,11 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
         ("last error", entry.last_error.as_deref().unwrap_or("none").to_owned()),
         ("next try", ago_or(entry.next_attempt_at, "at the next sync")),
     ];
-    print_card(context, &lines)
+    print_card(context, &lines)?;
+    if entry.waits_for_room() {
+        context.out.note(NO_ROOM);
+    }
+    Ok(Exit::Done)
 }
 
 async fn retry(context: &mut Context, id: &str) -> Result<Exit> {

@@ -9,6 +9,7 @@ mod effects;
 mod environment;
 mod help;
 mod local;
+mod room;
 mod seen;
 mod server;
 mod steering;

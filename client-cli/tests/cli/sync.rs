@@ -297,3 +297,37 @@ fn a_document_that_was_joined_by_its_address_syncs_by_it_whatever_else_is_here()
     carl.ok(&["sync"]);
     assert_eq!(queued(&carl), 0);
 }
+
+/// FAULTS 6: the file of yesterday is put back at its place, and the mark beside it tells.
+#[test]
+fn a_store_that_is_put_back_from_a_backup_gets_its_lost_day_and_new_edits_arrive() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let server = Server::start(env.path("server.db"));
+    for person in [&ada, &ben] {
+        person.ok(&["init", "--server", &server.url()]);
+    }
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/before", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &id, "--name", "d"]);
+    ada.ok(&["backup", "yesterday.db"]);
+    ada.ok(&["set", "d", "/lost", "1"]);
+    ada.ok(&["increment", "d", "/n", "5"]);
+    ada.ok(&["sync"]);
+    let lost = ada.json(&["log", "d", "-n", "1"])[0]["actor"].clone();
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", ada.store.display()));
+    }
+    std::fs::copy(env.path("yesterday.db"), &ada.store).unwrap();
+    ada.ok(&["increment", "d", "/n", "2"]);
+    // Before any server told: what is made now cannot meet what was made then.
+    assert_ne!(ada.json(&["log", "d", "-n", "1"])[0]["actor"], lost);
+    for person in [&ada, &ben, &ada] {
+        person.ok(&["sync"]);
+        assert_eq!(queued(person), 0);
+    }
+    let want = json!({"before": 1, "lost": 1, "n": 7});
+    assert_eq!((ada.json(&["get", "d"]), ben.json(&["get", "d"])), (want.clone(), want));
+    assert_eq!(ada.json(&["doctor"])["ok"], true);
+}

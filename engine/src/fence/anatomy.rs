@@ -4,6 +4,7 @@ use automerge::ChangeHash;
 
 use super::{
     Refusal,
+    chunk::{ChunkKind, next_frame},
     columns::{Runs, Spec},
     read::Reader,
 };
@@ -72,6 +73,21 @@ pub(crate) fn dissect(body: &[u8]) -> Result<Parts<'_>, Refusal> {
 /// The dependencies that a body begins with.
 pub(crate) fn dependencies_of(body: &[u8]) -> Result<Vec<ChangeHash>, Refusal> {
     read_deps(&mut Reader::new(body))
+}
+
+/// The number of a change among those of its actor, from the head of its plain chunk; no more of it is read.
+///
+/// # Errors
+/// Where that is no plain chunk of a change.
+pub fn sequence_of(chunk: &[u8]) -> Result<u64, Refusal> {
+    let frame = next_frame(&mut Reader::new(chunk))?;
+    if frame.kind != ChunkKind::Change {
+        return Err(Refusal::malformed("the chunk is no plain change"));
+    }
+    let mut reader = Reader::new(frame.body);
+    read_deps(&mut reader)?;
+    take_text(&mut reader, "an actor")?;
+    reader.number("the sequence number")
 }
 
 /// The metadata of columns, an entry at a time: a few bytes of them must not become many.

@@ -15,6 +15,7 @@ mod reach;
 mod read;
 mod refusal;
 
+pub use anatomy::sequence_of;
 pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
 pub use check::{LAST_TIME, check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame, frames};

@@ -32,7 +32,11 @@ pub fn next(core: &mut Core, session: &mut Session, now: Now, rng: &mut impl Rng
         session.wait_until = None;
     }
     session.open = None;
-    let facts = core.facts_at(session.document, &session.server)?;
+    let mut facts = core.facts_at(session.document, &session.server)?;
+    // "Nothing is wrong with a change that finds no room": each run offers it again.
+    if facts.parked > 0 && session.begins_run() && core.offer_parked(session.document, true)? > 0 {
+        facts = core.facts_at(session.document, &session.server)?;
+    }
     session.take_facts(&facts);
     if let Some(outcome) = &session.ended {
         return Ok(Step::Done(outcome.clone()));
@@ -54,6 +58,13 @@ fn step(
             session.healing = None;
         }
         let made = match planned {
+            // What waited for one that found room goes now.
+            Move::Finish(Finish::InStep)
+                if facts.parked > 0 && core.offer_parked(session.document, false)? > 0 =>
+            {
+                session.start_run();
+                None
+            }
             Move::Finish(finish) => return Ok(finish_run(session, finish)),
             Move::Delete => Some(send(session, Sent::Delete)),
             Move::Snapshot => Some(send(session, Sent::Snapshot)),
@@ -65,6 +76,7 @@ fn step(
             return Ok(made);
         }
         facts = core.facts_at(session.document, &session.server)?;
+        session.take_facts(&facts);
     }
     // Whatever this is, it does not become better by turning faster.
     session.wait_within(session.limits.backoff.cap, now.steady, rng);

@@ -130,6 +130,11 @@ impl Session {
         self.guards = Guards::default();
     }
 
+    /// Whether the next step begins a run.
+    pub(super) fn begins_run(&self) -> bool {
+        self.run.is_none()
+    }
+
     /// The facts as they are at the start of a step; begins a run where there is none.
     pub(super) fn take_facts(&mut self, facts: &Facts) {
         self.queued = facts.waiting + facts.sent > 0;

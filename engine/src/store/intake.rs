@@ -16,6 +16,7 @@ use super::{
     home::{Standing, Word, has_tombstone, weigh_deletion},
     open::{self, get_meta},
     prove::Proof,
+    queue::{WAITS, parked_because},
     reach,
     replica::Replica,
     rows,
@@ -197,7 +198,7 @@ impl Writing<'_> {
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
-            self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
+            self.prove_arrived(id, before, (&arrived, page.at_end))?
         } else {
             Proof::None
         };
@@ -385,7 +386,7 @@ impl Writing<'_> {
             .rejected
             .iter()
             .filter(|(_, r)| !mended(r.code))
-            .map(|(id, r)| (*id, r.detail.clone()))
+            .map(|(id, r)| (*id, parked_because(r)))
             .collect();
         if refused.is_empty() {
             return Ok(());
@@ -396,7 +397,7 @@ impl Writing<'_> {
             let error = match (refused.get(&id), waits_for) {
                 (Some(detail), _) => detail.clone(),
                 (None, Some(dep)) => match rows::read_hash(self.tx, rows::row_id(document, dep))? {
-                    Some(hash) => format!("it depends on {hash}, which is parked"),
+                    Some(hash) => format!("{WAITS}{hash}, which is parked"),
                     None => continue,
                 },
                 (None, None) => continue,

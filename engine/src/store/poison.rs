@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::{
     Core,
+    arrive::{Arrived, is_crowd},
     core::Writing,
     fork,
     prove::Proof,
@@ -59,8 +60,18 @@ impl Core {
 impl Writing<'_> {
     /// Has a page's changes tried elsewhere, before the library of this process gets them: all that stand after the
     /// position `after`.
-    pub(super) fn prove_arrived(&mut self, id: DocumentId, after: u64, page: (u64, bool)) -> Result<Proof> {
-        let (arrived, at_end) = page;
+    pub(super) fn prove_arrived(
+        &mut self,
+        id: DocumentId,
+        after: u64,
+        (arrived, at_end): (&[Arrived], bool),
+    ) -> Result<Proof> {
+        if is_crowd(arrived)
+            && let Some(prover) = self.prover.as_mut()
+        {
+            prover.begin_anew();
+        }
+        let arrived = arrived.len() as u64;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         if arrived == 0 {
             return Ok(Proof::None);

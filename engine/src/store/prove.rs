@@ -18,8 +18,8 @@ use crate::{
     DocumentId, Error, Result,
     untrusted::HELD,
     verify::{
-        Batch, Cause, Failed, LeftOut, Outcome, Patience, Shape, Source, Subject, Task, Terms, Unsound,
-        Verdict, Verifier, VerifyCommand, find, millis,
+        Batch, BatchSize, Cause, Failed, LeftOut, Outcome, Patience, Shape, Source, Subject, Task, Terms,
+        Unsound, Verdict, Verifier, VerifyCommand, find, millis,
     },
 };
 
@@ -36,9 +36,6 @@ const BYTES_A_BYTE: u64 = 40;
 const PATIENCE: Patience = Patience { longest: Duration::from_secs(2), turn: Duration::from_secs(20) };
 /// How long the process, and the documents in it, are kept for the next page.
 const KEPT_FOR: Duration = Duration::from_secs(300);
-/// How much of a log is read at once.
-const BATCH_CHANGES: i64 = 10_000;
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a trial showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +55,7 @@ pub(super) struct Prover {
     /// When it was asked last; `None` when it rests.
     asked: Option<Instant>,
     /// Counts transactions that failed: what they had shown the process is not in the file, and what it kept is of no
-    /// use any more.
+    /// use any more; and whenever documents are to be read anew.
     failures: i64,
     /// How long logs are: (up to which position, bytes).
     lengths: HashMap<(DocumentId, i64), (u64, u64)>,
@@ -84,6 +81,11 @@ impl Prover {
             self.asked = None;
         }
         self.asked.map(|_| left)
+    }
+
+    /// Nothing is gone on with that the process keeps: documents are read anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.failures += 1;
     }
 
     /// A transaction failed.
@@ -348,16 +350,16 @@ impl Source for Rows<'_> {
 
     fn batch(&mut self, after: u64, upto: u64) -> Result<Batch> {
         let sql = "SELECT id, bytes FROM change WHERE id > :from AND id <= :to
-                      AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id LIMIT :count";
+                      AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let (from, to) = (rows::row_id(self.row.id, after), rows::row_id(self.row.id, upto));
-        let mut found = statement.query(named_params! {":from": from, ":to": to, ":count": BATCH_CHANGES})?;
-        let (mut batch, mut bytes) = (Batch::new(), 0);
-        while bytes < BATCH_BYTES
+        let mut found = statement.query(named_params! {":from": from, ":to": to})?;
+        let (mut batch, mut size) = (Batch::new(), BatchSize::default());
+        while !size.is_full()
             && let Some(row) = found.next()?
         {
             let change: Vec<u8> = row.get(1)?;
-            bytes += change.len();
+            size.add(&change);
             batch.push((rows::position_of(row.get(0)?), change));
         }
         Ok(batch)

@@ -11,10 +11,32 @@ use super::{
     make::library,
     rows,
 };
-use crate::{DocumentId, Error, Result, rewrite};
+use crate::{DocumentId, Error, Result, fence::RefusalCode, rewrite, wire::Rejected};
 
 /// The shortest prefix of a change's hash that names a queue row, in hex digits.
 const SHORTEST_PREFIX: usize = 4;
+
+/// What the reason of a parked row begins with where the server had no room for another actor or head: nothing is wrong
+/// with the change, and it is offered again by itself.
+const NO_ROOM: &str = "no room: ";
+/// What the reason of a row begins with that is parked because of another.
+pub(super) const WAITS: &str = "it depends on ";
+
+/// What is noted of a row that the server refused.
+pub(super) fn parked_because(rejected: &Rejected) -> String {
+    match rejected.code {
+        RefusalCode::TooManyActors | RefusalCode::TooManyHeads => format!("{NO_ROOM}{}", rejected.detail),
+        _ => rejected.detail.clone(),
+    }
+}
+
+impl QueueEntry {
+    /// Whether it is parked because the document had no room for it at the server. Each sync offers it again; a person
+    /// can ask whoever runs the server for more room.
+    pub fn waits_for_room(&self) -> bool {
+        self.state == QueueState::Parked && self.last_error.as_deref().is_some_and(|e| e.starts_with(NO_ROOM))
+    }
+}
 
 /// A row of the view `queue` with the id of its change.
 #[derive(Debug)]
@@ -58,6 +80,27 @@ fn read_queue(connection: &Connection) -> Result<Vec<Row>> {
         });
     }
     Ok(queue)
+}
+
+/// Which parked rows of a document are to be offered again.
+fn read_offered_again(connection: &Connection, document: i64, room: bool) -> Result<Vec<i64>> {
+    let sql = "SELECT id, coalesce(last_error, '') FROM pending
+                WHERE id BETWEEN :from AND :to AND state = 'parked' ORDER BY id";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    let found =
+        statement.query_map(named_params! {":from": from, ":to": to}, |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let parked: Vec<(i64, String)> = found.collect::<rusqlite::Result<_>>()?;
+    let places: HashSet<u64> = parked.iter().map(|(id, _)| rows::position_of(*id)).collect();
+    let mut again = Vec::new();
+    for (id, error) in parked {
+        let waits = error.starts_with(WAITS);
+        let freed = waits && rows::read_deps(connection, id)?.iter().all(|dep| !places.contains(dep));
+        if freed || (room && error.starts_with(NO_ROOM)) {
+            again.push(id);
+        }
+    }
+    Ok(again)
 }
 
 impl Core {
@@ -120,6 +163,29 @@ impl Core {
             let changed = w.tx.execute(sql, named_params! {":from": from, ":to": to})? as u64;
             w.enqueued += changed;
             Ok(changed)
+        })
+    }
+
+    /// Lets rows wait again that are parked and need no person: those that depended on a parked one which is none any
+    /// more, and with `room` those that found no room. Returns how many.
+    ///
+    /// What depends on one that finds no room stays: the one alone shows whether there is room now.
+    ///
+    /// # Errors
+    /// The file's; [`Error::UnknownDocument`].
+    pub(crate) fn offer_parked(&mut self, id: DocumentId, room: bool) -> Result<u64> {
+        let row = rows::read_document(&self.connection, id)?;
+        let document = row.ok_or_else(|| Error::UnknownDocument(id.to_string()))?.id;
+        let again = read_offered_again(&self.connection, document, room)?;
+        if again.is_empty() {
+            return Ok(0);
+        }
+        self.write(&[], |w| {
+            let sql = "UPDATE pending SET state = 'waiting' WHERE id = :id AND state = 'parked'";
+            let mut statement = w.tx.prepare_cached(sql)?;
+            again
+                .iter()
+                .try_fold(0_u64, |sum, id| Ok(sum + statement.execute(named_params! {":id": id})? as u64))
         })
     }
 

@@ -1,3 +1,5 @@
+use crate::fence;
+
 /// A piece of a log: positions and plain bytes.
 pub type Batch = Vec<(u64, Vec<u8>)>;
 
@@ -18,4 +20,38 @@ pub trait Source {
     /// # Errors
     /// The log's.
     fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Self::Error>;
+}
+
+/// From so many new actors on a piece of a log is a crowd. For each new actor the library moves what it holds of all
+/// others: given to it in many pieces, a crowd takes a time that grows with the square of its size; given at once, before
+/// there is anything to be moved, it does not.
+pub const CROWD: usize = 256;
+
+/// How much of a log is read at once: a batch pays once for the size of what it touches, and takes some kilobytes of
+/// memory a change while it is applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchSize {
+    changes: usize,
+    bytes: usize,
+    new_actors: usize,
+}
+
+impl BatchSize {
+    /// Changes and bytes of a batch; and of one with a crowd in it.
+    const ORDINARY: (usize, usize) = (10_000, 2 * 1024 * 1024);
+    const CROWDED: (usize, usize) = (65_536, 16 * 1024 * 1024);
+
+    /// Counts a change that goes into the batch.
+    pub fn add(&mut self, chunk: &[u8]) {
+        self.changes += 1;
+        self.bytes += chunk.len();
+        // What cannot be read is told by who parses it.
+        self.new_actors += usize::from(fence::sequence_of(chunk).is_ok_and(|number| number == 1));
+    }
+
+    /// Whether nothing more goes into it.
+    pub fn is_full(&self) -> bool {
+        let (changes, bytes) = if self.new_actors >= CROWD { Self::CROWDED } else { Self::ORDINARY };
+        self.changes >= changes || self.bytes >= bytes
+    }
 }

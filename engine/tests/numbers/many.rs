@@ -95,6 +95,40 @@ fn a_chain_of_many_actors_is_taken_in() {
     println!("a dispatch: {:?}", started.elapsed());
 }
 
+/// A malicious server sends pages of new actors. For each one the library moves what it holds of all others: page after page
+/// that would take a time that grows with the square.
+#[test]
+fn a_page_of_new_actors_costs_little_more_than_reading_all_at_once() {
+    let mut changes: Vec<CheckedChange> = Vec::new();
+    for actor in 0..10_000_u32 {
+        let deps = changes.last().map(|change| change.hash).into_iter().collect();
+        let start_op = u64::from(actor) + 1;
+        changes.push(checked(
+            &Hand { deps, start_op, key: "chain", ..Hand::of(actor.wrapping_mul(2_654_435_761)) }.change(),
+        ));
+    }
+    let parse = |change: &CheckedChange| automerge::Change::try_from(change.bytes.as_slice()).unwrap();
+    let all: Vec<_> = changes.iter().map(parse).collect();
+    let started = std::time::Instant::now();
+    let mut whole = automerge::Automerge::new();
+    whole.apply_changes(all).unwrap();
+    let floor = started.elapsed();
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    let mut last = std::time::Duration::ZERO;
+    for page in changes.chunks(2_000) {
+        let started = std::time::Instant::now();
+        assert_eq!(bring(&mut core, id, page.to_vec()).quarantined, 0);
+        last = started.elapsed();
+    }
+    println!("all at once {floor:?}, the last of five pages {last:?}");
+    // It was 21 times when each page was given to what was there.
+    assert!(last < 8 * floor, "{last:?} against {floor:?}");
+    act(&mut core, id, set("/other", json!(2)));
+    assert_eq!(core.document(id).unwrap().changes, 10_001);
+    assert!(core.check().unwrap().ok);
+}
+
 #[test]
 fn half_a_million_values_of_one_key_by_one_actor_are_replaced() {
     let mut changes: Vec<CheckedChange> = Vec::new();

@@ -4,7 +4,7 @@ use super::openapi::{BodyRefusals, Chunks};
 use axum::{
     Extension,
     body::Body,
-    extract::{FromRequestParts, Path, Query, State},
+    extract::{FromRequestParts, Path, State},
 };
 use http::{HeaderMap, Uri, header, request::Parts};
 use rejoin::wire::{PROBLEM, Problem, PushReply};
@@ -12,12 +12,12 @@ use rejoin::{
     Cursor, DocumentId,
     wire::{CHANGES, OCTETS, PACK},
 };
-use serde::Deserialize;
 
 use super::{
     accept::{plain, prefers},
     body::receive,
     packs::{packed, unpacked},
+    pages::Asked,
     reply::{Answer, Failed, Reply, room},
     stored::store,
 };
@@ -28,12 +28,6 @@ use crate::{
     shares::Share,
     state::now,
 };
-
-#[derive(Debug, Deserialize)]
-struct Parameters {
-    after: Option<String>,
-    limit: Option<u32>,
-}
 
 /// Push
 ///
@@ -78,7 +72,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let (after, limit) = parameters(&uri)?;
+    let Asked { after, limit } = Asked::of(&uri)?;
     let media_type = plain(&headers, header::CONTENT_TYPE);
     if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS | PACK)) {
         return Err(Fault::because(Code::MediaType, format!("A push is {CHANGES}.")).into());
@@ -160,21 +154,12 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    let (after, limit) = parameters(&uri)?;
-    if limit == Some(0) {
-        // It would be told to go on from where it is, for ever.
-        return Err(
-            Fault::because(Code::Malformed, "A page has at least one change: `limit` is 1 or more.").into()
-        );
-    }
+    let asked = Asked::some(&uri)?;
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
-    let work =
-        move |view: View<'_>| Ok(packed(pull(view, &limits, &document, (after.as_ref(), limit))?, pack));
-    let reading = async {
-        let share = room(&state, by.asker(), limits.page_bytes).await?;
-        Ok((state.shared.readers.read(by.asker(), work).await?, share))
+    let work = move |view: View<'_>, page: (Option<&Cursor>, Option<u32>)| {
+        Ok(packed(pull(view, &limits, &document, page)?, pack))
     };
-    let (response, share) = state.in_time(reading).await?;
+    let (response, share) = asked.read((&state, &by), work).await?;
     note(&state, &by, document, &response);
     Ok(Reply::counted((&state, by.asker()), response, share))
 }
@@ -204,15 +189,4 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 /// A text that is no UUID names no document.
 pub(super) fn document_id(text: &str) -> Result<DocumentId, Fault> {
     text.parse().map_err(|_| Fault::because(Code::NotFound, "A document is named by a UUID."))
-}
-
-pub(super) fn parameters(uri: &Uri) -> Result<(Option<Cursor>, Option<u32>), Fault> {
-    let Query(Parameters { after, limit }) = Query::try_from_uri(uri).map_err(|_| {
-        Fault::because(Code::Malformed, "`after` is a cursor and `limit` a number, each given at most once.")
-    })?;
-    let after = match after.filter(|text| !text.is_empty()) {
-        None => None,
-        Some(text) => Some(Cursor::parse(&text).ok_or_else(|| Fault::new(Code::CursorUnknown))?),
-    };
-    Ok((after, limit))
 }

@@ -60,7 +60,7 @@ pub(super) async fn get(
     let (written, share) = state.in_time(work).await?;
     let end = written.end.to_cursor();
     // "In every reply the cursor is one up to which this client now has everything."
-    let cursor = end.clone().filter(|_| written.left_out == 0);
+    let cursor = written.upto.to_cursor().filter(|_| written.left_out == 0);
     let media_type = media_type.to_owned();
     let response =
         Response { status: 200, media_type, cursor, end, body: written.bytes, ..Response::default() };

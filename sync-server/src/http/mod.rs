@@ -18,6 +18,7 @@ mod observe;
 mod openapi;
 mod paced;
 mod packs;
+mod pages;
 mod paths;
 mod pushers;
 mod reply;

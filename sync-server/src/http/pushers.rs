@@ -2,17 +2,21 @@
 
 use axum::{Extension, extract::State};
 use http::Uri;
-use rejoin::wire::{PROBLEM, Problem, PushersReply};
+use rejoin::{
+    Cursor,
+    wire::{PROBLEM, Problem, PushersReply},
+};
 
 use super::{
-    changes::{Named, parameters},
+    changes::Named,
     openapi::BodyRefusals,
-    reply::{Answer, Reply, room},
+    pages::Asked,
+    reply::{Answer, Reply},
 };
 use crate::{
     AppState,
     log::View,
-    rules::{Code, Fault, Principal, pushers},
+    rules::{Principal, pushers},
 };
 
 /// Who pushed
@@ -46,18 +50,9 @@ pub(super) async fn get(
     Named(document): Named,
     uri: Uri,
 ) -> Answer {
-    let (after, limit) = parameters(&uri)?;
-    if limit == Some(0) {
-        return Err(
-            Fault::because(Code::Malformed, "A page has at least one change: `limit` is 1 or more.").into()
-        );
-    }
-    let limits = state.shared.config.limits;
-    let work = move |view: View<'_>| pushers(view, &limits, &document, (after.as_ref(), limit));
-    let reading = async {
-        let share = room(&state, by.asker(), limits.page_bytes).await?;
-        Ok((state.shared.readers.read(by.asker(), work).await?, share))
-    };
-    let (response, share) = state.in_time(reading).await?;
+    let (asked, limits) = (Asked::some(&uri)?, state.shared.config.limits);
+    let work =
+        move |view: View<'_>, page: (Option<&Cursor>, Option<u32>)| pushers(view, &limits, &document, page);
+    let (response, share) = asked.read((&state, &by), work).await?;
     Ok(Reply::counted((&state, by.asker()), response, share))
 }

@@ -30,10 +30,14 @@ pub(crate) struct Appender<'c> {
     deps: Vec<Vec<u64>>,
     /// How far they count.
     reaches: Vec<Reach>,
-    /// The positions of its heads, once somebody asked.
-    heads: Option<HashSet<u64>>,
+    /// Its heads, once somebody asked.
+    heads: Option<Heads>,
     /// How many actors it has, once somebody asked.
     actor_count: Option<u64>,
+    /// How many of them began here.
+    new_actors: u64,
+    /// How many whoever pushes brought before, once somebody asked.
+    brought: Option<u64>,
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
     /// The claims that were proved here, of what was appended and of what was not.
@@ -43,6 +47,44 @@ pub(crate) struct Appender<'c> {
     /// A hash that cannot be in the log, known without a look.
     absent: Option<ChangeHash>,
     encoded: Vec<u8>,
+}
+
+/// Heads by their positions.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    all: HashSet<u64>,
+    /// Those of whoever pushes.
+    own: HashSet<u64>,
+}
+
+/// How many heads there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadCount {
+    pub(crate) all: u64,
+    /// Those of whoever pushes.
+    pub(crate) own: u64,
+}
+
+impl Heads {
+    fn append(&mut self, deps: &[u64], position: u64) {
+        for heads in [&mut self.all, &mut self.own] {
+            deps.iter().for_each(|dep| {
+                heads.remove(dep);
+            });
+            heads.insert(position);
+        }
+    }
+
+    fn count(&self) -> HeadCount {
+        HeadCount { all: self.all.len() as u64, own: self.own.len() as u64 }
+    }
+
+    /// How many there would be with a change that depends on these.
+    fn count_with(&self, deps: &[u64]) -> HeadCount {
+        let merged: HashSet<&u64> = deps.iter().collect();
+        let left = |heads: &HashSet<u64>| heads.iter().filter(|head| !merged.contains(head)).count() as u64;
+        HeadCount { all: left(&self.all) + 1, own: left(&self.own) + 1 }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +114,8 @@ impl<'c> Appender<'c> {
             reaches: Vec::new(),
             heads: None,
             actor_count: None,
+            new_actors: 0,
+            brought: None,
             rewritten: HashMap::new(),
             proved: HashMap::new(),
             actors: HashMap::new(),
@@ -127,28 +171,45 @@ impl<'c> Appender<'c> {
         Ok(self.actor_count.unwrap_or_default())
     }
 
-    /// How many heads it would have with a change that depends on these.
-    pub(crate) fn heads_with(&mut self, deps: &[u64]) -> Result<u64, LogError> {
+    /// How many of its actors whoever pushes this, called `by`, brought.
+    pub(crate) fn brought(&mut self, by: Option<&str>) -> Result<u64, LogError> {
+        let before = match self.brought {
+            Some(before) => before,
+            None => {
+                let start = self.view.mark_at(self.document.key, self.document.end, self.start)?;
+                self.view.actors_brought(self.document.key, start, by)?
+            }
+        };
+        self.brought = Some(before);
+        Ok(before + self.new_actors)
+    }
+
+    /// How many heads it would have with a change of `by`, who pushes this, that depends on these.
+    pub(crate) fn heads_with(&mut self, deps: &[u64], by: Option<&str>) -> Result<HeadCount, LogError> {
         if self.heads.is_none() {
-            self.heads = Some(self.read_heads()?);
+            self.heads = Some(self.read_heads(by)?);
         }
-        let heads = self.heads.iter().flatten();
-        let merged = deps.iter().collect::<HashSet<_>>();
-        Ok(heads.filter(|head| !merged.contains(head)).count() as u64 + 1)
+        Ok(self.heads.as_ref().map_or(HeadCount { all: 1, own: 1 }, |heads| heads.count_with(deps)))
     }
 
     /// How many heads it has now.
-    pub(crate) fn count_heads(&self) -> Result<u64, LogError> {
-        Ok(self.read_heads()?.len() as u64)
+    pub(crate) fn count_heads(&self, by: Option<&str>) -> Result<HeadCount, LogError> {
+        Ok(self.read_heads(by)?.count())
     }
 
-    fn read_heads(&self) -> Result<HashSet<u64>, LogError> {
-        let mut heads = self.view.head_positions(self.document.key)?;
-        heads.extend(self.start + 1..=self.document.end.position);
+    fn read_heads(&self, by: Option<&str>) -> Result<Heads, LogError> {
+        let mut all = self.view.head_positions(self.document.key)?;
         self.deps.iter().flatten().for_each(|dep| {
-            heads.remove(dep);
+            all.remove(dep);
         });
-        Ok(heads)
+        let mut own = self.view.pushed_by(self.document.key, &all, by)?;
+        let used: HashSet<u64> = self.deps.iter().flatten().copied().collect();
+        let fresh = (self.start + 1..=self.document.end.position).filter(|at| !used.contains(at));
+        for position in fresh {
+            all.insert(position);
+            own.insert(position);
+        }
+        Ok(Heads { all, own })
     }
 
     /// To be called before the fence places `change`: spares a look at the index where its number alone shows
@@ -242,10 +303,7 @@ impl<'c> Appender<'c> {
         self.fresh.insert(change.hash, end.position);
         self.hashes.push(change.hash);
         if let Some(heads) = &mut self.heads {
-            deps.iter().for_each(|dep| {
-                heads.remove(dep);
-            });
-            heads.insert(end.position);
+            heads.append(&deps, end.position);
         }
         self.deps.push(deps);
         self.reaches.push(reach);
@@ -304,6 +362,7 @@ impl<'c> Appender<'c> {
             Some(row) => row.key,
             None => {
                 self.actor_count = self.actor_count.map(|count| count + 1);
+                self.new_actors += 1;
                 insert_actor(self.view, self.document.key, &change.actor, last)?
             }
         };

@@ -7,7 +7,7 @@ use std::{
 
 use automerge::ActorId;
 use rejoin::{
-    ChangeHash,
+    ChangeHash, DocumentId,
     fence::{self, CheckedChange, DocumentLimits, Last},
     rewrite::Claim,
     untrusted::{load_untrusted, parse_untrusted},
@@ -35,6 +35,34 @@ pub struct Diagnosis {
     pub changes: u64,
     /// What is wrong, a sentence each; at most a hundred. Empty where all is well.
     pub findings: Vec<String>,
+    /// Of the hundred documents with the most actors who brought them. Nothing is wrong with that.
+    pub crowds: Vec<Crowd>,
+}
+
+/// A document's actors and heads, by who pushed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Crowd {
+    /// The document.
+    pub document: DocumentId,
+    /// How many actors wrote in it.
+    pub actors: u64,
+    /// How many heads it has.
+    pub heads: u64,
+    /// Who brought them, most actors first.
+    pub by: Vec<Bringer>,
+}
+
+/// What one pusher brought of a document's actors and heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bringer {
+    /// `token:` and a token's name, or `jwt:` and a subject; `None` for what nobody is known to have pushed.
+    pub name: Option<String>,
+    /// Actors whose first change they pushed.
+    pub actors: u64,
+    /// Heads that they pushed.
+    pub heads: u64,
 }
 
 impl Diagnosis {
@@ -42,6 +70,12 @@ impl Diagnosis {
         if self.findings.len() < MOST {
             self.findings.push(finding.into());
         }
+    }
+
+    fn note_crowd(&mut self, crowd: Crowd) {
+        self.crowds.push(crowd);
+        self.crowds.sort_by_key(|crowd| std::cmp::Reverse(crowd.actors));
+        self.crowds.truncate(MOST);
     }
 
     fn must(&mut self, holds: bool, finding: impl FnOnce() -> String) {
@@ -82,6 +116,7 @@ fn check(view: View<'_>, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
             found.note(format!("its log cannot be read: {error}"));
         }
         diagnosis.changes += found.changes;
+        found.crowds.into_iter().for_each(|crowd| diagnosis.note_crowd(crowd));
         found.findings.iter().for_each(|finding| diagnosis.note(format!("Document {uuid}: {finding}.")));
     }
     Ok(())
@@ -108,6 +143,8 @@ struct Sum {
     hashes: Vec<ChangeHash>,
     heads: BTreeSet<u64>,
     actors: HashMap<ActorId, Last>,
+    /// Where the first change of each actor is.
+    firsts: Vec<u64>,
     end: Mark,
     rewritten: u64,
     proved: HashMap<ChangeHash, Claim>,
@@ -139,6 +176,7 @@ fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis)
         }
     }
     check_sum(view, &document, &sum, diagnosis)?;
+    diagnosis.note_crowd(crowd(view, &document, &sum)?);
     check_snapshot(view, &document, &sum, diagnosis)
 }
 
@@ -229,6 +267,9 @@ impl Sum {
 
     fn follow(&mut self, change: CheckedChange) -> Result<(), String> {
         let last = Last { seq: change.seq, position: self.end.position };
+        if change.seq == 1 {
+            self.firsts.push(last.position);
+        }
         let before = self.actors.insert(change.actor, last).map_or(0, |last| last.seq);
         match before + 1 == change.seq {
             true => Ok(()),
@@ -305,6 +346,23 @@ fn check_sum(
         diagnosis.must(stored == Some(*last), || format!("the last change of actor {actor} is another"));
     }
     Ok(())
+}
+
+/// Who brought the actors and heads that the log has.
+fn crowd(view: View<'_>, document: &Document, sum: &Sum) -> Result<Crowd, LogError> {
+    let runs = view.pushed(document.key, (0, sum.end.position))?;
+    let whose = |position: u64| {
+        let run = runs.get(..runs.partition_point(|run| run.first <= position)).and_then(<[_]>::last);
+        run.and_then(|run| run.by.clone())
+    };
+    let mut by: HashMap<Option<String>, (u64, u64)> = HashMap::new();
+    sum.firsts.iter().for_each(|at| by.entry(whose(*at)).or_default().0 += 1);
+    sum.heads.iter().for_each(|at| by.entry(whose(*at)).or_default().1 += 1);
+    let bringer = |(name, (actors, heads))| Bringer { name, actors, heads };
+    let mut by: Vec<Bringer> = by.into_iter().map(bringer).collect();
+    by.sort_by(|a, b| b.actors.cmp(&a.actors).then_with(|| a.name.cmp(&b.name)));
+    let (actors, heads) = (sum.firsts.len() as u64, sum.heads.len() as u64);
+    Ok(Crowd { document: document.uuid, actors, heads, by })
 }
 
 /// A snapshot is a cache: a bad one can go, and the log stands.

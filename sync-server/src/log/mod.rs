@@ -3,6 +3,7 @@
 mod ancestors;
 mod append;
 mod backup;
+mod brought;
 mod compact;
 mod doctor;
 mod error;
@@ -19,11 +20,11 @@ mod store;
 mod tokens;
 mod view;
 
-pub(crate) use append::{Appender, Claimed, bury};
+pub(crate) use append::{Appender, Claimed, HeadCount, bury};
 pub use backup::backup;
 pub use compact::Compacted;
 pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
-pub use doctor::{Diagnosis, doctor};
+pub use doctor::{Bringer, Crowd, Diagnosis, doctor};
 pub use error::LogError;
 pub(crate) use mark::{Claim, Digest, Mark};
 pub(crate) use pack_cache::PackCache;

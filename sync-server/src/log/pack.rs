@@ -129,7 +129,8 @@ impl View<'_> {
         }
     }
 
-    fn pack_row_at(&self, document: i64, position: u64) -> Result<Option<PackRow>, LogError> {
+    /// The row of the pack that holds `position`; nothing is decoded.
+    pub(super) fn pack_row_at(&self, document: i64, position: u64) -> Result<Option<PackRow>, LogError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, first, before, digest, plain FROM pack
              WHERE id BETWEEN :at AND :last ORDER BY id LIMIT 1",

@@ -1,4 +1,4 @@
-//! What was decoded of packs, kept for the next look, within a budget of bytes.
+//! What was made of logs by long reading, kept for the next look, within a budget of bytes.
 
 use std::{
     collections::HashMap,
@@ -6,10 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Digest, pack::Pack};
+use super::{Digest, brought::Brought, pack::Pack};
 
 /// Default budget, in bytes as estimated: some thirty packs of small changes.
 const BUDGET: usize = 24 * 1024 * 1024;
+/// The same for what was counted of who brought what: some thousand documents.
+const BROUGHT_BUDGET: usize = 1024 * 1024;
 
 /// Decoded packs, and the index of each document's packs. What is asked for by its digest can never be stale: two
 /// packs that end in one digest hold the same changes.
@@ -17,11 +19,16 @@ const BUDGET: usize = 24 * 1024 * 1024;
 pub(crate) struct PackCache {
     packs: Mutex<Lru<(i64, u64, Digest), Arc<Pack>>>,
     indexes: Mutex<Lru<i64, Arc<PackIndex>>>,
+    brought: Mutex<Lru<i64, Arc<Brought>>>,
 }
 
 impl Default for PackCache {
     fn default() -> Self {
-        Self { packs: Mutex::new(Lru::new(BUDGET * 2 / 3)), indexes: Mutex::new(Lru::new(BUDGET / 3)) }
+        Self {
+            packs: Mutex::new(Lru::new(BUDGET * 2 / 3)),
+            indexes: Mutex::new(Lru::new(BUDGET / 3)),
+            brought: Mutex::new(Lru::new(BROUGHT_BUDGET)),
+        }
     }
 }
 
@@ -43,6 +50,15 @@ impl PackCache {
         let weight = index.0.iter().map(|(_, prefixes)| 64 + 4 * prefixes.len()).sum();
         let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
         indexes.put(document, Arc::clone(index), weight);
+    }
+
+    pub(super) fn brought(&self, document: i64) -> Option<Arc<Brought>> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner).get(&document)
+    }
+
+    pub(super) fn put_brought(&self, document: i64, brought: &Arc<Brought>) {
+        let mut all = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        all.put(document, Arc::clone(brought), brought.weight());
     }
 }
 

@@ -38,6 +38,8 @@ const READY_FOR: Duration = Duration::from_secs(1);
 /// The largest log, in plain bytes, that is verified before somebody who waits is shown it, where it has grown since the
 /// last time.
 const EXAMINED: u64 = 256 * 1024;
+/// How long whoever asks for a document waits for what is being found of it.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a document is tried again for one question after it was verified.
 const ATTEMPTS: usize = 3;
 
@@ -46,6 +48,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Written {
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: Mark,
+    /// Up to where its log is in it.
+    pub(crate) upto: Mark,
     /// Up to where its log was verified.
     pub(crate) verified: Mark,
     /// How many changes it leaves out.
@@ -168,17 +172,35 @@ impl Merger {
         asks: For,
     ) -> Result<(Written, Turn), Fault> {
         for _ in 0..ATTEMPTS {
-            if !self.desk.is_suspect(&id)? {
-                let turn = self.turns.take(asks.who.clone()).await?;
-                let desk = Arc::clone(&self.desk);
-                let work = move |verifier: &mut Verifier| desk.write((&id, shape), verifier);
-                if let Some(written) = self.merging.run(asks.clone().timed(work))?.wait().await? {
-                    return Ok((written, turn));
+            match self.desk.is_suspect(&id) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let turn = self.turns.take(asks.who.clone()).await?;
+                    let desk = Arc::clone(&self.desk);
+                    let work = move |verifier: &mut Verifier| desk.write((&id, shape), verifier);
+                    if let Some(written) = self.merging.run(asks.clone().timed(work))?.wait().await? {
+                        return Ok((written, turn));
+                    }
                 }
+                Err(_) => break,
             }
-            self.verify(id, false, asks.clone()).await?;
+            match tokio::time::timeout(PATIENCE, self.verify(id, false, asks.clone())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) if fault.code != Code::Unavailable => return Err(fault),
+                Ok(Err(_)) | Err(_) => break,
+            }
         }
-        Err(Fault::new(Code::Unavailable))
+        self.decided((id, shape), asks).await
+    }
+
+    /// The document as far as it was verified before: "What is not yet decided is left out, and said so." Whoever sends
+    /// many changes that do harm keeps nobody from reading what was there.
+    async fn decided(&self, (id, shape): (DocumentId, Shape), asks: For) -> Result<(Written, Turn), Fault> {
+        let turn = self.turns.take(asks.who.clone()).await?;
+        let desk = Arc::clone(&self.desk);
+        let work = move |verifier: &mut Verifier| desk.write_decided((&id, shape), verifier);
+        let written = self.merging.run(asks.timed(work))?.wait().await?;
+        written.map(|written| (written, turn)).ok_or_else(|| Fault::new(Code::Unavailable))
     }
 
     /// Makes and stores a new snapshot, if one is wanted.
@@ -320,7 +342,29 @@ impl Desk {
             };
             let whole = examine && !merge.left_out.values().any(|why| why.starts_with(HELD));
             let verified = if whole { end } else { view.mark_at(document.key, end, verified)? };
-            Ok(Some(Written { left_out: merge.left_out.len(), bytes: merge.bytes, end, verified }))
+            Ok(Some(Written { left_out: merge.left_out.len(), bytes: merge.bytes, end, upto: end, verified }))
+        })
+    }
+
+    /// The document up to where it was verified. `None` where nothing of it was, or that cannot be merged.
+    fn write_decided(
+        &self,
+        (id, shape): (&DocumentId, Shape),
+        verifier: &mut Verifier,
+    ) -> Result<Option<Written>, Fault> {
+        self.readers.read_here(|view| {
+            let document = mergeable(view, &self.limits, id)?;
+            let end = document.end;
+            let Some(position) = view.verified(document.key)?.filter(|position| *position > 0) else {
+                return Ok(None);
+            };
+            let upto = view.mark_at(document.key, end, position.min(end.position))?;
+            let part = Document { end: upto, ..document };
+            let Some(merge) = self.attempt((view, &part), verifier, (shape, true, false))? else {
+                return Ok(None);
+            };
+            let left_out = merge.left_out.len();
+            Ok(Some(Written { left_out, bytes: merge.bytes, end, upto, verified: upto }))
         })
     }
 

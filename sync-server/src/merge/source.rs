@@ -1,15 +1,10 @@
-use rejoin::verify::{Batch, Source, Subject};
+use rejoin::verify::{Batch, BatchSize, Source, Subject};
 
 use crate::{
     LogError,
     log::{Document, View},
     rules::Fault,
 };
-
-/// How much of a log is read at once: a batch pays once for the size of what it touches, and takes some kilobytes
-/// of memory a change while it is applied.
-const BATCH_CHANGES: usize = 10_000;
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// The log of a document, in the database.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +21,12 @@ impl Source for LogSource<'_> {
     }
 
     fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Fault> {
-        let (mut batch, mut bytes) = (Batch::new(), 0);
+        let (mut batch, mut size) = (Batch::new(), BatchSize::default());
         self.view.for_each(self.document, (after, upto), |position, change| {
-            if batch.len() >= BATCH_CHANGES || bytes >= BATCH_BYTES {
+            if size.is_full() {
                 return false;
             }
-            bytes += change.len();
+            size.add(change);
             batch.push((position, change.to_vec()));
             true
         })?;

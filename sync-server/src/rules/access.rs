@@ -198,15 +198,25 @@ enum Founder {
     Subject(String),
 }
 
-/// What a principal that may do it is to be noted as: who begins a document is admin of it.
+/// That a principal may do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub(crate) struct Permission(Option<Founder>);
+pub(crate) struct Permission {
+    /// What the principal is to be noted as: who begins a document is admin of it.
+    founder: Option<Founder>,
+    /// Whether the principal is admin of the document, or will be.
+    whole: bool,
+}
 
 impl Permission {
+    /// Whether the principal may delete the document.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// To be called in the transaction that begins the document.
     pub(crate) fn note(self, view: View<'_>, id: &DocumentId) -> Result<(), LogError> {
-        match self.0 {
+        match self.founder {
             None => Ok(()),
             Some(Founder::Token(token)) => view.grant(token, id, Access::Admin),
             Some(Founder::Subject(subject)) => view.note_founder(&subject, id),
@@ -223,7 +233,7 @@ pub(crate) fn permit(
 ) -> Result<Result<Permission, Fault>, LogError> {
     let exists = || Ok::<_, LogError>(view.document(id)?.is_some());
     let (standing, founder) = match principal {
-        Principal::Local => return Ok(Ok(Permission(None))),
+        Principal::Local => return Ok(Ok(Permission { founder: None, whole: true })),
         Principal::Token(token) => {
             let Some(row) = view.token(*token)?.filter(|row| row.is_good(now)) else {
                 return Ok(Err(not_good()));
@@ -246,8 +256,8 @@ pub(crate) fn permit(
         }
     };
     Ok(match decide(standing, verb) {
-        Decision::Allowed => Ok(Permission(None)),
-        Decision::Begins => Ok(Permission(founder)),
+        Decision::Allowed => Ok(Permission { founder: None, whole: standing.held == Some(Access::Admin) }),
+        Decision::Begins => Ok(Permission { founder, whole: true }),
         Decision::NotThere => Err(Fault::no_document()),
         // The same whether the document is there or not.
         Decision::Forbidden => {

@@ -9,7 +9,9 @@ use rejoin::{
     untrusted::parse_untrusted,
 };
 
-use super::{Code, Fault, Principal, Receipt, Room, Verb, access::permit, cursor::prove, pushers::name_of};
+use super::{
+    Code, Fault, Principal, Receipt, Room, Verb, access::permit, cursor::prove, pushers::name_of, room::Guest,
+};
 use crate::{
     LogError, ServerLimits,
     log::{Appender, Attempt, Claimed, Document, Mark, View},
@@ -166,49 +168,63 @@ pub(crate) fn take(
         Ok(after) => after,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
+    let guest = Guest { name: name_of(view, &push.by)?, whole: permission.is_whole() };
     if document.is_none() {
         permission.note(view, &push.document)?;
     }
+    let pushing = Pushing { push, guest, now, strict: false };
     let heads = document.as_ref().map_or(Ok(0), |document| view.count_heads(document.key))?;
-    if heads.saturating_add(push.changes.at_most()) <= push.room.heads {
-        let (appender, receipt) = append_all(view, (push, now), (document, after), false)?;
-        return finish(view, push, (appender, receipt));
+    let most = heads.saturating_add(push.changes.at_most());
+    if push.room.has_heads_to_spare(&pushing.guest, most) {
+        let appended = append_all(view, &pushing, (document, after))?;
+        return finish(view, &pushing, appended);
     }
     // What merges its heads again is taken whole, whatever lies between. Otherwise each change must find room.
     let part = view.begin_part()?;
-    let (appender, receipt) = append_all(view, (push, now), (document.clone(), after), false)?;
-    if appender.count_heads()? <= heads.max(push.room.heads) {
+    let (appender, receipt) = append_all(view, &pushing, (document.clone(), after))?;
+    let left = appender.count_heads(pushing.guest.name.as_deref())?;
+    if push.room.takes_heads(&pushing.guest, heads, left) {
         part.keep()?;
-        return finish(view, push, (appender, receipt));
+        return finish(view, &pushing, (appender, receipt));
     }
     drop(appender);
     part.undo()?;
-    let (appender, receipt) = append_all(view, (push, now), (document, after), true)?;
-    finish(view, push, (appender, receipt))
+    let pushing = Pushing { strict: true, ..pushing };
+    let appended = append_all(view, &pushing, (document, after))?;
+    finish(view, &pushing, appended)
+}
+
+/// A push that is allowed.
+#[derive(Debug)]
+struct Pushing<'p> {
+    push: &'p Push,
+    guest: Guest,
+    now: i64,
+    /// Whether heads are counted after each change, and not at the push's end.
+    strict: bool,
 }
 
 /// Appends each change that can be, to a document that is made where there is none.
 fn append_all<'c>(
     view: View<'c>,
-    (push, now): (&Push, i64),
+    pushing: &Pushing<'_>,
     (document, after): (Option<Document>, Mark),
-    strict: bool,
 ) -> Result<(Appender<'c>, Receipt), LogError> {
+    let push = pushing.push;
     let mut appender = match &document {
         Some(document) => Appender::open(view, document.clone())?,
-        None => Appender::create(view, &push.document, now)?,
+        None => Appender::create(view, &push.document, pushing.now)?,
     };
     let mut receipt = Receipt::new(document, (after, appender.end()));
     let mut walk = WalkBudget::default();
-    let room = (push.room, strict);
-    push.changes.for_each(|change| take_one(&mut appender, (change, room), &mut walk, &mut receipt))?;
+    push.changes.for_each(|change| take_one(&mut appender, (change, pushing), &mut walk, &mut receipt))?;
     receipt.steps = WalkBudget::default().steps.saturating_sub(walk.steps);
     Ok((appender, receipt))
 }
 
 fn finish(
     view: View<'_>,
-    push: &Push,
+    pushing: &Pushing<'_>,
     (appender, receipt): (Appender<'_>, Receipt),
 ) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
@@ -219,7 +235,7 @@ fn finish(
     let first = appender.first();
     let attempt = seal(appender, receipt)?;
     if let Attempt::Keep(Ok(Receipt { document: Some(document), .. })) = &attempt {
-        view.note_pushed(document.key, first, name_of(view, &push.by)?.as_deref())?;
+        view.note_pushed(document.key, first, pushing.guest.name.as_deref())?;
     }
     Ok(attempt)
 }
@@ -237,7 +253,7 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 
 fn take_one(
     appender: &mut Appender<'_>,
-    (read, (room, strict)): (&Result<Read, Refusal>, (Room, bool)),
+    (read, pushing): (&Result<Read, Refusal>, &Pushing<'_>),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,
 ) -> Result<(), LogError> {
@@ -268,13 +284,16 @@ fn take_one(
     match (twin, deps) {
         (Some(standing), _) => receipt.rejected.push_twin(change, standing),
         (None, Err(refusal)) => receipt.rejected.push(refusal),
-        (None, Ok(place)) => match room.refuses(appender, change, (&place.0, strict))? {
-            Some(refusal) => receipt.rejected.push(refusal),
-            None => {
-                receipt.accepted += 1;
-                receipt.carried.push(appender.append(change, place, was)?);
+        (None, Ok(place)) => {
+            let Pushing { push, guest, strict, .. } = pushing;
+            match push.room.refuses(appender, guest, change, (&place.0, *strict))? {
+                Some(refusal) => receipt.rejected.push(refusal),
+                None => {
+                    receipt.accepted += 1;
+                    receipt.carried.push(appender.append(change, place, was)?);
+                }
             }
-        },
+        }
     }
     Ok(())
 }

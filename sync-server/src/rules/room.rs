@@ -1,11 +1,25 @@
-//! What a document may become: how large its log, and how many heads and actors it has.
+//! What a document may become: how large its log, how many heads and actors it has, and how many of these one member
+//! may bring.
+//!
+//! **One member must not use up what all need.** Actors never go again: whoever could bring as many as a document may
+//! have would keep every newcomer out for good, and everybody who has to take another actor. So whoever may write brings
+//! another only while more places are free than they brought already. One alone gets half of all places at most; a second
+//! who does the same gets half of what is left; and however many do it, whoever has brought few finds a place. A fixed part
+//! for each would stop one person on a quiet document early, and four who mean harm could still take everything.
+//!
+//! Who may delete the document has the whole: nothing is kept from them that they could not destroy, and whoever heals a
+//! server that lost everything may have to bring all that others once brought. So has everybody where no token is asked
+//! for: there nobody can be told from others. All who bear JWTs without a `sub` count as one.
 
 use rejoin::{
     container::is_container_actor,
     fence::{CheckedChange, Refusal, RefusalCode},
 };
 
-use crate::{LogError, ServerLimits, log::Appender};
+use crate::{
+    LogError, ServerLimits,
+    log::{Appender, HeadCount},
+};
 
 /// Containers are made under actors of their own, at most so many: whoever writes must be able to make them.
 const FOR_CONTAINERS: u64 = 1_000;
@@ -19,9 +33,29 @@ pub(crate) struct Room {
     pub(crate) actors: u64,
 }
 
+/// Who pushes, as far as room is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Guest {
+    /// What they are called: all without a name are one.
+    pub(super) name: Option<String>,
+    /// Whether they may use up the room alone.
+    pub(super) whole: bool,
+}
+
 impl Room {
     pub(crate) fn of(limits: &ServerLimits) -> Self {
         Self { bytes: limits.document_bytes, heads: limits.document_heads, actors: limits.document_actors }
+    }
+
+    /// Whether `guest` may leave a document with these heads, where there were `before`.
+    pub(super) fn takes_heads(self, guest: &Guest, before: u64, heads: HeadCount) -> bool {
+        // What has too many already may not get more.
+        heads.all <= before || (heads.all <= self.heads && guest.leaves_room(self.heads, heads))
+    }
+
+    /// Whether heads need not be counted: so many fit, whoever brought those that are there.
+    pub(super) fn has_heads_to_spare(self, guest: &Guest, most: u64) -> bool {
+        most <= if guest.whole { self.heads } else { self.heads / 2 }
     }
 
     /// Why a change that the fence placed finds no room. `strict`: heads are counted after each change, and not at the
@@ -33,6 +67,7 @@ impl Room {
     pub(super) fn refuses(
         self,
         appender: &mut Appender<'_>,
+        guest: &Guest,
         change: &CheckedChange,
         (deps, strict): (&[u64], bool),
     ) -> Result<Option<Refusal>, LogError> {
@@ -47,24 +82,89 @@ impl Room {
             return Ok(None);
         }
         let spare = if is_container_actor(&change.actor) { FOR_CONTAINERS } else { 0 };
-        if appender.actors()? >= self.actors.saturating_add(spare) {
-            let detail = format!(
-                "it is the first of its actor, and the document has {} actors (limit document_actors)",
-                self.actors
-            );
-            return Ok(Some(refusal(change, RefusalCode::TooManyActors, detail)));
+        if let Some(why) = self.refuses_actor(appender, guest, spare)? {
+            return Ok(Some(refusal(change, RefusalCode::TooManyActors, why)));
         }
-        if strict && appender.heads_with(deps)? > self.heads.saturating_add(spare) {
-            let detail = format!(
+        let why = if strict { self.refuses_head(appender, guest, (deps, spare))? } else { None };
+        Ok(why.map(|why| refusal(change, RefusalCode::TooManyHeads, why)))
+    }
+
+    fn refuses_actor(
+        self,
+        appender: &mut Appender<'_>,
+        guest: &Guest,
+        spare: u64,
+    ) -> Result<Option<String>, LogError> {
+        let (limit, actors) = (self.actors.saturating_add(spare), appender.actors()?);
+        if actors >= limit {
+            return Ok(Some(format!(
+                "it is the first of its actor, and the document has {actors} actors (limit document_actors): ask who runs \
+                 the server for a larger --document-actors"
+            )));
+        }
+        let free = limit - actors;
+        // Nobody brought more than there are.
+        if guest.whole || actors < free || appender.brought(guest.name.as_deref())? < free {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "it is the first of its actor, and this token or subject has brought as many of the document's {actors} actors \
+             as it may: {free} places are kept for others. Ask who runs the server for a larger --document-actors"
+        )))
+    }
+
+    fn refuses_head(
+        self,
+        appender: &mut Appender<'_>,
+        guest: &Guest,
+        (deps, spare): (&[u64], u64),
+    ) -> Result<Option<String>, LogError> {
+        let limit = self.heads.saturating_add(spare);
+        let heads = appender.heads_with(deps, guest.name.as_deref())?;
+        if heads.all > limit {
+            return Ok(Some(format!(
                 "the document would have more than {} heads (limit document_heads); a push that merges them is taken",
                 self.heads
-            );
-            return Ok(Some(refusal(change, RefusalCode::TooManyHeads, detail)));
+            )));
         }
-        Ok(None)
+        Ok((!guest.leaves_room(limit, heads)).then(|| {
+            format!(
+                "the document would have {} heads, {} of them by this token or subject, and the rest of {} is kept for \
+                 others (limit document_heads); a push that merges them is taken",
+                heads.all, heads.own, self.heads
+            )
+        }))
+    }
+}
+
+impl Guest {
+    /// Whether as many places are free as the guest has, but for the last one taken: `heads` are those with it.
+    fn leaves_room(&self, limit: u64, heads: HeadCount) -> bool {
+        self.whole || heads.own <= limit.saturating_sub(heads.all) + 1
     }
 }
 
 fn refusal(change: &CheckedChange, code: RefusalCode, detail: String) -> Refusal {
     Refusal { hash: Some(change.hash), code, detail, missing: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Room = Room { bytes: 0, heads: 16, actors: 0 };
+
+    fn guest(whole: bool) -> Guest {
+        Guest { name: Some("token:ada".to_owned()), whole }
+    }
+
+    #[test]
+    fn one_alone_gets_half_of_the_heads_and_a_newcomer_finds_a_place_to_the_last() {
+        let takes = |all, own| ROOM.takes_heads(&guest(false), 0, HeadCount { all, own });
+        assert!(takes(8, 8) && !takes(9, 9));
+        assert!(takes(12, 4) && !takes(13, 5), "a second gets half of what is left");
+        assert!(takes(16, 1) && !takes(17, 1));
+        assert!(ROOM.takes_heads(&guest(true), 0, HeadCount { all: 16, own: 16 }));
+        assert!(ROOM.takes_heads(&guest(false), 20, HeadCount { all: 20, own: 20 }), "no more than before");
+    }
 }

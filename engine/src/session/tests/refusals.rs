@@ -52,6 +52,28 @@ fn refused_credentials_stop_the_run_and_count_no_attempt() {
     assert_eq!(client.sync(&mut Log::new()), IN_STEP);
 }
 
+/// FAULTS 23: what the first batch brought is brought, and the rest waits for another token.
+#[test]
+fn credentials_refused_after_the_first_batch_lose_nothing_and_count_no_attempt() {
+    let mut client = Client::new(7);
+    client.session.batch = BatchBounds { count: 3, bytes: usize::MAX };
+    let (mut log, mut pushes) = (Log::new(), 0);
+    let end = client.sync_with(|request| {
+        pushes += usize::from(matches!(request, Request::Push { .. }));
+        Ok(if pushes < 2 { log.answer(request) } else { problem(401, "unauthorized") })
+    });
+    assert!(matches!(end, End::Done(Outcome::Unauthorized(_))), "{end:?}");
+    let queue = client.core.queue(None).unwrap();
+    assert!((1..7).contains(&queue.len()), "{queue:?}");
+    assert!(queue.iter().all(|q| q.attempts == 0 && q.state == QueueState::Waiting), "{queue:?}");
+    client.edit(1);
+    assert_eq!(client.core.state(client.id, "/n", None).unwrap(), 8);
+    assert_eq!(client.sync(&mut log), IN_STEP);
+    assert_eq!(client.core.queue(None).unwrap().len(), 0);
+    let hashes: HashSet<ChangeHash> = log.rows.iter().map(|row| row.0).collect();
+    assert_eq!(hashes.len(), log.rows.len(), "nothing is there twice");
+}
+
 #[test]
 fn credentials_without_the_right_are_told_apart_from_bad_ones() {
     let mut client = Client::new(3);
