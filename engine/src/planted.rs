@@ -30,6 +30,8 @@ pub enum Bug {
     ClaimBelieved,
     /// The fence lets any time and any counter through (breaks "every honest person can go on").
     NumbersUnbounded,
+    /// Nobody looks whether what an operation refers to is there (breaks "all leave out the same").
+    ReferencesUnchecked,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -122,3 +122,8 @@ fn a_claim_that_is_believed_is_found() {
 fn a_fence_that_lets_any_number_through_is_found() {
     is_found(Bug::NumbersUnbounded);
 }
+
+#[test]
+fn references_that_nobody_looks_up_are_found() {
+    is_found(Bug::ReferencesUnchecked);
+}

@@ -1,5 +1,10 @@
 //! Changes put together by hand.
 
+use automerge::{
+    ActorId, AutoCommit, Change, ROOT,
+    legacy::{Key, ObjectId, OpId, OpType},
+    transaction::Transactable,
+};
 use rejoin::ChangeHash;
 use sha2::{Digest, Sha256};
 
@@ -56,6 +61,23 @@ pub(super) fn panicking(actor: &[u8], deps: &[ChangeHash]) -> Vec<u8> {
     let mut columns = vec![(0x01, vec![0x7f, 0x00]), (0x02, vec![0x7f, 0x63])];
     columns.extend(put_null());
     change(actor, 1, deps, &columns)
+}
+
+/// A change that replaces what `victim` put at the root, and was not made on it: who holds that one already could take
+/// it, and who does not could not. `None` where the victim put nothing there.
+pub(super) fn over_unseen(victim: &Change, actor: &[u8]) -> Option<Vec<u8>> {
+    let theirs = victim.decode();
+    let put = |op: &automerge::legacy::Op| op.obj == ObjectId::Root && matches!(op.action, OpType::Put(_));
+    let (nth, op) = (0_u64..).zip(&theirs.operations).find(|(_, op)| put(op))?;
+    let Key::Map(key) = &op.key else { return None };
+    let mut doc = AutoCommit::new().with_actor(ActorId::from(actor));
+    doc.put(ROOT, key.as_str(), "over what nobody saw").ok()?;
+    doc.commit();
+    let mut change = doc.get_last_local_change()?.decode();
+    change.hash = None;
+    let replaced = OpId(theirs.start_op.get() + nth, theirs.actor_id.clone());
+    change.operations.first_mut()?.pred = vec![replaced].into();
+    Some(Change::from(change).raw_bytes().to_vec())
 }
 
 /// A change that every fence refuses: its number is not the first of its actor.

@@ -117,7 +117,7 @@ pub fn bug_named(name: &str) -> Option<Bug> {
 }
 
 /// Every bug that can be planted.
-pub const BUGS: [Bug; 12] = [
+pub const BUGS: [Bug; 13] = [
     Bug::QueueRowApart,
     Bug::CursorBeforeCommit,
     Bug::RowGoneEarly,
@@ -130,6 +130,7 @@ pub const BUGS: [Bug; 12] = [
     Bug::UndoOverOthers,
     Bug::ClaimBelieved,
     Bug::NumbersUnbounded,
+    Bug::ReferencesUnchecked,
 ];
 
 /// The command that replays a seed.

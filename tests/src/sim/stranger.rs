@@ -2,7 +2,7 @@
 //! take.
 
 use automerge::{
-    ActorId, AutoCommit, ROOT,
+    ActorId, AutoCommit, Change, ROOT,
     transaction::{CommitOptions, Transactable},
 };
 use rand::RngExt;
@@ -23,6 +23,14 @@ use super::{
 };
 
 impl World {
+    /// Over something that is in the log of this document.
+    fn over_unseen(&mut self, document: usize, actor: &[u8]) -> Option<Vec<u8>> {
+        let log = self.ledger.log(self.documents[document]).entries.clone();
+        let hash = log[self.rng.random_range(0..log.len())];
+        let victim = Change::try_from(self.ledger.bytes.get(&hash)?.as_slice()).ok()?;
+        hostile::over_unseen(&victim, actor)
+    }
+
     pub(super) fn stranger(&mut self) -> Checked {
         if self.calm {
             return Ok(());
@@ -37,7 +45,8 @@ impl World {
         let bad = self.climate.has(Fault::BadBatch) && self.chance(60);
         if hostile {
             let actor: [u8; 16] = self.rng.random();
-            let chunk = hostile::panicking(&actor, &[]);
+            let unseen = if self.chance(50) { self.over_unseen(document, &actor) } else { None };
+            let chunk = unseen.unwrap_or_else(|| hostile::panicking(&actor, &[]));
             self.model.hostile.insert(fence::check_bytes(&chunk, &Limits::default()).unwrap().hash);
             self.push_as_stranger(document, &chunk)?;
             self.strikes.strike(Fault::HostileChange);
