@@ -60,6 +60,9 @@ pub(crate) struct Globals {
     /// Print JSON, and nothing else, on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Show times in UTC, not in this machine's time zone (JSON has UTC always)
+    #[arg(long, global = true)]
+    pub(crate) utc: bool,
     /// Say nothing on standard error but errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -96,6 +99,7 @@ pub(crate) enum Command {
     Undelete(trash::UndeleteArgs),
     Discard(trash::DiscardArgs),
     Leave(leave::LeaveArgs),
+    Rename(rename::RenameArgs),
     Rm(rm::RmArgs),
     Get(get::GetArgs),
     Set(edit::SetArgs),

@@ -245,6 +245,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "nothing is lost, the queue is kept; check the address, and where the server's certificate is its own, \
              name it with --ca-cert FILE"
         }
+        E::Unreachable(why) if why.contains("it redirects to ") => {
+            "nothing is lost, the queue is kept; if the server has moved there, say so with `rejoin init --server URL`, and \
+             with `rejoin join URL/v1/documents/ID` for a document that was joined by its address"
+        }
         E::Unreachable(_) => "nothing is lost, the queue is kept; `rejoin sync` tries again",
         E::Unauthorized(_) => {
             "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"

@@ -1,5 +1,6 @@
 //! Small texts: times, durations, hashes, and what must not reach a terminal as it is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rejoin::{ChangeHash, Millis};
@@ -10,16 +11,6 @@ const SHORT: usize = 12;
 /// The first hex digits of a hash.
 pub(crate) fn short_hash(hash: &ChangeHash) -> String {
     hash.to_string().chars().take(SHORT).collect()
-}
-
-/// Heads for people: the first few, and how many more.
-pub(crate) fn short_heads(heads: &[ChangeHash]) -> String {
-    let shown: Vec<_> = heads.iter().take(2).map(short_hash).collect();
-    match heads.len() {
-        0 => "none".to_owned(),
-        1 | 2 => shown.join(" "),
-        n => format!("{} and {} more", shown.join(" "), n - 2),
-    }
 }
 
 /// The text in one line, with everything written out that steers a terminal or a reader.
@@ -71,6 +62,39 @@ pub(crate) fn rfc3339(at: Millis) -> String {
     let (year, month, day) = civil_from_days(days);
     let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1000)
+}
+
+/// Times for people are in UTC: `--utc`.
+static UTC: AtomicBool = AtomicBool::new(false);
+
+/// Shows times in UTC from now on.
+pub(crate) fn show_utc() {
+    UTC.store(true, Ordering::Relaxed);
+}
+
+/// How wide [`moment`] is at most, from the year 0 to 9999.
+pub(crate) const MOMENT: usize = 26;
+
+/// A time for people, to the second, in their own time zone (`TZ`, else the system's): `2026-11-27 03:27:48 +01:00`.
+pub(crate) fn moment(at: Millis) -> String {
+    let utc = || {
+        let text = rfc3339(at);
+        text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+    };
+    if UTC.load(Ordering::Relaxed) {
+        return utc();
+    }
+    let zoned = jiff::Timestamp::from_millisecond(at).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    // Beyond the year 9999: as it is, whatever a wrong clock said.
+    zoned.map_or_else(|_| utc(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S %:z").to_string())
+}
+
+/// So far ahead of this clock a time can be without a remark: clocks differ.
+const AHEAD: Millis = 10 * 60 * 1000;
+
+/// What is to be said beside a time that has not come yet.
+pub(crate) fn ahead(at: Millis) -> &'static str {
+    if at > now().saturating_add(AHEAD) { "  (a clock was ahead)" } else { "" }
 }
 
 /// Days since 1970 to a date of the proleptic Gregorian calendar (Hinnant's algorithm: eras of 400 years,

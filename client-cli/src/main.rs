@@ -9,6 +9,7 @@ mod format;
 mod lines;
 mod numbers;
 mod output;
+mod table;
 mod token;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         }
     };
     start_logging(&cli.globals);
+    if cli.globals.utc {
+        format::show_utc();
+    }
     // What the library does on hostile changes is caught; it is no news for standard error.
     rejoin::untrusted::install_panic_hook();
     let output = Output::to_stdout(&cli.globals);

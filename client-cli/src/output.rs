@@ -5,16 +5,14 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use rejoin::printable::{printable_json, printable_lines};
 use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::error::{CliError, Result};
-
-/// A line under the header, and nothing else: the same for people and for `awk`.
-const TABLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+use crate::table::{self, Cell, Fit};
 
 /// Whether colour is wanted on a stream that is, or is not, a terminal (<https://no-color.org>).
 pub(crate) fn colour_on(terminal: bool) -> bool {
@@ -23,7 +21,7 @@ pub(crate) fn colour_on(terminal: bool) -> bool {
 }
 
 /// A kind of emphasis.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
     Bold,
     Dim,
@@ -177,10 +175,34 @@ impl Output {
     }
 
     /// A table with a header, as wide as the terminal at most.
-    pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>) -> Result<()> {
-        let mut table = Table::new();
-        table.force_no_tty().load_style(TABLE).set_header(header.iter().map(Cell::new)).add_rows(rows);
-        self.draw(table)
+    pub(crate) fn table(&mut self, columns: &[(&str, Fit)], rows: &[Vec<Cell>]) -> Result<()> {
+        let text =
+            table::render(columns, rows, self.width.map(usize::from), |paint, text| self.paint(paint, text));
+        self.line(text)
+    }
+
+    /// The text, cut to the terminal's width with an ellipsis where it is longer and `taken` columns are used already; as
+    /// it is for other programs.
+    pub(crate) fn cut(&self, text: &str, taken: usize) -> String {
+        match self.width {
+            Some(width) => table::cut(text, usize::from(width).saturating_sub(taken).max(1)),
+            None => text.to_owned(),
+        }
+    }
+
+    /// A sentence of the result: folded between words where the terminal is narrower.
+    pub(crate) fn say(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        let text = self.folded(&text.to_string());
+        self.line(text)
+    }
+
+    fn folded(&self, text: &str) -> String {
+        self.width.map_or_else(|| text.to_owned(), |width| table::folded(text, usize::from(width)))
+    }
+
+    /// The terminal is too narrow for a line with a hash, a time, a name and what was done.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.width.is_some_and(|width| width < 72)
     }
 
     /// A table of one's own making, as wide as the terminal at most; it says how wide where there is none.
@@ -199,7 +221,7 @@ impl Output {
     pub(crate) fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             // A remark that nobody can read any more is none.
-            let text = text.to_string();
+            let text = self.folded(&text.to_string());
             let _ = writeln!(io::stderr().lock(), "{}", printable_lines(&text, self.stderr_colour()));
         }
     }

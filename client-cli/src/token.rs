@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rejoin::Token;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,19 @@ pub(crate) fn load(store: &Path, server: &str) -> Result<Option<String>> {
         )
     })?;
     Ok((saved.server == normal(server)).then_some(saved.token))
+}
+
+/// By what it is told that another token was saved: [`save`] makes a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    written: Option<SystemTime>,
+    length: u64,
+}
+
+/// The mark of the token's file; none where there is none.
+pub(crate) fn mark(store: &Path) -> Option<Mark> {
+    let file = fs::metadata(file_of(store)).ok()?;
+    Some(Mark { written: file.modified().ok(), length: file.len() })
 }
 
 fn normal(server: &str) -> &str {

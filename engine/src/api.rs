@@ -280,7 +280,8 @@ impl Store {
         events
     }
 
-    /// Woken when something becomes waiting in the queue.
+    /// Woken when something becomes waiting in the queue: here at once; and, while someone holds a
+    /// [`Store::write_signal`], when another process wrote anything.
     pub fn queue_signal(&self) -> watch::Receiver<u64> {
         self.queued.clone()
     }

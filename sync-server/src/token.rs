@@ -49,14 +49,14 @@ Examples:
     Ls,
     /// Gives a token access to one more document, in place of what it was given there
     #[command(
-        after_help = "Examples:\n  rejoin-server token grant laptop --document 7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10 --access write"
+        after_help = "Examples:\n  rejoin-server token grant laptop --document 7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10 --access write\n  rejoin-server token grant laptop --document '*' --access admin    each document that is there now"
     )]
     Grant {
         /// The token's name
         name: String,
-        /// The document, a UUID
-        #[arg(long, value_name = "UUID")]
-        document: DocumentId,
+        /// The document, a UUID; or * for each one that is there now
+        #[arg(long, value_name = "UUID|*", value_parser = scope)]
+        document: Scope,
         /// What it allows there: read, write or admin
         #[arg(long, value_name = "ACCESS")]
         access: Access,
@@ -80,14 +80,24 @@ pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<
     let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
     match command {
         TokenCommand::Create { name, document: Scope(document), access, expires } => {
-            create(&mut tokens, &NewToken { name, document, access, lifetime: expires }, json)
+            let unowned = tokens.unowned(SHOWN).map_err(failed)?;
+            let new = NewToken { name, document, access, lifetime: expires };
+            create(&mut tokens, &new, json)?;
+            tell_unowned(database, &new, unowned);
+            Ok(())
         }
         TokenCommand::Ls if json => {
             let all: Vec<_> = tokens.list().map_err(failed)?.iter().map(told).collect();
             print(&json!(all))
         }
         TokenCommand::Ls => list(&tokens),
-        TokenCommand::Grant { name, document, access } => {
+        TokenCommand::Grant { name, document: Scope(None), access } => {
+            let granted = tokens.grant_all(&name, access).map_err(failed)?;
+            let value =
+                json!({ "name": name, "document": "*", "access": access.to_string(), "granted": granted });
+            done(json, &value, || format!("{name} may now {access} {}.", documents(granted)))
+        }
+        TokenCommand::Grant { name, document: Scope(Some(document)), access } => {
             tokens.grant(&name, &document, access).map_err(failed)?;
             done(json, &json!({ "name": name, "document": document, "access": access.to_string() }), || {
                 format!("{name} may now {access} {document}.")
@@ -98,6 +108,47 @@ pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<
             done(json, &json!({ "name": name, "state": "revoked" }), || format!("{name} is revoked."))
         }
     }
+}
+
+/// So many documents that belong to nobody are named.
+const SHOWN: usize = 5;
+
+/// `1 document`, `3 documents`.
+fn documents(count: u64) -> String {
+    format!("{count} document{}", if count == 1 { "" } else { "s" })
+}
+
+/// From its first token on a server asks for one, and what was begun before belongs to nobody: who gets that token is
+/// locked out of their own documents, unless they are granted. Told where it happens, with the command that mends it.
+fn tell_unowned(database: &Path, new: &NewToken, (count, first): (u64, Vec<DocumentId>)) {
+    let reaches_all = new.document.is_none() && matches!(new.access, Access::Write | Access::Admin);
+    if count == 0 || reaches_all {
+        return;
+    }
+    let named = first.iter().map(|id| format!("\n  {id}")).collect::<String>();
+    let more = if count > first.len() as u64 { "\n  …" } else { "" };
+    let command = format!(
+        "rejoin-server --database {} token grant {}",
+        shell(&database.to_string_lossy()),
+        shell(&new.name)
+    );
+    say_aside(&format!(
+        "This is the first token here. {} begun before it, and {} to nobody:{named}{more}\n\
+         Give {} all of them with\n  {command} --document '*' --access admin\n\
+         or one with\n  {command} --document UUID --access write",
+        if count == 1 { "1 document was".to_owned() } else { format!("{count} documents were") },
+        if count == 1 { "it belongs" } else { "they belong" },
+        new.name,
+    ));
+}
+
+/// A word as a shell takes it.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A verb that has no result: a sentence for people, a value for programs.

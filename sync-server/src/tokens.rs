@@ -157,6 +157,37 @@ impl Tokens {
         self.write(|view| with_named(view, name, |token| view.grant(token, document, access)))
     }
 
+    /// Grants a token access to every document that is here now: how many.
+    ///
+    /// # Errors
+    /// As for [`Self::grant`].
+    pub fn grant_all(&mut self, name: &str, access: Access) -> Result<u64, TokenError> {
+        if access == Access::Create {
+            return Err(TokenError::NotGrantable);
+        }
+        let mut granted = 0;
+        self.write(|view| {
+            with_named(view, name, |token| {
+                granted = view.grant_all(token, access)?;
+                Ok(())
+            })
+        })?;
+        Ok(granted)
+    }
+
+    /// Where no token was ever made: the documents that were begun without any, and belong to nobody. How many, and the
+    /// first of them.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub fn unowned(&self, most: usize) -> Result<(u64, Vec<DocumentId>), TokenError> {
+        let view = self.log.view();
+        if view.has_tokens()? {
+            return Ok((0, Vec::new()));
+        }
+        Ok(view.unowned(most)?)
+    }
+
     fn write<T>(
         &mut self,
         work: impl FnOnce(View<'_>) -> Result<Result<T, TokenError>, LogError>,

@@ -102,6 +102,32 @@ fn tokens_are_told_as_json() {
     assert_eq!(told(&["ls", "--json"]), json!([ada, board]));
 }
 
+/// Issue 10, 5: whoever follows the README is not locked out of what was begun before.
+#[tokio::test]
+async fn the_first_token_says_which_documents_belong_to_nobody_and_how_to_grant_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.arg("--database").arg(directory.path().join("log.db"));
+    let server = Process::logging(command, std::process::Stdio::null());
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    assert_eq!(send(post(server.changes(document), ada.many(1))).await.status, 200);
+    let create = ["create", "--name", "ada", "--document", "*", "--access", "create"];
+    let (code, secret, aside) = token(directory.path(), &create);
+    assert_eq!(code, Some(0));
+    let says = |text: &str| aside.contains(text);
+    assert!(says("1 document was begun before it") && says(&document.to_string()), "{aside}");
+    let grant = "rejoin-server --database log.db token grant ada --document '*' --access admin";
+    assert!(says(grant), "{aside}");
+    let push = post(server.changes(document), ada.many(1)).bearer_auth(secret.trim());
+    assert_eq!(send(push.try_clone().unwrap()).await.status, 403);
+    let told = told(directory.path(), &["grant", "ada", "--document", "*", "--access", "admin", "--json"]);
+    assert_eq!(told, json!({ "name": "ada", "document": "*", "access": "admin", "granted": 1 }));
+    assert_eq!(send(push).await.status, 200);
+    // What is told once is not told again, and not to a token that reaches all.
+    let again = ["create", "--name", "ben", "--document", "*", "--access", "create"];
+    assert!(!token(directory.path(), &again).2.contains("nobody"));
+}
+
 #[test]
 fn wrong_words_about_a_token_are_exit_2() {
     let directory = tempfile::tempdir().unwrap();

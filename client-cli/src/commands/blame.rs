@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::provenance;
 use crate::context::{Context, resolve_heads};
 use crate::error::{Exit, Result};
-use crate::format::{parse_pointer, printable, rfc3339, short_hash, shorten};
+use crate::format::{moment, parse_pointer, printable, rfc3339, short_hash, shorten};
 use crate::output::Paint;
 
 /// Show who wrote what is at a path, and with which action
@@ -70,7 +70,7 @@ fn line(context: &Context, blame: &Blame) -> String {
     let writer = &blame.writer;
     let out = &context.out;
     let hash = out.paint(Paint::Yellow, short_hash(&writer.hash));
-    let time = if writer.container { "-".to_owned() } else { rfc3339(writer.made_at) };
+    let time = if writer.container { "-".to_owned() } else { moment(writer.made_at) };
     let time = out.paint(Paint::Dim, format!("{time:<24}"));
     let action = match &writer.action_type {
         _ if writer.container => "(container)".to_owned(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::blame::{beside, json_writer, who};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{parse_pointer, printable, rfc3339, short_hash, shorten};
+use crate::format::{moment, parse_pointer, printable, short_hash, shorten};
 use crate::output::Paint;
 
 /// List the places where concurrent writes met: every value, who wrote it and when
@@ -44,10 +44,10 @@ pub(crate) async fn run(context: &mut Context, args: ConflictsArgs) -> Result<Ex
         context.out.note("No writes met: there is no place with several values.");
     }
     for conflict in &conflicts {
-        context.out.line(printable(&conflict.path))?;
+        let path = context.out.cut(&printable(&conflict.path), 0);
+        context.out.line(path)?;
         for (nth, value) in (1..).zip(&conflict.values) {
-            let line = line(context, nth, value);
-            context.out.line(line)?;
+            print_value(context, nth, value)?;
         }
     }
     Ok(Exit::Done)
@@ -76,15 +76,24 @@ async fn take(
     Ok(Exit::Done)
 }
 
-fn line(context: &Context, nth: usize, value: &ConflictValue) -> String {
-    let out = &context.out;
+fn print_value(context: &mut Context, nth: usize, value: &ConflictValue) -> Result<()> {
+    let out = &mut context.out;
     let mark = if value.wins { "*" } else { " " };
     let hash = out.paint(Paint::Yellow, short_hash(&value.writer.hash));
-    let time = if value.writer.container { "-".to_owned() } else { rfc3339(value.writer.made_at) };
+    let time = if value.writer.container { "-".to_owned() } else { moment(value.writer.made_at) };
     let time = out.paint(Paint::Dim, time);
     let read = shorten(&printable(&value.value.to_string()), 60);
     let beside = beside(&value.writer);
-    format!("{mark} {nth}  {hash}  {time}  {:<12}  {read}{beside}", who(&value.writer))
+    let who = who(&value.writer);
+    if out.is_narrow() {
+        // The value first: it is what is chosen by.
+        let value = out.cut(&format!("{read}  {who}{beside}"), 4);
+        out.line(format_args!("{mark} {nth} {value}"))?;
+        return out.line(format_args!("    {hash}"));
+    }
+    let before = format!("{mark} {nth}  ");
+    let text = out.cut(&format!("{who:<12}  {read}{beside}"), before.len() + super::HASH_AND_TIME + 2);
+    out.line(format_args!("{before}{hash}  {time}  {text}"))
 }
 
 fn json_conflict(conflict: &Conflict) -> Value {

@@ -1,5 +1,4 @@
 use clap::{Args, Subcommand};
-use comfy_table::{Cell, Color};
 use rejoin::effects::{Effect, EffectState};
 use serde_json::{Value, json};
 
@@ -7,6 +6,8 @@ use super::{ago, ago_or, json_time, print_card};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, shorten};
+use crate::output::Paint;
+use crate::table::{Cell, Fit};
 
 /// Show what actions asked of the outside, HTTP requests say, and deal with what was refused
 ///
@@ -78,8 +79,19 @@ async fn list(context: &mut Context, all: bool) -> Result<Exit> {
     } else {
         // What is left for the request beside the other columns.
         let room = usize::from(context.out.width()).saturating_sub(46).clamp(20, 100);
-        let rows = effects.iter().map(|effect| row(effect, room)).collect();
-        context.out.table(&["#", "id", "lane", "kind", "request", "state", "tries"], rows)?;
+        let rows: Vec<_> = effects.iter().map(|effect| row(effect, room)).collect();
+        context.out.table(
+            &[
+                ("#", Fit::Whole),
+                ("id", Fit::Whole),
+                ("lane", Fit::Cut),
+                ("kind", Fit::Cut),
+                ("request", Fit::Cut),
+                ("state", Fit::Whole),
+                ("tries", Fit::Whole),
+            ],
+            &rows,
+        )?;
         explain(context, &effects);
     }
     Ok(if needs_person { Exit::NeedsPerson } else { Exit::Done })
@@ -98,8 +110,8 @@ fn row(effect: &Effect, room: usize) -> Vec<Cell> {
         Cell::new(shorten(&printable(&effect.kind), 10)),
         Cell::new(shorten(&describe(effect), room)),
         match effect.state {
-            EffectState::Dead | EffectState::Held => state.fg(Color::Red),
-            EffectState::Done => state.fg(Color::Green),
+            EffectState::Dead | EffectState::Held => state.paint(Paint::Red),
+            EffectState::Done => state.paint(Paint::Green),
             _ => state,
         },
         Cell::new(effect.attempts),

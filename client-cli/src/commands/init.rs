@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::context::{Context, check_server};
 use crate::error::{CliError, Exit, Result};
-use crate::{format, token};
+use crate::{commands, format, token};
 
 /// Make the store, and remember the server and who you are
 ///
@@ -45,6 +45,7 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     let store = context.open().await?;
     if let Some(server) = &new_server {
         store.set_server(server.as_deref()).await?;
+        tell_unconcerned(context, &store, server.as_deref()).await?;
     }
     if let Some(author) = &args.author {
         store.set_author(Some(author.trim()).filter(|a| !a.is_empty())).await?;
@@ -76,6 +77,23 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     let (days, size) = (format::count(trash.days.into(), "day"), format::size(trash.bytes));
     context.out.line(format_args!("trash   {days}, {size}"))?;
     Ok(Exit::Done)
+}
+
+/// Names the documents that do not follow: each has an address of its own.
+async fn tell_unconcerned(context: &Context, store: &Store, server: Option<&str>) -> Result<()> {
+    let Some(server) = server else { return Ok(()) };
+    for document in store.documents().await? {
+        let Some(own) = document.server.as_deref().filter(|own| own.trim_end_matches('/') != server) else {
+            continue;
+        };
+        let (name, id) = (commands::title(&document), document.id);
+        context.out.note(format_args!(
+            "{name} does not follow: it goes on with {}, by which it was joined. If it has moved too: \
+             `rejoin join {server}/v1/documents/{id}`",
+            format::printable(own)
+        ));
+    }
+    Ok(())
 }
 
 /// Keeps `--ca-cert` and, for the server that is saved, `--allow-http`. From the environment they are for one run, as

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::context::{Context, check_server};
 use crate::error::{CliError, Exit, Result};
+use crate::format::printable;
 
 /// Take part in a document that exists elsewhere
 ///
 /// Works offline: the document is filled at the next sync, and can be edited before that. Prints its id alone. Of a
-/// document that is here already an address says where it lives: that server is believed when it says that the document
+/// document that is here already an address says where it lives, and it syncs there from then on: that server is believed when it says that the document
 /// was deleted, and no other is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,13 +29,19 @@ pub(crate) async fn run(context: &mut Context, args: JoinArgs) -> Result<Exit> {
     let (id, address) = parse(&args.doc)?;
     let store = context.open().await?;
     let saved = store.settings().await?.server;
+    let known = store.document(id).await.is_ok_and(|d| !d.deleted);
     let id = store.join(id, args.name.as_deref(), address.as_deref()).await?;
     if context.out.is_json() {
         let name = store.document(id).await?.name;
         context.out.json(&json!({ "id": id, "name": name, "server": address.or(saved) }))?;
     } else {
         context.out.line(id)?;
-        context.out.note("Joined; `rejoin sync` fetches it.");
+        match address.filter(|_| known) {
+            Some(server) => {
+                context.out.note(format_args!("It syncs with {} from now on.", printable(&server)))
+            }
+            None => context.out.note("Joined; `rejoin sync` fetches it."),
+        }
     }
     Ok(Exit::Done)
 }

@@ -2,10 +2,10 @@ use clap::Args;
 use rejoin::HistoryEntry;
 use serde_json::{Value, json};
 
-use super::{json_time, provenance};
+use super::{json_time, print_line, provenance};
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{printable, rfc3339, short_hash, shorten};
+use crate::format::{ahead, moment, printable, rfc3339, short_hash, shorten};
 use crate::output::Paint;
 
 /// Show a document's history, newest first: hash, time, author or actor, action
@@ -33,11 +33,11 @@ pub(crate) async fn run(context: &mut Context, args: LogArgs) -> Result<Exit> {
     }
     for entry in &history {
         let hash = context.out.paint(Paint::Yellow, short_hash(&entry.hash));
-        let time = context.out.paint(Paint::Dim, rfc3339(entry.made_at));
+        let time = context.out.paint(Paint::Dim, moment(entry.made_at));
         let beside =
             provenance(entry.author.as_deref(), entry.own_actor && !entry.local, entry.pushed_by.as_deref());
-        let line = format!("{hash}  {time}  {:<12}  {}{beside}", who(entry), what(entry));
-        context.out.line(line.trim_end())?;
+        let said = format!("{}{beside}{}", what(entry), ahead(entry.made_at));
+        print_line(context, (&hash, &time), (&who(entry), &said))?;
     }
     Ok(Exit::Done)
 }

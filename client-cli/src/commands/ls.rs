@@ -1,11 +1,12 @@
 use clap::Args;
-use comfy_table::{Cell, Color};
 use rejoin::DocumentInfo;
 
 use super::{json_document, trash};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::printable;
+use crate::output::Paint;
+use crate::table::{Cell, Fit};
 
 /// List the documents here: name, what is queued, in step or not
 #[derive(Debug, Args)]
@@ -32,18 +33,28 @@ pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
     } else if documents.is_empty() {
         context.out.note("No documents yet: make one with `rejoin new`, or `rejoin join` another's.");
     } else {
-        let rows = documents.iter().map(row).collect();
-        context.out.table(&["name", "id", "changes", "queued", "in step"], rows)?;
+        let rows: Vec<_> = documents.iter().map(row).collect();
+        context.out.table(
+            &[
+                ("name", Fit::Cut),
+                ("id", Fit::Id),
+                ("changes", Fit::Whole),
+                ("queued", Fit::Whole),
+                ("in step", Fit::Whole),
+            ],
+            &rows,
+        )?;
     }
     Ok(Exit::Done)
 }
 
 fn row(document: &DocumentInfo) -> Vec<Cell> {
     let step = match document {
-        d if d.parked > 0 => Cell::new("no: parked").fg(Color::Red),
-        d if d.quarantined > d.quarantined_seen => Cell::new("no: changes left out").fg(Color::Red),
-        d if d.in_step => Cell::new("yes").fg(Color::Green),
-        _ => Cell::new("no").fg(Color::Yellow),
+        d if d.parked > 0 => Cell::new("no: parked").paint(Paint::Red),
+        d if d.not_allowed.is_some() => Cell::new("no: not allowed").paint(Paint::Red),
+        d if d.quarantined > d.quarantined_seen => Cell::new("no: changes left out").paint(Paint::Red),
+        d if d.in_step => Cell::new("yes").paint(Paint::Green),
+        _ => Cell::new("no").paint(Paint::Yellow),
     };
     vec![
         Cell::new(document.name.as_deref().map_or_else(|| "-".to_owned(), printable)),

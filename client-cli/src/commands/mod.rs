@@ -21,6 +21,7 @@ pub(crate) mod ls;
 pub(crate) mod new;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
+pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod status;
@@ -35,7 +36,7 @@ use rejoin::{DocumentInfo, Millis};
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{count, now, printable, relative, rfc3339, shorten};
+use crate::format::{MOMENT, count, moment, now, printable, relative, rfc3339, shorten};
 
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
@@ -49,6 +50,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Undelete(args) => trash::undelete(context, args).await,
         Command::Discard(args) => trash::discard(context, args).await,
         Command::Leave(args) => leave::run(context, args).await,
+        Command::Rename(args) => rename::run(context, args).await,
         Command::Rm(args) => rm::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
         Command::Set(args) => edit::run(context, args.try_into()?).await,
@@ -83,7 +85,7 @@ fn json_time(at: Option<Millis>) -> Value {
 
 /// A time for people, and how long ago it is or how far ahead.
 fn ago(at: Millis) -> String {
-    format!("{} ({})", rfc3339(at), relative(at, now()))
+    format!("{} ({})", moment(at), relative(at, now()))
 }
 
 /// As [`ago`], or what there is instead.
@@ -103,6 +105,22 @@ fn provenance(claimed: Option<&str>, own_actor_elsewhere: bool, pushed_by: Optio
         text.push_str(&format!("  (pushed by {})", shorten(&printable(by), 40)));
     }
     text
+}
+
+/// How wide a short hash and a time are.
+const HASH_AND_TIME: usize = 12 + 2 + MOMENT;
+
+/// A change in one line, or in two where the terminal is narrow: its hash and when, who and what. Only what was done is
+/// cut.
+fn print_line(context: &mut Context, (hash, time): (&str, &str), (who, what): (&str, &str)) -> Result<()> {
+    let out = &mut context.out;
+    if out.is_narrow() {
+        out.line(format_args!("{hash}  {time}"))?;
+        let text = out.cut(&format!("{who}  {what}"), 2);
+        return out.line(format_args!("  {}", text.trim_end()));
+    }
+    let text = out.cut(&format!("{who:<12}  {what}"), HASH_AND_TIME + 2);
+    out.line(format!("{hash}  {time}  {text}").trim_end())
 }
 
 /// One thing in full, a field a line. Whatever others wrote cannot steer the terminal.
@@ -131,6 +149,7 @@ fn json_document(document: &DocumentInfo) -> Value {
         "in_step": document.in_step,
         "deleted": document.deleted,
         "not_served_by": document.not_served_by,
+        "not_allowed": document.not_allowed,
     })
 }
 
@@ -144,7 +163,16 @@ fn left_out(quarantined: u64, seen: u64) -> Option<String> {
     }
 }
 
+/// What a person can do where this token may not push what waits: the whole command, ready to be handed on.
+fn not_allowed(document: &DocumentInfo) -> String {
+    format!(
+        "What waits is kept. Whoever looks after the server gives the right with `rejoin-server token grant NAME \
+         --document {} --access write`; `rejoin queue drop` takes an edit back",
+        document.id
+    )
+}
+
 /// What a document is called in a line for people: its name, else its id.
-fn title(document: &DocumentInfo) -> String {
+pub(crate) fn title(document: &DocumentInfo) -> String {
     document.name.as_deref().map_or_else(|| document.id.to_string(), printable)
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{ago, json_time, provenance, title};
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{count, printable, rfc3339, short_hash, shorten};
+use crate::format::{count, moment, printable, rfc3339, short_hash, shorten};
 use crate::output::Paint;
 
 /// Show the changes that were left out of documents, why, and whose they say they are
@@ -77,7 +77,7 @@ fn print(context: &mut Context, documents: &[DocumentInfo], changes: &[Quarantin
         let beside = provenance(change.author.as_deref(), change.own_actor, change.pushed_by.as_deref());
         let action = change.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
         let author = change.author.as_deref().map_or_else(|| "nobody".to_owned(), printable);
-        let came = change.arrived_at.map_or_else(|| rfc3339(change.made_at), ago);
+        let came = change.arrived_at.map_or_else(|| moment(change.made_at), ago);
         context.out.line(format_args!(
             "{hash}  {}  {action} by {}, came {came}{beside}{seen}",
             shorten(&name, 36),

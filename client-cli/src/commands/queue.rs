@@ -1,15 +1,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use comfy_table::{Cell, Color};
 use rejoin::{DocumentInfo, DropPlan, QueueEntry, QueueState, Store};
 use serde_json::{Value, json};
 
 use super::export::{check_target, named, write};
-use super::{ago, ago_or, json_time, print_card, title};
+use super::{ago, ago_or, json_time, not_allowed, print_card, title};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
+use crate::output::Paint;
+use crate::table::{Cell, Fit};
 
 /// Show what waits for the server, in order, and deal with what it refused
 ///
@@ -92,12 +93,23 @@ async fn list(context: &mut Context, doc: Option<String>) -> Result<Exit> {
         let documents = store.documents().await?;
         // What is left for the action beside the other columns.
         let room = usize::from(context.out.width()).saturating_sub(44).clamp(20, 100);
-        let rows = entries.iter().map(|entry| row(entry, &documents, room)).collect();
-        context.out.table(&["#", "document", "action", "change", "state", "tries"], rows)?;
+        let rows: Vec<_> = entries.iter().map(|entry| row(entry, &documents, room)).collect();
+        context.out.table(
+            &[
+                ("#", Fit::Whole),
+                ("document", Fit::Cut),
+                ("action", Fit::Cut),
+                ("change", Fit::Whole),
+                ("state", Fit::Whole),
+                ("tries", Fit::Whole),
+            ],
+            &rows,
+        )?;
         explain(context, &entries);
+        explain_rights(context, &entries, &documents);
     }
-    let parked = entries.iter().any(|e| e.state == QueueState::Parked);
-    Ok(if parked { Exit::NeedsPerson } else { Exit::Done })
+    let person = entries.iter().any(|e| e.state == QueueState::Parked || e.waits_for_a_right());
+    Ok(if person { Exit::NeedsPerson } else { Exit::Done })
 }
 
 fn row(entry: &QueueEntry, documents: &[DocumentInfo], room: usize) -> Vec<Cell> {
@@ -105,19 +117,20 @@ fn row(entry: &QueueEntry, documents: &[DocumentInfo], room: usize) -> Vec<Cell>
     let name = document.map_or_else(|| entry.document.to_string(), title);
     vec![
         Cell::new(entry.position),
-        Cell::new(shorten(&name, 12)),
+        Cell::new(shorten(&name, 24)),
         Cell::new(shorten(&describe(entry), room)),
         Cell::new(short_hash(&entry.change_hash).get(..8).unwrap_or_default()),
-        state(entry.state),
+        state(entry),
         Cell::new(entry.attempts),
     ]
 }
 
-fn state(state: QueueState) -> Cell {
-    match state {
+fn state(entry: &QueueEntry) -> Cell {
+    match entry.state {
+        _ if entry.waits_for_a_right() => Cell::new("not allowed").paint(Paint::Red),
         QueueState::Waiting => Cell::new("waiting"),
-        QueueState::Sent => Cell::new("sent").fg(Color::Green),
-        QueueState::Parked => Cell::new("parked").fg(Color::Red),
+        QueueState::Sent => Cell::new("sent").paint(Paint::Green),
+        QueueState::Parked => Cell::new("parked").paint(Paint::Red),
     }
 }
 
@@ -167,6 +180,14 @@ fn explain(context: &Context, entries: &[QueueEntry]) {
     }
 }
 
+/// What to do about those that this token may not push, a document a line.
+fn explain_rights(context: &Context, entries: &[QueueEntry], documents: &[DocumentInfo]) {
+    let waits = |d: &&DocumentInfo| entries.iter().any(|e| e.document == d.id && e.waits_for_a_right());
+    for document in documents.iter().filter(waits).take(5) {
+        context.out.note(format_args!("{}: {}.", title(document), not_allowed(document)));
+    }
+}
+
 async fn show(context: &mut Context, id: &str) -> Result<Exit> {
     let store = context.open().await?;
     let entry = store.find_queued(id).await?;
@@ -176,6 +197,9 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
     }
     let action = entry.action.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let state = match entry.state {
+        _ if entry.waits_for_a_right() => {
+            "waiting: this token may not write there; each sync offers it again"
+        }
         QueueState::Waiting => "waiting: it goes at the next sync",
         QueueState::Sent => "sent: the server has it, and it leaves the queue at the next sync",
         QueueState::Parked if entry.waits_for_room() => {

@@ -1,19 +1,19 @@
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{Cell, Color};
-use rejoin::{DocumentInfo, Store};
+use rejoin::{ChangeHash, DocumentInfo, Store};
 use serde_json::{Value, json};
 
-use super::{json_document, left_out, title, trash};
+use super::{json_document, left_out, not_allowed, title, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{count, now, printable, relative, short_heads, shorten};
+use crate::format::{count, now, printable, relative, short_hash, shorten};
 use crate::output::Paint;
+use crate::table::{Cell, Fit};
 
 /// Show, for each document, whether it is in step or why not; and whether the server answers
 ///
-/// Being offline is no failure. Exit code 5: something is parked, was left out or deleted by others and nobody has looked
+/// Being offline is no failure. Exit code 5: something is parked or not allowed, was left out or deleted by others and nobody has looked
 /// at it yet, or is not served where it was looked for, and needs a person.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
         print(context, &servers, &documents)?;
         if let Some(summary) = trash::summary(&kept) {
             context.out.line("")?;
-            context.out.line(format_args!("trash   {summary}"))?;
+            context.out.say(format_args!("trash   {summary}"))?;
         }
     }
     let person = documents.iter().any(needs_person)
@@ -58,9 +58,9 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
     Ok(if refused { exit.and(Exit::Unauthorized) } else { exit })
 }
 
-/// Something is parked, or left out and not seen yet.
+/// Something is parked, may not be pushed by this token, or was left out and is not seen yet.
 fn needs_person(document: &DocumentInfo) -> bool {
-    document.parked > 0 || document.quarantined > document.quarantined_seen
+    document.parked > 0 || document.quarantined > document.quarantined_seen || document.not_allowed.is_some()
 }
 
 fn is_refusal(error: &rejoin::Error) -> bool {
@@ -121,14 +121,14 @@ fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) 
     let out = &mut context.out;
     out.line(format_args!("store   {}", printable(&path.display().to_string())))?;
     if servers.is_empty() {
-        out.line("server  none set; `rejoin init --server URL` saves one")?;
+        out.say("server  none set; `rejoin init --server URL` saves one")?;
     }
     for server in servers {
         let state = match &server.problem {
             None => out.paint(Paint::Green, "it answers"),
             Some(error) => out.paint(Paint::Yellow, printable(&error.to_string())),
         };
-        out.line(format_args!("server  {}: {state}", printable(&server.url)))?;
+        out.say(format_args!("server  {}: {state}", printable(&server.url)))?;
         match server.problem {
             Some(rejoin::Error::Unauthorized(_)) => {
                 out.note("Save a valid token with `rejoin init --token -`; the queue is kept until then.");
@@ -144,8 +144,21 @@ fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) 
         return Ok(());
     }
     out.line("")?;
-    let header = ["document", "heads", "queued", "parked", "last sync", "in step"];
-    out.table(&header, documents.iter().map(row).collect())
+    let columns = [
+        ("document", Fit::Cut),
+        ("heads", Fit::Whole),
+        ("queued", Fit::Whole),
+        ("parked", Fit::Whole),
+        ("last sync", Fit::Whole),
+        ("in step", Fit::Wrap),
+    ];
+    out.table(&columns, &documents.iter().map(row).collect::<Vec<_>>())?;
+    for document in documents {
+        if let Some(why) = &document.not_allowed {
+            out.note(format_args!("{}: {}. {}", title(document), printable(why), not_allowed(document)));
+        }
+    }
+    Ok(())
 }
 
 fn json_with_reason(document: &DocumentInfo) -> Value {
@@ -157,21 +170,27 @@ fn json_with_reason(document: &DocumentInfo) -> Value {
 fn row(document: &DocumentInfo) -> Vec<Cell> {
     let last = document.last_sync_at.map_or_else(|| "never".to_owned(), |at| relative(at, now()));
     let step = match reason(document) {
-        None => Cell::new("yes").fg(Color::Green),
-        Some(why) if needs_person(document) => Cell::new(why).fg(Color::Red),
+        None => Cell::new("yes").paint(Paint::Green),
+        Some(why) if needs_person(document) => Cell::new(why).paint(Paint::Red),
         Some(why) if document.in_step && document.not_served_by.is_none() => {
-            Cell::new(format!("yes; {why}")).fg(Color::Green)
+            Cell::new(format!("yes; {why}")).paint(Paint::Green)
         }
-        Some(why) => Cell::new(why).fg(Color::Yellow),
+        Some(why) => Cell::new(why).paint(Paint::Yellow),
     };
     vec![
-        Cell::new(shorten(&title(document), 20)),
-        Cell::new(short_heads(&document.heads)),
+        Cell::new(shorten(&title(document), 40)),
+        Cell::new(heads(&document.heads)),
         Cell::new(document.queued),
         Cell::new(document.parked),
         Cell::new(last),
         step,
     ]
+}
+
+/// The first digits of the first head, and how many more there are: a table has no room for all.
+fn heads(heads: &[ChangeHash]) -> String {
+    let first = heads.first().map_or_else(|| "none".to_owned(), short_hash);
+    if heads.len() > 1 { format!("{first} +{}", heads.len() - 1) } else { first }
 }
 
 /// Why a document is not in step, and what was left out of it; `None` when it is and nothing was.
@@ -188,7 +207,9 @@ fn reason(document: &DocumentInfo) -> Option<String> {
         why.push(format!("{} parked: see `rejoin queue`", count(d.parked, "change")));
     }
     if d.queued > 0 {
-        why.push(format!("{} queued", count(d.queued, "change")));
+        let refused =
+            if d.not_allowed.is_some() { ", not allowed: this token may not write here" } else { "" };
+        why.push(format!("{} queued{refused}", count(d.queued, "change")));
     }
     if why.is_empty() && !d.in_step {
         let reason = match (d.last_sync_at, d.changes) {

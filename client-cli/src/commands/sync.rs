@@ -1,19 +1,23 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use clap::Args;
-use rejoin::{DocumentReport, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
+use rejoin::{DocumentId, DocumentReport, Settings, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
 
 use super::{left_out, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, parse_duration, printable, shorten};
 use crate::output::Output;
+use crate::token;
 
 /// Push what waits and pull what is new, until nothing that was there at the start is owed
 ///
 /// Without a server nothing is lost: the queue is kept, and the exit code is 3. With `--watch` it stays, and
-/// follows both sides until it is interrupted.
+/// follows both sides until it is interrupted: what other commands write goes at once, and a token or an address that is
+/// saved meanwhile is taken.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +42,7 @@ pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
     let store = context.open().await?;
     let options = options(context, &store, &args).await?;
     if args.watch {
-        return watch(context, &store, options).await;
+        return watch(context, &store, options, &args).await;
     }
     let progress = context.out.progress(None, "syncing");
     let synced = store.sync(options).await;
@@ -69,35 +73,150 @@ async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<Sy
     Ok(options)
 }
 
-/// Follows until Ctrl-C or SIGTERM: to be told to stop is no failure.
-async fn watch(context: &mut Context, store: &Store, options: SyncOptions) -> Result<Exit> {
+/// Follows until Ctrl-C or SIGTERM: to be told to stop is no failure. A server, a token or certificates that are saved
+/// meanwhile are followed; it ends where only a person can help, and nothing that is saved would.
+async fn watch(
+    context: &mut Context,
+    store: &Store,
+    mut options: SyncOptions,
+    args: &SyncArgs,
+) -> Result<Exit> {
     if context.server_of(store, None).await?.is_none()
         && store.documents().await?.iter().all(|d| d.server.is_none() && d.home.is_none())
     {
         return Err(rejoin::Error::NoServer.into());
     }
     context.out.note("Following both sides; Ctrl-C ends.");
-    let (gone, reader_gone) = tokio::sync::oneshot::channel();
-    let mut gone = Some(gone);
+    let mut interrupted = pin!(interrupted());
+    loop {
+        match watch_with(context, store, options, interrupted.as_mut()).await? {
+            Ended::Told => return Ok(Exit::Done),
+            Ended::Failed(error) => return Err(error),
+            Ended::Changed => options = self::options(context, store, args).await?,
+        }
+    }
+}
+
+/// How one stretch of a watch ended.
+enum Ended {
+    /// By a signal.
+    Told,
+    /// The reader is gone, or only a person can help, and nothing that is saved meanwhile would.
+    Failed(CliError),
+    /// The server, the token or the certificates are others now: it goes on with these.
+    Changed,
+}
+
+/// Follows with these options as long as they are what is saved.
+async fn watch_with(
+    context: &mut Context,
+    store: &Store,
+    options: SyncOptions,
+    interrupted: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Ended> {
+    let saved = Saved::now(context, store).await?;
+    let typed = Typed::of(context);
+    let (ends, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let path = context.store_path()?;
     let out = &mut context.out;
+    let mut hopeless = BTreeMap::new();
     let on_report = |report: &SyncReport| {
         let printed = print_round(out, report).and_then(|()| out.flush());
-        if let Err(error) = printed
-            && let Some(gone) = gone.take()
-        {
+        let error = printed.err().or_else(|| only_a_person_helps(&mut hopeless, report, typed));
+        if let Some(error) = error {
             // Nobody waits for the end of a watch that is over already.
-            let _ = gone.send(error);
+            let _ = ends.send(error);
         }
     };
-    let mut unprinted = None;
+    let mut how = Ended::Told;
     let shutdown = async {
         tokio::select! {
-            () = interrupted() => {}
-            Ok(error) = reader_gone => unprinted = Some(error),
+            () = interrupted => {}
+            Some(error) = ended.recv() => how = Ended::Failed(error),
+            () = saved.changed(&path, store) => how = Ended::Changed,
         }
     };
     store.watch(WatchOptions::default().sync(options), on_report, shutdown).await?;
-    unprinted.map_or(Ok(Exit::Done), Err)
+    Ok(how)
+}
+
+/// What was typed for this run: it stays as it is, whatever is saved meanwhile.
+#[derive(Clone, Copy)]
+struct Typed {
+    server: bool,
+    token: bool,
+}
+
+impl Typed {
+    fn of(context: &Context) -> Self {
+        let globals = &context.globals;
+        Self { server: globals.server().is_some(), token: globals.token().is_some() }
+    }
+
+    /// Whether this goes on for ever, and nothing that a person saves would be read.
+    fn is_hopeless(self, error: &rejoin::Error) -> bool {
+        match error {
+            rejoin::Error::Unauthorized(_) => self.token,
+            rejoin::Error::PlainHttp(_) | rejoin::Error::InvalidServer(_) => self.server,
+            rejoin::Error::Protocol(why) => why.contains(rejoin::driver::NEWER_RELEASE),
+            _ => false,
+        }
+    }
+}
+
+/// The error to end with, where no document can be synced any more until a person does something that a watch would not
+/// notice.
+fn only_a_person_helps(
+    hopeless: &mut BTreeMap<DocumentId, bool>,
+    report: &SyncReport,
+    typed: Typed,
+) -> Option<CliError> {
+    for document in &report.documents {
+        match document.state {
+            SyncState::Deleted | SyncState::NotServed => drop(hopeless.remove(&document.id)),
+            _ => {
+                let error = document.error.as_deref();
+                hopeless.insert(document.id, error.is_some_and(|error| typed.is_hopeless(error)));
+            }
+        }
+    }
+    let all = !hopeless.is_empty() && hopeless.values().all(|is| *is);
+    report.worst().filter(|_| all).map(CliError::of)
+}
+
+/// What a watch depends on and another command may change.
+#[derive(PartialEq, Eq)]
+struct Saved {
+    settings: Settings,
+    token: Option<token::Mark>,
+}
+
+/// How often the file of the token is looked at. What is saved in the store wakes by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Saved {
+    async fn now(context: &Context, store: &Store) -> Result<Self> {
+        Ok(Self { settings: store.settings().await?, token: token::mark(&context.store_path()?) })
+    }
+
+    /// Ends when something of it is another.
+    async fn changed(&self, path: &Path, store: &Store) {
+        let mut written = store.write_signal();
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if token::mark(path) != self.token {
+                return;
+            }
+            let wrote = written.has_changed().unwrap_or(false);
+            if wrote {
+                written.borrow_and_update();
+                // One that cannot be read is told by the watch itself.
+                if store.settings().await.is_ok_and(|now| now != self.settings) {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(unix)]

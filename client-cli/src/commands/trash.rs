@@ -1,7 +1,6 @@
 //! The trash: documents that were deleted, and what is done with them.
 
 use clap::Args;
-use comfy_table::{Cell, Color};
 use rejoin::{DeletedDocument, DocumentId, Store, UnsentChange};
 use serde_json::{Value, json};
 
@@ -9,6 +8,8 @@ use super::{ago, json_time};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
+use crate::output::Paint;
+use crate::table::{Cell, Fit};
 
 /// So many changes that were never sent are listed for each document; JSON has them all.
 const SHOWN: usize = 10;
@@ -158,8 +159,18 @@ fn json(document: &DeletedDocument, unsent: &[UnsentChange]) -> Value {
 }
 
 fn print(context: &mut Context, listed: &[(DeletedDocument, Vec<UnsentChange>)]) -> Result<()> {
-    let rows = listed.iter().map(|(document, _)| row(document)).collect();
-    context.out.table(&["name", "id", "changes", "never sent", "deleted", "server"], rows)?;
+    let rows: Vec<_> = listed.iter().map(|(document, _)| row(document)).collect();
+    context.out.table(
+        &[
+            ("name", Fit::Cut),
+            ("id", Fit::Id),
+            ("changes", Fit::Whole),
+            ("never sent", Fit::Whole),
+            ("deleted", Fit::Whole),
+            ("server", Fit::Cut),
+        ],
+        &rows,
+    )?;
     for (document, unsent) in listed.iter().filter(|(_, unsent)| !unsent.is_empty()) {
         context.out.line("")?;
         context.out.line(format_args!("{}: never sent", title(document)))?;
@@ -183,7 +194,7 @@ fn row(document: &DeletedDocument) -> Vec<Cell> {
         Cell::new(document.name.as_deref().map_or_else(|| "-".to_owned(), printable)),
         Cell::new(document.id),
         Cell::new(document.changes),
-        if document.unsent > 0 { unsent.fg(Color::Red) } else { unsent },
+        if document.unsent > 0 { unsent.paint(Paint::Red) } else { unsent },
         Cell::new(format!("by {}, {}", whom(document), relative(document.deleted_at, now()))),
         Cell::new(document.server.as_deref().map_or_else(|| "not known".to_owned(), printable)),
     ]

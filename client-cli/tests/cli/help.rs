@@ -7,6 +7,7 @@ const COMMANDS: &[&str] = &[
     "join",
     "ls",
     "leave",
+    "rename",
     "rm",
     "get",
     "set",

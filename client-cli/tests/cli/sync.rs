@@ -260,7 +260,100 @@ fn a_reader_reads_and_what_it_may_not_push_stays_queued() {
     ben.ok(&["sync"]);
     ben.ok(&["set", "d", "/b", "2"]);
     not_allowed(&ben.run(&["sync"]));
-    assert_eq!(queued(&ben), 1);
+    // What others do comes all the same, and where the edit waits it is said why.
+    ada.ok(&["set", "d", "/a", "7"]);
+    ada.ok(&["sync"]);
+    let ran = ben.run(&["sync", "--json"]);
+    not_allowed(&ran);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["pulled"], &report["queued"]), (&json!(1), &json!(1)));
+    assert_eq!(ben.json(&["get", "d"]), json!({"a": 7, "b": 2}));
+    let grant = format!("rejoin-server token grant NAME --document {id} --access write");
+    let row = ben.run(&["queue"]).expect(5);
+    assert!(row.stdout.contains("not allowed") && row.stderr.contains(&grant), "{row:#?}");
+    let status = ben.run(&["status"]).expect(5);
+    assert!(status.stdout.contains("not allowed") && status.stderr.contains("403"), "{status:#?}");
+    assert!(status.stderr.contains(&grant), "{status:#?}");
+    let rows: Value = serde_json::from_str(&ben.run(&["queue", "--json"]).expect(5).stdout).unwrap();
+    assert!(rows[0]["last_error"].as_str().unwrap().contains("403 forbidden"), "{rows}");
+    // Once the right is given, it goes, and all is well.
+    tokens.grant("ben", &id.parse().unwrap(), Access::Write).unwrap();
+    assert_eq!(ben.json(&["sync"])["pushed"], 1);
+    ben.ok(&["status"]);
+    ben.ok(&["queue"]);
+}
+
+#[test]
+fn a_known_document_follows_its_server_to_the_address_that_is_joined() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let server = Server::start(env.path("server.db"));
+    ada.ok(&["init", "--server", &server.url()]);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    let old = server.url();
+    ben.ok(&["join", &format!("{old}/v1/documents/{id}"), "--name", "d"]);
+    ben.ok(&["sync"]);
+    // The server moves to another address.
+    let (database, _) = server.stop();
+    let server = Server::start(database);
+    let ran = ben.run(&["sync", "--timeout", "300ms"]).expect(3);
+    assert!(ran.stderr.contains(&old), "{ran:#?}");
+    // A new address for the others does not concern it, and that is said with what does.
+    let new = format!("{}/v1/documents/{id}", server.url());
+    let ran = ben.run(&["init", "--server", &server.url()]).expect(0);
+    assert!(ran.stderr.contains("d does not follow") && ran.stderr.contains(&old), "{ran:#?}");
+    assert!(ran.stderr.contains(&format!("rejoin join {new}")), "{ran:#?}");
+    let ran = ben.run(&["join", &new]).expect(0);
+    assert!(ran.stderr.contains("syncs with") && ran.stderr.contains(&server.url()), "{ran:#?}");
+    ben.ok(&["set", "d", "/b", "2"]);
+    ben.ok(&["sync"]);
+    assert_eq!(queued(&ben), 0);
+    // Nothing is said where nothing stays behind.
+    assert!(!ben.run(&["init", "--server", &server.url()]).expect(0).stderr.contains("follow"));
+}
+
+#[test]
+fn where_a_redirect_leads_is_told_and_never_followed() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let target = Impostor::answering("200 OK", "application/json", "{}");
+    let there = target.url();
+    let moved = Impostor::answering(
+        &format!("308 Permanent Redirect\r\nlocation: {there}/v1/documents/x/changes?token=hush"),
+        "text/html",
+        "<html>moved</html>",
+    );
+    ada.ok(&["init", "--server", &moved.url()]);
+    let ran = ada.run(&["sync", "--timeout", "500ms"]).expect(3);
+    let says = |text: &str| ran.stderr.contains(text);
+    assert!(says(&format!("redirects to {there}, status 308")) && says(&moved.url()), "{ran:#?}");
+    assert!(says("rejoin init --server URL") && says("rejoin join URL") && !says("hush"), "{ran:#?}");
+    let status = ada.run(&["status"]).expect(0);
+    assert!(status.stdout.contains(&format!("redirects to {there}")), "{status:#?}");
+    assert!(target.asked().is_empty());
+    assert_eq!(queued(&ada), 1);
+}
+
+#[test]
+fn a_document_takes_another_name() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let id = ada.new_document("trip");
+    ada.new_document("notes");
+    ada.ok(&["rename", "trip", "-x"]);
+    ada.ok(&["rename", &id, "holidays"]);
+    assert_eq!(ada.json(&["ls"])[0]["name"], "holidays");
+    ada.ok(&["rename", &id, "holidays"]);
+    ada.run(&["rename", "holidays", "notes"]).expect_error(1, "notes");
+    ada.run(&["rename", "trip", "other"]).expect_error(1, "trip");
+    for wrong in ["", "  ", id.as_str(), "automerge:x", "http://a"] {
+        ada.run(&["rename", "holidays", wrong]).expect_error(2, "name");
+    }
+    assert_eq!(ada.json(&["ls"])[0]["name"], "holidays");
 }
 
 #[test]

@@ -113,6 +113,12 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     document(id: DocumentId = id) -> DocumentInfo { |core| core.document(id) }
+    /// Gives the document another name, on this device alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::Trashed`], [`Error::InvalidName`]; [`Error::DocumentExists`] for a name that
+    /// another one has.
+    rename(id: DocumentId = id, name: &str = name.to_owned()) -> () { |core| core.rename(id, &name) }
     /// Forgets the document here, with what waits of it. Others keep it.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Cursor, DocumentId, Error,
+    printable::printable,
     wire::{self, MissingRequest, Request, Response, TransportError},
 };
 
@@ -251,7 +252,35 @@ fn page_query(after: Option<&Cursor>, limit: Option<u32>) -> Vec<(&'static str, 
     after.into_iter().chain(limit).collect()
 }
 
+/// An address as errors name it: without what could be a credential, and with nothing in it that steers.
+pub(super) fn shown(server: &str) -> String {
+    let Ok(mut url) = Url::parse(server) else { return printable(server).into_owned() };
+    // An address without a host has no password either.
+    let _ = (url.set_username(""), url.set_password(None));
+    (url.set_query(None), url.set_fragment(None));
+    printable(url.as_str().trim_end_matches('/')).chars().take(300).collect()
+}
+
+/// Where a reply sends those who ask: the server's base address where it is one of ours. It is told, and never followed:
+/// a token goes to the server that it is for, and to no other.
+fn sent_away(response: &reqwest::Response) -> Option<TransportError> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let target = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    let target = response.url().join(target).ok()?;
+    let target = shown(target.as_str());
+    let base = target.split("/v1/").next().unwrap_or(&target);
+    let status = response.status().as_u16();
+    Some(TransportError::NotASyncServer(format!(
+        "it redirects to {base}, status {status}, which is not followed"
+    )))
+}
+
 async fn receive(mut response: reqwest::Response) -> Result<Response, TransportError> {
+    if let Some(error) = sent_away(&response) {
+        return Err(error);
+    }
     let head = read_head(&response);
     let headers = response.headers();
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
@@ -356,6 +385,12 @@ mod tests {
         for bad in ["", "a.example", "ftp://a", "http://", "http://a?b", "http://a#b", "file:///etc"] {
             assert!(base_of(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_could_be_a_secret() {
+        assert_eq!(shown("https://ada:hush@a.example/sync/?key=hush#x"), "https://a.example/sync");
+        assert_eq!(shown("http://127.0.0.1:4810"), "http://127.0.0.1:4810");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Transport;
 use crate::{
     Error, Millis, Result, Store,
+    driver::http::shown,
     session::{self, Now, Outcome, Progress, Session, Step, Ticket, Trouble, TroubleKind, Verdict},
     wire::{Response, TransportError},
 };
@@ -82,6 +83,7 @@ impl Round {
         let mut progress = Progress::default();
         let mut session = Some(job.session);
         let result = self.turns(&mut session, (&job.server, job.transport.as_ref()), &mut progress).await;
+        let result = result.map_err(|error| at_server(&job.server, error));
         tracing::debug!(?progress, ok = result.is_ok(), "run ended");
         Ended { session, server: job.server, progress, result }
     }
@@ -204,13 +206,23 @@ impl Round {
     }
 }
 
+/// The same error, with the address that it was met at: a store may know several servers.
+fn at_server(server: &str, error: Error) -> Error {
+    match error {
+        Error::Unreachable(why) => Error::Unreachable(format!("{}: {why}", shown(server))),
+        Error::Protocol(why) => Error::Protocol(format!("{}: {why}", shown(server))),
+        error => error,
+    }
+}
+
+/// What [`Error::Protocol`] says of a server that wants a newer release: only a person can help.
+pub const NEWER_RELEASE: &str = "it wants a newer release of this program";
+
 fn finished(outcome: Outcome) -> Result<Outcome> {
     match outcome {
         Outcome::Unauthorized(detail) => Err(Error::Unauthorized(detail)),
         Outcome::Forbidden(detail) => Err(Error::Forbidden(detail)),
-        Outcome::UpgradeRequired(detail) => {
-            Err(Error::Protocol(format!("it wants a newer release of this program ({detail})")))
-        }
+        Outcome::UpgradeRequired(detail) => Err(Error::Protocol(format!("{NEWER_RELEASE} ({detail})"))),
         outcome => Ok(outcome),
     }
 }

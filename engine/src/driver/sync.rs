@@ -195,6 +195,16 @@ impl<'a> Driver<'a> {
         own.max(server).max(self.resting.get(&document.id).copied())
     }
 
+    /// Until when a document waits that an event named: who may only read reads at once, whatever rests of its own.
+    pub(super) fn pull_waits_until(&self, document: &DocumentInfo, default: Option<&str>) -> Option<Millis> {
+        let session = self.sessions.get(&document.id);
+        if !session.is_some_and(Session::only_reads) {
+            return self.waits_until(document, default);
+        }
+        let server = self.server_of(document, default).and_then(|server| self.down.get(server)).copied();
+        session.and_then(Session::waits_until).max(server)
+    }
+
     fn job(&mut self, document: &DocumentInfo, default: Option<&str>) -> Result<Job> {
         let server = self.server_of(document, default).ok_or(Error::NoServer)?.to_owned();
         let transport = self.transport(&server)?;

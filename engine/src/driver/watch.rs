@@ -30,7 +30,7 @@ const TOMBSTONE_AGAIN: Duration = Duration::from_secs(600);
 const HURRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Stays in step until `shutdown` ends: pushes each edit at once, listens to the servers' events, and polls.
+    /// Stays in step until `shutdown` ends: pushes each edit at once, another process's within a tenth of a second, listens to the servers' events, and polls.
     /// After each round in which something happened or failed, `on_report` is told. While a server cannot be
     /// reached, waits grow up to a minute and are random, so that clients that lost it together come back one by
     /// one; an edit here, another process that gets through and a network that comes back cut such a wait short.
@@ -104,6 +104,9 @@ struct Waits {
 
 impl Watch<'_> {
     async fn follow(&mut self, mut on_report: impl FnMut(&SyncReport)) -> Result<()> {
+        // While it is held the store looks for what other processes write: a program of one command, say, that makes an
+        // edit and ends.
+        let _others = self.store.write_signal();
         let mut signal = self.store.queue_signal();
         let mut everything = true;
         let mut last = HashMap::new();
@@ -260,9 +263,14 @@ impl Watch<'_> {
         let mut waits = false;
         let due = |target: &Target| {
             let info = &target.info;
-            let wait = self.driver.waits_until(info, default.as_deref()).is_some_and(|until| until > now);
+            let hinted = self.hinted.contains(&info.id);
+            let until = match hinted {
+                true => self.driver.pull_waits_until(info, default.as_deref()),
+                false => self.driver.waits_until(info, default.as_deref()),
+            };
+            let wait = until.is_some_and(|until| until > now);
             waits |= wait;
-            let owes = info.queued > 0 || (info.deleted && !target.told) || self.hinted.contains(&info.id);
+            let owes = info.queued > 0 || (info.deleted && !target.told) || hinted;
             let turn = if target.told { everything && tell } else { everything || owes };
             turn && !wait
         };

@@ -85,6 +85,9 @@ fn step(
 
 fn finish_run(session: &mut Session, finish: Finish) -> Step {
     let outcome = match finish {
+        Finish::InStep | Finish::NotThere if session.learn().only_read.is_some() => {
+            Outcome::Forbidden(session.learn().only_read.clone().unwrap_or_default())
+        }
         Finish::InStep => Outcome::InStep,
         Finish::NotThere => Outcome::NotThere,
         Finish::Deleted => Outcome::Deleted,

@@ -23,6 +23,9 @@ pub(super) struct Run {
     pub read_first: bool,
     /// The server has no such document.
     pub nothing_there: bool,
+    /// The server refused a push of this run, because this token may not write here: what it said. The log is read all the
+    /// same.
+    pub only_read: Option<String>,
     /// The server was told of the deletion in this run.
     pub tombstone_told: bool,
 }
@@ -76,13 +79,13 @@ pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
             return Move::Snapshot;
         }
     }
-    if facts.waiting > 0 && run.offered < run.owed && !run.read_first {
+    if facts.waiting > 0 && run.offered < run.owed && !run.read_first && run.only_read.is_none() {
         return Move::Push;
     }
     if run.nothing_there && facts.cursor.is_none() {
         return Move::Finish(Finish::NotThere);
     }
-    if facts.sent == 0 && run.end_reached {
+    if run.end_reached && (facts.sent == 0 || run.only_read.is_some()) {
         return Move::Finish(Finish::InStep);
     }
     if facts.sent > 0 && run.end_reached {
@@ -204,6 +207,15 @@ mod tests {
     fn a_push_comes_before_a_pull_because_it_pulls_too() {
         let facts = Facts { waiting: 2, ..known() };
         assert_eq!(plan(&facts, &Run { owed: 2, ..Run::default() }), Move::Push);
+    }
+
+    #[test]
+    fn who_may_not_push_reads_the_log_to_its_end() {
+        for facts in [Facts { waiting: 2, ..known() }, Facts { sent: 2, ..known() }] {
+            let run = Run { owed: 2, only_read: Some("403".into()), ..Run::default() };
+            assert_eq!(plan(&facts, &run), Move::Pull);
+            assert_eq!(plan(&facts, &Run { end_reached: true, ..run }), Move::Finish(Finish::InStep));
+        }
     }
 
     #[test]

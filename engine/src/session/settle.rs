@@ -398,7 +398,20 @@ impl Turn<'_> {
             self.session.learn().tombstone_told = true;
             return Ok(ANSWERED);
         }
-        Ok(self.stop(Outcome::Forbidden(detail)))
+        if matches!(sent, Sent::Push { .. }) {
+            return self.only_read(detail);
+        }
+        // What was refused first says more: the edit is what the person made.
+        let first = self.session.learn().only_read.clone();
+        Ok(self.stop(Outcome::Forbidden(first.unwrap_or(detail))))
+    }
+
+    /// This token may not write here. The refusal is noted in each row that waits, and what others did is read all the
+    /// same: the run ends with it.
+    fn only_read(&mut self, detail: String) -> Result<Progress> {
+        self.core.note_not_allowed(self.session.document, &detail)?;
+        self.session.learn().only_read = Some(detail);
+        Ok(ANSWERED)
     }
 
     /// Ends the run. No attempt is counted, and the queue is kept.

@@ -111,6 +111,11 @@ impl Session {
         self.wait_until
     }
 
+    /// Whether the server refused what this run pushed, because this token may not write here.
+    pub fn only_reads(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.only_read.is_some())
+    }
+
     /// Ends a wait for a connection: there is reason to think that it can be had now. A server that answered, and
     /// said "later", is waited for all the same.
     pub fn hurry(&mut self) {

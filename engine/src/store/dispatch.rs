@@ -307,7 +307,7 @@ impl Writing<'_> {
                 self.tx,
                 replica,
                 &bytes,
-                &Appended { message: &empty, local: true, container: true, now: 0 },
+                &Appended { message: &empty, local: true, container: true },
             )?;
             if replica.row.companion_of.is_none() {
                 self.enqueue(row, None)?;
@@ -315,7 +315,7 @@ impl Writing<'_> {
         }
         let replica =
             self.replicas.peek(id).ok_or_else(|| Error::Bug("the document is closed".to_owned()))?;
-        let about = Appended { message, local: true, container: false, now: self.now };
+        let about = Appended { message, local: true, container: false };
         let row = append(self.tx, replica, checked, &about)?;
         replica.written = true;
         if replica.row.companion_of.is_none() {
@@ -367,7 +367,6 @@ pub(super) struct Appended<'a> {
     pub(super) message: &'a Message,
     pub(super) local: bool,
     pub(super) container: bool,
-    pub(super) now: i64,
 }
 
 /// Gives a change, whose dependencies are all heads or containers, the next position. Returns its row id.
@@ -394,7 +393,8 @@ pub(super) fn append(
             message: about.message,
             container: about.container,
             local: about.local,
-            made_at: about.now,
+            // What the change itself says, in seconds: every replica shows the same.
+            made_at: checked.time.saturating_mul(1000),
             acknowledged_at: None,
             was: None,
             quarantined: None,

@@ -7,6 +7,7 @@ use super::{
     core::{Writing, clean_optional_server},
     home::same_server,
     open::get_meta,
+    queue::read_not_allowed,
     rows::{self, DocumentRow},
     trash::may_return,
 };
@@ -43,6 +44,20 @@ impl Core {
             None => w.insert_document(id, name, server),
         })?;
         Ok(id)
+    }
+
+    /// Gives the document another name, on this device alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], [`Error::InvalidName`]; [`Error::DocumentExists`] for a name that another one has.
+    pub fn rename(&mut self, id: DocumentId, name: &str) -> Result<()> {
+        self.write(&[id], |w| {
+            let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+            if row.tombstone.is_some() {
+                return Err(Error::Trashed(id));
+            }
+            w.set_name(&row, name)
+        })
     }
 
     /// The document with this local name, UUID, unique prefix of one (4 characters or more), or
@@ -172,12 +187,21 @@ impl Writing<'_> {
                 "UPDATE document SET server = :own, home = :server, not_served_by = NULL WHERE id = :id";
             self.tx.execute(sql, named_params! {":own": own, ":server": server, ":id": row.id})?;
         }
-        if let Some(name) = name.filter(|name| row.name.as_deref() != Some(name)) {
-            self.check_name(Some(name))?;
-            let sql = "UPDATE document SET name = :name WHERE id = :id";
-            self.tx.execute(sql, named_params! {":name": name, ":id": row.id})?;
+        if let Some(name) = name {
+            self.set_name(&row, name)?;
         }
         self.enqueued += 1;
+        Ok(())
+    }
+
+    /// Gives a document this name, where it has another.
+    fn set_name(&self, row: &DocumentRow, name: &str) -> Result<()> {
+        if row.name.as_deref() == Some(name) {
+            return Ok(());
+        }
+        self.check_name(Some(name))?;
+        let sql = "UPDATE document SET name = :name WHERE id = :id";
+        self.tx.execute(sql, named_params! {":name": name, ":id": row.id})?;
         Ok(())
     }
 
@@ -296,5 +320,6 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
         last_sync_at: row.last_sync_at,
         deleted: row.tombstone.is_some(),
         not_served_by: row.not_served_by,
+        not_allowed: read_not_allowed(connection, (from, to))?,
     })
 }

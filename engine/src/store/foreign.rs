@@ -20,6 +20,8 @@ impl Core {
         if std::mem::replace(&mut self.stirred_version, version) != version {
             self.tell_thunks();
             self.stirred.send_modify(|n| *n = n.wrapping_add(1));
+            // There may be an edit in it that waits for the server.
+            self.queued.send_modify(|n| *n = n.wrapping_add(1));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use automerge::ChangeHash;
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::{
     Core, DropPlan, QueueEntry, QueueState,
@@ -19,6 +19,8 @@ const SHORTEST_PREFIX: usize = 4;
 /// What the reason of a parked row begins with where the server had no room for another actor or head: nothing is wrong
 /// with the change, and it is offered again by itself.
 const NO_ROOM: &str = "no room: ";
+/// What the last error of a row begins with that the server did not take because this token may not write there.
+const NOT_ALLOWED: &str = "not allowed: ";
 /// What the reason of a row begins with that is parked because of another.
 pub(super) const WAITS: &str = "it depends on ";
 
@@ -30,7 +32,23 @@ pub(super) fn parked_because(rejected: &Rejected) -> String {
     }
 }
 
+/// Why rows between these ids wait for a right that this token has not; `None` where none does.
+pub(super) fn read_not_allowed(connection: &Connection, (from, to): (i64, i64)) -> Result<Option<String>> {
+    let sql = "SELECT substr(last_error, length(:prefix) + 1) FROM pending
+                WHERE id BETWEEN :from AND :to AND state <> 'parked' AND last_error GLOB :prefix || '*' LIMIT 1";
+    let params = named_params! {":from": from, ":to": to, ":prefix": NOT_ALLOWED};
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(params, |r| r.get(0)).optional()?)
+}
+
 impl QueueEntry {
+    /// Whether it waits because this token may not write there. Each sync offers it again; whoever looks after the server
+    /// can give the right.
+    pub fn waits_for_a_right(&self) -> bool {
+        self.state != QueueState::Parked
+            && self.last_error.as_deref().is_some_and(|e| e.starts_with(NOT_ALLOWED))
+    }
+
     /// Whether it is parked because the document had no room for it at the server. Each sync offers it again; a person
     /// can ask whoever runs the server for more room.
     pub fn waits_for_room(&self) -> bool {
@@ -104,6 +122,23 @@ fn read_offered_again(connection: &Connection, document: i64, room: bool) -> Res
 }
 
 impl Core {
+    /// Notes in every row that waits that this token may not push it. It counts as no attempt: the server did not look at
+    /// the change.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn note_not_allowed(&mut self, document: DocumentId, detail: &str) -> Result<()> {
+        let (from, to) = rows::id_range(self.document_row(document)?.id);
+        let error = format!("{NOT_ALLOWED}{detail}");
+        self.write(&[], |w| {
+            let sql = "UPDATE pending SET last_error = :error, next_attempt_at = NULL
+                        WHERE id BETWEEN :from AND :to AND state <> 'parked'";
+            let params = named_params! {":error": error, ":from": from, ":to": to};
+            w.tx.prepare_cached(sql)?.execute(params)?;
+            Ok(())
+        })
+    }
+
     /// What waits, in order; of one document or of all.
     ///
     /// # Errors

@@ -185,7 +185,7 @@ impl Writing<'_> {
             }
         };
         let replica = self.replicas.get(self.tx, id, self.actor)?;
-        let about = Appended { message: &message, local: true, container: true, now: self.now };
+        let about = Appended { message: &message, local: true, container: true };
         let row = append(self.tx, replica, &checked, &about).map_err(Failed::Transaction)?;
         if replica.row.companion_of.is_none() {
             self.enqueue(row, None).map_err(Failed::Transaction)?;

@@ -76,6 +76,8 @@ pub struct DocumentInfo {
     /// A server where it does not live said that it was deleted, and none has served it since. Nothing was changed by
     /// that.
     pub not_served_by: Option<String>,
+    /// Why what waits was not taken, where the server said at the last try that this token may not write there.
+    pub not_allowed: Option<String>,
 }
 
 /// The state of a queue row.

@@ -122,6 +122,37 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Grants a token access to every document that is here now: how many.
+    pub(crate) fn grant_all(&self, token: TokenId, access: Access) -> Result<u64, LogError> {
+        let granted = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO token_document (token, document, access)
+                 SELECT :token, uuid, :access FROM document WHERE deleted_at IS NULL
+                 ON CONFLICT (token, document) DO UPDATE SET access = excluded.access",
+            )?
+            .execute(named_params! { ":token": token.0, ":access": access.word() })?;
+        Ok(granted as u64)
+    }
+
+    /// Documents that no token and no subject of a JWT began or was granted, deleted ones left out: how many, and the
+    /// first of them.
+    pub(crate) fn unowned(&self, most: usize) -> Result<(u64, Vec<DocumentId>), LogError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT uuid, count(*) OVER () FROM document
+              WHERE deleted_at IS NULL AND uuid NOT IN (SELECT document FROM token_document)
+                AND uuid NOT IN (SELECT document FROM subject_document)
+              ORDER BY id LIMIT :most",
+        )?;
+        let mut rows = statement.query(named_params! { ":most": most as i64 })?;
+        let (mut count, mut first) = (0, Vec::new());
+        while let Some(row) = rows.next()? {
+            count = row.get::<_, i64>(1)?.unsigned_abs();
+            first.extend(row.get::<_, [u8; 16]>(0).map(DocumentId::from_bytes));
+        }
+        Ok((count, first))
+    }
+
     /// Whether this document was begun with a JWT of this subject.
     pub(crate) fn is_founder(&self, subject: &str, id: &DocumentId) -> Result<bool, LogError> {
         let mut statement = self.connection.prepare_cached(
