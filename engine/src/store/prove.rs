@@ -30,6 +30,10 @@ const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
 /// For documents that are kept for the next page, in bytes, as the verifier estimates them.
 const CACHE: u64 = 4 * MOST_BYTES;
+/// The library keeps for every sixteenth change a number for each actor: with many actors memory and time grow with
+/// their square, which over this counts as bytes of a log. So 10,000 actors count as much as 1.5 MB, and some 40,000
+/// are the most that is proved.
+const CLOCKS_A_BYTE: u64 = 64;
 /// About how many bytes of a log lie in a byte of a compact file.
 const BYTES_A_BYTE: u64 = 40;
 /// How long what cannot be merged is searched for. Another process that writes waits for 30 seconds.
@@ -57,8 +61,24 @@ pub(super) struct Prover {
     /// Counts transactions that failed: what they had shown the process is not in the file, and what it kept is of no
     /// use any more; and whenever documents are to be read anew.
     failures: i64,
-    /// How long logs are: (up to which position, bytes).
-    lengths: HashMap<(DocumentId, i64), (u64, u64)>,
+    /// How long logs are.
+    lengths: HashMap<(DocumentId, i64), Length>,
+}
+
+/// How much of a log was measured.
+#[derive(Debug, Clone, Copy, Default)]
+struct Length {
+    /// Up to which position.
+    end: u64,
+    bytes: u64,
+    actors: u64,
+}
+
+impl Length {
+    /// What it takes to merge it, as if it were that of so many bytes by few actors.
+    fn cost(self) -> u64 {
+        self.bytes.saturating_add(self.actors.saturating_mul(self.actors) / CLOCKS_A_BYTE)
+    }
 }
 
 impl Prover {
@@ -83,9 +103,11 @@ impl Prover {
         self.asked.map(|_| left)
     }
 
-    /// Nothing is gone on with that the process keeps: documents are read anew.
+    /// Nothing is gone on with that the process keeps: documents are read anew. It ends, for what it keeps of a crowd
+    /// would take the memory that the same crowd and more needs.
     pub(super) fn begin_anew(&mut self) {
         self.failures += 1;
+        self.verifier.rest();
     }
 
     /// A transaction failed.
@@ -99,18 +121,22 @@ impl Prover {
         (self.failures << 40).wrapping_add(row.epoch)
     }
 
-    /// Up to where the live rows go, and their bytes.
+    /// Up to where the live rows go, and what it takes to merge them, in bytes of a log.
     fn measure(&mut self, connection: &Connection, row: &DocumentRow) -> Result<(u64, u64)> {
         let known = self.lengths.entry((row.uuid, row.epoch)).or_default();
-        let sql = "SELECT max(id), sum(length(bytes)) FROM change
+        let sql =
+            "SELECT max(id), coalesce(sum(length(bytes)), 0), count(*) FILTER (WHERE seq = 1) FROM change
                     WHERE id > :from AND id <= :to AND replaced_by IS NULL AND quarantined IS NULL";
-        let params = named_params! {":from": rows::row_id(row.id, known.0), ":to": rows::id_range(row.id).1};
-        let (last, more): (Option<i64>, Option<i64>) =
-            connection.prepare_cached(sql)?.query_row(params, |r| Ok((r.get(0)?, r.get(1)?)))?;
-        if let (Some(last), Some(more)) = (last, more) {
-            *known = (rows::position_of(last), known.1.saturating_add(more.max(0) as u64));
+        let params =
+            named_params! {":from": rows::row_id(row.id, known.end), ":to": rows::id_range(row.id).1};
+        let (last, bytes, actors): (Option<i64>, i64, i64) =
+            connection.prepare_cached(sql)?.query_row(params, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+        if let Some(last) = last {
+            known.end = rows::position_of(last);
+            known.bytes = known.bytes.saturating_add(bytes.max(0) as u64);
+            known.actors = known.actors.saturating_add(actors.max(0) as u64);
         }
-        Ok(*known)
+        Ok((known.end, known.cost()))
     }
 
     /// One look, with what is in the process's memory already. `false`: it is to be searched.
