@@ -10,7 +10,7 @@ use crate::{
     DocumentId, Error, Result, fence,
     fence::{DocumentLimits, check_document},
     files::Temporary,
-    untrusted::{guarded, load_untrusted},
+    untrusted::{check_references, guarded, load_untrusted},
 };
 
 impl Core {
@@ -35,6 +35,7 @@ impl Core {
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
         examine_loaded(&am, bytes).map_err(Error::Import)?;
         let changes = guarded(|| am.get_changes(&[])).map_err(Error::Import)?;
+        check_references(&changes).map_err(Error::Import)?;
         let id = self.create(id, name)?;
         let stored = self.write(&[id], |w| {
             let about = Bulk { local: false, acknowledged: false, queued: false };

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Cursor, DocumentId, Error, Message, Result, container,
     fence::{self, DocumentLimits, Reach, check_document},
-    untrusted::{guarded, load_untrusted},
+    untrusted::{check_references, guarded, load_untrusted},
 };
 
 impl Core {
@@ -43,6 +43,7 @@ impl Core {
             load_untrusted(bytes, &DocumentLimits::default()).map_err(|e| Error::Protocol(e.to_string()))?;
         examine_loaded(&am, bytes).map_err(Error::Protocol)?;
         let changes = guarded(|| am.get_changes(&[])).map_err(Error::Protocol)?;
+        check_references(&changes).map_err(Error::Protocol)?;
         self.write(&[id], |w| {
             let row = rows::read_document(w.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
             if row.last > 0 || row.tombstone.is_some() {

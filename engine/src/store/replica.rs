@@ -280,8 +280,8 @@ pub(super) fn apply_all(
     let mut outcome = apply(am, changes, patches);
     let held = |o: &Outcome| o.quarantined.iter().filter(|(_, why)| why.starts_with(HELD)).count();
     let mut waiting = held(&outcome);
-    let repeated = waiting > 0;
-    if repeated {
+    let mut repeated = waiting > 0 || outcome.untold;
+    if waiting > 0 {
         left.extend(again.into_iter().map(|change| (change.hash(), change)));
     }
     while waiting > 0 {
@@ -291,7 +291,8 @@ pub(super) fn apply_all(
         let next = apply(am, batch, None);
         let remaining = held(&next);
         settled.extend(next.quarantined);
-        outcome = Outcome { quarantined: settled };
+        repeated |= next.untold;
+        outcome = Outcome { quarantined: settled, untold: next.untold };
         if remaining >= waiting {
             break;
         }

@@ -40,6 +40,9 @@ pub const TRIALS: usize = 64;
 /// it is to be given in again.
 pub const HELD: &str = "held, to be tried later";
 
+/// How often a batch may have its document read anew.
+const ANEW: usize = 8;
+
 /// Most operations that are tried in one go, unless one change alone has more: the library needs some
 /// 400 bytes for each while it works.
 const OPERATIONS_A_TRIAL: usize = 200_000;
@@ -52,6 +55,8 @@ const SAVED_AGAIN: u64 = 2_000;
 pub struct Outcome {
     /// In the order in which they came, with why; those that depend on one of them too.
     pub quarantined: Vec<(ChangeHash, String)>,
+    /// The document was read anew on the way, and the patches do not tell it all.
+    pub untold: bool,
 }
 
 /// Why a compact Automerge file was not loaded.
@@ -146,8 +151,8 @@ fn apply_founded(
     patches: Option<&mut PatchLog>,
 ) -> Outcome {
     let mut none = PatchLog::inactive();
-    let mut batch =
-        Batch { document, patches: patches.unwrap_or(&mut none), left_out, trials: TRIALS, changes };
+    let patches = patches.unwrap_or(&mut none);
+    let mut batch = Batch { document, patches, left_out, trials: TRIALS, anew: ANEW, changes };
     for range in portions(&batch.changes) {
         // The first try of a portion is free: so honest changes all go in, however many they are.
         batch.trials = batch.trials.saturating_add(1);
@@ -155,7 +160,8 @@ fn apply_founded(
     }
     let mut left_out: Vec<_> = batch.left_out.into_iter().collect();
     left_out.sort_unstable_by_key(|(_, (at, _))| *at);
-    Outcome { quarantined: left_out.into_iter().map(|(hash, (_, reason))| (hash, reason)).collect() }
+    let untold = batch.anew < ANEW;
+    Outcome { quarantined: left_out.into_iter().map(|(hash, (_, reason))| (hash, reason)).collect(), untold }
 }
 
 /// Applies changes to the document itself: for one that can be made again, and where a copy of it would cost too
@@ -197,10 +203,17 @@ struct Batch<'a> {
     /// Quarantined or held, with the place in the batch and why: nothing that depends on one is tried.
     left_out: LeftOut,
     trials: usize,
+    /// How often the document may still be read anew.
+    anew: usize,
 }
 
 /// What did not go into a document: its place in its batch, and why.
 type LeftOut = HashMap<ChangeHash, (usize, String)>;
+
+/// Looks up what the changes of a whole document refer to, dependencies first: one that anybody would leave out refuses it.
+pub(crate) fn check_references(changes: &[Change]) -> Result<(), String> {
+    unfounded(&Automerge::new(), changes).into_values().min().map_or(Ok(()), |(_, why)| Err(why))
+}
 
 /// Which changes of a batch refer to what is not there; or could not be looked up, and are held.
 fn unfounded(document: &Automerge, changes: &[Change]) -> LeftOut {
@@ -242,7 +255,11 @@ impl Batch<'_> {
             return;
         }
         if range.len() == 1 && !reason.is_empty() {
-            return self.leave_out(range.start, reason);
+            return match self.read_anew(&range) {
+                Some(true) => {}
+                Some(false) => self.leave_out(range.start, reason),
+                None => self.hold(range),
+            };
         }
         if self.trials == 0 {
             return self.hold(range);
@@ -264,6 +281,26 @@ impl Batch<'_> {
         let (document, patches) = trial(self.document, self.patches, admitted)?;
         (*self.document, *self.patches) = (document, patches);
         Ok(())
+    }
+
+    /// Tries a change that failed together with all others at once: some of them fail only where the library works out
+    /// what they change in a document that is there already, and which that is depends on what came first. `None` where
+    /// that was done too often.
+    fn read_anew(&mut self, range: &Range<usize>) -> Option<bool> {
+        self.anew = self.anew.checked_sub(1)?;
+        let admitted = self.admitted(range);
+        let document = guarded(|| {
+            let mut all = self.document.get_changes(&[]);
+            all.extend(admitted);
+            let mut anew = Automerge::new().with_author(self.document.get_author().cloned());
+            take_in(&mut anew, &mut PatchLog::inactive(), all)?;
+            // Afterwards: of an actor that is set before it comes with its changes the library would count from one.
+            anew.set_actor(self.document.get_actor().clone());
+            Ok::<_, String>(anew)
+        });
+        let Ok(Ok(document)) = document else { return Some(false) };
+        *self.document = document;
+        Some(true)
     }
 
     /// What the library may be given of a range: everything that it lacks and whose dependencies it then has.
@@ -357,9 +394,7 @@ pub fn load_untrusted(bytes: &[u8], limits: &DocumentLimits) -> Result<Automerge
     // Of a document chunk the fence saw how deep objects lie, and the library remade its changes from it.
     if !matches!(frame(bytes)?.as_slice(), [only] if only.kind == ChunkKind::Document) {
         let changes = guarded(|| document.get_changes(&[])).map_err(LoadRefused::Library)?;
-        if let Some((_, why)) = unfounded(&Automerge::new(), &changes).into_values().min() {
-            return Err(LoadRefused::Library(why));
-        }
+        check_references(&changes).map_err(LoadRefused::Library)?;
     }
     Ok(document)
 }

@@ -8,6 +8,7 @@ mod fence;
 mod mutated;
 mod orders;
 mod packs;
+mod references;
 mod support;
 
 use std::{

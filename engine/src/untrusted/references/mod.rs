@@ -11,6 +11,7 @@
 
 mod lineage;
 mod operations;
+mod order;
 
 use automerge::{
     Automerge, Change, ChangeHash, ObjType, ScalarValue,
@@ -109,10 +110,19 @@ impl<'d> References<'d> {
             (_, Kind::Map | Kind::List | Kind::Text) => {
                 return refused(nth, "uses an object as what it is not");
             }
+            (_, Kind::Table) => return refused(nth, "is in a table, and nothing can be"),
             _ => return refused(nth, "is in an object that nothing it was made on has made"),
         };
-        let done = Operation { object, place, inserts: op.insert, kind: kind_of(&op.action) };
+        let after = match &op.key {
+            Key::Seq(ElementId::Id(id)) if op.insert => Some(self.operations.id(id)?),
+            _ => None,
+        };
+        let done = Operation { object, place, after, inserts: op.insert, kind: kind_of(&op.action) };
         self.check_replaced(subject, &done, op)?;
+        check_sequence(nth, holds, (&done, op))?;
+        if done.kind == Kind::MarkEnd {
+            self.check_mark(subject, &done)?;
+        }
         if done.kind.is_object() {
             self.check_depth(subject, object)?;
         }
@@ -219,6 +229,19 @@ impl<'d> References<'d> {
     }
 }
 
+/// What is put at an element replaces what was there: where the library has it beside that, it panics when one of the two
+/// goes. Marks are in texts alone.
+fn check_sequence(nth: usize, holds: Kind, (done, op): (&Operation, &legacy::Op)) -> Checked<()> {
+    match (holds, &op.action) {
+        (Kind::Text, OpType::MarkBegin(_) | OpType::MarkEnd(_)) => Ok(()),
+        (_, OpType::MarkBegin(_) | OpType::MarkEnd(_)) => refused(nth, "marks what is no text"),
+        (Kind::List | Kind::Text, _) if !done.inserts && op.pred.is_empty() => {
+            refused(nth, "puts something at an element and replaces nothing")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Each mark ends with the operation after the one that begins it: by that the library finds its beginning.
 fn check_marks(done: &[Operation]) -> Checked<()> {
     let mut begun: Option<&Operation> = None;
@@ -238,7 +261,8 @@ fn check_marks(done: &[Operation]) -> Checked<()> {
 
 fn kind_of(action: &OpType) -> Kind {
     match action {
-        OpType::Make(ObjType::Map | ObjType::Table) => Kind::Map,
+        OpType::Make(ObjType::Map) => Kind::Map,
+        OpType::Make(ObjType::Table) => Kind::Table,
         OpType::Make(ObjType::List) => Kind::List,
         OpType::Make(ObjType::Text) => Kind::Text,
         OpType::Put(ScalarValue::Counter(_)) => Kind::Counter,

@@ -11,10 +11,12 @@ use super::{
 };
 use crate::undo::exid;
 
-/// How many operations of changes in the document are kept at hand: 24 bytes each.
+/// How many operations of changes in the document are kept at hand: some 40 bytes each.
 const AT_HAND: usize = 1 << 18;
-/// How many are read from the document for one batch, at most: some seconds.
-const MOST_READ: usize = 20_000_000;
+/// How many are read from the document for one batch, at most, and as how many a change counts beside its own: some
+/// seconds.
+const MOST_READ: usize = 8_000_000;
+const A_CHANGE: usize = 16;
 
 /// The id of an operation, with its actor's number here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +56,8 @@ pub(super) enum Kind {
     Map,
     List,
     Text,
+    /// Nothing is in one: the library cannot read what is.
+    Table,
     Counter,
     Scalar,
     MarkBegin,
@@ -64,7 +68,7 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether others can lie in it.
     pub(super) fn is_object(self) -> bool {
-        matches!(self, Self::Map | Self::List | Self::Text)
+        matches!(self, Self::Map | Self::List | Self::Text | Self::Table)
     }
 
     /// Whether it can be replaced and deleted.
@@ -78,6 +82,8 @@ impl Kind {
 pub(super) struct Operation {
     pub(super) object: Option<Id>,
     pub(super) place: Place,
+    /// Of an element that is inserted: behind which. `None` at the head, and of anything else.
+    pub(super) after: Option<Id>,
     pub(super) inserts: bool,
     pub(super) kind: Kind,
 }
@@ -148,6 +154,11 @@ impl<'d> Operations<'d> {
         self.names.get(actor as usize)
     }
 
+    /// Whether of two elements behind the same one the first comes first: the younger does.
+    pub(super) fn comes_first(&self, one: Id, other: Id) -> bool {
+        (one.counter, self.name(one.actor)) > (other.counter, self.name(other.actor))
+    }
+
     /// The number of a key here.
     pub(super) fn key(&mut self, key: &str) -> u32 {
         if let Some(known) = self.keys.get(key) {
@@ -207,7 +218,7 @@ impl<'d> Operations<'d> {
             let own = Id::new(actor, start.saturating_add(nth as u64))?;
             operations.push(self.stored(op, own)?);
         }
-        self.read = self.read.saturating_add(operations.len().max(1));
+        self.read = self.read.saturating_add(operations.len() + A_CHANGE);
         if self.read > MOST_READ {
             return Err(Objection::Held(TOO_MUCH));
         }
@@ -227,11 +238,12 @@ impl<'d> Operations<'d> {
             legacy::ObjectId::Root => None,
             legacy::ObjectId::Id(id) => Some(self.id(id)?),
         };
-        let place = match &op.key {
-            legacy::Key::Map(key) => Place::Key(self.key(key)),
-            legacy::Key::Seq(legacy::ElementId::Id(id)) if !op.insert => Place::Element(self.id(id)?),
-            legacy::Key::Seq(_) => Place::Element(own),
+        let (place, after) = match &op.key {
+            legacy::Key::Map(key) => (Place::Key(self.key(key)), None),
+            legacy::Key::Seq(legacy::ElementId::Id(id)) if !op.insert => (Place::Element(self.id(id)?), None),
+            legacy::Key::Seq(legacy::ElementId::Id(id)) => (Place::Element(own), Some(self.id(id)?)),
+            legacy::Key::Seq(legacy::ElementId::Head) => (Place::Element(own), None),
         };
-        Ok(Operation { object, place, inserts: op.insert, kind: super::kind_of(&op.action) })
+        Ok(Operation { object, place, after, inserts: op.insert, kind: super::kind_of(&op.action) })
     }
 }
