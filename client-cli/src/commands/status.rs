@@ -96,13 +96,11 @@ async fn ask(
             urls.push(url.to_owned());
         }
     }
+    let tokens = context.tokens(store).await?;
     let mut asked = Vec::new();
     for url in urls {
-        // A token that was typed is for the server of this run alone.
-        let token = match main == Some(url.as_str()) {
-            true => context.token_for(&url)?,
-            false => None,
-        };
+        // The one that a sync would show it.
+        let token = tokens.iter().find(|(server, _)| *server == url).map(|(_, token)| token.clone());
         let http = http.clone();
         asked.push(tokio::spawn(async move {
             let problem = rejoin::probe(&url, token.as_ref(), (&http, PATIENCE)).await.err();

@@ -214,3 +214,23 @@ fn machines_that_were_cloned_and_do_the_same_in_one_second_count_twice() {
     }
     unreachable!("twenty times both needed more than a second");
 }
+
+/// Joined by an address, with a token in the environment: there is one server only that can be meant.
+#[test]
+fn status_shows_a_server_the_token_that_a_sync_shows_it() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    ada.ok(&["init", "--server", &server.url()]);
+    let typed = token(&env, "ben");
+    ada.run_with(&["init", "--token", "-"], &token(&env, "ada")).expect(0);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &format!("{}/v1/documents/{id}", server.url()), "--name", "d"]);
+    for words in [["sync"], ["status"]] {
+        let output = ben.command(&words).env("REJOIN_TOKEN", &typed).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?} {output:?}");
+    }
+    ben.run(&["status"]).expect(4);
+}

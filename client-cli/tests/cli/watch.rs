@@ -27,7 +27,7 @@ impl Watch {
     /// The next report that this holds of.
     fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let line = self.lines.next().expect("the watch ended").unwrap();
+            let line = self.lines.next().unwrap().unwrap();
             let report: Value = serde_json::from_str(&line).unwrap();
             if holds(&report) {
                 return report;

@@ -257,7 +257,8 @@ pub(super) fn shown(server: &str) -> String {
     let Ok(mut url) = Url::parse(server) else { return printable(server).into_owned() };
     // An address without a host has no password either.
     let _ = (url.set_username(""), url.set_password(None));
-    (url.set_query(None), url.set_fragment(None));
+    url.set_query(None);
+    url.set_fragment(None);
     printable(url.as_str().trim_end_matches('/')).chars().take(300).collect()
 }
 
