@@ -30,7 +30,7 @@ fn meet(ada: &Person<'_>, ben: &Person<'_>) -> Value {
 fn words(line: &str) -> Vec<&str> {
     let plain = |word: &&str| {
         let hash = word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
-        let time = word.contains('T') && word.ends_with('Z');
+        let time = word.len() > 5 && word.bytes().all(|b| b.is_ascii_digit() || b"-:+".contains(&b));
         !(hash || time)
     };
     line.split_whitespace().filter(plain).collect()
