@@ -142,14 +142,14 @@ fn stored(answer: &Answer) -> bool {
 #[test]
 fn a_container_is_replaced_by_nothing() {
     let team = Team::new();
-    for (path, kind) in [("todos", ContainerKind::List), ("count", ContainerKind::Counter)] {
+    for (nth, path, kind) in [(1, "todos", ContainerKind::List), (2, "count", ContainerKind::Counter)] {
         let spec = ContainerSpec::new(vec![path.to_owned()], kind, vec![0]).unwrap();
         let made = container::make(&spec);
         let made = Change::try_from(made.bytes.as_slice()).unwrap();
         assert!(stored(&team.push(&small(&made.hash(), &format!("small-{path}")))));
         let mut fits = forged(&made, "no container", 1, bare(&made.hash())).decode();
         // Anybody may write to the same place at the same time. This one loses: only its claim could make it win.
-        (fits.hash, fits.actor_id) = (None, ActorId::from(vec![0; 20]));
+        (fits.hash, fits.actor_id) = (None, ActorId::from(vec![nth; 20]));
         assert!(stored(&team.push(&Change::from(fits))));
     }
     let state = team.goes_on("containers");
