@@ -133,7 +133,7 @@ pub fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Most symbolic links that lead from a name to its file.
 const MOST_LINKS: usize = 40;
 
-/// Writes a file that a person named, wherever symbolic links lead: as [`write`] does, where a regular file or nothing is
+/// Writes a file that a person named, wherever symbolic links lead: as [`write()`] does, where a regular file or nothing is
 /// at their end. Into anything else that is there (a FIFO, a device) it is written: nothing takes its place.
 ///
 /// # Errors

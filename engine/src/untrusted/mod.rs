@@ -233,6 +233,12 @@ fn unfounded(document: &Automerge, changes: &[Change]) -> LeftOut {
         };
         left_out.insert(change.hash(), (at, reason));
     }
+    if is_planted(Bug::BadChangeFailsBatch)
+        && let Some((_, reason)) = left_out.values().next().cloned()
+    {
+        let all = changes.iter().map(Change::hash).enumerate();
+        left_out.extend(all.map(|(at, hash)| (hash, (at, reason.clone()))));
+    }
     left_out
 }
 
