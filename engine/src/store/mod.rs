@@ -18,6 +18,7 @@ mod home;
 mod intake;
 mod make;
 mod mark;
+mod meet;
 mod migrate;
 mod open;
 mod poison;

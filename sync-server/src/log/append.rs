@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use automerge::{ActorId, Change};
+use automerge::ActorId;
 use rejoin::{
     ChangeHash, DocumentId,
     fence::{Ancestry, CheckedChange, Last, Reach},
@@ -13,6 +13,7 @@ use rusqlite::{CachedStatement, OptionalExtension, named_params};
 use super::{
     Digest, Document, LogError, Mark, View,
     ancestors::Ancestors,
+    claimed::Claimed,
     view::{encode_deps, row_key, signed},
 };
 
@@ -415,23 +416,6 @@ impl Ancestry for Appender<'_> {
 
     fn last_of(&mut self, actor: &ActorId) -> Result<Option<Last>, LogError> {
         Ok(self.actor(actor)?.map(|row| row.last))
-    }
-}
-
-/// A change out of which comes the one that it says it was.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    pub(crate) change: Change,
-    pub(crate) claim: Claim,
-}
-
-impl Claimed {
-    /// What the change claims, unless that is false whatever it builds on. Takes as long as reading it once more.
-    pub(crate) fn of(change: Change) -> Option<Self> {
-        // Most messages say nothing of it, and reading JSON costs more than looking for the word.
-        let claims = change.message().is_some_and(|text| text.contains("\"was\""));
-        let claim = if claims { Claim::of(&change)? } else { return None };
-        Some(Self { change, claim })
     }
 }
 

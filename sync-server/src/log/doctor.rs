@@ -17,7 +17,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::{
     Digest, Document, LogError, LogReader, Mark, View,
-    append::Claimed,
+    claimed::Claimed,
     pack::{Pack, encode_prefixes},
     view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
 };

@@ -4,6 +4,7 @@ mod ancestors;
 mod append;
 mod backup;
 mod brought;
+mod claimed;
 mod compact;
 mod doctor;
 mod error;
@@ -20,8 +21,9 @@ mod store;
 mod tokens;
 mod view;
 
-pub(crate) use append::{Appender, Claimed, HeadCount, bury};
+pub(crate) use append::{Appender, HeadCount, bury};
 pub use backup::backup;
+pub(crate) use claimed::Claimed;
 pub use compact::Compacted;
 pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
 pub use doctor::{Bringer, Crowd, Diagnosis, doctor};
