@@ -35,7 +35,7 @@ impl Summary {
 
     /// Loads `bytes` again, and compares. "A snapshot replaces raw changes only after it was loaded again and its
     /// heads, its set of changes and its state were found equal." For bytes that were made here: they do not
-    /// pass [`check_document`].
+    /// pass [`crate::fence::check_document`].
     ///
     /// # Errors
     /// What differs, or why it cannot be loaded or read.
