@@ -258,6 +258,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
              right with `rejoin-server token grant NAME --document ID --access write`, then `rejoin sync`"
         }
         E::Protocol(_) => "check that the address is a sync server's; the queue is kept",
+        E::LogTooLarge { .. } => {
+            "what waits is kept; if it may be as large as that, `rejoin sync --document-bytes 4GiB`, and otherwise \
+             `rejoin leave` forgets it here"
+        }
         E::Bug(_) => "please report it; `rejoin backup` keeps what is here",
         _ => "`rejoin doctor` checks the store",
     }

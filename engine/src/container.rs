@@ -32,10 +32,10 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_PATH_BYTES: usize = 4 * 1024;
 
 /// How the actor of every container change begins; 12 bytes of SHA-256 follow.
-const ACTOR_PREFIX: &[u8; 4] = b"rjc1";
+pub const ACTOR_PREFIX: &[u8; 4] = b"rjc1";
 
 /// The length of such an actor, in bytes.
-const ACTOR_BYTES: usize = 16;
+pub const ACTOR_BYTES: usize = 16;
 
 /// What is hashed for the actor begins with this, so that no other hash of ours can meet it.
 const ACTOR_DOMAIN: &[u8] = b"rejoin container actor 1\0";

@@ -198,6 +198,13 @@ pub enum Error {
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
+    /// The document would become larger here than is taken from a server: see `SyncOptions::document_bytes`. What waits
+    /// for the server was sent; of what it has, no more was taken.
+    #[error("the server's log of this document has more than the {limit} bytes that are taken here")]
+    LogTooLarge {
+        /// The limit, in plain bytes of changes.
+        limit: u64,
+    },
     /// The library refused, or panicked on, what was asked in a document that others shaped too; nothing was changed.
     #[error("Automerge cannot do this in this document: {0}; nothing was changed")]
     Library(String),
@@ -263,6 +270,7 @@ impl Error {
             | Self::UnknownListener(_)
             | Self::EffectSettled { .. }
             | Self::Refused(_)
+            | Self::LogTooLarge { .. }
             | Self::Library(_)
             | Self::Import(_)
             | Self::NoServer => ErrorKind::Refused,

@@ -75,6 +75,11 @@ pub const ENGINE: Schema = Schema {
             sql: include_str!("../engine/0009_reach.sql"),
         },
         Migration { version: 10, name: "engine/0010_seen.sql", sql: include_str!("../engine/0010_seen.sql") },
+        Migration {
+            version: 11,
+            name: "engine/0011_shares_of_slack.sql",
+            sql: include_str!("../engine/0011_shares_of_slack.sql"),
+        },
     ],
 };
 
@@ -122,6 +127,11 @@ pub const SERVER: Schema = Schema {
             version: 9,
             name: "server/0009_reach.sql",
             sql: include_str!("../server/0009_reach.sql"),
+        },
+        Migration {
+            version: 10,
+            name: "server/0010_shares_of_slack.sql",
+            sql: include_str!("../server/0010_shares_of_slack.sql"),
         },
     ],
 };

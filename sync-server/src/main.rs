@@ -237,30 +237,36 @@ fn examine(database: &Path, limits: &ServerLimits) -> Result<(), Failure> {
 const NAMED: usize = 8;
 
 const CROWDED: &str = "Where one brought too many of them: revoke it (`rejoin-server token revoke NAME`, or at who mints \
-    JWTs), and start the server with a larger --document-actors or --document-heads. Nothing is damaged by it.";
+    JWTs), and start the server with a larger --document-actors, --document-heads or --document-bytes. Nothing is damaged \
+    by it.";
 
-/// Who brought what a document has of actors and heads, where it is half full.
+/// Who brought what a document has of actors, heads and bytes, where it is half full.
 fn tell_crowd(crowd: &Crowd, limits: &ServerLimits) -> Option<String> {
     let full = |count: u64, limit: u64| count.saturating_mul(2) >= limit;
-    if !full(crowd.actors, limits.document_actors) && !full(crowd.heads, limits.document_heads) {
+    if !full(crowd.actors, limits.document_actors)
+        && !full(crowd.heads, limits.document_heads)
+        && !full(crowd.bytes, limits.document_bytes)
+    {
         return None;
     }
     let of = |one: &Bringer| {
         let name = one.name.as_deref().unwrap_or("nobody that is known");
-        format!("{name} brought {} and {}", one.actors, one.heads)
+        format!("{name} brought {}, {} and {}", one.actors, one.heads, one.bytes)
     };
     let mut by: Vec<String> = crowd.by.iter().take(NAMED).map(of).collect();
     if crowd.by.len() > NAMED {
         by.push(format!("{} others the rest", crowd.by.len() - NAMED));
     }
     Some(format!(
-        "Document {} has {} actors (limit {}) and {} heads (limit {}): {}.",
+        "Document {} has {} actors (limit {}), {} heads (limit {}) and {} bytes (limit {}): {}.",
         crowd.document,
         crowd.actors,
         limits.document_actors,
         crowd.heads,
         limits.document_heads,
-        by.join(", ")
+        crowd.bytes,
+        limits.document_bytes,
+        by.join("; ")
     ))
 }
 

@@ -12,7 +12,12 @@
 mod support;
 
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
-use rejoin::{DocumentId, fence::RefusalCode, wire::PushReply};
+use rejoin::{
+    DocumentId,
+    container::{self, ContainerKind, ContainerSpec},
+    fence::RefusalCode,
+    wire::PushReply,
+};
 use rejoin_server::{Access, LogStore, ServerConfig, doctor};
 use support::{
     Running, Writer, changes,
@@ -75,14 +80,20 @@ async fn a_change_with_extreme_numbers_is_refused_by_name_and_honest_ones_beside
 async fn how_far_a_document_counts_is_known_across_pushes_and_from_packs() {
     let server = Running::start_with(|_| {}).await;
     let document = DocumentId::random();
-    let leap = empty(1, &[], (1, 10_000_000, 0));
+    let leap = empty(1, &[], (1, 400_000, 0));
     assert_eq!(push(&server, document, std::slice::from_ref(&leap)).await.accepted, 1);
-    let next = empty(2, &[leap.hash()], (1, 18_000_000, 0));
+    let next = empty(2, &[leap.hash()], (1, 1_000_000, 0));
     assert_eq!(codes(&push(&server, document, &[next]).await), [RefusalCode::OutOfRange]);
-    let next = empty(2, &[leap.hash()], (1, 10_000_000, 0));
+    let next = empty(2, &[leap.hash()], (1, 400_000, 0));
     assert_eq!(push(&server, document, std::slice::from_ref(&next)).await.accepted, 1);
-    let after = empty(3, &[next.hash()], (1, 17_000_000, 0));
-    assert_eq!(codes(&push(&server, document, &[after]).await), [RefusalCode::OutOfRange]);
+    LogStore::open(&server.directory.path().join("log.db")).unwrap().pack(1).unwrap();
+    let again = empty(1, &[leap.hash()], (2, 600_000, 0));
+    let reply = push(&server, document, &[again]).await;
+    assert_eq!(codes(&reply), [RefusalCode::OutOfRange], "an actor's leaps are added up");
+    assert!(reply.rejected[0].detail.contains("drop"), "{}", reply.rejected[0].detail);
+    let after = empty(3, &[next.hash()], (1, 900_000, 0));
+    let accepted = push(&server, document, &[after]).await.accepted;
+    assert_eq!(accepted, 1, "whoever drops a change has a part of their own");
 }
 
 #[tokio::test]
@@ -155,6 +166,83 @@ async fn bring(house: &House, document: DocumentId, (who, what): (&str, &[Change
 /// Each the first of its actor.
 fn strangers(actors: std::ops::Range<u16>) -> Vec<Change> {
     actors.map(|actor| empty(actor, &[], (1, 1, 0))).collect()
+}
+
+#[tokio::test]
+async fn one_member_cannot_use_up_a_documents_bytes() {
+    let most = 64 * 1024;
+    for (house, document) in houses(|c| c.limits.document_bytes = most).await {
+        let token = |name| house.token(name, Some(document), Access::Write);
+        let (ada, mallory, root) =
+            (token("ada"), token("mallory"), house.token("admin", None, Access::Admin));
+        let all = large(100..200);
+        let each = all[0].raw_bytes().len() as u64;
+        let reply = bring(&house, document, (&mallory, &all)).await;
+        assert!(
+            reply.accepted * each <= most / 2 && (reply.accepted + 1) * each > most / 2 - 1_000,
+            "{reply:?}"
+        );
+        assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooLarge));
+        let why = &reply.rejected[0].detail;
+        assert!(why.contains("document_bytes") && why.contains("--document-bytes"), "{why}");
+        // In packs it is the same, and nothing of what was there before is lost.
+        LogStore::open(&house.database()).unwrap().pack(1).unwrap();
+        assert_eq!(bring(&house, document, (&mallory, &all[20..])).await.accepted, 0);
+        // Another has half of what is left, and small changes of everybody else are taken.
+        let reply = bring(&house, document, (&ada, &large(300..350))).await;
+        assert!(reply.accepted * each > most / 8, "{reply:?}");
+        let ben = token("ben");
+        assert_eq!(bring(&house, document, (&ben, &strangers(400..410))).await.accepted, 10);
+        // An operator sees who it was.
+        let crowd = doctor(&house.database()).unwrap().crowds.remove(0);
+        let kind = if house.jwts { "jwt" } else { "token" };
+        let bytes = |name: &str| {
+            let name = format!("{kind}:{name}");
+            crowd.by.iter().find(|one| one.name.as_deref() == Some(&name)).map(|one| one.bytes)
+        };
+        assert!(bytes("mallory") > bytes("ada") && bytes("ada") > bytes("ben"), "{crowd:?}");
+        assert_eq!(crowd.by.iter().map(|one| one.bytes).sum::<u64>(), crowd.bytes);
+        // Who may delete the document has the whole, to the last byte.
+        let reply = bring(&house, document, (&root, &large(500..600))).await;
+        assert!(reply.accepted > 0 && crowd.bytes + (reply.accepted + 1) * each > most, "{reply:?}");
+        assert!(reply.rejected[0].detail.contains("--document-bytes"));
+    }
+}
+
+/// Each the first of its actor, of a kilobyte and a little.
+fn large(actors: std::ops::Range<u16>) -> Vec<Change> {
+    let grow = |change: Change| {
+        let mut large = change.decode();
+        (large.hash, large.message) = (None, Some("x".repeat(1_024)));
+        Change::from(large)
+    };
+    strangers(actors).into_iter().map(grow).collect()
+}
+
+/// The changes that make so many containers, as any client would.
+fn containers(count: usize) -> Vec<Change> {
+    let made = |nth: usize| {
+        let spec = ContainerSpec::new(vec![format!("c{nth}")], ContainerKind::Counter, vec![0]).unwrap();
+        Change::try_from(container::make(&spec).bytes.as_slice()).unwrap()
+    };
+    (0..count).map(made).collect()
+}
+
+#[tokio::test]
+async fn containers_take_no_room_from_actors_nor_from_heads() {
+    for (house, document) in houses(|c| (c.limits.document_actors, c.limits.document_heads) = (8, 8)).await {
+        let token = |name| house.token(name, Some(document), Access::Write);
+        let (ada, mallory) = (token("ada"), token("mallory"));
+        assert_eq!(bring(&house, document, (&mallory, &containers(500))).await.accepted, 500);
+        let reply = bring(&house, document, (&ada, &strangers(1..10))).await;
+        assert_eq!(reply.accepted, 4, "{reply:?}");
+        assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyActors));
+        // And they have their own limit, and their own shares.
+        let reply = bring(&house, document, (&mallory, &containers(1_000))).await;
+        assert_eq!(reply.accepted, 500);
+        let own = containers(1_000).split_off(999);
+        assert_eq!(bring(&house, document, (&ada, &own)).await.duplicate, 1);
+    }
 }
 
 #[tokio::test]

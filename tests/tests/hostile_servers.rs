@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automerge::{AutoCommit, Automerge, Change};
+use automerge::{AutoCommit, Automerge, Change, ROOT, transaction::Transactable as _};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -314,6 +314,43 @@ async fn a_server_whose_log_never_ends_is_given_up() {
         assert!([1, 3].contains(&ran.code) && !ran.stderr.contains("panicked"), "{name}: {ran:#?}");
         ada.ok(&["set", "notes", "/mine", "1"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_always_has_more_fills_no_disk() {
+    let place = Place::new();
+    let writer = Arc::new(Mutex::new(AutoCommit::new()));
+    let liar = Liar::start(move |asked, _| {
+        if !asked.starts_with("GET") {
+            return busy();
+        }
+        let mut writer = writer.lock().unwrap();
+        let from = writer.get_heads();
+        for nth in 0..16 {
+            writer.put(ROOT, "more", format!("{nth:>1024}")).unwrap();
+            writer.commit();
+        }
+        let new = writer.get_changes(&from);
+        let body = match asked {
+            "GET snapshot" => writer.save(),
+            _ => new.iter().flat_map(|change| change.raw_bytes().to_vec()).collect(),
+        };
+        let cursor = format!("{}.aa", writer.get_changes(&[]).len());
+        let figures = [("content-type", CHANGES), ("rejoin-cursor", &cursor), ("rejoin-end", "9999999.bb")];
+        reply(200, &figures, body)
+    })
+    .await;
+    let ada = at_shell(&place.path("ada.db"), &liar.url);
+    ada.ok(&["join", &DocumentId::random().to_string(), "--name", "notes"]);
+    for round in 0..2 {
+        let ran = ada.run(&["sync", "--document-bytes", "256KiB"]);
+        assert_eq!(ran.code, 1, "{round}: {ran:#?}");
+        assert!(ran.stderr.contains("262144 bytes") && ran.stderr.contains("--document-bytes"), "{ran:#?}");
+        assert!(std::fs::metadata(place.path("ada.db")).unwrap().len() < 4 << 20, "{round}");
+    }
+    // What is here can be read and written.
+    ada.ok(&["set", "notes", "/mine", "1"]);
+    assert_eq!(ada.get("notes")["mine"], 1);
 }
 
 /// Serves every case as the log of its document, with this snapshot; pushes are told "later".

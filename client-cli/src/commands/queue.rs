@@ -158,7 +158,7 @@ pub(crate) fn describe(entry: &QueueEntry) -> String {
 
 /// What a person can do where the server had no room for a change.
 const NO_ROOM: &str = "No room: nothing is lost, and each sync offers it again. Whoever runs the server can make room: \
-    `rejoin-server --document-actors N`, `--document-heads N`; `rejoin-server doctor` names who took it.";
+    `rejoin-server --document-actors N`, `--document-heads N`, `--document-bytes N`; `rejoin-server doctor` names who took it.";
 
 /// Why something is not on its way, below the table: the newest failure, and the parked.
 fn explain(context: &Context, entries: &[QueueEntry]) {

@@ -9,7 +9,7 @@ use rejoin::{DocumentId, DocumentReport, Settings, Store, SyncOptions, SyncRepor
 use super::{left_out, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{count, parse_duration, printable, shorten};
+use crate::format::{count, parse_duration, parse_size, printable, shorten};
 use crate::output::Output;
 use crate::token;
 
@@ -33,6 +33,9 @@ pub(crate) struct SyncArgs {
     /// Give up when no usable answer came for so long: 500ms, 30s, 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
+    /// Take no more of a document from a server than this: 64MiB, 4GiB
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    document_bytes: u64,
     /// The documents [default: all]
     #[arg(value_name = "DOC")]
     docs: Vec<String>,
@@ -54,7 +57,8 @@ pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
 
 async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<SyncOptions> {
     let http = context.http(store).await?;
-    let mut options = SyncOptions::default().timeout(args.timeout).http(http);
+    let mut options =
+        SyncOptions::default().timeout(args.timeout).document_bytes(args.document_bytes).http(http);
     if !args.docs.is_empty() {
         let mut ids = Vec::new();
         for doc in &args.docs {

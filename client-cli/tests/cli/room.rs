@@ -128,3 +128,33 @@ fn what_finds_no_room_says_what_to_do_and_goes_by_itself_once_there_is_some() {
     ada.ok(&["sync"]);
     assert_eq!(ada.json(&["get", "d", "/ben"]), 2);
 }
+
+#[test]
+fn what_finds_no_room_for_its_bytes_goes_by_itself_once_there_is_some() {
+    let env = Environment::new();
+    let start = |address: &str, bytes: u64| {
+        Server::start_with(env.path("server.db"), address.parse().unwrap(), |config| {
+            config.limits.document_bytes = bytes;
+        })
+    };
+    let server = start("127.0.0.1:0", 64 * 1024);
+    let ada = person(&env, &server, ("ada", Access::Admin));
+    let ben = person(&env, &server, ("ben", Access::Write));
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/ada", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &id, "--name", "d"]);
+    ben.ok(&["sync"]);
+    ben.ok(&["set", "d", "/large", "--string", &"x".repeat(40_000)]);
+    let ran = ben.run(&["sync", "--json"]).expect(5);
+    assert!(ran.stdout.contains("\"parked\":1"), "{ran:#?}");
+    let told = ben.run(&["queue"]).expect(5).stderr;
+    assert!(told.contains("--document-bytes") && told.contains("each sync offers it again"), "{told}");
+    // Others go on.
+    ada.ok(&["set", "d", "/ada", "2"]);
+    ada.ok(&["sync"]);
+    let (_, address) = server.stop();
+    let _server = start(&address.to_string(), 1 << 20);
+    let report = ben.json(&["sync"]);
+    assert_eq!((&report["pushed"], &report["parked"], &report["queued"]), (&json!(1), &json!(0), &json!(0)));
+}

@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use super::HttpOptions;
-use crate::DocumentId;
+use crate::{DocumentId, session::DOCUMENT_BYTES};
 
 /// A secret that a server knows this client by. It is shown nowhere: not in `Debug`, not in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub struct SyncOptions {
     pub timeout: Duration,
     /// At most so many documents at once. Default 4.
     pub at_once: usize,
+    /// What a document may come to here by what servers send, in plain bytes of changes. Default 1 GiB, as much as a server
+    /// takes by default. A server whose log has no end would fill the disk otherwise.
+    pub document_bytes: u64,
 }
 
 impl Default for SyncOptions {
@@ -54,6 +57,7 @@ impl Default for SyncOptions {
             http: HttpOptions::default(),
             timeout: Duration::from_secs(30),
             at_once: 4,
+            document_bytes: DOCUMENT_BYTES,
         }
     }
 }
@@ -91,6 +95,13 @@ impl SyncOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// With room for documents as large as this, in plain bytes of changes.
+    #[must_use]
+    pub fn document_bytes(mut self, bytes: u64) -> Self {
+        self.document_bytes = bytes;
         self
     }
 

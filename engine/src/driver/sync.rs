@@ -168,9 +168,13 @@ impl<'a> Driver<'a> {
 
     /// A refusal is no failure of the network, and does not go away by asking again at once.
     fn note_rest(&mut self, id: DocumentId, run: &Ended) {
-        let rests =
-            matches!(run.result, Err(Error::Unauthorized(_) | Error::Forbidden(_) | Error::Protocol(_)))
-                || matches!(run.result, Ok(Some(Outcome::NotServed)));
+        let rests = matches!(
+            run.result,
+            Err(Error::Unauthorized(_)
+                | Error::Forbidden(_)
+                | Error::LogTooLarge { .. }
+                | Error::Protocol(_))
+        ) || matches!(run.result, Ok(Some(Outcome::NotServed)));
         if rests {
             self.resting.insert(id, self.clock.now().steady + REST);
         } else {
@@ -215,7 +219,8 @@ impl<'a> Driver<'a> {
     }
 
     fn session(&mut self, document: DocumentId) -> Session {
-        let limits = SessionLimits { backoff: self.backoff, ..SessionLimits::default() };
+        let document_bytes = self.options.document_bytes;
+        let limits = SessionLimits { backoff: self.backoff, document_bytes, ..SessionLimits::default() };
         self.sessions.remove(&document).unwrap_or_else(|| Session::new(document, limits))
     }
 

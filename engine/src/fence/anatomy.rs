@@ -1,6 +1,6 @@
 //! The parts of a change's body as they stand, for who writes it down in another form.
 
-use automerge::ChangeHash;
+use automerge::{ActorId, ChangeHash};
 
 use super::{
     Refusal,
@@ -75,19 +75,19 @@ pub(crate) fn dependencies_of(body: &[u8]) -> Result<Vec<ChangeHash>, Refusal> {
     read_deps(&mut Reader::new(body))
 }
 
-/// The number of a change among those of its actor, from the head of its plain chunk; no more of it is read.
+/// Whose change this is and its number among theirs, from the head of its plain chunk; no more of it is read.
 ///
 /// # Errors
 /// Where that is no plain chunk of a change.
-pub fn sequence_of(chunk: &[u8]) -> Result<u64, Refusal> {
+pub fn author_of(chunk: &[u8]) -> Result<(ActorId, u64), Refusal> {
     let frame = next_frame(&mut Reader::new(chunk))?;
     if frame.kind != ChunkKind::Change {
         return Err(Refusal::malformed("the chunk is no plain change"));
     }
     let mut reader = Reader::new(frame.body);
     read_deps(&mut reader)?;
-    take_text(&mut reader, "an actor")?;
-    reader.number("the sequence number")
+    let actor = ActorId::from(take_text(&mut reader, "an actor")?);
+    Ok((actor, reader.number("the sequence number")?))
 }
 
 /// The metadata of columns, an entry at a time: a few bytes of them must not become many.

@@ -15,14 +15,14 @@ mod reach;
 mod read;
 mod refusal;
 
-pub use anatomy::sequence_of;
+pub use anatomy::author_of;
 pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_of, dissect};
 pub use check::{LAST_TIME, check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame, frames};
 pub(crate) use chunk::{hash, plain_chunk, plain_size};
 pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};
-pub use reach::{Reach, SLACK};
+pub use reach::{Reach, SHARES, SLACK};
 pub(crate) use read::Reader;
 pub use refusal::{Refusal, RefusalCode};
 

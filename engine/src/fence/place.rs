@@ -70,8 +70,8 @@ impl Default for WalkBudget {
 /// In this order: what is held is a duplicate; what depends on something that is not held is refused with all
 /// that is missing named; a sequence number that the actor used already is a fork; a gap is malformed; and the
 /// actor's last change has to be an ancestor, for without it the library panics in one batching and stores an
-/// unloadable document in another. Last, its counters begin where those end that it depends on, or [`super::SLACK`]
-/// allows for it.
+/// unloadable document in another. Last, its counters begin where those end that it depends on, or
+/// [`super::SLACK`] allows for it.
 ///
 /// That the actor's last change is no ancestor is [`RefusalCode::Malformed`] and no fork. Each library builds an actor's change on all
 /// that it holds of this actor (for work on old heads it takes another actor), so the second of two clones
@@ -112,7 +112,7 @@ pub fn place<A: Ancestry>(
         Some(last) => descends_from(&deps, last.position, log, walk)?,
     };
     match descends {
-        Descent::Yes => Ok(match reach_of(change, &deps, log)? {
+        Descent::Yes => Ok(match reach_of(change, (&deps, last), log)? {
             Ok(reach) => Placement::New { deps, reach },
             Err(refusal) => Placement::Refused(refusal.of(change.hash)),
         }),
@@ -132,15 +132,22 @@ pub fn place<A: Ancestry>(
 /// How far a change counts that is made on these; a refusal where that is too far.
 fn reach_of<A: Ancestry>(
     change: &CheckedChange,
-    deps: &[u64],
+    (deps, last): (&[u64], Option<Last>),
     log: &mut A,
 ) -> Result<Result<Reach, Refusal>, A::Error> {
-    let mut before = Reach::default();
+    let (mut before, mut previous) = (Reach::default(), None);
     for position in deps {
-        before = before.and(log.reach(*position)?);
+        let reach = log.reach(*position)?;
+        before = before.and(reach);
+        if last.is_some_and(|last| last.position == *position) {
+            previous = Some(reach);
+        }
     }
-    let own = Reach::plain(change.start_op, change.operations);
-    let reach = before.then(own, change.start_op);
+    if let (Some(last), None) = (last, previous) {
+        previous = Some(log.reach(last.position)?);
+    }
+    let before = before.after(previous);
+    let reach = before.then(Reach::plain(change.start_op, change.operations), change.start_op);
     Ok(reach.check(before, change.start_op).map(|()| reach))
 }
 

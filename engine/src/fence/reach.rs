@@ -3,17 +3,24 @@
 use super::{Refusal, anatomy::dissect, chunk};
 use crate::planted::{Bug, is_planted};
 
-/// How many counters may be passed over, all together, on the way to a change.
+/// How many counters all changes together may pass over, on the way to one of them.
 ///
 /// A change begins to count one above all that it depends on, so an honest one passes over nothing. Only what is
 /// written again after `queue drop` does: it keeps its counters, and those of the dropped change are missing below
-/// them. Sixteen million is room for 160 drops of the largest change that there can be.
+/// them.
 ///
 /// It is a sum over the ancestors, and not an allowance for each change, because the counters of a document end at
 /// 2^32: a chain of a few thousand changes would climb there if each might leap. So counters are never more than this
-/// above the operations of the longest chain of changes, and whoever wants to use them up has to push four thousand
+/// above the operations of the longest chain of changes, and whoever wants to use them up has to push two thousand
 /// million operations. A change that passes over nothing is never refused for what its ancestors did.
-pub const SLACK: u64 = 1 << 24;
+pub const SLACK: u64 = 1 << 31;
+
+/// Each actor may pass over one of so many parts of what is left of [`SLACK`].
+///
+/// Half a million to begin with: room for five drops of the largest change that there can be. It is a part of what is
+/// left, so that nobody uses up what others need. Ten thousand actors that each take all they may leave the next one
+/// forty thousand, and each actor counts against the limit of actors of a document.
+pub const SHARES: u64 = 1 << 12;
 
 /// How far a change and its ancestors have counted. It follows from them alone, so every replica knows the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,12 +29,14 @@ pub struct Reach {
     pub last: u64,
     /// How many counters were passed over on the way, where most were.
     pub slack: u64,
+    /// How many of these its own actor passed over, in this change and those before it.
+    pub own: u64,
 }
 
 impl Reach {
     /// That of the changes that were made on nothing but what `start_op` and `operations` say.
     pub fn plain(start_op: u64, operations: u64) -> Self {
-        Self { last: start_op.saturating_add(operations).saturating_sub(1), slack: 0 }
+        Self { last: start_op.saturating_add(operations).saturating_sub(1), slack: 0, own: 0 }
     }
 
     /// [`Reach::plain`] of a plain chunk.
@@ -44,17 +53,27 @@ impl Reach {
         }
     }
 
-    /// That of two changes together.
+    /// That of a change's dependencies together. Of its actor it says nothing.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { last: self.last.max(other.last), slack: self.slack.max(other.slack) }
+        Self { last: self.last.max(other.last), slack: self.slack.max(other.slack), own: 0 }
     }
 
-    /// That of a change which was made on this. Its own says where it ends, also where it has no operations.
+    /// The same, for a change of an actor whose change before it has this reach.
     #[must_use]
-    pub fn then(self, own: Self, start_op: u64) -> Self {
+    pub fn after(self, previous: Option<Self>) -> Self {
+        Self { own: previous.map_or(0, |previous| previous.own), ..self }
+    }
+
+    /// That of a change which was made on this. Its plain one says where it ends, also where it has no operations.
+    #[must_use]
+    pub fn then(self, plain: Self, start_op: u64) -> Self {
         let passed_over = start_op.saturating_sub(self.last.saturating_add(1));
-        Self { last: self.last.max(own.last), slack: self.slack.saturating_add(passed_over) }
+        Self {
+            last: self.last.max(plain.last),
+            slack: self.slack.saturating_add(passed_over),
+            own: self.own.saturating_add(passed_over),
+        }
     }
 
     /// Refuses a change that begins to count at `start_op` and was made on `before`: where it counts again what was
@@ -72,13 +91,15 @@ impl Reach {
                 before.last
             )));
         }
-        if self.slack <= SLACK || self.slack == before.slack {
+        let passed_over = self.own - before.own.min(self.own);
+        let most = SLACK.saturating_sub(before.slack) / SHARES;
+        if passed_over == 0 || self.own <= most {
             return Ok(());
         }
         Err(Refusal::out_of_range(format!(
-            "its operations begin {} counters above those that it depends on, and with what these passed over \
-             that is more than {SLACK}",
-            self.slack - before.slack
+            "its operations begin {passed_over} counters above those that it depends on, and its actor may pass over \
+             {most} in all. Only a large change that was dropped from a queue leaves such a gap: drop this one too, \
+             and make it again"
         )))
     }
 }
@@ -87,30 +108,49 @@ impl Reach {
 mod tests {
     use super::*;
 
+    const MOST: u64 = SLACK / SHARES;
+
     fn next(before: Reach, start_op: u64, operations: u64) -> Result<Reach, Refusal> {
         let now = before.then(Reach::plain(start_op, operations), start_op);
         now.check(before, start_op).map(|()| now)
     }
 
+    /// By an actor who made nothing before.
+    fn newcomer(before: Reach, start_op: u64) -> Result<Reach, Refusal> {
+        next(before.after(None), start_op, 1)
+    }
+
     #[test]
     fn who_passes_over_nothing_is_never_refused_for_what_others_did() {
-        let far = next(Reach::default(), SLACK + 1, 1).unwrap();
-        assert_eq!(far, Reach { last: SLACK + 1, slack: SLACK });
-        let after = next(far, SLACK + 2, 100).unwrap();
-        assert_eq!(after, Reach { last: SLACK + 101, slack: SLACK });
-        assert!(next(after, SLACK + 103, 1).is_err(), "one counter is passed over");
+        let far = next(Reach::default(), MOST + 1, 1).unwrap();
+        assert_eq!(far, Reach { last: MOST + 1, slack: MOST, own: MOST });
+        let after = next(far, MOST + 2, 100).unwrap();
+        assert_eq!(after, Reach { last: MOST + 101, slack: MOST, own: MOST });
+        assert!(next(after, MOST + 103, 1).is_err(), "one counter is passed over");
         let beside = next(Reach::default(), 1, 5).unwrap();
-        assert!(next(after.and(beside), SLACK + 102, 1).is_ok());
+        assert!(newcomer(after.and(beside), MOST + 102).is_ok());
+    }
+
+    #[test]
+    fn nobody_uses_up_what_another_may_pass_over() {
+        let mut reach = Reach::default();
+        for _ in 0..10_000 {
+            let most = (SLACK - reach.slack) / SHARES;
+            reach = newcomer(reach, reach.last + 1 + most).unwrap();
+            assert!(newcomer(reach, reach.last + 2 + most).is_err());
+        }
+        assert!(newcomer(reach, reach.last + 40_000).is_ok(), "{} are left", SLACK - reach.slack);
+        assert!(reach.last < 1 << 31);
     }
 
     #[test]
     fn a_chain_of_leaps_does_not_climb() {
         let (mut reach, mut climbed) = (Reach::default(), 0);
-        while let Ok(higher) = next(reach, reach.last + 1_000_000, 1) {
+        while let Ok(higher) = next(reach, reach.last + 10_001, 1) {
             (reach, climbed) = (higher, climbed + 1);
         }
-        assert_eq!(climbed, SLACK / 999_999);
-        assert!(reach.last <= SLACK + climbed);
+        assert_eq!(climbed, MOST / 10_000);
+        assert!(reach.last <= MOST + climbed);
     }
 
     #[test]
@@ -121,6 +161,6 @@ mod tests {
         let merge = next(far, 1_001, 0).unwrap();
         assert_eq!(merge.last, 1_000, "a change without operations counts nothing");
         assert!(next(merge, 1_000, 0).is_err());
-        assert_eq!(next(merge, 1_001, 1).unwrap(), Reach { last: 1_001, slack: 999 });
+        assert_eq!(next(merge, 1_001, 1).unwrap(), Reach { last: 1_001, slack: 999, own: 999 });
     }
 }

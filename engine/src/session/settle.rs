@@ -202,6 +202,10 @@ impl Turn<'_> {
         let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
         let moved = page.cursor.is_some() && page.cursor != page.asked;
         let carried = (page.changes.len() + page.refused.len()) as u64;
+        if self.outgrows(&page)? {
+            // Its own rows are the next run's: what the server did with them is known when its log is read.
+            return Ok(self.stop(Outcome::TooLarge));
+        }
         let outcome = self.store(page)?;
         if at_end {
             self.try_held()?;
@@ -235,6 +239,14 @@ impl Turn<'_> {
             self.failed(TroubleKind::Protocol, detail, 0, rng)?;
         }
         Ok(progress)
+    }
+
+    /// Whether the document would become too large here with what a page brings.
+    fn outgrows(&mut self, page: &Page) -> Result<bool> {
+        let changes = page.changes.iter().map(|change| change.bytes.len());
+        let more: usize = changes.chain(page.refused.iter().map(|(_, bytes)| bytes.len())).sum();
+        let limit = self.session.limits.document_bytes.saturating_sub(more as u64);
+        Ok(more > 0 && self.core.exceeds(self.session.document, limit)?)
     }
 
     /// Whoever sends much that does harm keeps nobody for good: what was held with it is tried again when the log was read

@@ -36,11 +36,17 @@ pub struct SessionLimits {
     pub change: fence::Limits,
     /// What a snapshot may be.
     pub snapshot: fence::DocumentLimits,
+    /// What a document may come to here, in plain bytes of changes, by what is pulled. What is made here is not bounded by
+    /// it.
+    pub document_bytes: u64,
     /// How long to wait after failures.
     pub backoff: Backoff,
     /// The longest `Retry-After` that is obeyed.
     pub longest_retry_after: Duration,
 }
+
+/// As much as a server takes by default.
+pub const DOCUMENT_BYTES: u64 = 1 << 30;
 
 impl Default for SessionLimits {
     fn default() -> Self {
@@ -48,6 +54,7 @@ impl Default for SessionLimits {
             batch: BatchBounds { count: 5_000, bytes: 2 * 1024 * 1024 },
             change: fence::Limits::default(),
             snapshot: fence::DocumentLimits::default(),
+            document_bytes: DOCUMENT_BYTES,
             backoff: Backoff::PERSON,
             longest_retry_after: Duration::from_secs(3_600),
         }
@@ -95,6 +102,8 @@ pub enum Outcome {
     Forbidden(String),
     /// The server wants a newer release of this program.
     UpgradeRequired(String),
+    /// The log brought more than [`SessionLimits::document_bytes`]: nothing more was taken.
+    TooLarge,
 }
 
 /// What a reply is judged by: which request it answers. Lost tickets are harmless.

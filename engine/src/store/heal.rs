@@ -183,6 +183,8 @@ impl Writing<'_> {
         let mut actors: HashMap<crate::Actor, i64> = HashMap::new();
         let mut containers = container::ContainerSet::default();
         let (mut reaches, mut in_range): (Vec<Reach>, bool) = (Vec::with_capacity(changes.len()), true);
+        // The last of each actor that passed over counters.
+        let mut leapt: HashMap<i64, Reach> = HashMap::new();
         let document = self.replicas.get(self.tx, id, self.actor)?.row.id;
         let mut proved = Proved::default();
         for (change, position) in changes.iter().zip(1_u64..) {
@@ -202,12 +204,15 @@ impl Writing<'_> {
             if deps.len() != checked.deps.len() {
                 return Err(Error::Protocol("the file's changes are not in order".to_owned()));
             }
-            let own = Reach::plain(checked.start_op, checked.operations);
+            let plain = Reach::plain(checked.start_op, checked.operations);
             let before = deps.iter().filter_map(|at| reaches.get(usize::try_from(at - 1).ok()?).copied());
-            let before = before.fold(Reach::default(), Reach::and);
-            let reach = before.then(own, checked.start_op);
+            let before = before.fold(Reach::default(), Reach::and).after(leapt.get(&actor).copied());
+            let reach = before.then(plain, checked.start_op);
             in_range &= reach.check(before, checked.start_op).is_ok();
-            reach::note(self.tx, row, reach, own)?;
+            reach::note(self.tx, row, reach, plain)?;
+            if reach.own > before.own {
+                leapt.insert(actor, reach);
+            }
             reaches.push(reach);
             let message = Message::decode(checked.message.as_deref());
             proved.take_first(change)?;

@@ -16,8 +16,8 @@ use crate::{DocumentId, Error, Result, fence::RefusalCode, rewrite, wire::Reject
 /// The shortest prefix of a change's hash that names a queue row, in hex digits.
 const SHORTEST_PREFIX: usize = 4;
 
-/// What the reason of a parked row begins with where the server had no room for another actor or head: nothing is wrong
-/// with the change, and it is offered again by itself.
+/// What the reason of a parked row begins with where the server had no room for another actor, head or byte in this
+/// document: nothing is wrong with the change, and it is offered again by itself.
 const NO_ROOM: &str = "no room: ";
 /// What the last error of a row begins with that the server did not take because this token may not write there.
 const NOT_ALLOWED: &str = "not allowed: ";
@@ -26,10 +26,13 @@ pub(super) const WAITS: &str = "it depends on ";
 
 /// What is noted of a row that the server refused.
 pub(super) fn parked_because(rejected: &Rejected) -> String {
-    match rejected.code {
-        RefusalCode::TooManyActors | RefusalCode::TooManyHeads => format!("{NO_ROOM}{}", rejected.detail),
-        _ => rejected.detail.clone(),
-    }
+    let no_room = match rejected.code {
+        RefusalCode::TooManyActors | RefusalCode::TooManyHeads => true,
+        // A change can be too large by itself as well; a detail names the limit.
+        RefusalCode::TooLarge => rejected.detail.contains("document_bytes"),
+        _ => false,
+    };
+    if no_room { format!("{NO_ROOM}{}", rejected.detail) } else { rejected.detail.clone() }
 }
 
 /// Why rows between these ids wait for a right that this token has not; `None` where none does.

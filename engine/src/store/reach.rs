@@ -14,10 +14,10 @@ use crate::{
 pub(super) fn read(connection: &Connection, document: i64, position: u64) -> Result<Reach> {
     let id = rows::row_id(document, position);
     let noted = connection
-        .prepare_cached("SELECT last, slack FROM reach WHERE id = :id")?
+        .prepare_cached("SELECT last, slack, own FROM reach WHERE id = :id")?
         .query_row(named_params! {":id": id}, |r| {
             let number = |value: i64| value.max(0) as u64;
-            Ok(Reach { last: number(r.get(0)?), slack: number(r.get(1)?) })
+            Ok(Reach { last: number(r.get(0)?), slack: number(r.get(1)?), own: number(r.get(2)?) })
         })
         .optional()?;
     match noted {
@@ -28,13 +28,14 @@ pub(super) fn read(connection: &Connection, document: i64, position: u64) -> Res
 }
 
 /// Notes how far a change counts, where it does not follow from its own bytes.
-pub(super) fn note(connection: &Connection, id: i64, reach: Reach, own: Reach) -> Result<()> {
-    if reach == own {
+pub(super) fn note(connection: &Connection, id: i64, reach: Reach, plain: Reach) -> Result<()> {
+    if reach == plain {
         return Ok(());
     }
-    let sql = "INSERT OR REPLACE INTO reach (id, last, slack) VALUES (:id, :last, :slack)";
-    let (last, slack) = (reach.last as i64, reach.slack as i64);
-    connection.prepare_cached(sql)?.execute(named_params! {":id": id, ":last": last, ":slack": slack})?;
+    let sql = "INSERT OR REPLACE INTO reach (id, last, slack, own) VALUES (:id, :last, :slack, :own)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": id, ":last": reach.last as i64, ":slack": reach.slack as i64, ":own": reach.own as i64,
+    })?;
     Ok(())
 }
 
@@ -86,7 +87,7 @@ impl Writing<'_> {
 /// Notes the reach of the rows after a position. Gives those that are out of range.
 fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Vec<(ChangeHash, String)>> {
     let sql = "SELECT id, hash, deps, bytes, quarantined IS NOT NULL OR replaced_by IS NOT NULL
-                      OR (local = 1 AND acknowledged_at IS NULL)
+                      OR (local = 1 AND acknowledged_at IS NULL), actor
                  FROM change WHERE id > :from AND id <= :to ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let params = named_params! {":from": rows::row_id(document, after), ":to": rows::id_range(document).1};
@@ -100,9 +101,10 @@ fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Ve
         }
         let measured = match check_bytes(&bytes, &stored_limits()) {
             Ok(change) => {
-                let own = Reach::plain(change.start_op, change.operations);
-                let reach = before.then(own, change.start_op);
-                note(connection, id, reach, own)?;
+                before = before.after(read_previous(connection, (id, row.get(5)?), change.seq)?);
+                let plain = Reach::plain(change.start_op, change.operations);
+                let reach = before.then(plain, change.start_op);
+                note(connection, id, reach, plain)?;
                 reach.check(before, change.start_op)
             }
             Err(refusal) => Err(refusal),
@@ -116,4 +118,17 @@ fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Ve
         }
     }
     Ok(refused)
+}
+
+/// The reach of the change of the same actor before this one. It is nearly always a few rows away.
+fn read_previous(connection: &Connection, (id, actor): (i64, i64), seq: u64) -> Result<Option<Reach>> {
+    let Some(seq) = seq.checked_sub(1).filter(|seq| *seq > 0) else { return Ok(None) };
+    let document = id >> rows::POSITION_BITS;
+    let sql = "SELECT id FROM change WHERE id >= :from AND id < :id AND actor = :actor AND seq = :seq
+                AND replaced_by IS NULL ORDER BY id DESC LIMIT 1";
+    let params = named_params! {
+        ":from": rows::row_id(document, 0), ":id": id, ":actor": actor, ":seq": seq as i64,
+    };
+    let found: Option<i64> = connection.prepare_cached(sql)?.query_row(params, |r| r.get(0)).optional()?;
+    found.map(|id| read(connection, document, rows::position_of(id))).transpose()
 }

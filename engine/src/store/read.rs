@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use automerge::ChangeHash;
+use rusqlite::named_params;
 use serde_json::Value;
 
 use super::{Core, Difference, HistoryEntry, pushers::pusher_name, replica::Replica, rows};
@@ -30,6 +31,20 @@ impl Core {
         check_heads(replica, at.unwrap_or_default())?;
         // Of some documents that were accepted the library cannot read all.
         Ok(guarded(|| state::to_json(&replica.am, pointer, at)).map_err(Error::Corrupt)??)
+    }
+
+    /// Whether the changes of a document have more plain bytes than this. Where the whole file has not, nothing is read.
+    pub(crate) fn exceeds(&mut self, id: DocumentId, bytes: u64) -> Result<bool> {
+        let file = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let file: i64 = self.connection.prepare_cached(file)?.query_row([], |r| r.get(0))?;
+        if u64::try_from(file).is_ok_and(|file| file <= bytes) {
+            return Ok(false);
+        }
+        let (from, to) = rows::id_range(self.document_row(id)?.id);
+        let sum = "SELECT coalesce(sum(length(bytes)), 0) FROM change WHERE id BETWEEN :from AND :to";
+        let params = named_params! {":from": from, ":to": to};
+        let sum: i64 = self.connection.prepare_cached(sum)?.query_row(params, |r| r.get(0))?;
+        Ok(u64::try_from(sum).unwrap_or_default() > bytes)
     }
 
     /// The history, oldest first: all of it, or the newest so many.

@@ -13,7 +13,7 @@ pub(super) use documents::{
 };
 
 /// How many bits of a row's id are the position.
-const POSITION_BITS: u32 = 40;
+pub(super) const POSITION_BITS: u32 = 40;
 
 const POSITION_MASK: i64 = (1 << POSITION_BITS) - 1;
 

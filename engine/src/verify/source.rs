@@ -46,7 +46,7 @@ impl BatchSize {
         self.changes += 1;
         self.bytes += chunk.len();
         // What cannot be read is told by who parses it.
-        self.new_actors += usize::from(fence::sequence_of(chunk).is_ok_and(|number| number == 1));
+        self.new_actors += usize::from(fence::author_of(chunk).is_ok_and(|(_, number)| number == 1));
     }
 
     /// Whether nothing more goes into it.

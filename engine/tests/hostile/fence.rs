@@ -5,7 +5,7 @@ use std::time::Instant;
 use automerge::{ActorId, Automerge, Change, ChangeHash, ROOT, transaction::Transactable};
 use rand::{SeedableRng, rngs::StdRng};
 use rejoin::fence::{
-    CheckedChange, ChunkKind, LAST_TIME, Limits, Placement, RefusalCode, SLACK, WalkBudget, check,
+    CheckedChange, ChunkKind, LAST_TIME, Limits, Placement, RefusalCode, SHARES, SLACK, WalkBudget, check,
     check_bytes, frame, place,
 };
 
@@ -227,6 +227,9 @@ fn a_time_that_no_clock_shows_is_out_of_range() {
     }
 }
 
+/// What the first actor of a document may pass over.
+const MOST: u64 = SLACK / SHARES;
+
 #[test]
 fn a_change_counts_on_from_what_it_depends_on() {
     let honest = |count: u64| {
@@ -245,14 +248,19 @@ fn a_change_counts_on_from_what_it_depends_on() {
     let mut log = honest(10);
     let leap = counting(&log, (2, 1, &[10]), 4_293_918_000);
     assert_eq!(refused(&mut log, &leap), RefusalCode::OutOfRange);
-    let after_a_drop = counting(&log, (2, 1, &[10]), 11 + SLACK);
+    let after_a_drop = counting(&log, (2, 1, &[10]), 11 + MOST);
     assert!(matches!(place(&after_a_drop, &mut log, &mut WalkBudget::default()), Ok(Placement::New { .. })));
     log.append(after_a_drop);
-    let again = counting(&log, (3, 1, &[11]), 13 + SLACK);
-    assert_eq!(refused(&mut log, &again), RefusalCode::OutOfRange, "the slack is a sum over all ancestors");
-    let on = counting(&log, (3, 1, &[11]), 12 + SLACK);
+    let again = counting(&log, (2, 2, &[11]), 13 + MOST);
+    assert_eq!(refused(&mut log, &again), RefusalCode::OutOfRange, "the slack is a sum over all of an actor");
+    let others = counting(&log, (3, 1, &[11]), 12 + 2 * MOST - MOST / 2048);
+    assert!(
+        matches!(place(&others, &mut log, &mut WalkBudget::default()), Ok(Placement::New { .. })),
+        "another has nearly as much"
+    );
+    let on = counting(&log, (3, 1, &[11]), 12 + MOST);
     assert!(matches!(place(&on, &mut log, &mut WalkBudget::default()), Ok(Placement::New { .. })));
-    let beside = counting(&log, (3, 1, &[10]), 11 + SLACK);
+    let beside = counting(&log, (3, 1, &[10]), 11 + MOST);
     assert!(
         matches!(place(&beside, &mut log, &mut WalkBudget::default()), Ok(Placement::New { .. })),
         "what did not come before it uses nothing of it up"

@@ -31,6 +31,8 @@ impl Log {
     pub(crate) fn append(&mut self, change: CheckedChange) {
         let before = change.deps.iter().filter_map(|dep| self.positions.get(dep));
         let before = before.map(|at| self.reaches[*at as usize - 1]).fold(Reach::default(), Reach::and);
+        let previous = self.last.get(&change.actor).map(|last| self.reaches[last.position as usize - 1]);
+        let before = before.after(previous);
         self.reaches.push(before.then(Reach::plain(change.start_op, change.operations), change.start_op));
         self.changes.push(change.clone());
         let position = self.changes.len() as u64;

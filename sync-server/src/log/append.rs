@@ -13,16 +13,17 @@ use rusqlite::{CachedStatement, OptionalExtension, named_params};
 use super::{
     Digest, Document, LogError, Mark, View,
     ancestors::Ancestors,
+    brought::Tally,
     claimed::Claimed,
     view::{encode_deps, row_key, signed},
 };
 
 /// Appends changes to one document's log. What it wrote is seen by its own reads at once.
 pub(crate) struct Appender<'c> {
-    view: View<'c>,
-    document: Document,
+    pub(super) view: View<'c>,
+    pub(super) document: Document,
     feed: u64,
-    start: u64,
+    pub(super) start: u64,
     insert: CachedStatement<'c>,
     /// Positions of what was appended here: found without asking SQLite.
     fresh: HashMap<ChangeHash, u64>,
@@ -33,12 +34,7 @@ pub(crate) struct Appender<'c> {
     reaches: Vec<Reach>,
     /// Its heads, once somebody asked.
     heads: Option<Heads>,
-    /// How many actors it has, once somebody asked.
-    actor_count: Option<u64>,
-    /// How many of them began here.
-    new_actors: u64,
-    /// How many whoever pushes brought before, once somebody asked.
-    brought: Option<u64>,
+    pub(super) tally: Tally,
     /// What the appended changes are rewritings of.
     rewritten: HashMap<ChangeHash, ChangeHash>,
     /// The claims that were proved here, of what was appended and of what was not.
@@ -114,9 +110,7 @@ impl<'c> Appender<'c> {
             deps: Vec::new(),
             reaches: Vec::new(),
             heads: None,
-            actor_count: None,
-            new_actors: 0,
-            brought: None,
+            tally: Tally::default(),
             rewritten: HashMap::new(),
             proved: HashMap::new(),
             actors: HashMap::new(),
@@ -154,35 +148,9 @@ impl<'c> Appender<'c> {
         self.document.end
     }
 
-    /// The plain bytes of the log as it is now.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.document.bytes
-    }
-
     /// Whether the log holds something of this actor.
     pub(crate) fn knows(&mut self, actor: &ActorId) -> Result<bool, LogError> {
         Ok(self.actor(actor)?.is_some())
-    }
-
-    /// How many actors the document has.
-    pub(crate) fn actors(&mut self) -> Result<u64, LogError> {
-        if self.actor_count.is_none() {
-            self.actor_count = Some(self.view.count_actors(self.document.key)?);
-        }
-        Ok(self.actor_count.unwrap_or_default())
-    }
-
-    /// How many of its actors whoever pushes this, called `by`, brought.
-    pub(crate) fn brought(&mut self, by: Option<&str>) -> Result<u64, LogError> {
-        let before = match self.brought {
-            Some(before) => before,
-            None => {
-                let start = self.view.mark_at(self.document.key, self.document.end, self.start)?;
-                self.view.actors_brought(self.document.key, start, by)?
-            }
-        };
-        self.brought = Some(before);
-        Ok(before + self.new_actors)
     }
 
     /// How many heads it would have with a change of `by`, who pushes this, that depends on these.
@@ -301,6 +269,7 @@ impl<'c> Appender<'c> {
         }
         self.document.end = end;
         self.document.bytes += change.bytes.len() as u64;
+        self.tally.note(change, change.seq == 1);
         self.fresh.insert(change.hash, end.position);
         self.hashes.push(change.hash);
         if let Some(heads) = &mut self.heads {
@@ -361,11 +330,7 @@ impl<'c> Appender<'c> {
         let last = Last { seq: change.seq, position };
         let key = match self.actor(&change.actor)? {
             Some(row) => row.key,
-            None => {
-                self.actor_count = self.actor_count.map(|count| count + 1);
-                self.new_actors += 1;
-                insert_actor(self.view, self.document.key, &change.actor, last)?
-            }
+            None => insert_actor(self.view, self.document.key, &change.actor, last)?,
         };
         self.actors.insert(change.actor.clone(), Some(ActorRow { key, last, moved: true }));
         Ok(key)

@@ -25,6 +25,10 @@ use super::{
 /// Most findings that are told; a damaged database has many that are the same.
 const MOST: usize = 100;
 
+/// For the order of documents an actor counts as so many bytes, as a power of two: by default a document may have so many
+/// for each actor.
+const BYTES_PER_ACTOR: u32 = 16;
+
 /// What a check of the database came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -35,11 +39,11 @@ pub struct Diagnosis {
     pub changes: u64,
     /// What is wrong, a sentence each; at most a hundred. Empty where all is well.
     pub findings: Vec<String>,
-    /// Of the hundred documents with the most actors who brought them. Nothing is wrong with that.
+    /// Of the hundred documents with the most actors and bytes who brought them. Nothing is wrong with that.
     pub crowds: Vec<Crowd>,
 }
 
-/// A document's actors and heads, by who pushed them.
+/// A document's actors, heads and bytes, by who pushed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Crowd {
@@ -49,11 +53,13 @@ pub struct Crowd {
     pub actors: u64,
     /// How many heads it has.
     pub heads: u64,
+    /// The plain bytes of its log.
+    pub bytes: u64,
     /// Who brought them, most actors first.
     pub by: Vec<Bringer>,
 }
 
-/// What one pusher brought of a document's actors and heads.
+/// What one pusher brought of a document's actors, heads and bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bringer {
@@ -63,6 +69,8 @@ pub struct Bringer {
     pub actors: u64,
     /// Heads that they pushed.
     pub heads: u64,
+    /// Plain bytes that they pushed.
+    pub bytes: u64,
 }
 
 impl Diagnosis {
@@ -74,7 +82,7 @@ impl Diagnosis {
 
     fn note_crowd(&mut self, crowd: Crowd) {
         self.crowds.push(crowd);
-        self.crowds.sort_by_key(|crowd| std::cmp::Reverse(crowd.actors));
+        self.crowds.sort_by_key(|crowd| std::cmp::Reverse(crowd.actors.max(crowd.bytes >> BYTES_PER_ACTOR)));
         self.crowds.truncate(MOST);
     }
 
@@ -145,6 +153,8 @@ struct Sum {
     actors: HashMap<ActorId, Last>,
     /// Where the first change of each actor is.
     firsts: Vec<u64>,
+    /// Where the log had how many bytes: at the end of each change.
+    ends: Vec<u64>,
     end: Mark,
     rewritten: u64,
     proved: HashMap<ChangeHash, Claim>,
@@ -248,7 +258,17 @@ impl Sum {
         self.bytes += bytes as u64;
         self.hashes.resize(usize::try_from(position - 1).unwrap_or(0), ChangeHash([0; 32]));
         self.hashes.push(hash);
+        self.ends.resize(self.hashes.len(), self.bytes);
         self.heads.insert(position);
+    }
+
+    /// The plain bytes of the changes from `first` to `last`.
+    fn bytes_between(&self, first: u64, last: u64) -> u64 {
+        let end = |position: u64| {
+            let index = usize::try_from(position).unwrap_or(usize::MAX).checked_sub(1);
+            index.map_or(0, |index| self.ends.get(index).copied().unwrap_or(self.bytes))
+        };
+        end(last).saturating_sub(end(first.saturating_sub(1)))
     }
 
     /// What the change was before it was written again, where that is proved.
@@ -348,21 +368,34 @@ fn check_sum(
     Ok(())
 }
 
-/// Who brought the actors and heads that the log has.
+/// Who brought what the log has.
 fn crowd(view: View<'_>, document: &Document, sum: &Sum) -> Result<Crowd, LogError> {
     let runs = view.pushed(document.key, (0, sum.end.position))?;
     let whose = |position: u64| {
         let run = runs.get(..runs.partition_point(|run| run.first <= position)).and_then(<[_]>::last);
         run.and_then(|run| run.by.clone())
     };
-    let mut by: HashMap<Option<String>, (u64, u64)> = HashMap::new();
-    sum.firsts.iter().for_each(|at| by.entry(whose(*at)).or_default().0 += 1);
-    sum.heads.iter().for_each(|at| by.entry(whose(*at)).or_default().1 += 1);
-    let bringer = |(name, (actors, heads))| Bringer { name, actors, heads };
-    let mut by: Vec<Bringer> = by.into_iter().map(bringer).collect();
-    by.sort_by(|a, b| b.actors.cmp(&a.actors).then_with(|| a.name.cmp(&b.name)));
+    let nothing = |name: Option<String>| Bringer { name, actors: 0, heads: 0, bytes: 0 };
+    let mut by: HashMap<Option<String>, Bringer> = HashMap::new();
+    let mut entry = |name: Option<String>, add: &dyn Fn(&mut Bringer)| {
+        add(by.entry(name.clone()).or_insert_with(|| nothing(name)));
+    };
+    sum.firsts.iter().for_each(|at| entry(whose(*at), &|one| one.actors += 1));
+    sum.heads.iter().for_each(|at| entry(whose(*at), &|one| one.heads += 1));
+    let mut known = 0;
+    for run in &runs {
+        let bytes = sum.bytes_between(run.first, run.last);
+        known += bytes;
+        entry(run.by.clone(), &|one| one.bytes += bytes);
+    }
+    let unknown = sum.bytes.saturating_sub(known);
+    if unknown > 0 {
+        entry(None, &|one| one.bytes += unknown);
+    }
+    let mut by: Vec<Bringer> = by.into_values().collect();
+    by.sort_by(|a, b| (b.actors, b.bytes).cmp(&(a.actors, a.bytes)).then_with(|| a.name.cmp(&b.name)));
     let (actors, heads) = (sum.firsts.len() as u64, sum.heads.len() as u64);
-    Ok(Crowd { document: document.uuid, actors, heads, by })
+    Ok(Crowd { document: document.uuid, actors, heads, bytes: sum.bytes, by })
 }
 
 /// A snapshot is a cache: a bad one can go, and the log stands.

@@ -23,6 +23,7 @@ mod view;
 
 pub(crate) use append::{Appender, HeadCount, bury};
 pub use backup::backup;
+pub(crate) use brought::Amount;
 pub(crate) use claimed::Claimed;
 pub use compact::Compacted;
 pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};

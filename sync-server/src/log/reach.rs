@@ -12,9 +12,10 @@ impl View<'_> {
     /// How far the change at a position and its ancestors count. Of nearly all that is what their own bytes say.
     pub(super) fn reach(&self, document: i64, position: u64) -> Result<Reach, LogError> {
         let id = row_key(document, position);
-        let mut statement = self.connection.prepare_cached("SELECT last, slack FROM reach WHERE id = :id")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT last, slack, own FROM reach WHERE id = :id")?;
         let noted = statement.query_row(named_params! { ":id": id }, |row| {
-            Ok(Reach { last: unsigned(row, 0)?, slack: unsigned(row, 1)? })
+            Ok(Reach { last: unsigned(row, 0)?, slack: unsigned(row, 1)?, own: unsigned(row, 2)? })
         });
         match noted.optional()? {
             Some(reach) => Ok(reach),
@@ -35,11 +36,12 @@ impl View<'_> {
 
     pub(super) fn write_reach(&self, document: i64, position: u64, reach: Reach) -> Result<(), LogError> {
         self.connection
-            .prepare_cached("INSERT INTO reach (id, last, slack) VALUES (:id, :last, :slack)")?
+            .prepare_cached("INSERT INTO reach (id, last, slack, own) VALUES (:id, :last, :slack, :own)")?
             .execute(named_params! {
                 ":id": row_key(document, position),
                 ":last": signed(reach.last),
                 ":slack": signed(reach.slack),
+                ":own": signed(reach.own),
             })?;
         Ok(())
     }

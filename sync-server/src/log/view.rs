@@ -235,13 +235,6 @@ impl<'c> View<'c> {
         Ok(heads.collect::<Result<_, _>>()?)
     }
 
-    /// How many actors wrote in it.
-    pub(super) fn count_actors(&self, document: i64) -> Result<u64, LogError> {
-        let sql = "SELECT count(*) FROM actor WHERE document = :document";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row(named_params! { ":document": document }, |row| unsigned(row, 0))?)
-    }
-
     /// Begins a part of a transaction that can be undone alone.
     pub(crate) fn begin_part(&self) -> Result<Part<'c>, LogError> {
         self.connection.prepare_cached("SAVEPOINT part")?.execute([])?;

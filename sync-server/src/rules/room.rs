@@ -1,28 +1,29 @@
 //! What a document may become: how large its log, how many heads and actors it has, and how many of these one member
 //! may bring.
 //!
-//! **One member must not use up what all need.** Actors never go again: whoever could bring as many as a document may
-//! have would keep every newcomer out for good, and everybody who has to take another actor. So whoever may write brings
-//! another only while more places are free than they brought already. One alone gets half of all places at most; a second
-//! who does the same gets half of what is left; and however many do it, whoever has brought few finds a place. A fixed part
-//! for each would stop one person on a quiet document early, and four who mean harm could still take everything.
+//! **One member must not use up what all need.** Actors and bytes never go again: whoever could bring as many as a document
+//! may have would keep every newcomer out for good, and everybody who has to take another actor. So whoever may write brings
+//! more only while more is free than they brought already. One alone gets half of all at most; a second who does the same
+//! gets half of what is left; and however many do it, whoever has brought little finds a place. A fixed part for each would
+//! stop one person on a quiet document early, and four who mean harm could still take everything.
 //!
 //! Who may delete the document has the whole: nothing is kept from them that they could not destroy, and whoever heals a
 //! server that lost everything may have to bring all that others once brought. So has everybody where no token is asked
 //! for: there nobody can be told from others. All who bear JWTs without a `sub` count as one.
 
 use rejoin::{
-    container::is_container_actor,
+    container::{MAX_CONTAINERS, is_container_actor},
     fence::{CheckedChange, Refusal, RefusalCode},
 };
 
 use crate::{
     LogError, ServerLimits,
-    log::{Appender, HeadCount},
+    log::{Amount, Appender, HeadCount},
 };
 
-/// Containers are made under actors of their own, at most so many: whoever writes must be able to make them.
-const FOR_CONTAINERS: u64 = 1_000;
+/// Containers are made under actors of their own, and are counted apart from others. A client makes [`MAX_CONTAINERS`] at
+/// most, and here is room for two of that kind: whoever alone writes finds room for all of theirs in one half.
+const CONTAINERS: u64 = 2 * MAX_CONTAINERS as u64;
 
 /// The most of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,55 +72,91 @@ impl Room {
         change: &CheckedChange,
         (deps, strict): (&[u64], bool),
     ) -> Result<Option<Refusal>, LogError> {
-        if appender.bytes().saturating_add(change.bytes.len() as u64) > self.bytes {
-            let detail = format!(
-                "the log of the document would have more than {} bytes (limit document_bytes)",
-                self.bytes
-            );
-            return Ok(Some(refusal(change, RefusalCode::TooLarge, detail)));
+        if let Some(why) = self.refuses_bytes(appender, guest, change.bytes.len() as u64)? {
+            return Ok(Some(refusal(change, RefusalCode::TooLarge, why)));
         }
         if appender.knows(&change.actor)? {
             return Ok(None);
         }
-        let spare = if is_container_actor(&change.actor) { FOR_CONTAINERS } else { 0 };
-        if let Some(why) = self.refuses_actor(appender, guest, spare)? {
+        let kind = if is_container_actor(&change.actor) { Kind::Containers } else { Kind::Actors };
+        if let Some(why) = self.refuses_actor(appender, guest, kind)? {
             return Ok(Some(refusal(change, RefusalCode::TooManyActors, why)));
         }
-        let why = if strict { self.refuses_head(appender, guest, (deps, spare))? } else { None };
+        // A container's change is one head at most, and they are counted by themselves.
+        let counts = strict && kind == Kind::Actors;
+        let why = if counts { self.refuses_head(appender, guest, deps)? } else { None };
         Ok(why.map(|why| refusal(change, RefusalCode::TooManyHeads, why)))
+    }
+
+    fn refuses_bytes(
+        self,
+        appender: &mut Appender<'_>,
+        guest: &Guest,
+        more: u64,
+    ) -> Result<Option<String>, LogError> {
+        let all = appender.bytes().saturating_add(more);
+        let Some(free) = self.bytes.checked_sub(all) else {
+            return Ok(Some(format!(
+                "the log of the document would have more than {} bytes (limit document_bytes): ask who runs the server \
+                 for a larger --document-bytes",
+                self.bytes
+            )));
+        };
+        // Nobody brought more than there is.
+        if guest.whole || all <= free {
+            return Ok(None);
+        }
+        let own = appender.brought(guest.name.as_deref())?.bytes.saturating_add(more);
+        Ok((own > free).then(|| {
+            format!(
+                "this token or subject has brought as much of the document's {} bytes as it may (limit \
+                 document_bytes): {free} bytes are kept for others. Ask who runs the server for a larger --document-bytes",
+                self.bytes
+            )
+        }))
     }
 
     fn refuses_actor(
         self,
         appender: &mut Appender<'_>,
         guest: &Guest,
-        spare: u64,
+        kind: Kind,
     ) -> Result<Option<String>, LogError> {
-        let (limit, actors) = (self.actors.saturating_add(spare), appender.actors()?);
-        if actors >= limit {
-            return Ok(Some(format!(
-                "it is the first of its actor, and the document has {actors} actors (limit document_actors): ask who runs \
-                 the server for a larger --document-actors"
-            )));
+        let (held, limit) = (kind.of(appender.amount()?), kind.limit(self));
+        if held >= limit {
+            return Ok(Some(match kind {
+                Kind::Actors => format!(
+                    "it is the first of its actor, and the document has {held} actors (limit document_actors): ask who \
+                     runs the server for a larger --document-actors"
+                ),
+                Kind::Containers => format!("the document has {held} containers, and may have no more"),
+            }));
         }
-        let free = limit - actors;
+        let free = limit - held;
         // Nobody brought more than there are.
-        if guest.whole || actors < free || appender.brought(guest.name.as_deref())? < free {
+        if guest.whole || held < free || kind.of(appender.brought(guest.name.as_deref())?) < free {
             return Ok(None);
         }
-        Ok(Some(format!(
-            "it is the first of its actor, and this token or subject has brought as many of the document's {actors} actors \
-             as it may: {free} places are kept for others. Ask who runs the server for a larger --document-actors"
-        )))
+        Ok(Some(match kind {
+            Kind::Actors => format!(
+                "it is the first of its actor, and this token or subject has brought as many of the document's {held} \
+                 actors as it may: {free} places are kept for others. Ask who runs the server for a larger \
+                 --document-actors"
+            ),
+            Kind::Containers => format!(
+                "this token or subject has brought as many of the document's {held} containers as it may: {free} places \
+                 are kept for others"
+            ),
+        }))
     }
 
     fn refuses_head(
         self,
         appender: &mut Appender<'_>,
         guest: &Guest,
-        (deps, spare): (&[u64], u64),
+        deps: &[u64],
     ) -> Result<Option<String>, LogError> {
-        let limit = self.heads.saturating_add(spare);
+        let limit = self.heads.saturating_add(appender.amount()?.containers);
         let heads = appender.heads_with(deps, guest.name.as_deref())?;
         if heads.all > limit {
             return Ok(Some(format!(
@@ -134,6 +171,29 @@ impl Room {
                 heads.all, heads.own, self.heads
             )
         }))
+    }
+}
+
+/// What the first change of an actor counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Actors,
+    Containers,
+}
+
+impl Kind {
+    fn of(self, amount: Amount) -> u64 {
+        match self {
+            Self::Actors => amount.actors,
+            Self::Containers => amount.containers,
+        }
+    }
+
+    fn limit(self, room: Room) -> u64 {
+        match self {
+            Self::Actors => room.actors,
+            Self::Containers => CONTAINERS,
+        }
     }
 }
 
