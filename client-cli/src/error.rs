@@ -258,8 +258,12 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
              right with `rejoin-server token grant NAME --document ID --access write`, then `rejoin sync`"
         }
         E::Protocol(_) => "check that the address is a sync server's; the queue is kept",
-        E::LogTooLarge { .. } => {
+        E::LogTooLarge { of: "bytes", .. } => {
             "what waits is kept; if it may be as large as that, `rejoin sync --document-bytes 4GiB`, and otherwise \
+             `rejoin leave` forgets it here"
+        }
+        E::LogTooLarge { .. } => {
+            "what waits is kept; if so many may write in it, `rejoin sync --document-actors 200000`, and otherwise \
              `rejoin leave` forgets it here"
         }
         E::Bug(_) => "please report it; `rejoin backup` keeps what is here",

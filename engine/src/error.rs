@@ -198,12 +198,14 @@ pub enum Error {
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
-    /// The document would become larger here than is taken from a server: see `SyncOptions::document_bytes`. What waits
-    /// for the server was sent; of what it has, no more was taken.
-    #[error("the server's log of this document has more than the {limit} bytes that are taken here")]
+    /// The document would become larger here than is taken from a server: see `SyncOptions::document_bytes` and
+    /// `SyncOptions::document_actors`. Of what the server has, no more was taken.
+    #[error("the server's log of this document has more than the {limit} {of} that are taken here")]
     LogTooLarge {
-        /// The limit, in plain bytes of changes.
+        /// The limit.
         limit: u64,
+        /// Of what: `bytes` or `actors`.
+        of: &'static str,
     },
     /// The library refused, or panicked on, what was asked in a document that others shaped too; nothing was changed.
     #[error("Automerge cannot do this in this document: {0}; nothing was changed")]

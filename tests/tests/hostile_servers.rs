@@ -316,41 +316,53 @@ async fn a_server_whose_log_never_ends_is_given_up() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_always_has_more_fills_no_disk() {
-    let place = Place::new();
-    let writer = Arc::new(Mutex::new(AutoCommit::new()));
-    let liar = Liar::start(move |asked, _| {
+/// Serves changes without end, sixteen a page. `strangers`: each is the first of its actor.
+async fn always_more(strangers: bool) -> Liar {
+    let log: Arc<Mutex<(AutoCommit, usize)>> = Arc::default();
+    Liar::start(move |asked, _| {
         if !asked.starts_with("GET") {
             return busy();
         }
-        let mut writer = writer.lock().unwrap();
-        let from = writer.get_heads();
-        for nth in 0..16 {
-            writer.put(ROOT, "more", format!("{nth:>1024}")).unwrap();
-            writer.commit();
+        let mut log = log.lock().unwrap();
+        let (writer, count) = &mut *log;
+        let mut new: Vec<u8> = Vec::new();
+        for _ in 0..16 {
+            *count += 1;
+            let mut stranger = AutoCommit::new();
+            let one = if strangers { &mut stranger } else { &mut *writer };
+            one.put(ROOT, "more", format!("{count:>1024}")).unwrap();
+            new.extend_from_slice(one.get_last_local_change().unwrap().raw_bytes());
         }
-        let new = writer.get_changes(&from);
-        let body = match asked {
-            "GET snapshot" => writer.save(),
-            _ => new.iter().flat_map(|change| change.raw_bytes().to_vec()).collect(),
-        };
-        let cursor = format!("{}.aa", writer.get_changes(&[]).len());
+        let body = if asked == "GET snapshot" { AutoCommit::new().save() } else { new };
+        let cursor = if asked == "GET snapshot" { "0.aa".to_owned() } else { format!("{count}.aa") };
+        if asked == "GET snapshot" {
+            (*writer, *count) = (AutoCommit::new(), 0);
+        }
         let figures = [("content-type", CHANGES), ("rejoin-cursor", &cursor), ("rejoin-end", "9999999.bb")];
         reply(200, &figures, body)
     })
-    .await;
-    let ada = at_shell(&place.path("ada.db"), &liar.url);
-    ada.ok(&["join", &DocumentId::random().to_string(), "--name", "notes"]);
-    for round in 0..2 {
-        let ran = ada.run(&["sync", "--document-bytes", "256KiB"]);
-        assert_eq!(ran.code, 1, "{round}: {ran:#?}");
-        assert!(ran.stderr.contains("262144 bytes") && ran.stderr.contains("--document-bytes"), "{ran:#?}");
-        assert!(std::fs::metadata(place.path("ada.db")).unwrap().len() < 4 << 20, "{round}");
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_always_has_more_fills_no_disk() {
+    for (strangers, limit, told) in [
+        (false, ["--document-bytes", "256KiB"], "262144 bytes"),
+        (true, ["--document-actors", "100"], "100 actors"),
+    ] {
+        let (place, liar) = (Place::new(), always_more(strangers).await);
+        let ada = at_shell(&place.path("ada.db"), &liar.url);
+        ada.ok(&["join", &DocumentId::random().to_string(), "--name", "notes"]);
+        for round in 0..2 {
+            let ran = ada.run(&["sync", limit[0], limit[1]]);
+            assert_eq!(ran.code, 1, "{round}: {ran:#?}");
+            assert!(ran.stderr.contains(told) && ran.stderr.contains(limit[0]), "{ran:#?}");
+            assert!(std::fs::metadata(place.path("ada.db")).unwrap().len() < 4 << 20, "{round}");
+        }
+        // What is here can be read and written.
+        ada.ok(&["set", "notes", "/mine", "1"]);
+        assert_eq!(ada.get("notes")["mine"], 1);
     }
-    // What is here can be read and written.
-    ada.ok(&["set", "notes", "/mine", "1"]);
-    assert_eq!(ada.get("notes")["mine"], 1);
 }
 
 /// Serves every case as the log of its document, with this snapshot; pushes are told "later".

@@ -45,6 +45,9 @@ pub(crate) async fn run(context: &mut Context, args: QuarantineArgs) -> Result<E
     } else {
         print(context, &store.documents().await?, &changes)?;
     }
+    if changes.iter().any(|change| change.local) {
+        context.out.note(MADE_HERE);
+    }
     let new = changes.iter().filter(|change| change.seen_at.is_none()).count();
     if new > 0 {
         context.out.note(format_args!(
@@ -54,6 +57,10 @@ pub(crate) async fn run(context: &mut Context, args: QuarantineArgs) -> Result<E
     }
     Ok(if new > 0 { Exit::NeedsPerson } else { Exit::Done })
 }
+
+/// What a person can do about changes of their own that were made on one that does harm.
+const MADE_HERE: &str = "What was made here on one of the others is left out with it: `rejoin show` tells what it did, to be \
+    done again.";
 
 /// What was listed, and nothing that came meanwhile.
 async fn note_seen(store: &Store, changes: &[QuarantinedChange]) -> Result<()> {
@@ -74,7 +81,11 @@ fn print(context: &mut Context, documents: &[DocumentInfo], changes: &[Quarantin
         let document = documents.iter().find(|d| d.id == change.document);
         let name = document.map_or_else(|| change.document.to_string(), title);
         let seen = if change.seen_at.is_some() { "  (seen)" } else { "" };
-        let beside = provenance(change.author.as_deref(), change.own_actor, change.pushed_by.as_deref());
+        let elsewhere = change.own_actor && !change.local;
+        let mut beside = provenance(change.author.as_deref(), elsewhere, change.pushed_by.as_deref());
+        if change.local {
+            beside.push_str("  (made here)");
+        }
         let action = change.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
         let author = change.author.as_deref().map_or_else(|| "nobody".to_owned(), printable);
         let came = change.arrived_at.map_or_else(|| moment(change.made_at), ago);
@@ -99,6 +110,7 @@ fn json_change(change: &QuarantinedChange) -> Value {
         "made_at": rfc3339(change.made_at),
         "pushed_by": change.pushed_by,
         "own_actor": change.own_actor,
+        "local": change.local,
         "arrived_at": json_time(change.arrived_at),
         "seen_at": json_time(change.seen_at),
     })

@@ -36,6 +36,9 @@ pub(crate) struct SyncArgs {
     /// Take no more of a document from a server than this: 64MiB, 4GiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     document_bytes: u64,
+    /// Take no more of it than this many actors: devices, pages of a browser
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    document_actors: u64,
     /// The documents [default: all]
     #[arg(value_name = "DOC")]
     docs: Vec<String>,
@@ -57,8 +60,11 @@ pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
 
 async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<SyncOptions> {
     let http = context.http(store).await?;
-    let mut options =
-        SyncOptions::default().timeout(args.timeout).document_bytes(args.document_bytes).http(http);
+    let mut options = SyncOptions::default()
+        .timeout(args.timeout)
+        .document_bytes(args.document_bytes)
+        .document_actors(args.document_actors)
+        .http(http);
     if !args.docs.is_empty() {
         let mut ids = Vec::new();
         for doc in &args.docs {

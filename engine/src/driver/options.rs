@@ -1,7 +1,10 @@
 use std::{fmt, time::Duration};
 
 use super::HttpOptions;
-use crate::{DocumentId, session::DOCUMENT_BYTES};
+use crate::{
+    DocumentId,
+    session::{DOCUMENT_ACTORS, DOCUMENT_BYTES},
+};
 
 /// A secret that a server knows this client by. It is shown nowhere: not in `Debug`, not in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct SyncOptions {
     /// What a document may come to here by what servers send, in plain bytes of changes. Default 1 GiB, as much as a server
     /// takes by default. A server whose log has no end would fill the disk otherwise.
     pub document_bytes: u64,
+    /// How many actors it may have by what servers send. Default 65,536, four times as many as a server takes by default.
+    pub document_actors: u64,
 }
 
 impl Default for SyncOptions {
@@ -58,6 +63,7 @@ impl Default for SyncOptions {
             timeout: Duration::from_secs(30),
             at_once: 4,
             document_bytes: DOCUMENT_BYTES,
+            document_actors: DOCUMENT_ACTORS,
         }
     }
 }
@@ -102,6 +108,13 @@ impl SyncOptions {
     #[must_use]
     pub fn document_bytes(mut self, bytes: u64) -> Self {
         self.document_bytes = bytes;
+        self
+    }
+
+    /// With room for documents of so many actors.
+    #[must_use]
+    pub fn document_actors(mut self, actors: u64) -> Self {
+        self.document_actors = actors;
         self
     }
 

@@ -97,10 +97,7 @@ impl Round {
         let mut deadline = Instant::now() + self.timeout;
         loop {
             match self.next(slot).await? {
-                Step::Done(outcome) => {
-                    let limit = slot.as_ref().map_or(0, |session| session.limits().document_bytes);
-                    return finished(outcome, limit).map(Some);
-                }
+                Step::Done(outcome) => return finished(outcome).map(Some),
                 Step::Wait { until } => {
                     let until = self.clock.instant(until);
                     let trouble = slot.as_ref().and_then(Session::trouble);
@@ -221,11 +218,11 @@ fn at_server(server: &str, error: Error) -> Error {
 /// What [`Error::Protocol`] says of a server that wants a newer release: only a person can help.
 pub const NEWER_RELEASE: &str = "it wants a newer release of this program";
 
-fn finished(outcome: Outcome, limit: u64) -> Result<Outcome> {
+fn finished(outcome: Outcome) -> Result<Outcome> {
     match outcome {
         Outcome::Unauthorized(detail) => Err(Error::Unauthorized(detail)),
         Outcome::Forbidden(detail) => Err(Error::Forbidden(detail)),
-        Outcome::TooLarge => Err(Error::LogTooLarge { limit }),
+        Outcome::TooLarge(of, limit) => Err(Error::LogTooLarge { limit, of }),
         Outcome::UpgradeRequired(detail) => Err(Error::Protocol(format!("{NEWER_RELEASE} ({detail})"))),
         outcome => Ok(outcome),
     }

@@ -219,8 +219,9 @@ impl<'a> Driver<'a> {
     }
 
     fn session(&mut self, document: DocumentId) -> Session {
-        let document_bytes = self.options.document_bytes;
-        let limits = SessionLimits { backoff: self.backoff, document_bytes, ..SessionLimits::default() };
+        let SyncOptions { document_bytes, document_actors, .. } = self.options;
+        let (backoff, rest) = (self.backoff, SessionLimits::default());
+        let limits = SessionLimits { backoff, document_bytes, document_actors, ..rest };
         self.sessions.remove(&document).unwrap_or_else(|| Session::new(document, limits))
     }
 

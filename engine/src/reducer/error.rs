@@ -32,6 +32,8 @@ pub enum Kind {
     Bytes,
     /// A time.
     Timestamp,
+    /// A table: a kind of object that Automerge reads and no longer writes into.
+    Table,
     /// A value of a newer Automerge.
     Unknown,
 }
@@ -52,6 +54,7 @@ impl fmt::Display for Kind {
             Self::Null => "null",
             Self::Bytes => "bytes",
             Self::Timestamp => "a time",
+            Self::Table => "a table, which nothing can be put into",
             Self::Unknown => "a value of an unknown type",
         })
     }
@@ -60,7 +63,8 @@ impl fmt::Display for Kind {
 /// What the library's value is.
 pub(crate) fn kind_of(value: &Value<'_>) -> Kind {
     match value {
-        Value::Object(ObjType::Map | ObjType::Table) => Kind::Map,
+        Value::Object(ObjType::Map) => Kind::Map,
+        Value::Object(ObjType::Table) => Kind::Table,
         Value::Object(ObjType::List) => Kind::List,
         Value::Object(ObjType::Text) => Kind::Text,
         Value::Scalar(scalar) => match scalar.as_ref() {

@@ -66,12 +66,13 @@ pub(crate) fn find<'d, R: ReadDoc>(
     let mut object = (ROOT, ObjType::Map);
     for (depth, part) in parts.iter().enumerate() {
         let prop = match object.1 {
-            ObjType::Map | ObjType::Table => Prop::Map(part.clone()),
+            ObjType::Map => Prop::Map(part.clone()),
             ObjType::List => {
                 let length = at.map_or_else(|| doc.length(&object.0), |h| doc.length_at(&object.0, h));
                 Prop::Seq(element(parts, depth, length)?)
             }
             ObjType::Text => return Err(no_container(parts, depth, Kind::Text)),
+            ObjType::Table => return Err(no_container(parts, depth, Kind::Table)),
         };
         let found = match at {
             None => doc.get(&object.0, prop.clone()),

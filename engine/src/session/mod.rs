@@ -35,6 +35,9 @@ pub use event::{Hint, take_event};
 pub use next::next;
 pub use settle::{handle, settle};
 pub use state::Session;
-pub use types::{DOCUMENT_BYTES, Now, Outcome, Progress, SessionLimits, Step, Ticket, Trouble, TroubleKind};
+pub use types::{
+    DOCUMENT_ACTORS, DOCUMENT_BYTES, Now, Outcome, Progress, SessionLimits, Step, Ticket, Trouble,
+    TroubleKind,
+};
 pub use verdict::{Verdict, judge};
 pub use walk::HealWalk;

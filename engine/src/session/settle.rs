@@ -202,9 +202,9 @@ impl Turn<'_> {
         let brought = !page.changes.is_empty() || !page.refused.is_empty() || !page.rejected.is_empty();
         let moved = page.cursor.is_some() && page.cursor != page.asked;
         let carried = (page.changes.len() + page.refused.len()) as u64;
-        if self.outgrows(&page)? {
+        if let Some(outcome) = self.outgrows(&page)? {
             // Its own rows are the next run's: what the server did with them is known when its log is read.
-            return Ok(self.stop(Outcome::TooLarge));
+            return Ok(self.stop(outcome));
         }
         let outcome = self.store(page)?;
         if at_end {
@@ -241,12 +241,21 @@ impl Turn<'_> {
         Ok(progress)
     }
 
-    /// Whether the document would become too large here with what a page brings.
-    fn outgrows(&mut self, page: &Page) -> Result<bool> {
+    /// What the document would have too much of here with a page, and how much there may be.
+    fn outgrows(&mut self, page: &Page) -> Result<Option<Outcome>> {
+        let (id, limits) = (self.session.document, self.session.limits);
         let changes = page.changes.iter().map(|change| change.bytes.len());
-        let more: usize = changes.chain(page.refused.iter().map(|(_, bytes)| bytes.len())).sum();
-        let limit = self.session.limits.document_bytes.saturating_sub(more as u64);
-        Ok(more > 0 && self.core.exceeds(self.session.document, limit)?)
+        let bytes: usize = changes.chain(page.refused.iter().map(|(_, bytes)| bytes.len())).sum();
+        let (most, of) = (limits.document_bytes, "bytes");
+        if bytes > 0 && self.core.exceeds(id, most.saturating_sub(bytes as u64))? {
+            return Ok(Some(Outcome::TooLarge(of, most)));
+        }
+        let actors = page.changes.iter().filter(|change| change.seq == 1).count() as u64;
+        let (most, of) = (limits.document_actors, "actors");
+        if actors > 0 && self.core.count_actors(id)?.saturating_add(actors) > most {
+            return Ok(Some(Outcome::TooLarge(of, most)));
+        }
+        Ok(None)
     }
 
     /// Whoever sends much that does harm keeps nobody for good: what was held with it is tried again when the log was read

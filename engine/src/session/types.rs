@@ -39,6 +39,9 @@ pub struct SessionLimits {
     /// What a document may come to here, in plain bytes of changes, by what is pulled. What is made here is not bounded by
     /// it.
     pub document_bytes: u64,
+    /// How many actors it may have here, by what is pulled: each is a place in every index of the library, and many in
+    /// small pages cost much more than many at once.
+    pub document_actors: u64,
     /// How long to wait after failures.
     pub backoff: Backoff,
     /// The longest `Retry-After` that is obeyed.
@@ -47,6 +50,8 @@ pub struct SessionLimits {
 
 /// As much as a server takes by default.
 pub const DOCUMENT_BYTES: u64 = 1 << 30;
+/// Four times as many as a server takes by default.
+pub const DOCUMENT_ACTORS: u64 = 1 << 16;
 
 impl Default for SessionLimits {
     fn default() -> Self {
@@ -55,6 +60,7 @@ impl Default for SessionLimits {
             change: fence::Limits::default(),
             snapshot: fence::DocumentLimits::default(),
             document_bytes: DOCUMENT_BYTES,
+            document_actors: DOCUMENT_ACTORS,
             backoff: Backoff::PERSON,
             longest_retry_after: Duration::from_secs(3_600),
         }
@@ -102,8 +108,9 @@ pub enum Outcome {
     Forbidden(String),
     /// The server wants a newer release of this program.
     UpgradeRequired(String),
-    /// The log brought more than [`SessionLimits::document_bytes`]: nothing more was taken.
-    TooLarge,
+    /// The log brought more than [`SessionLimits::document_bytes`] or [`SessionLimits::document_actors`] (which, and the
+    /// limit): nothing more was taken.
+    TooLarge(&'static str, u64),
 }
 
 /// What a reply is judged by: which request it answers. Lost tickets are harmless.

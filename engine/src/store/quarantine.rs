@@ -16,7 +16,7 @@ impl Core {
         let document = id.map(|id| self.document_row(id).map(|row| row.id)).transpose()?;
         // The index is named: of a long document few changes are quarantined.
         let sql = "SELECT d.uuid, c.hash, c.quarantined, c.action_type, c.author, c.made_at, c.pusher, a.own,
-                          c.acknowledged_at, c.quarantine_seen
+                          c.acknowledged_at, c.quarantine_seen, c.local
                      FROM change c INDEXED BY change_quarantined
                      JOIN actor a ON a.id = c.actor JOIN document d ON d.id = c.id >> 40
                     WHERE c.quarantined IS NOT NULL AND (d.id = :document OR (:document IS NULL AND d.tombstone IS NULL))
@@ -37,6 +37,7 @@ impl Core {
                 own_actor: row.get(7)?,
                 arrived_at: row.get(8)?,
                 seen_at: row.get(9)?,
+                local: row.get(10)?,
             });
         }
         Ok(changes)

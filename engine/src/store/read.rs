@@ -33,6 +33,14 @@ impl Core {
         Ok(guarded(|| state::to_json(&replica.am, pointer, at)).map_err(Error::Corrupt)??)
     }
 
+    /// How many actors wrote in a document.
+    pub(crate) fn count_actors(&mut self, id: DocumentId) -> Result<u64> {
+        self.replicas.begin();
+        let replica = self.replicas.get(&self.connection, id, &self.actor)?;
+        replica.build_index(&self.connection)?;
+        Ok(replica.index.as_ref().map_or(0, |index| index.lasts.len() as u64))
+    }
+
     /// Whether the changes of a document have more plain bytes than this. Where the whole file has not, nothing is read.
     pub(crate) fn exceeds(&mut self, id: DocumentId, bytes: u64) -> Result<bool> {
         let file = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";

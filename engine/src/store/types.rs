@@ -181,6 +181,8 @@ pub struct QuarantinedChange {
     pub pushed_by: Option<String>,
     /// Its actor is one under which this store has dispatched.
     pub own_actor: bool,
+    /// This store made it: what it was made on was found to do harm later.
+    pub local: bool,
     /// When it came; `None` for what this store made and no server holds.
     pub arrived_at: Option<Millis>,
     /// When somebody acknowledged it.

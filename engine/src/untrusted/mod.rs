@@ -178,6 +178,11 @@ pub fn apply_in_place(document: &mut Automerge, mut changes: Vec<Change>) -> Res
     Ok(())
 }
 
+/// Why a change is left out, in words for people; what the library says is for those who look into it.
+fn does_harm(why: &str) -> String {
+    format!("it would harm the document ({why})")
+}
+
 /// Runs of changes with a bounded number of operations.
 fn portions(changes: &[Change]) -> Vec<Range<usize>> {
     let (mut portions, mut start, mut operations) = (Vec::new(), 0, 0_usize);
@@ -225,7 +230,8 @@ fn unfounded(document: &Automerge, changes: &[Change]) -> LeftOut {
         let checked = guarded(|| references.check(change));
         let reason = match checked {
             Ok(Ok(())) => continue,
-            Ok(Err(Objection::Refused(why))) | Err(why) => why,
+            Ok(Err(Objection::Refused(why))) => does_harm(&why),
+            Err(why) => does_harm(&format!("what it refers to cannot be looked up: {why}")),
             Ok(Err(Objection::Held(why))) => format!("{HELD}: {why}"),
         };
         left_out.insert(change.hash(), (at, reason));
@@ -260,7 +266,9 @@ impl Batch<'_> {
         if range.len() == 1 && !reason.is_empty() {
             return match self.read_anew(&range) {
                 Some(true) => {}
-                Some(false) => self.leave_out(range.start, reason),
+                Some(false) => {
+                    self.leave_out(range.start, does_harm(&format!("Automerge fails on it: {reason}")))
+                }
                 None => self.hold(range),
             };
         }
