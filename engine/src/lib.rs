@@ -118,7 +118,8 @@ pub use api::Store;
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
-    DocumentReport, HttpOptions, SyncOptions, SyncReport, SyncState, Token, WatchOptions, probe,
+    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncReport, SyncState, Token, WatchOptions,
+    list_remote, probe,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};

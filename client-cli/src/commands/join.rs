@@ -2,6 +2,7 @@ use clap::Args;
 use rejoin::DocumentId;
 use serde_json::json;
 
+use super::remote;
 use crate::context::{Context, check_server};
 use crate::error::{CliError, Exit, Result};
 use crate::format::printable;
@@ -16,17 +17,23 @@ use crate::format::printable;
 Examples:
   rejoin join http://127.0.0.1:4810/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e
   rejoin join 6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e --name trip
-  rejoin join automerge:2fYtAAMcCUsXiqkLcRNvCWZJvJ8c --name trip")]
+  rejoin join automerge:2fYtAAMcCUsXiqkLcRNvCWZJvJ8c --name trip
+  rejoin join --all                            on a second device: all that the server has for this token")]
 pub(crate) struct JoinArgs {
     /// A UUID, an automerge: URL, or http(s)://SERVER/v1/documents/UUID
-    doc: String,
+    #[arg(required_unless_present = "all")]
+    doc: Option<String>,
+    /// Take part in all that the server has for this token: see `rejoin ls --remote`
+    #[arg(long, conflicts_with_all = ["doc", "name"])]
+    all: bool,
     /// A name for it, on this device alone
     #[arg(long, allow_hyphen_values = true)]
     name: Option<String>,
 }
 
 pub(crate) async fn run(context: &mut Context, args: JoinArgs) -> Result<Exit> {
-    let (id, address) = parse(&args.doc)?;
+    let Some(doc) = &args.doc else { return remote::join_all(context).await };
+    let (id, address) = parse(doc)?;
     let store = context.open().await?;
     let saved = store.settings().await?.server;
     let known = store.document(id).await.is_ok_and(|d| !d.deleted);

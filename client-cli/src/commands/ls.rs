@@ -1,7 +1,7 @@
 use clap::Args;
 use rejoin::DocumentInfo;
 
-use super::{json_document, trash};
+use super::{json_document, remote, trash};
 use crate::context::Context;
 use crate::error::{Exit, Result};
 use crate::format::printable;
@@ -13,6 +13,7 @@ use crate::table::{Cell, Fit};
 #[command(after_help = "\
 Examples:
   rejoin ls
+  rejoin ls --remote                           what the server has for this token, and what of it is here
   rejoin ls --deleted                          what was deleted and is kept, with what was never sent of it
   rejoin ls --json")]
 pub(crate) struct LsArgs {
@@ -20,11 +21,17 @@ pub(crate) struct LsArgs {
     /// from then on
     #[arg(long)]
     deleted: bool,
+    /// List the documents that the server has for this token instead
+    #[arg(long, conflicts_with = "deleted")]
+    remote: bool,
 }
 
 pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
     if args.deleted {
         return trash::list(context).await;
+    }
+    if args.remote {
+        return remote::list(context).await;
     }
     let store = context.open().await?;
     let documents: Vec<_> = store.documents().await?.into_iter().filter(|d| !d.deleted).collect();

@@ -21,6 +21,7 @@ pub(crate) mod ls;
 pub(crate) mod new;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
+mod remote;
 pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod share;

@@ -9,6 +9,7 @@ mod effects;
 mod environment;
 mod help;
 mod local;
+mod remote;
 mod room;
 mod screens;
 mod seen;

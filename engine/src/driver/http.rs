@@ -122,8 +122,15 @@ impl HttpTransport {
     }
 
     /// A resource that is no document's.
-    pub(super) async fn get(&self, path: &[&str]) -> Result<Response, TransportError> {
-        let url = self.url(path);
+    pub(super) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Response, TransportError> {
+        let mut url = self.url(path);
+        for (name, value) in query {
+            url.query_pairs_mut().append_pair(name, value);
+        }
         let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());

@@ -16,7 +16,7 @@ pub async fn probe(
     (http, deadline): (&HttpOptions, Duration),
 ) -> Result<()> {
     let transport = HttpTransport::with(server, token, http)?;
-    let reply = tokio::time::timeout(deadline, transport.get(&["v1", "limits"])).await;
+    let reply = tokio::time::timeout(deadline, transport.get(&["v1", "limits"], &[])).await;
     let reply = reply.map_err(|_| Error::Unreachable("no answer came in time".to_owned()))?;
     let reply = reply.map_err(|e| Error::Unreachable(e.to_string()))?;
     let object = || serde_json::from_slice::<serde_json::Map<_, _>>(&reply.body).is_ok();
