@@ -424,3 +424,22 @@ fn a_store_that_is_put_back_from_a_backup_gets_its_lost_day_and_new_edits_arrive
     assert_eq!((ada.json(&["get", "d"]), ben.json(&["get", "d"])), (want.clone(), want));
     assert_eq!(ada.json(&["doctor"])["ok"], true);
 }
+
+#[test]
+fn a_sync_counts_each_action_once_also_where_a_server_lacks_them_all() {
+    let env = Environment::new();
+    let (first, second) = (Server::start(env.path("first.db")), Server::start(env.path("second.db")));
+    let ada = env.person("ada");
+    ada.ok(&["init", "--server", &first.url()]);
+    let id = ada.new_document("d");
+    // Its counter is a container change of its own, which is no action.
+    ada.ok(&["increment", "d", "/n"]);
+    assert_eq!(ada.json(&["sync"])["pushed"], 1);
+    ada.ok(&["join", &format!("{}/v1/documents/{id}", second.url())]);
+    ada.ok(&["increment", "d", "/n"]);
+    let report = ada.json(&["sync"]);
+    assert_eq!((&report["pushed"], &report["queued"]), (&2.into(), &0.into()), "{report}");
+    ada.ok(&["join", &format!("{}/v1/documents/{id}", first.url())]);
+    let report = ada.json(&["sync"]);
+    assert_eq!((&report["pushed"], &report["queued"]), (&1.into(), &0.into()), "{report}");
+}

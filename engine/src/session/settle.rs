@@ -176,7 +176,8 @@ impl Turn<'_> {
         let carried: Vec<_> = rows.iter().map(|r| r.hash).collect();
         healing.offered(&carried, refused);
         let outcome = if page.rejected.is_empty() { PageOutcome::default() } else { self.store(page)? };
-        let mut progress = Progress { pushed: pushed.new_there, ..counted(&outcome) };
+        let told = pushed.new_there.min(self.core.count_unqueued(&rows)?);
+        let mut progress = Progress { pushed: told, ..counted(&outcome) };
         if outcome.rewritten > 0 {
             // Changes have other names now: what the server lacks is found out again.
             self.session.healing = None;

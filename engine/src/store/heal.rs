@@ -7,7 +7,7 @@ use automerge::{Automerge, Change, ChangeHash};
 use rusqlite::named_params;
 
 use super::{
-    Core, Event, HealNode,
+    BatchRow, Core, Event, HealNode,
     arrive::has_no_line,
     claims::Proved,
     core::Writing,
@@ -127,6 +127,19 @@ impl Core {
             rows::write_document(w.tx, &replica.row)?;
             Ok(ends)
         })
+    }
+
+    /// How many of these changes are actions that wait in no queue. What waits counts when it leaves the queue, and
+    /// containers count nowhere.
+    pub(crate) fn count_unqueued(&self, rows: &[BatchRow]) -> Result<u64> {
+        let sql = "SELECT count(*) FROM change WHERE id = :id AND container = 0
+                      AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.id = change.id)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut sum = 0_i64;
+        for row in rows {
+            sum += statement.query_row(named_params! {":id": row.id}, |r| r.get::<_, i64>(0))?;
+        }
+        Ok(sum.max(0) as u64)
     }
 
     /// Reads this server's log from the beginning next time. What this store was told is held is then not proven by any
