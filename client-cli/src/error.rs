@@ -253,6 +253,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::Unauthorized(_) => {
             "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"
         }
+        E::Forbidden(why) if why.contains("to delete it for everyone") => {
+            "it stays deleted here; whoever looks after the server gives this token the right with `rejoin-server token \
+             grant NAME --document ID --access admin`, or `rejoin join ID` takes the deletion back"
+        }
         E::Forbidden(_) => {
             "the queue is kept; this token is valid, and may not do this: whoever looks after the server gives it the \
              right with `rejoin-server token grant NAME --document ID --access write`, then `rejoin sync`"

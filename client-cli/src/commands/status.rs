@@ -42,9 +42,13 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
             "other_servers": others.iter().map(|s| s.json()).collect::<Vec<_>>(),
             "documents": documents.iter().map(json_with_reason).collect::<Vec<_>>(),
             "deleted": kept.iter().filter(|d| d.by_others).map(trash::json_brief).collect::<Vec<_>>(),
+            "deletions_owed": kept.iter().filter(|d| trash::owed(d).is_some()).map(|d| d.id).collect::<Vec<_>>(),
         }))?;
     } else {
         print(context, &servers, &documents)?;
+        for line in kept.iter().filter_map(trash::owed) {
+            context.out.note(line);
+        }
         if let Some(summary) = trash::summary(&kept) {
             context.out.line("")?;
             context.out.say(format_args!("trash   {summary}"))?;

@@ -219,6 +219,17 @@ pub(crate) fn summary(kept: &[DeletedDocument]) -> Option<String> {
     }
 }
 
+/// What `rejoin status` says of a deletion that no server was told of yet; `None` where one was.
+pub(crate) fn owed(document: &DeletedDocument) -> Option<String> {
+    (!document.by_others && document.server.is_none()).then(|| {
+        format!(
+            "{}: deleted here, and no server was told yet; `rejoin sync` tells it, `rejoin join {}` takes it back",
+            title(document),
+            document.id
+        )
+    })
+}
+
 /// One line of what a sync found deleted.
 pub(crate) fn warning(document: &DeletedDocument) -> String {
     let unsent = match document.unsent {

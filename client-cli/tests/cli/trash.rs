@@ -334,3 +334,40 @@ fn the_trash_has_settings_and_keeps_what_nobody_looked_at() {
     ada.ok(&["sync"]);
     assert_eq!(ada.json(&["ls", "--deleted"]), json!([]), "it was over the size, and looked at");
 }
+
+#[test]
+fn a_deletion_that_is_not_allowed_is_named_and_can_be_taken_back() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let token = |name: &str, access| {
+        let new = NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+        let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+        tokens.create(&new).unwrap().reveal().to_owned()
+    };
+    let person = |name: &'static str, access| {
+        let person = env.person(name);
+        person.ok(&["init", "--server", &server.url()]);
+        person.run_with(&["init", "--token", "-"], &token(name, access)).expect(0);
+        person
+    };
+    let ada = person("ada", Access::Admin);
+    let ben = person("ben", Access::Write);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/x", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &id, "--name", "d"]);
+    ben.ok(&["sync"]);
+    ben.ok(&["rm", "d", "--yes"]);
+    let told = ben.run(&["sync"]).expect(4).stderr;
+    for part in [id.as_str(), "delete it for everyone", "--access admin", "rejoin join"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(ben.run(&["status"]).expect(0).stderr.contains("no server was told yet"));
+    assert_eq!(ben.json(&["status"])["deletions_owed"], json!([id]));
+    assert_eq!(ada.ok(&["sync"]).trim(), "pushed 0, pulled 0, in step");
+    // It comes back as it was.
+    ben.ok(&["join", &id]);
+    ben.ok(&["sync"]);
+    assert_eq!(ben.json(&["get", "d"]), json!({"x": 1}));
+    assert_eq!(ben.json(&["status"])["deletions_owed"], json!([]));
+}

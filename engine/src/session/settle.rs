@@ -423,6 +423,9 @@ impl Turn<'_> {
         if matches!(sent, Sent::Push { .. }) {
             return self.only_read(detail);
         }
+        let deleting = matches!(sent, Sent::Delete).then_some("to delete it for everyone");
+        let detail =
+            deleting.map_or(detail.clone(), |what| format!("{} {what}: {detail}", self.session.document));
         // What was refused first says more: the edit is what the person made.
         let first = self.session.learn().only_read.clone();
         Ok(self.stop(Outcome::Forbidden(first.unwrap_or(detail))))
