@@ -276,7 +276,7 @@ impl Store {
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         let events = self.events.subscribe();
         // Wakes the thread, which from now on looks around. A closed store has nothing to be heard of.
-        let _ = self.submit(Job::Call(Box::new(|core| drop(core.hear_others()))));
+        let _ = self.submit(Job::Call(Box::new(|core| drop(core.begin_to_hear()))));
         events
     }
 

@@ -69,12 +69,14 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
         Self { handle, pointer: pointer.to_owned(), compute, memo, computed: AtomicU64::new(0) }
     }
 
-    /// The value: the one of the last call, unless something at, above or below the selector's path has changed since.
-    /// What another process wrote is seen within a tenth of a second.
+    /// The value: the one of the last call, unless something at, above or below the selector's path has changed since,
+    /// here or in another process. It is never older than what [`SliceHandle::state`] read before.
     ///
     /// # Errors
     /// As [`SliceHandle::state`].
     pub async fn get(&self) -> Result<Arc<T>> {
+        // What others wrote is told now, and not only when the store looks around.
+        self.handle.store().with_core(|core| core.hear_others()).await?;
         let touched = match self.known() {
             Ok(value) => return Ok(value),
             Err(touched) => touched,

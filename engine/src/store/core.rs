@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Durability, Event, Millis, Settings,
+    foreign::Heard,
     mark::Mark,
     open::{self, Opened, get_meta, lock_path, set_meta, unset_meta},
     prove::Prover,
@@ -68,9 +69,7 @@ pub struct Core {
     pub(super) stirred_version: i64,
     /// The slices that live in memory only.
     pub(super) memory: HashMap<DocumentId, automerge::Automerge>,
-    data_version: i64,
-    /// How far each document was when subscribers last heard of it: (last position, epoch).
-    pub(super) heard: HashMap<DocumentId, (u64, i64)>,
+    pub(super) heard: Heard,
     #[cfg(feature = "planted-bugs")]
     pub(super) late_pending: Vec<(i64, i64, Option<String>, Millis)>,
 }
@@ -141,8 +140,7 @@ impl Core {
             stirred: watch::Sender::new(0),
             stirred_version: 0,
             memory: HashMap::new(),
-            data_version: 0,
-            heard: HashMap::new(),
+            heard: Heard::default(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
         };
@@ -304,6 +302,10 @@ impl Core {
                 self.actor = actor;
                 self.replicas = Replicas::default();
             }
+            let listening = self.events.receiver_count() > 0;
+            if listening {
+                self.heard.tell_others(&tx, &self.events)?;
+            }
             self.replicas.begin();
             let mut writing = Writing {
                 tx: &tx,
@@ -316,7 +318,7 @@ impl Core {
                 prover: &mut self.prover,
                 companions: Vec::new(),
                 committed: Vec::new(),
-                listening: self.events.receiver_count() > 0,
+                listening,
                 ordinal,
                 now,
                 events: Vec::new(),
@@ -338,7 +340,7 @@ impl Core {
                 }
                 for id in touched.iter().chain(&also) {
                     if let Some(replica) = self.replicas.peek(*id) {
-                        self.heard.insert(*id, (replica.row.last, replica.row.epoch));
+                        self.heard.note(replica);
                     }
                 }
                 for event in events {
@@ -369,14 +371,6 @@ impl Core {
                 Err(error)
             }
         }
-    }
-
-    /// Whether another process has committed since the last call.
-    pub(super) fn others_wrote(&mut self) -> Result<bool> {
-        let version: i64 = self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?;
-        let changed = self.data_version != version;
-        self.data_version = version;
-        Ok(changed)
     }
 }
 
