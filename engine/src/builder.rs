@@ -105,8 +105,9 @@ impl Builder {
         self.register(Registry::add::<S>)
     }
 
-    /// A kind of document: documents of it take actions of these slices and no others. The slices are registered
-    /// before it. Which kind a document is of is remembered in this store only.
+    /// A kind of document: documents of it take actions of these slices and no others, the built-in JSON actions not
+    /// either. The slices are registered before it. A handler's commits, and a listener's reactions, are such actions
+    /// too. Which kind a document is of is remembered in this store only.
     pub fn kind(self, kind: &str, slices: &[&str]) -> Self {
         self.register(|registry| registry.add_kind(kind, slices))
     }

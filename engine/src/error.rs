@@ -71,7 +71,7 @@ pub enum Error {
         reason: String,
     },
     /// The document is of a kind that has no such slice.
-    #[error("a document of the kind {kind:?} has no slice {slice:?}")]
+    #[error("a document of the kind {kind:?} takes no actions of the slice {slice:?}")]
     NotOfThisKind {
         /// The document's kind.
         kind: String,

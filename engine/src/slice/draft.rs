@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Entities;
+use super::{Entities, Part};
 use crate::{
     Action, DocumentId, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
@@ -71,7 +71,9 @@ impl ActionInfo {
     }
 }
 
-/// A transaction on a slice's part of a document. Paths are JSON Pointers from the slice's root; `""` is all of it.
+/// A transaction on a slice's part of a document. Paths are JSON Pointers from the slice's root; `""` is all of it. One
+/// that begins with no `/` is refused: it would lead into another slice. With keys that may hold `/` or `~`, make a path
+/// with [`pointer`], or write by keys with [`Draft::part`].
 ///
 /// Missing parents become maps. Maps, lists, texts and counters that two devices make at one path at the same time
 /// are one: what both put in merges.
@@ -120,8 +122,10 @@ impl<'d> Draft<'d> {
         self.about
     }
 
-    fn full(&self, path: &str) -> String {
-        format!("/{}{path}", self.slice)
+    /// A path of the slice as one of the document. One that does not begin with `/` would lead into another slice.
+    fn full(&self, path: &str) -> Result<String, Rejection> {
+        parse_pointer(path)?;
+        Ok(format!("/{}{path}", self.slice))
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Rejection> {
@@ -139,7 +143,7 @@ impl<'d> Draft<'d> {
     /// needs no changes of its own, which would be there before the map when the reducer runs again.
     pub(super) fn set_whole(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
         let value = to_json(value)?;
-        let full = self.full(path);
+        let full = self.full(path)?;
         self.whole.push(parse_pointer(&full)?);
         self.act(&Action::Set { path: full, value })
     }
@@ -149,7 +153,7 @@ impl<'d> Draft<'d> {
     /// # Errors
     /// A bad pointer, or one through something that is neither map nor list.
     pub fn get(&self, path: &str) -> Result<Option<Value>, Rejection> {
-        match state::read_json(&self.tx, &self.full(path), None) {
+        match state::read_json(&self.tx, &self.full(path)?, None) {
             Ok(value) => Ok(Some(value)),
             Err(ActionError::NotFound { .. } | ActionError::PastEnd { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -175,7 +179,7 @@ impl<'d> Draft<'d> {
         match &value {
             Value::Object(entries) if !entries.is_empty() => self.set_whole(path, value),
             Value::Array(items) if !items.is_empty() => self.set_whole(path, value),
-            _ => self.act(&Action::Set { path: self.full(path), value }),
+            _ => self.act(&Action::Set { path: self.full(path)?, value }),
         }
     }
 
@@ -211,7 +215,7 @@ impl<'d> Draft<'d> {
         if self.get(path)?.is_none() {
             return Ok(());
         }
-        self.act(&Action::Delete { path: self.full(path) })
+        self.act(&Action::Delete { path: self.full(path)? })
     }
 
     /// Adds to a counter, made when missing; an integer becomes a counter of that value. Counters of two devices add.
@@ -219,7 +223,7 @@ impl<'d> Draft<'d> {
     /// # Errors
     /// What is there is no number; the sum passes 64 bits.
     pub fn increment(&mut self, path: &str, by: i64) -> Result<(), Rejection> {
-        self.act(&Action::Increment { path: self.full(path), by })
+        self.act(&Action::Increment { path: self.full(path)?, by })
     }
 
     /// Inserts into a list, made when missing: the path's last part is an index, or `-` for the end.
@@ -228,7 +232,7 @@ impl<'d> Draft<'d> {
     /// No list there; an index past its end.
     pub fn insert(&mut self, path: &str, value: impl Serialize) -> Result<(), Rejection> {
         let value = to_json(value)?;
-        self.act(&Action::Insert { path: self.full(path), value })
+        self.act(&Action::Insert { path: self.full(path)?, value })
     }
 
     /// Splices collaborative text, made when missing. Positions are Unicode code points.
@@ -237,7 +241,7 @@ impl<'d> Draft<'d> {
     /// No text there; a position past its end.
     pub fn splice(&mut self, path: &str, pos: u64, delete: u64, insert: &str) -> Result<(), Rejection> {
         let insert = insert.to_owned();
-        self.act(&Action::Splice { path: self.full(path), pos, delete, insert })
+        self.act(&Action::Splice { path: self.full(path)?, pos, delete, insert })
     }
 
     /// Makes collaborative text read as `new`, by the fewest insertions and deletions: what others write in the rest
@@ -248,6 +252,11 @@ impl<'d> Draft<'d> {
     pub fn update_text(&mut self, path: &str, new: &str) -> Result<(), Rejection> {
         let text = self.object(path, ContainerKind::Text)?;
         Ok(self.tx.update_text(&text, new)?)
+    }
+
+    /// The map at these keys, from the slice's root, for writing in it by keys: see [`Part`].
+    pub fn part<'e, K: AsRef<str>>(&'e mut self, keys: impl IntoIterator<Item = K>) -> Part<'e, 'd> {
+        Part::new(self, pointer(keys))
     }
 
     /// A map of entities at a path: see [`Entities`].
@@ -271,7 +280,7 @@ impl<'d> Draft<'d> {
         {
             return Ok(id);
         }
-        let path_here = self.full(path);
+        let path_here = self.full(path)?;
         match kind {
             ContainerKind::Text => {
                 self.act(&Action::Splice { path: path_here, pos: 0, delete: 0, insert: String::new() })?;
@@ -288,7 +297,7 @@ impl<'d> Draft<'d> {
     }
 
     fn place(&self, path: &str) -> Result<Option<(Found<'static>, ObjId)>, Rejection> {
-        let parts = parse_pointer(&self.full(path))?;
+        let parts = parse_pointer(&self.full(path)?)?;
         Ok(match find(&self.tx, &parts, None)? {
             Place::There { value, id, .. } => Some((value.into_owned(), id)),
             Place::Root | Place::Missing { .. } => None,
@@ -348,6 +357,18 @@ impl<'d> Draft<'d> {
     pub(super) fn holds(&self, path: &str) -> Result<bool, Rejection> {
         Ok(self.place(path)?.is_some())
     }
+}
+
+/// The JSON Pointer to these keys, from a slice's root or a document's: each is escaped, so any text can be one. An index
+/// into a list is a key too, and `-` is its end.
+///
+/// ```
+/// use rejoin::slice::pointer;
+/// assert_eq!(pointer(["items", "a/b~c", "title"]), "/items/a~1b~0c/title");
+/// assert_eq!(pointer::<&str>([]), "");
+/// ```
+pub fn pointer<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> String {
+    keys.into_iter().map(|key| format!("/{}", escape(key.as_ref()))).collect()
 }
 
 /// A key as a part of a JSON Pointer.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Rejection, draft::escape};
+use super::{Draft, Part, Rejection, draft::escape};
 
 /// A map of entities in a reducer, each under its id.
 ///
@@ -24,6 +24,12 @@ impl<'e, 'd> Entities<'e, 'd> {
 
     fn at(&self, id: &str) -> String {
         format!("{}/{}", self.path, escape(id))
+    }
+
+    /// The entity under an id, for writing in it by keys.
+    pub fn part(&mut self, id: &str) -> Part<'_, 'd> {
+        let path = self.at(id);
+        Part::new(self.draft, path)
     }
 
     /// Whether this id is there.

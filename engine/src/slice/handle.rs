@@ -121,7 +121,8 @@ impl<S: Slice> SliceHandle<S> {
     }
 
     /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):
-    /// `compute` runs again only after something at, above or below that path changed.
+    /// `compute` runs again only after something at, above or below that path changed. [`super::pointer`] makes a path of
+    /// keys. Of one that begins with no `/`, [`Selector::get`] is an error.
     pub fn select<P, T, F>(&self, pointer: &str, compute: F) -> Selector<S, P, T>
     where
         P: serde::de::DeserializeOwned + Default,

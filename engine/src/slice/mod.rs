@@ -52,18 +52,20 @@ mod entities;
 mod handle;
 mod middleware;
 mod migration;
+mod part;
 mod registry;
 mod select;
 
-pub use draft::{ActionInfo, Draft, Rejection};
+pub use draft::{ActionInfo, Draft, Rejection, pointer};
 pub use entities::{Entities, EntityMap};
 pub use handle::{Changes, SliceChange, SliceHandle};
 pub use middleware::{Before, Committed, Middleware, Verdict};
 pub use migration::Migration;
+pub use part::Part;
 pub use select::Selector;
 
 pub(crate) use draft::Ground;
-pub(crate) use registry::{Command, Intent, Registry, Typed, payload_of};
+pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};
 

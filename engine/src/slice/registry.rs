@@ -12,6 +12,9 @@ use uuid::Uuid;
 use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
 use crate::{Action, Error, Result, effects::EffectRequest};
 
+/// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
+pub(crate) const BUILT_IN: &str = "(built-in JSON)";
+
 /// What is asked of a document.
 #[derive(Clone)]
 pub(crate) enum Command {
@@ -234,7 +237,7 @@ impl Registry {
         self.slices.contains_key(name)
     }
 
-    /// Whether a document of this kind takes this slice. A kind that this app does not know takes any.
+    /// Whether a document of this kind takes this slice, or [`BUILT_IN`]. A kind that this app does not know takes any.
     pub(crate) fn takes(&self, kind: Option<&str>, slice: &str) -> bool {
         kind.and_then(|kind| self.kinds.get(kind)).is_none_or(|slices| slices.contains(slice))
     }

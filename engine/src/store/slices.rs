@@ -13,7 +13,8 @@ use super::{
 use crate::{
     DocumentId, Error, Result,
     container::ContainerSet,
-    reducer::ActionError,
+    reducer::{ActionError, parse_pointer},
+    slice::BUILT_IN,
     slice::{ActionInfo, Before, Command, Committed, Draft, Ground, Scope, Verdict, payload_of},
     state,
     untrusted::{contained, guarded},
@@ -71,6 +72,8 @@ impl Core {
         at: Option<&[ChangeHash]>,
     ) -> Result<Option<Value>> {
         let version = self.registry.slice(slice)?.version();
+        // A part that does not begin with `/` would lead into another slice.
+        parse_pointer(part)?;
         let row = self.document_row(id)?;
         let pointer = format!("/{slice}{part}");
         let home = match scope {
@@ -190,14 +193,19 @@ fn if_there(read: Result<Value, ActionError>) -> Result<Option<Value>> {
     }
 }
 
+/// "Documents of a kind take actions of its slices and no others": the built-in JSON slice is another one too.
 fn check_takes(registry: &crate::slice::Registry, kind: Option<&str>, command: &Command) -> Result<()> {
-    let Command::Slice(intent) = command else { return Ok(()) };
-    registry.slice(intent.slice())?;
-    if registry.takes(kind, intent.slice()) {
+    let slice = match command {
+        Command::Slice(intent) => intent.slice(),
+        Command::Json(_) => BUILT_IN,
+    };
+    if slice != BUILT_IN {
+        registry.slice(slice)?;
+    }
+    if registry.takes(kind, slice) {
         return Ok(());
     }
-    let (kind, slice) = (kind.unwrap_or_default().to_owned(), intent.slice().to_owned());
-    Err(Error::NotOfThisKind { kind, slice })
+    Err(Error::NotOfThisKind { kind: kind.unwrap_or_default().to_owned(), slice: slice.to_owned() })
 }
 
 /// Asks each middleware in turn. `Some`: another action takes this one's place.

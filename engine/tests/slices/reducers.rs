@@ -1,7 +1,8 @@
 use rejoin::{
-    Error, ErrorKind, Store,
+    Action, Error, ErrorKind, Store,
     slice::{Draft, Rejection, Slice},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::support::{Device, TaskAction, TaskSlice, two_devices};
@@ -201,7 +202,69 @@ async fn a_kind_of_document_takes_its_own_slices_only() {
     let store = build().open().await.unwrap();
     let error = store.slice::<TaskSlice>(page).dispatch(add()).await.unwrap_err();
     assert!(matches!(&error, Error::NotOfThisKind { kind, .. } if kind == "page"), "{error}");
+    // Nor do they take what writes beside the slices, over one or into one.
+    for path in ["/elsewhere", "/tasks", "/tasks/count"] {
+        let action = Action::Set { path: path.into(), value: json!(1) };
+        for document in [board, page] {
+            let error = store.dispatch(document, action.clone()).await.unwrap_err();
+            assert!(matches!(error, Error::NotOfThisKind { .. }), "{path}: {error}");
+        }
+        let json = json!({"type": "delete", "path": path});
+        assert!(store.dispatch_json(board, &json).await.is_err(), "{path}");
+    }
+    assert_eq!(store.state(board, "").await.unwrap(), json!({"tasks": {"count": 1}}));
     assert!(store.create_kind("shelf", None, None).await.is_err());
+}
+
+struct Loose;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Write {
+    Verb { nth: usize, path: String },
+}
+
+impl Slice for Loose {
+    const NAME: &'static str = "todo";
+    type State = serde_json::Value;
+    type Action = Write;
+
+    fn reduce(draft: &mut Draft<'_>, Write::Verb { nth, path }: &Write) -> Result<(), Rejection> {
+        match nth {
+            0 => draft.set(path, 1),
+            1 => draft.set(path, json!({"a": 1})),
+            2 => draft.merge(path, json!({"a": 1})),
+            3 => draft.delete(path),
+            4 => draft.increment(path, 1),
+            5 => draft.insert(path, 1),
+            6 => draft.splice(path, 0, 0, "x"),
+            7 => draft.update_text(path, "x"),
+            8 => draft.get(path).map(drop),
+            9 => draft.object(path, rejoin::container::ContainerKind::Map).map(drop),
+            10 => draft.entities(path).upsert("x", json!({"a": 1})),
+            _ => draft.entities(path).add("x", json!({"a": 1})).map(drop),
+        }
+    }
+}
+
+/// A path that begins with no `/` would lead into another slice: `todo` and `s/stolen` is `/todos/stolen`.
+#[tokio::test]
+async fn a_path_never_leaves_its_slice() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::builder(place.path().join("a.db")).slice::<Loose>().open().await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let slice = store.slice::<Loose>(id);
+    for path in ["s/stolen", "n", "s", " /a", "~/a", "/~2"] {
+        for nth in 0..12 {
+            let error = slice.dispatch(Write::Verb { nth, path: path.into() }).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("\"{path}")), "{nth}: {error}");
+        }
+        let error = slice.select(path, |n: &i64| *n).get().await.unwrap_err();
+        assert!(error.to_string().contains(&format!("{path:?}")), "{error}");
+    }
+    assert_eq!(store.state(id, "").await.unwrap(), json!({}));
+    slice.dispatch(Write::Verb { nth: 0, path: rejoin::slice::pointer(["s/stolen"]) }).await.unwrap();
+    assert_eq!(store.state(id, "").await.unwrap(), json!({"todo": {"s/stolen": 1}}));
 }
 
 #[tokio::test]
