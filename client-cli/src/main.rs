@@ -4,13 +4,19 @@
 mod cli;
 mod commands;
 mod context;
+mod differences;
+mod editor;
+mod edits;
 mod error;
 mod format;
+mod input;
 mod lines;
 mod numbers;
 mod output;
+mod pager;
 mod table;
 mod token;
+mod yaml;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -72,7 +78,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, CliError> {
     ignore_file_size_signal().map_err(|source| CliError::io("the signals could not be set up", source))?;
     let mut context = Context::new(cli.globals, output);
     let result = runtime.block_on(commands::run(&mut context, cli.command));
-    let flushed = context.out.flush();
+    let flushed = context.out.finish();
     // A thread that waits for standard input must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     let exit = result?;

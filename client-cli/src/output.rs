@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::error::{CliError, Result};
+use crate::pager::Pager;
 use crate::table::{self, Cell, Fit};
 
 /// Whether colour is wanted on a stream that is, or is not, a terminal (<https://no-color.org>).
@@ -169,6 +170,25 @@ impl Output {
         self.line(printable_json(&text))
     }
 
+    /// What follows goes through a pager, where standard output is a terminal.
+    pub(crate) fn page(&mut self) {
+        if !self.terminal || self.json || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+            return;
+        }
+        if let Some(pager) = Pager::start() {
+            // An interrupt is for the pager: it goes on showing what was read, and this process with it.
+            ignore_interrupts();
+            self.sink = Box::new(BufWriter::new(pager));
+        }
+    }
+
+    /// The end: everything is with the reader, and a pager was left.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let flushed = self.flush();
+        self.sink = Box::new(io::sink());
+        flushed
+    }
+
     /// What was printed is on its way to the reader.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.sink.flush().map_err(CliError::stdout)
@@ -258,6 +278,11 @@ impl Output {
         io::stdin().read_line(&mut answer).map_err(|e| CliError::io("the answer could not be read", e))?;
         Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
     }
+}
+
+/// With a handler that does nothing, an interrupt does not end the process.
+fn ignore_interrupts() {
+    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
 }
 
 impl std::fmt::Debug for Output {

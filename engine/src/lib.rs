@@ -87,6 +87,7 @@ pub mod blocking;
 pub mod container;
 #[cfg(feature = "sync")]
 pub mod driver;
+pub mod edits;
 pub mod effects;
 pub mod fence;
 pub mod files;
@@ -94,6 +95,7 @@ pub mod pack;
 pub mod planted;
 pub mod printable;
 pub mod reducer;
+pub mod revision;
 pub mod rewrite;
 pub mod session;
 pub mod slice;
@@ -121,9 +123,11 @@ pub use driver::{
     DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncReport, SyncState, Token, WatchOptions,
     list_remote, probe,
 };
+pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
 pub use message::Message;
+pub use revision::{Revised, Revision, TextSplice};
 pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,

@@ -1,9 +1,14 @@
 //! A document, or a part of it, as JSON.
 
-use automerge::{Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use automerge::{
+    Automerge, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue, ScalarValueRef, ValueRef,
+};
 use serde_json::{Map, Number, Value};
 
-use crate::reducer::{ActionError, Place, find, parse_pointer};
+use crate::{
+    reducer::{ActionError, Place, find, parse_pointer},
+    untrusted::guarded,
+};
 
 /// The most levels of a document that are read; deeper ones are an error. Actions make at most 120.
 pub const MAX_READ_DEPTH: usize = 512;
@@ -58,6 +63,51 @@ pub(crate) fn value_to_json(
         automerge::Value::Object(kind) => Reader { doc, at: None, pointer }.object(id, *kind, 0),
         automerge::Value::Scalar(value) => Ok(scalar(&ScalarValueRef::from(value.as_ref().clone()))),
     }
+}
+
+/// [`value_to_json`], with what is in it as it was at these heads.
+///
+/// # Errors
+/// `TooDeep`.
+pub(crate) fn value_to_json_at(
+    doc: &Automerge,
+    (value, id): (&automerge::Value<'_>, &ObjId),
+    heads: &[ChangeHash],
+    pointer: &str,
+) -> Result<Value, ActionError> {
+    match value {
+        automerge::Value::Object(kind) => Reader { doc, at: Some(heads), pointer }.object(id, *kind, 0),
+        automerge::Value::Scalar(value) => Ok(scalar_to_json(value)),
+    }
+}
+
+/// A scalar as JSON.
+pub(crate) fn scalar_to_json(value: &ScalarValue) -> Value {
+    scalar(&ScalarValueRef::from(value.clone()))
+}
+
+/// The JSON Pointer of these keys and indices.
+pub(crate) fn pointer<'a>(props: impl Iterator<Item = &'a Prop>) -> String {
+    let mut text = String::new();
+    for prop in props {
+        text.push('/');
+        match prop {
+            Prop::Map(key) => text.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Prop::Seq(index) => text.push_str(&index.to_string()),
+        }
+    }
+    text
+}
+
+/// Where an object was at these heads. Where something on the way was hidden or gone then, of which the library knows no
+/// place, it is where it is now.
+pub(crate) fn path_at(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> String {
+    let then = guarded(|| am.parents_at(object, heads).map(automerge::Parents::path));
+    let path = match then {
+        Ok(Ok(path)) => path,
+        _ => am.parents(object).map(automerge::Parents::path).unwrap_or_default(),
+    };
+    pointer(path.iter().map(|(_, prop)| prop))
 }
 
 struct Reader<'a, R> {
@@ -140,7 +190,7 @@ fn scalar(value: &ScalarValueRef<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use automerge::{ScalarValue, transaction::Transactable};
+    use automerge::transaction::Transactable;
     use serde_json::json;
 
     use super::*;

@@ -39,6 +39,7 @@ pub(crate) async fn run(context: &mut Context, args: BlameArgs) -> Result<Exit> 
         context.out.json(&lines.iter().map(json_blame).collect::<Vec<_>>())?;
         return Ok(Exit::Done);
     }
+    context.out.page();
     for blame in &lines {
         let line = line(context, blame);
         context.out.line(line.trim_end())?;

@@ -1,199 +1,143 @@
-//! The verbs that make one change each: `set`, `delete`, `increment`, `insert` and `text`.
-
 use clap::Args;
-use rejoin::Action;
+use rejoin::printable::printable_json;
+use rejoin::{Action, ChangeHash, DocumentId, Revised, Revision, Store};
 use serde_json::{Value, json};
 
+use super::actions::dispatch;
 use crate::context::Context;
+use crate::editor::Draft;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{parse_pointer, printable, short_hash};
 use crate::numbers::check_integers;
 use crate::output::Paint;
 
-/// Put a JSON value at a path; missing parents become maps
+/// Edit a text, or a document as JSON, in your editor
 ///
-/// A JSON string is a plain value; text that several people write is made by `rejoin text`. An integer set
-/// on a counter makes a new counter of that value.
+/// $VISUAL, else $EDITOR, else vi is opened with the text, or with the JSON of what is there. What you changed becomes
+/// one action: in a text the words that differ are spliced, keys are set, elements come and go, what is added to a
+/// counter is added. What arrives while the editor is open stays. Where nothing is, a text is made.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin set trip /title '\"Alps\"'              JSON: a string keeps its quotes
-  rejoin set trip /title --string Alps         the same, without quoting
-  rejoin set trip /height -5
-  rejoin set trip /people/ada '{\"train\": true}'
-  rejoin set trip '' '{\"title\": \"Alps\"}'       the whole document")]
-pub(crate) struct SetArgs {
+  rejoin edit trip /note                       a text
+  rejoin edit trip                             the whole document, as JSON
+  EDITOR='code --wait' rejoin edit trip /note")]
+pub(crate) struct EditArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
-    /// Where, as a JSON Pointer, such as /people/ada
-    #[arg(value_parser = parse_pointer)]
-    pointer: String,
-    #[command(flatten)]
-    value: ValueArgs,
-}
-
-/// Remove what is at a path: a key of a map, or an element of a list
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rejoin delete trip /people/ada
-  rejoin delete trip /list/0")]
-pub(crate) struct DeleteArgs {
-    /// The document: name, UUID, start of a UUID, or automerge: URL
-    doc: String,
-    /// Where, as a JSON Pointer
-    #[arg(value_parser = parse_pointer)]
+    /// Where, as a JSON Pointer [default: the whole document]
+    #[arg(default_value = "", hide_default_value = true, value_parser = parse_pointer)]
     pointer: String,
 }
 
-/// Add to a counter; made when missing
-///
-/// Increments made on several devices all count. An integer at the path becomes a counter of that value.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rejoin increment trip /nights
-  rejoin increment trip /nights 3
-  rejoin increment trip /nights -2")]
-pub(crate) struct IncrementArgs {
-    /// The document: name, UUID, start of a UUID, or automerge: URL
-    doc: String,
-    /// Where, as a JSON Pointer
-    #[arg(value_parser = parse_pointer)]
-    pointer: String,
-    /// How much; may be negative
-    #[arg(default_value_t = 1, allow_negative_numbers = true)]
-    by: i64,
-}
-
-/// Insert a JSON value into a list; the list is made when missing
-///
-/// The path's last part is the index to insert before, or `-` for the end.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rejoin insert trip /list/- '\"tent\"'          at the end
-  rejoin insert trip /list/0 --string stove    at the beginning, without quoting")]
-pub(crate) struct InsertArgs {
-    /// The document: name, UUID, start of a UUID, or automerge: URL
-    doc: String,
-    /// The list and the index, as a JSON Pointer, such as /list/0 or /list/-
-    #[arg(value_parser = parse_pointer)]
-    pointer: String,
-    #[command(flatten)]
-    value: ValueArgs,
-}
-
-/// Splice collaborative text; made when missing
-///
-/// Deletes DELETE characters from position POS and inserts INSERT there. Positions count Unicode code points.
-/// What others write in the same text at the same time is kept.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rejoin text trip /note 0 0 'We leave at nine.'
-  rejoin text trip /note 12 4 ten              nine becomes ten
-  rejoin text trip /note 0 3                   delete three characters
-  rejoin text trip /note 0 0 '-- draft --'
-  rejoin text trip /note 0 0 -- -q             after --, nothing is an option")]
-pub(crate) struct TextArgs {
-    /// The document: name, UUID, start of a UUID, or automerge: URL
-    doc: String,
-    /// Where the text is, as a JSON Pointer
-    #[arg(value_parser = parse_pointer)]
-    pointer: String,
-    /// The position to delete from and to insert at
-    #[arg(allow_negative_numbers = true)]
-    pos: u64,
-    /// How many characters to delete
-    #[arg(allow_negative_numbers = true)]
-    delete: u64,
-    /// What to insert
-    #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true)]
-    insert: String,
-}
-
-/// A value, as JSON or as a plain string.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct ValueArgs {
-    /// The value, as JSON
-    #[arg(value_name = "JSON", allow_hyphen_values = true)]
-    value: Option<String>,
-    /// The value, as a string without quotes
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    string: Option<String>,
-}
-
-impl ValueArgs {
-    fn parse(self) -> Result<Value> {
-        if let Some(text) = self.string {
-            return Ok(Value::String(text));
+pub(crate) async fn run(context: &mut Context, args: EditArgs) -> Result<Exit> {
+    let (store, id) = context.open_document(&args.doc).await?;
+    let shown = shown(&store, id, &args.pointer).await?;
+    let (text, suffix) = match &shown.value {
+        None => (String::new(), ".txt"),
+        Some(Value::String(text)) => (text.clone(), ".txt"),
+        Some(value) => (indented(value)?, ".json"),
+    };
+    context.out.flush()?;
+    let mut draft = Draft::new(&text, suffix)?;
+    let edited = draft.edit()?;
+    if edited == text || without_last_break(&text, &edited) == text {
+        context.out.note("Nothing was changed.");
+        return Ok(Exit::Done);
+    }
+    match write(context, (&store, id), &args.pointer, (&shown, &text, &edited)).await {
+        Ok(exit) => Ok(exit),
+        Err(error) => {
+            let hint = format!("what you wrote is kept in {}", draft.keep());
+            Err(error.with_hint(hint))
         }
-        let text = self.value.unwrap_or_default();
-        check_integers(&text).map_err(|why| {
-            CliError::usage(why, "write it with .0 or an exponent, or as a string with --string")
-        })?;
-        serde_json::from_str(&text).map_err(|error| {
-            CliError::usage(
-                format!("{text:?} is not JSON ({error})"),
-                "a JSON string needs its own quotes, as in '\"Alps\"'; for a plain string say --string TEXT",
-            )
-        })
     }
 }
 
-/// A document, and what is to be done to it.
-#[derive(Debug)]
-pub(crate) struct Edit {
-    doc: String,
-    action: Action,
+/// What is edited, and the heads at which it reads so.
+pub(super) struct Shown {
+    pub(super) heads: Vec<ChangeHash>,
+    /// `None` where nothing is.
+    pub(super) value: Option<Value>,
 }
 
-impl TryFrom<SetArgs> for Edit {
-    type Error = CliError;
-
-    fn try_from(args: SetArgs) -> Result<Self> {
-        Ok(Self { doc: args.doc, action: Action::Set { path: args.pointer, value: args.value.parse()? } })
-    }
+pub(super) async fn shown(store: &Store, id: DocumentId, pointer: &str) -> Result<Shown> {
+    let heads = store.document(id).await?.heads;
+    let value = match store.state_at(id, pointer, &heads).await {
+        Ok(value) => Some(value),
+        Err(rejoin::Error::Action(rejoin::reducer::ActionError::NotFound { .. })) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Shown { heads, value })
 }
 
-impl From<DeleteArgs> for Edit {
-    fn from(args: DeleteArgs) -> Self {
-        Self { doc: args.doc, action: Action::Delete { path: args.pointer } }
-    }
+/// JSON for an editor: nothing in it that nobody sees.
+fn indented(value: &Value) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|e| CliError::failed(e.to_string(), "`rejoin export` writes it as a file"))?;
+    Ok(format!("{}\n", printable_json(&text)))
 }
 
-impl From<IncrementArgs> for Edit {
-    fn from(args: IncrementArgs) -> Self {
-        Self { doc: args.doc, action: Action::Increment { path: args.pointer, by: args.by } }
-    }
+/// Editors end a file with a line break; a text that had none at its end gets none by that.
+fn without_last_break<'a>(shown: &str, edited: &'a str) -> &'a str {
+    if shown.ends_with('\n') { edited } else { edited.strip_suffix('\n').unwrap_or(edited) }
 }
 
-impl TryFrom<InsertArgs> for Edit {
-    type Error = CliError;
-
-    fn try_from(args: InsertArgs) -> Result<Self> {
-        Ok(Self { doc: args.doc, action: Action::Insert { path: args.pointer, value: args.value.parse()? } })
-    }
+async fn write(
+    context: &mut Context,
+    (store, id): (&Store, DocumentId),
+    pointer: &str,
+    (shown, text, edited): (&Shown, &str, &str),
+) -> Result<Exit> {
+    let new = match &shown.value {
+        None => {
+            let (path, insert) = (pointer.to_owned(), without_last_break(text, edited).to_owned());
+            let action = Action::Splice { path, pos: 0, delete: 0, insert };
+            return dispatch(context, (store, id), action).await;
+        }
+        Some(Value::String(_)) => Value::String(without_last_break(text, edited).to_owned()),
+        Some(_) => parse(edited)?,
+    };
+    let revised = store.revise(id, pointer, &shown.heads, Revision::Value(new)).await?;
+    tell(context, id, (pointer, &revised))
 }
 
-impl From<TextArgs> for Edit {
-    fn from(args: TextArgs) -> Self {
-        let TextArgs { doc, pointer: path, pos, delete, insert } = args;
-        Self { doc, action: Action::Splice { path, pos, delete, insert } }
-    }
+fn parse(edited: &str) -> Result<Value> {
+    let mend = "mend it there";
+    check_integers(edited).map_err(|why| CliError::failed(why, mend))?;
+    serde_json::from_str(edited)
+        .map_err(|error| CliError::failed(format!("what you wrote is not JSON ({error})"), mend))
 }
 
-pub(crate) async fn run(context: &mut Context, edit: Edit) -> Result<Exit> {
-    let (store, id) = context.open_document(&edit.doc).await?;
-    let (kind, path) = (edit.action.kind(), printable(edit.action.path()));
-    let receipt = store.dispatch(id, edit.action).await?;
+/// Tells what came of it. What had nowhere to go is an error.
+pub(super) fn tell(
+    context: &mut Context,
+    id: DocumentId,
+    (pointer, revised): (&str, &Revised),
+) -> Result<Exit> {
+    let path = |path: &str| if path.is_empty() { "(the whole document)".to_owned() } else { printable(path) };
     if context.out.is_json() {
-        context.out.json(&json!({ "document": id, "hash": receipt.hash.to_string() }))?;
-    } else {
-        let hash = context.out.paint(Paint::Yellow, short_hash(&receipt.hash));
-        context.out.line(format_args!("{hash} {kind} {path}"))?;
+        let hash = revised.hash.map(|hash| hash.to_string());
+        let Revised { left, over, .. } = revised;
+        context.out.json(&json!({ "document": id, "hash": hash, "left": left, "over": over }))?;
+    } else if let Some(hash) = &revised.hash {
+        let hash = context.out.paint(Paint::Yellow, short_hash(hash));
+        context.out.line(format_args!("{hash} edit {}", path(pointer)))?;
+    } else if revised.left.is_empty() {
+        context.out.note("Nothing was changed.");
     }
-    Ok(Exit::Done)
+    for over in &revised.over {
+        context.out.note(format_args!(
+            "{} was written by others meanwhile: yours stands over it, `rejoin log` shows theirs.",
+            path(over)
+        ));
+    }
+    if revised.left.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let places: Vec<String> = revised.left.iter().map(|left| path(left)).collect();
+    Err(CliError::failed(
+        format!("others took away or rewrote meanwhile what you changed at {}", places.join(", ")),
+        "`rejoin log` shows what they did; the rest was written",
+    ))
 }

@@ -1,5 +1,7 @@
 //! One file a verb. Each has its arguments, with examples, and a `run` that gives the exit code.
 
+pub(crate) mod actions;
+pub(crate) mod append;
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod blame;
@@ -23,14 +25,20 @@ pub(crate) mod quarantine;
 pub(crate) mod queue;
 mod remote;
 pub(crate) mod rename;
+pub(crate) mod replace;
+pub(crate) mod reset;
+pub(crate) mod revert;
 pub(crate) mod rm;
 pub(crate) mod share;
+pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod trash;
 pub(crate) mod undo;
+pub(crate) mod watch;
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use rejoin::{DocumentInfo, Millis};
 
@@ -54,11 +62,14 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Rename(args) => rename::run(context, args).await,
         Command::Rm(args) => rm::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
-        Command::Set(args) => edit::run(context, args.try_into()?).await,
-        Command::Delete(args) => edit::run(context, args.into()).await,
-        Command::Increment(args) => edit::run(context, args.into()).await,
-        Command::Insert(args) => edit::run(context, args.try_into()?).await,
-        Command::Text(args) => edit::run(context, args.into()).await,
+        Command::Set(args) => actions::set(context, args).await,
+        Command::Delete(args) => actions::delete(context, args).await,
+        Command::Increment(args) => actions::increment(context, args).await,
+        Command::Insert(args) => actions::insert(context, args).await,
+        Command::Text(args) => actions::text(context, args).await,
+        Command::Edit(args) => edit::run(context, args).await,
+        Command::Append(args) => append::run(context, args).await,
+        Command::Replace(args) => replace::run(context, args).await,
         Command::Apply(args) => apply::run(context, args).await,
         Command::Sync(args) => sync::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
@@ -66,9 +77,13 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Quarantine(args) => quarantine::run(context, args).await,
         Command::Effects(args) => effects::run(context, args).await,
         Command::Log(args) => log::run(context, args).await,
+        Command::Watch(args) => watch::run(context, args).await,
+        Command::Show(args) => show::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Undo(args) => undo::undo(context, args).await,
         Command::Redo(args) => undo::redo(context, args).await,
+        Command::Revert(args) => revert::run(context, args).await,
+        Command::Reset(args) => reset::run(context, args).await,
         Command::Blame(args) => blame::run(context, args).await,
         Command::Conflicts(args) => conflicts::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
@@ -111,16 +126,38 @@ fn provenance(claimed: Option<&str>, own_actor_elsewhere: bool, pushed_by: Optio
 /// How wide a short hash and a time are.
 const HASH_AND_TIME: usize = 12 + 2 + MOMENT;
 
-/// A change in one line, or in two where the terminal is narrow: its hash and when, who and what. Only what was done is
-/// cut.
-fn print_line(context: &mut Context, (hash, time): (&str, &str), (who, what): (&str, &str)) -> Result<()> {
+/// The room that what was done has at least, before what is to be known beside it takes some.
+const LEAST_DEED: usize = 14;
+
+/// What a line of the history tells.
+struct Told<'a> {
+    who: &'a str,
+    /// What was done and where: cut where there is no room.
+    what: &'a str,
+    /// How it stands and whose it is: cut last.
+    beside: &'a str,
+}
+
+/// A change in one line, or in a few where the terminal is narrow: its hash and when, who and what.
+fn print_line(context: &mut Context, (hash, time): (&str, &str), told: &Told<'_>) -> Result<()> {
     let out = &mut context.out;
+    let Told { who, what, beside } = *told;
     if out.is_narrow() {
         out.line(format_args!("{hash}  {time}"))?;
         let text = out.cut(&format!("{who}  {what}"), 2);
-        return out.line(format_args!("  {}", text.trim_end()));
+        out.line(format_args!("  {}", text.trim_end()))?;
+        return match beside.trim_start() {
+            "" => Ok(()),
+            beside => out.line(format_args!("  {}", out.cut(beside, 2))),
+        };
     }
-    let text = out.cut(&format!("{who:<12}  {what}"), HASH_AND_TIME + 2);
+    // Of a long name a fifth of the line says enough.
+    let width = usize::from(out.width());
+    let who = format!("{:<12}", out.cut(who, width - width / 5));
+    let taken = HASH_AND_TIME + 2 + who.width() + 2;
+    let room = width.saturating_sub(taken + LEAST_DEED);
+    let what = out.cut(what, taken + beside.width().min(room));
+    let text = out.cut(&format!("{who}  {what}{beside}"), HASH_AND_TIME + 2);
     out.line(format!("{hash}  {time}  {text}").trim_end())
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn redo(context: &mut Context, args: RedoArgs) -> Result<Exit> 
     tell(context, id, &store.redo(id).await?.ok_or_else(nothing)?)
 }
 
-fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Result<Exit> {
+pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Result<Exit> {
     if context.out.is_json() {
         context.out.json(&json!({
             "document": id,
@@ -68,11 +68,16 @@ fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Result<Exit> {
             "action_type": done.action_type,
             "undone": done.undone,
             "skipped": done.skipped,
+            "left": done.left,
         }))?;
         return Ok(Exit::Done);
     }
     let hash = context.out.paint(Paint::Yellow, short_hash(&done.hash));
-    let verb = if done.kind == UndoKind::Redo { "redid" } else { "undid" };
+    let verb = match done.kind {
+        UndoKind::Redo => "redid",
+        UndoKind::Revert => "reverted",
+        _ => "undid",
+    };
     let action = done.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
     let what = format!("{hash} {verb} {action} {}", short_hash(&done.action));
     let left = match (done.undone, done.skipped) {
@@ -81,5 +86,9 @@ fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Result<Exit> {
         (_, n) => format!(", but for {} where others wrote since", count(n, "place")),
     };
     context.out.line(format_args!("{what}{left}"))?;
+    for path in &done.left {
+        let path = if path.is_empty() { "(the whole document)".to_owned() } else { printable(path) };
+        context.out.line(format_args!("  left as it is: {path}"))?;
+    }
     Ok(Exit::Done)
 }

@@ -30,6 +30,8 @@ impl Environment {
     pub(crate) fn rejoin(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
         command.env_clear().env("HOME", self.dir.path()).current_dir(self.dir.path()).stdin(Stdio::null());
+        // An editor that changes nothing.
+        command.env("EDITOR", "true");
         command
     }
 }
@@ -88,7 +90,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output, words: &[&str]) -> Self {
+    pub(crate) fn of(output: Output, words: &[&str]) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -144,3 +144,43 @@ fn blame_names_who_wrote_what() {
     assert_eq!(ada.json(&["blame", "d"]).as_array().unwrap().len(), 4);
     ada.run(&["blame", "d", "/no"]).expect_error(1, "/no");
 }
+
+#[test]
+fn revert_takes_anothers_change_back_and_names_what_others_built_on() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = two(&env, &server);
+    let hash = ben.json(&["set", "d", "", r#"{"title": "Andes", "nights": 3}"#])["hash"].clone();
+    let hash = hash.as_str().unwrap();
+    meet(&ada, &ben);
+    ada.ok(&["set", "d", "/nights", "5"]);
+    let said = ada.ok(&["revert", "d", &hash[..8]]);
+    assert!(said.contains(" reverted set ") && said.contains("  left as it is: /nights\n"), "{said}");
+    assert_eq!(meet(&ada, &ben), json!({"title": "Alps", "nights": 5}));
+    ada.run(&["revert", "d", hash]).expect_error(1, "taken back already");
+    assert_eq!(words(&ada.ok(&["undo", "d"]))[..2], ["undid", "revert"]);
+    assert_eq!(meet(&ada, &ben), json!({"title": "Andes", "nights": 5}));
+    assert_eq!(ada.json(&["redo", "d"])["left"], json!([]));
+    assert_eq!(meet(&ada, &ben), json!({"title": "Alps", "nights": 5}));
+    ada.run(&["revert", "d", "ffffffff"]).expect_error(1, "no change");
+}
+
+#[test]
+fn reset_makes_the_document_read_as_it_did_and_is_undone_like_any_action() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    let first = ada.json(&["text", "d", "/note", "0", "0", "hello"])["hash"].clone();
+    let first = first.as_str().unwrap();
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["text", "d", "/note", "5", "0", " world"]);
+    assert!(ada.ok(&["reset", "d", "--to", &first[..8]]).contains(" reset to "));
+    assert_eq!(ada.json(&["get", "d"]), json!({"note": "hello"}));
+    let again = ada.run(&["reset", "d", "--to", first]).expect(0);
+    assert!(again.stdout.is_empty() && again.stderr.contains("Nothing was changed"), "{again:#?}");
+    assert!(ada.ok(&["log", "d", "-n", "1"]).contains("reset "));
+    ada.ok(&["undo", "d"]);
+    assert_eq!(ada.json(&["get", "d"]), json!({"a": 1, "note": "hello world"}));
+    ada.run(&["reset", "d"]).expect(2);
+    ada.run(&["reset", "d", "--to", "ffffffff"]).expect_error(1, "no change");
+}

@@ -8,7 +8,8 @@ use super::Store;
 #[allow(unused_imports, reason = "the pages below name its kinds")]
 use crate::Error;
 use crate::{
-    Action, ChangeHash, DocumentId, Result, blocking,
+    Action, ChangeHash, DocumentId, Result, Revised, Revision, blocking,
+    edits::Edits,
     effects::{Effect, EffectRequest},
     store::{
         Blame, CheckReport, Choice, Conflict, DeletedDocument, Difference, DocumentInfo, DropPlan,
@@ -221,6 +222,27 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     history(id: DocumentId = id, newest: Option<usize> = newest) -> Vec<HistoryEntry> { |core| core.history(id, newest) }
+    /// The history of one place, oldest first: the changes that wrote there, in what is there, or in the place of what
+    /// holds it. An index of a list means the element that has it now.
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that leads nowhere; one to a key that is empty now leads to what was there.
+    history_of(id: DocumentId = id, pointer: &str = pointer.to_owned(), newest: Option<usize> = newest) -> Vec<HistoryEntry> {
+        |core| core.history_of(id, &pointer, newest)
+    }
+    /// As [`Store::history_of`], of what came behind the first `known` lines of the whole history.
+    ///
+    /// # Errors
+    /// As [`Store::history_of`].
+    history_since(id: DocumentId = id, pointer: &str = pointer.to_owned(), known: u64 = known) -> Vec<HistoryEntry> {
+        |core| core.history_since(id, &pointer, known)
+    }
+    /// What these changes did, place by place, in this order. Of one that is not in the document only what it says of
+    /// itself.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChange`] for one that is not held.
+    edits(id: DocumentId = id, changes: &[ChangeHash] = changes.to_vec()) -> Vec<Edits> { |core| core.edits(id, &changes) }
     /// What differs between two points of the history; `to` is now when it is `None`.
     ///
     /// # Errors
@@ -353,6 +375,43 @@ verbs! {
     /// As [`Store::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
     undo_change(id: DocumentId = id, change: ChangeHash = change) -> Option<Undone> {
         |core| core.undo_change(id, change)
+    }
+    /// Takes this change back, whoever made it and whatever came after it, by a new action, which can be undone. Only
+    /// what still wins is taken back: [`Undone::left`] says where others built on it. `None`: it is taken back already.
+    ///
+    /// # Errors
+    /// As [`Store::undo`]; [`Error::UnknownChange`].
+    revert(id: DocumentId = id, change: ChangeHash = change) -> Option<Undone> { |core| core.revert(id, change) }
+    /// Makes the document read as it did at the given heads, by a new action, which can be undone. What is the same
+    /// thing then and now stays, so that what others write beside it still finds its place. `None`: it reads so already.
+    ///
+    /// # Errors
+    /// As [`Store::undo`]; [`Error::UnknownChange`] for a head that is not held.
+    reset(id: DocumentId = id, heads: &[ChangeHash] = heads.to_vec()) -> Option<Receipt> { |core| core.reset(id, &heads) }
+    /// Writes what a [`Revision`] made of the value at a JSON Pointer as it was at these heads, when it was shown to a
+    /// person, as one action: what differs, where that belongs now. What others wrote meanwhile stays.
+    ///
+    /// ```
+    /// # fn main() -> rejoin::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use rejoin::{Action, Revision, blocking::Store};
+    /// let store = Store::open(dir.path().join("notes.db"))?;
+    /// let id = store.create(None, None)?;
+    /// let splice = |pos, insert: &str| Action::Splice { path: "/note".into(), pos, delete: 0, insert: insert.into() };
+    /// store.dispatch(id, splice(0, "We leave at nine"))?;
+    /// let heads = store.document(id)?.heads; // shown, and being edited, when something else is written:
+    /// store.dispatch(id, splice(16, ", all of us"))?;
+    /// store.revise(id, "/note", &heads, Revision::Value("We leave at ten".into()))?;
+    /// assert_eq!(store.state(id, "/note")?, "We leave at ten, all of us");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Action`] for a pointer that led nowhere then, and for what cannot be written; [`Error::UnknownChange`]
+    /// for a head that is not held; else as [`Store::dispatch`].
+    revise(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: &[ChangeHash] = heads.to_vec(), revision: Revision = revision) -> Revised {
+        |core| core.revise(id, (&pointer, &heads), &revision)
     }
     /// Whether there is an action to undo.
     ///

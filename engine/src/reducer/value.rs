@@ -7,7 +7,7 @@ use super::{ActionError, place::MAX_DEPTH};
 
 /// Where in a container a value goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Slot<'a> {
+pub(crate) enum Slot<'a> {
     /// Under a key of a map.
     Key(&'a str),
     /// In the place of a list's element.
@@ -20,7 +20,7 @@ pub(super) enum Slot<'a> {
 ///
 /// # Errors
 /// `TooDeep`, and `OutOfRange` for a number that is none of `i64`, `u64` and `f64`.
-pub(super) fn check(value: &Value, path: &str, depth: usize) -> Result<(), ActionError> {
+pub(crate) fn check(value: &Value, path: &str, depth: usize) -> Result<(), ActionError> {
     let deeper = depth + 1;
     match value {
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => {
@@ -34,7 +34,7 @@ pub(super) fn check(value: &Value, path: &str, depth: usize) -> Result<(), Actio
 }
 
 /// Writes a value that was checked.
-pub(super) fn write<T: Transactable>(
+pub(crate) fn write<T: Transactable>(
     tx: &mut T,
     parent: &ObjId,
     slot: Slot<'_>,

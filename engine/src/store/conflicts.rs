@@ -22,7 +22,7 @@ use super::{
 use crate::{
     DocumentId, Error, Message, Result,
     reducer::{ActionError, Place, find, parse_pointer, prefix},
-    state::{self, MAX_READ_DEPTH},
+    state::{self, MAX_READ_DEPTH, pointer},
     undo::{self, Copy, Origins},
     untrusted::guarded,
 };
@@ -91,18 +91,6 @@ impl Event {
         found.dedup();
         found
     }
-}
-
-fn pointer<'a>(props: impl Iterator<Item = &'a Prop>) -> String {
-    let mut text = String::new();
-    for prop in props {
-        text.push('/');
-        match prop {
-            Prop::Map(key) => text.push_str(&key.replace('~', "~0").replace('/', "~1")),
-            Prop::Seq(index) => text.push_str(&index.to_string()),
-        }
-    }
-    text
 }
 
 impl Core {

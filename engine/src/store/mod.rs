@@ -9,6 +9,7 @@ mod conflicts;
 mod core;
 mod dispatch;
 mod documents;
+mod edits;
 mod effects;
 mod files;
 mod foreign;
@@ -30,6 +31,7 @@ mod reach;
 mod read;
 mod replica;
 mod retry;
+mod revise;
 mod rows;
 mod slices;
 mod snapshot;
@@ -54,3 +56,5 @@ pub use types::{
 };
 pub use undo::{UndoKind, Undone};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
+
+pub(crate) use types::as_hex;

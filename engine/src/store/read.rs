@@ -106,9 +106,7 @@ impl Core {
     ) -> Result<Vec<Difference>> {
         let before = self.state(id, "", Some(from))?;
         let after = self.state(id, "", to)?;
-        let mut found = Vec::new();
-        differences(&mut String::new(), Some(&before), Some(&after), &mut found);
-        Ok(found)
+        Ok(Difference::between(&before, &after))
     }
 
     /// The change of this document whose hash begins with `prefix` (4 hex digits or more).
@@ -127,6 +125,16 @@ impl Core {
             [hash] => Ok(*hash),
             _ => Err(unknown()),
         }
+    }
+}
+
+impl Difference {
+    /// What differs between two values, as places whose values differ: the smallest that say it all. Maps are compared
+    /// key by key, everything else as a whole.
+    pub fn between(before: &Value, after: &Value) -> Vec<Self> {
+        let mut found = Vec::new();
+        differences(&mut String::new(), Some(before), Some(after), &mut found);
+        found
     }
 }
 

@@ -189,7 +189,7 @@ pub struct QuarantinedChange {
     pub seen_at: Option<Millis>,
 }
 
-pub(super) fn as_hex<S: serde::Serializer>(hash: &ChangeHash, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_hex<S: serde::Serializer>(hash: &ChangeHash, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(hash)
 }
 

@@ -1,6 +1,6 @@
 //! Values taken out of a document, to be written again: with their objects, counters and marks.
 
-use automerge::{Automerge, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark};
+use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark};
 
 use super::{OpId, op_of, sequence::width};
 use crate::state::MAX_READ_DEPTH;
@@ -47,62 +47,81 @@ pub struct TooDeep;
 /// Reads a value as it is now. An object that is no longer in the document is read as well: with what others wrote
 /// into it while it went.
 pub(crate) fn read(am: &Automerge, value: &Value<'_>, id: &ObjId) -> Result<Option<Copy>, TooDeep> {
-    let Some(of) = op_of(id) else { return Ok(None) };
-    let content = match value {
-        Value::Scalar(scalar) => Content::Scalar(scalar.as_ref().clone()),
-        Value::Object(kind) => object(am, id, *kind, 0)?,
-    };
-    Ok(Some(Copy { of, content }))
+    Reader { am, at: None }.value(value, id, 0)
 }
 
-fn object(am: &Automerge, id: &ObjId, kind: ObjType, depth: usize) -> Result<Content, TooDeep> {
-    if depth > MAX_READ_DEPTH {
-        return Err(TooDeep);
-    }
-    Ok(match kind {
-        ObjType::Map | ObjType::Table => {
-            let mut entries = Vec::new();
-            for item in am.map_range(id, ..) {
-                if let Some(copy) = item_copy(am, &item.value, &item.id(), depth)? {
-                    entries.push((item.key.into_owned(), copy));
-                }
-            }
-            Content::Map(entries)
-        }
-        ObjType::List => Content::List(items(am, id, depth, |_| true)?),
-        ObjType::Text => {
-            let read = items(am, id, depth, |value| width(value) > 0)?;
-            Content::Text(read, am.marks(id).unwrap_or_default())
-        }
-    })
-}
-
-fn items(
+/// Reads a value as it was at these heads.
+pub(super) fn read_at(
     am: &Automerge,
-    id: &ObjId,
-    depth: usize,
-    counts: impl Fn(&ValueRef<'_>) -> bool,
-) -> Result<Vec<Copy>, TooDeep> {
-    let mut copies = Vec::new();
-    for item in am.list_range(id, ..).filter(|item| counts(&item.value)) {
-        copies.extend(item_copy(am, &item.value, &item.id(), depth)?);
-    }
-    Ok(copies)
-}
-
-fn item_copy(
-    am: &Automerge,
-    value: &ValueRef<'_>,
-    id: &ObjId,
-    depth: usize,
+    (value, id): (&Value<'_>, &ObjId),
+    heads: &[ChangeHash],
 ) -> Result<Option<Copy>, TooDeep> {
-    let Some(of) = op_of(id) else { return Ok(None) };
-    let content = match value {
-        ValueRef::Object(kind) => object(am, id, *kind, depth + 1)?,
-        ValueRef::Scalar(_) => match value.clone().into_value() {
-            Value::Scalar(scalar) => Content::Scalar(scalar.into_owned()),
-            Value::Object(_) => return Ok(None),
-        },
-    };
-    Ok(Some(Copy { of, content }))
+    Reader { am, at: Some(heads) }.value(value, id, 0)
+}
+
+struct Reader<'a> {
+    am: &'a Automerge,
+    at: Option<&'a [ChangeHash]>,
+}
+
+impl Reader<'_> {
+    fn value(&self, value: &Value<'_>, id: &ObjId, depth: usize) -> Result<Option<Copy>, TooDeep> {
+        let Some(of) = op_of(id) else { return Ok(None) };
+        let content = match value {
+            Value::Scalar(scalar) => Content::Scalar(scalar.as_ref().clone()),
+            Value::Object(kind) => self.object(id, *kind, depth)?,
+        };
+        Ok(Some(Copy { of, content }))
+    }
+
+    fn object(&self, id: &ObjId, kind: ObjType, depth: usize) -> Result<Content, TooDeep> {
+        if depth > MAX_READ_DEPTH {
+            return Err(TooDeep);
+        }
+        Ok(match kind {
+            ObjType::Map | ObjType::Table => {
+                let items = match self.at {
+                    None => self.am.map_range(id, ..),
+                    Some(heads) => self.am.map_range_at(id, .., heads),
+                };
+                let mut entries = Vec::new();
+                for item in items {
+                    if let Some(copy) = self.item(&item.value, &item.id(), depth)? {
+                        entries.push((item.key.into_owned(), copy));
+                    }
+                }
+                Content::Map(entries)
+            }
+            ObjType::List => Content::List(self.items(id, depth, |_| true)?),
+            ObjType::Text => {
+                let read = self.items(id, depth, |value| width(value) > 0)?;
+                let marks = match self.at {
+                    None => self.am.marks(id),
+                    Some(heads) => self.am.marks_at(id, heads),
+                };
+                Content::Text(read, marks.unwrap_or_default())
+            }
+        })
+    }
+
+    fn items(
+        &self,
+        id: &ObjId,
+        depth: usize,
+        counts: impl Fn(&ValueRef<'_>) -> bool,
+    ) -> Result<Vec<Copy>, TooDeep> {
+        let items = match self.at {
+            None => self.am.list_range(id, ..),
+            Some(heads) => self.am.list_range_at(id, .., heads),
+        };
+        let mut copies = Vec::new();
+        for item in items.filter(|item| counts(&item.value)) {
+            copies.extend(self.item(&item.value, &item.id(), depth)?);
+        }
+        Ok(copies)
+    }
+
+    fn item(&self, value: &ValueRef<'_>, id: &ObjId, depth: usize) -> Result<Option<Copy>, TooDeep> {
+        self.value(&value.clone().into_value(), id, depth + 1)
+    }
 }

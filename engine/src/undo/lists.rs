@@ -14,7 +14,7 @@ use super::{
 /// What is to be done with one list or text.
 pub(super) struct ListEdit {
     /// The object that the change wrote to.
-    object: ObjId,
+    pub(super) object: ObjId,
     /// The one that stands for it now.
     pub(super) live: ObjId,
     text: bool,

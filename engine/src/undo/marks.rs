@@ -58,16 +58,16 @@ struct Run {
 }
 
 /// The marks of one name, which do not overlap.
-struct Marks(Vec<Mark>);
+pub(super) struct Marks(Vec<Mark>);
 
 impl Marks {
-    fn of(mut all: Vec<Mark>, name: &str) -> Self {
+    pub(super) fn of(mut all: Vec<Mark>, name: &str) -> Self {
         all.retain(|mark| mark.name == name);
         Self(all)
     }
 
     /// What is marked there: null where nothing is.
-    fn at(&self, index: usize) -> &ScalarValue {
+    pub(super) fn at(&self, index: usize) -> &ScalarValue {
         let found = self.0.iter().find(|mark| (mark.start..mark.end).contains(&index));
         found.map_or(&ScalarValue::Null, |mark| &mark.value)
     }

@@ -28,6 +28,7 @@ mod lists;
 mod marks;
 mod objects;
 mod plan;
+mod reset;
 mod sequence;
 mod standing;
 mod target;
@@ -37,6 +38,7 @@ pub use copy::{Content, Copy, TooDeep};
 pub use evidence::{Evidence, stands};
 pub(crate) use plan::preds_of;
 pub use plan::{Facts, Inverse, Plan, plan};
+pub use reset::plan_reset;
 pub(crate) use sequence::width;
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
 

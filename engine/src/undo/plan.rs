@@ -12,7 +12,10 @@ use super::{
     op_of,
     target::{At, Left, Place, Target},
 };
-use crate::planted::{Bug, is_planted};
+use crate::{
+    planted::{Bug, is_planted},
+    state,
+};
 
 /// How far back a value is followed whose change was undone itself.
 const MOST_BACK: usize = 1_000;
@@ -117,9 +120,18 @@ pub struct Plan {
     pub undone: u64,
     /// At how many places the change no longer wins, or what it replaced cannot be put back.
     pub skipped: u64,
+    /// Where that is, as the change found it: JSON Pointers, of lists and texts that of the whole.
+    pub left: Vec<String>,
 }
 
 impl Plan {
+    /// Notes a place that is left as it is.
+    fn note_left(&mut self, path: String) {
+        if !self.left.contains(&path) {
+            self.left.push(path);
+        }
+    }
+
     /// Every value that the plan writes, with what is in it.
     pub(super) fn each_copy(&self, each: &mut dyn FnMut(&Copy)) {
         for inverse in &self.inverses {
@@ -150,7 +162,12 @@ pub fn plan(am: &Automerge, change: &Change, facts: &Facts) -> Result<Plan, TooD
     let ours = target.operations.iter().map(|id| facts.standing.first(id)).collect();
     let mut planner = Planner { am, facts, target: &target, ours, plan: Plan::default(), lists: Vec::new() };
     for place in &target.places {
+        let skipped = planner.plan.skipped;
         planner.place(place)?;
+        if planner.plan.skipped > skipped {
+            let path = planner.path_of(place);
+            planner.plan.note_left(path);
+        }
     }
     planner.finish()
 }
@@ -184,6 +201,19 @@ impl Planner<'_> {
             self.am.parents(object).ok().and_then(|parents| parents.visible_path()).is_some()
         };
         candidates.into_iter().find(visible)
+    }
+
+    /// Where a place was when the change was made.
+    fn path_of(&self, place: &Place) -> String {
+        let path = self.object_path(&place.object);
+        match &place.at {
+            At::Key(key) => format!("{path}{}", state::pointer([&Prop::Map(key.clone())].into_iter())),
+            At::Element(_) => path,
+        }
+    }
+
+    fn object_path(&self, object: &ObjId) -> String {
+        state::path_at(self.am, object, &[self.target.hash])
     }
 
     fn place(&mut self, place: &Place) -> Result<(), TooDeep> {
@@ -356,7 +386,14 @@ impl Planner<'_> {
 
     fn finish(mut self) -> Result<Plan, TooDeep> {
         let target = self.target;
-        target.marks.iter().for_each(|(object, name)| self.unmark(object, name));
+        for (object, name) in &target.marks {
+            let skipped = self.plan.skipped;
+            self.unmark(object, name);
+            if self.plan.skipped > skipped {
+                let path = self.object_path(object);
+                self.plan.note_left(path);
+            }
+        }
         // What is found in one list may add another, of what is inside.
         let mut nth = 0;
         while nth < self.lists.len() {
@@ -367,7 +404,12 @@ impl Planner<'_> {
             list.settle();
             let undone = u64::from(list.inserts && !list.removed.is_empty());
             self.plan.undone += undone + u64::from(!list.inserted.is_empty());
-            self.plan.skipped += u64::from(list.inserts_left) + u64::from(list.deletes && list.deletes_left);
+            let left = u64::from(list.inserts_left) + u64::from(list.deletes && list.deletes_left);
+            if left > 0 {
+                let path = self.object_path(&list.object);
+                self.plan.note_left(path);
+            }
+            self.plan.skipped += left;
             list.write(&mut self.plan.inverses);
         }
         Ok(self.plan)

@@ -11,5 +11,6 @@ mod beside;
 mod claims;
 mod met;
 mod random;
+mod revert;
 mod stack;
 mod support;

@@ -8,7 +8,7 @@ use crate::support::*;
 
 /// Whose keys, and what.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Act(bool, Kind),
     Sync,
     Undo(bool),
@@ -16,7 +16,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+pub(crate) enum Kind {
     Set(u8, u8),
     SetMap(u8),
     SetInMap(u8, u8),
@@ -44,7 +44,7 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (any::<bool>(), kind()).prop_map(|(who, kind)| Step::Act(who, kind)),
         1 => Just(Step::Sync),
@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The action in this replica's own part of the document, fitted to what is there.
-fn fit(core: &mut Core, id: DocumentId, root: &str, kind: &Kind) -> Option<Action> {
+pub(crate) fn fit(core: &mut Core, id: DocumentId, root: &str, kind: &Kind) -> Option<Action> {
     let read = state(core, id);
     let own = read.get(root).cloned().unwrap_or(Value::Null);
     let list = own.get("list").and_then(Value::as_array).map_or(0, Vec::len) as u64;

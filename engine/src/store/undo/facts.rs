@@ -6,7 +6,10 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Automerge, Change, ChangeHash};
 use rusqlite::{Connection, named_params};
 
-use super::stack::{Entry, Names, Taken};
+use super::{
+    UndoKind,
+    stack::{Entry, Names, Taken},
+};
 use crate::{
     Error, Message, Result,
     store::{
@@ -34,13 +37,16 @@ impl std::ops::Deref for Known {
 pub(super) fn read_facts(
     connection: &Connection,
     replica: &mut Replica,
-    entry: &Entry,
+    (entry, kind): (&Entry, UndoKind),
     change: &Change,
 ) -> Result<Known> {
     let document = replica.row.id;
     let names = Names::read(connection, document)?;
     // What was written again stands at the end; what came beside it and after it, from where it stood first.
-    let since = if entry.key == entry.hash && Message::decode(change.message()).was.is_none() {
+    let since = if kind == UndoKind::Revert {
+        // What others did beside somebody else's change may have come before it.
+        0
+    } else if entry.key == entry.hash && Message::decode(change.message()).was.is_none() {
         entry.position
     } else {
         replica.build_index(connection)?;
@@ -52,7 +58,12 @@ pub(super) fn read_facts(
     read_standing(connection, replica, &names, since, &mut facts)?;
     let preds = guarded(|| undo::preds_of(change)).map_err(Error::Corrupt)?;
     if !preds.is_empty() {
-        read_beside(connection, document, since, &preds, &mut facts)?;
+        match kind {
+            UndoKind::Revert => {
+                read_beside_of_anybody(connection, replica, (entry.hash, &preds), &mut facts)?
+            }
+            _ => read_beside(connection, document, since, &preds, &mut facts)?,
+        }
     }
     Ok(Known { facts, names })
 }
@@ -121,6 +132,31 @@ fn start_of(am: &Automerge, names: &Names, key: &str) -> Option<OpId> {
     Some(OpId(meta.start_op, meta.actor.as_ref().clone()))
 }
 
+/// What anybody did, without having seen the change, to what it replaced or deleted. (Who has seen it finds nothing of
+/// that any more.)
+fn read_beside_of_anybody(
+    connection: &Connection,
+    replica: &Replica,
+    (of, preds): (ChangeHash, &HashSet<OpId>),
+    facts: &mut Facts,
+) -> Result<()> {
+    let unseen: HashSet<ChangeHash> =
+        replica.am.get_changes_meta(&[of]).into_iter().map(|change| change.hash).collect();
+    rows::each_live_bytes(connection, replica.row.id, 0, |hash, bytes| {
+        if unseen.contains(&hash) {
+            note_beside(&parse_stored(hash, bytes)?, preds, facts);
+        }
+        Ok(())
+    })
+}
+
+fn note_beside(change: &Change, preds: &HashSet<OpId>, facts: &mut Facts) {
+    // Of some changes that were accepted the library cannot read all: they touched nothing that it knows of.
+    if let Err(reason) = guarded(|| facts.note_beside(change, preds)) {
+        tracing::warn!(%reason, change = %change.hash(), "a change could not be looked at for an undo");
+    }
+}
+
 /// What other replicas did, without having seen the change, to what it replaced or deleted.
 fn read_beside(
     connection: &Connection,
@@ -137,10 +173,7 @@ fn read_beside(
     while let Some(row) = found.next()? {
         let bytes = row.get_ref(1)?.as_blob().map_err(|e| Error::Corrupt(e.to_string()))?;
         let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
-        // Of some changes that were accepted the library cannot read all: they touched nothing that it knows of.
-        if let Err(reason) = guarded(|| facts.note_beside(&change, preds)) {
-            tracing::warn!(%reason, change = %change.hash(), "a change could not be looked at for an undo");
-        }
+        note_beside(&change, preds, facts);
     }
     Ok(())
 }

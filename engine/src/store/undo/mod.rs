@@ -2,6 +2,7 @@
 //! of which each undo names what it takes back. So it survives restarts, syncs, rewriting, and other processes.
 
 mod facts;
+mod reset;
 mod stack;
 
 use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
@@ -39,20 +40,23 @@ pub enum UndoKind {
     Redo,
     /// Because what the action asked for failed: is not redone, and leaves the person's undos as they are.
     Rollback,
+    /// By anybody, of anybody's change: an action of its own, which is undone like any other.
+    Revert,
 }
 
 impl UndoKind {
-    /// The action type that the change bears: `undo`, `redo` or `rollback`.
+    /// The action type that the change bears: `undo`, `redo`, `rollback` or `revert`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Undo => "undo",
             Self::Redo => "redo",
             Self::Rollback => "rollback",
+            Self::Revert => "revert",
         }
     }
 }
 
-/// What an undo, redo or rollback did.
+/// What an undo, redo, rollback or revert did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Undone {
     /// The new change.
@@ -70,6 +74,8 @@ pub struct Undone {
     pub undone: u64,
     /// At how many places it was left as it is: others wrote there since.
     pub skipped: u64,
+    /// Where that is, as the change found it: JSON Pointers, of lists and texts that of the whole.
+    pub left: Vec<String>,
 }
 
 impl Core {
@@ -98,6 +104,16 @@ impl Core {
     /// As [`Core::undo`]; [`Error::UnknownChange`], and [`Error::NotOwn`] for a change of another replica.
     pub fn undo_change(&mut self, id: DocumentId, change: ChangeHash) -> Result<Option<Undone>> {
         self.undoing(id, |w| w.undo_change(id, change, UndoKind::Undo))
+    }
+
+    /// Takes this change back, whoever made it and whatever came after it, by a new change: an action of this replica,
+    /// which can be undone. Only what still wins is taken back; [`Undone::left`] says where others built on it. `None`:
+    /// it is taken back already.
+    ///
+    /// # Errors
+    /// As [`Core::undo`]; [`Error::UnknownChange`], also for a change that is nobody's action or not in the document.
+    pub fn revert(&mut self, id: DocumentId, change: ChangeHash) -> Result<Option<Undone>> {
+        self.undoing(id, |w| w.undo_change(id, change, UndoKind::Revert))
     }
 
     /// Whether there is an action to undo.
@@ -132,7 +148,7 @@ impl Core {
         })
     }
 
-    fn undoing<T>(
+    pub(super) fn undoing<T>(
         &mut self,
         id: DocumentId,
         work: impl FnOnce(&mut Writing<'_>) -> Result<Result<T>>,
@@ -149,8 +165,8 @@ impl Core {
 }
 
 impl Writing<'_> {
-    /// Takes back a change of this replica, in the open transaction; the caller writes the document's row. The inner
-    /// result is the undo's, the outer one the transaction's. `None`: it is taken back already.
+    /// Takes back a change of this replica, or for a revert of anybody, in the open transaction; the caller writes the
+    /// document's row. The inner result is the undo's, the outer one the transaction's. `None`: it is taken back already.
     pub(super) fn undo_change(
         &mut self,
         id: DocumentId,
@@ -169,7 +185,8 @@ impl Writing<'_> {
         let position = replica.index.as_ref().and_then(|index| index.positions.get(&live).copied());
         let unknown = || Error::UnknownChange(change.to_string());
         let Some(position) = position else { return Ok(Err(unknown())) };
-        let sql = format!("{ENTRY} AND local = 1");
+        let whose = if kind == UndoKind::Revert { "" } else { "AND local = 1" };
+        let sql = format!("{ENTRY} {whose}");
         let row = rows::row_id(document, position);
         let found: Vec<Entry> = {
             let mut statement = self.tx.prepare_cached(&sql)?;
@@ -177,7 +194,8 @@ impl Writing<'_> {
             found.collect::<rusqlite::Result<_>>()?
         };
         let Some(entry) = found.into_iter().next() else {
-            return Ok(Err(Error::NotOwn(change.to_string())));
+            let error = if kind == UndoKind::Revert { unknown() } else { Error::NotOwn(change.to_string()) };
+            return Ok(Err(error));
         };
         if Taken::that_nothing_is_left_of(self.tx, replica, &names)?.changes.contains(&live) {
             return Ok(Ok(None));
@@ -205,7 +223,7 @@ impl Writing<'_> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
         let change = parse_stored(entry.hash, &bytes)?;
-        let facts = read_facts(self.tx, replica, entry, &change)?;
+        let facts = read_facts(self.tx, replica, (entry, kind), &change)?;
         let mut message = self.first_bears_nonce(id, Message::of_action(kind.name()).by(self.author))?;
         message.undoes = Some(entry.key.to_string());
         let replica = self.replicas.get(self.tx, id, self.actor)?;
@@ -228,7 +246,7 @@ impl Writing<'_> {
         let text = json.to_string();
         let told = Told { shown_as: id, message: &message, json: &json, text: &text };
         let stored = self.store_made(id, made, &told)?;
-        let (undone, skipped) = (plan.undone, plan.skipped);
+        let Plan { undone, skipped, left, .. } = plan;
         Ok(stored.map(|checked| Undone {
             hash: checked.hash,
             kind,
@@ -237,6 +255,7 @@ impl Writing<'_> {
             action_type,
             undone,
             skipped,
+            left: left.clone(),
         }))
     }
 }

@@ -35,6 +35,11 @@ impl Entry {
         self.target.is_some() && self.action_type.as_deref() == Some(kind.name())
     }
 
+    /// Whether it says that it takes another change back, itself or by an action of its own.
+    fn claims(&self) -> bool {
+        self.takes_back() || self.is(UndoKind::Revert)
+    }
+
     /// Brings a slice to its newest form: nobody did it.
     fn is_migration(&self) -> bool {
         self.action_type.as_deref().is_some_and(|kind| kind.ends_with(MIGRATION))
@@ -89,7 +94,7 @@ pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -
             // An action: there is nothing to redo.
             UndoKind::Redo if !entry.takes_back() => return Ok(None),
             UndoKind::Redo => {}
-            UndoKind::Undo | UndoKind::Rollback => {
+            UndoKind::Undo | UndoKind::Rollback | UndoKind::Revert => {
                 let does = !entry.takes_back() || entry.is(UndoKind::Redo);
                 if does && !taken.changes.contains(&taken.action(live)) {
                     return Ok(Some(entry));
@@ -100,7 +105,7 @@ pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -
     Ok(None)
 }
 
-/// What undos, redos and rollbacks take back, all under the hashes by which they stand.
+/// What undos, redos, rollbacks and reverts take back, all under the hashes by which they stand.
 ///
 /// That a change takes another back is a claim in its message, and anybody can make one. Where this store dispatched
 /// it, it is true. Any other counts only where its operations took something away of the change that it names; and for
@@ -146,7 +151,7 @@ impl Taken {
         let mut taken = Self { changes: with.into_iter().collect(), targets: HashMap::new() };
         for entry in entries {
             let entry = entry?;
-            let Some(target) = entry.target.filter(|_| entry.takes_back()) else { continue };
+            let Some(target) = entry.target.filter(|_| entry.claims()) else { continue };
             let (live, target) = (names.live(entry.key), names.live(target));
             if !taken.changes.contains(&live)
                 && !taken.changes.contains(&target)
@@ -154,7 +159,10 @@ impl Taken {
             {
                 taken.changes.insert(target);
             }
-            taken.targets.insert(live, target);
+            // A revert is an action itself.
+            if entry.takes_back() {
+                taken.targets.insert(live, target);
+            }
         }
         Ok(taken)
     }

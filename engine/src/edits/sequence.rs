@@ -1,0 +1,119 @@
+//! What a change did to one list or text: its elements before it beside its elements after it.
+
+use std::collections::{HashMap, HashSet};
+
+use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, Value};
+
+use super::Edit;
+use crate::{
+    state,
+    undo::{OpId, op_of, width},
+};
+
+/// One visible element, and the operation whose value reads there.
+struct Element {
+    id: OpId,
+    width: usize,
+    value: Value<'static>,
+}
+
+impl Element {
+    /// Its characters. An object in a text (a block) is one that stands for it.
+    fn text(&self) -> &str {
+        match &self.value {
+            Value::Scalar(value) => value.as_str().unwrap_or_default(),
+            Value::Object(_) => "\u{fffc}",
+        }
+    }
+}
+
+/// The elements as they were at these heads.
+fn read(am: &Automerge, object: &ObjId, kind: ObjType, heads: &[ChangeHash]) -> Vec<Element> {
+    let text = kind == ObjType::Text;
+    let mut elements = Vec::new();
+    for item in am.list_range_at(object, .., heads) {
+        let Some(id) = op_of(&item.id()) else { continue };
+        let width = if text { width(&item.value) } else { 1 };
+        if width == 0 {
+            continue;
+        }
+        elements.push(Element { id, width, value: item.value.clone().into_value() });
+    }
+    elements
+}
+
+/// What a change wrote into one list or text.
+pub(super) struct SequenceEdit<'a> {
+    pub(super) am: &'a Automerge,
+    pub(super) object: &'a ObjId,
+    pub(super) path: &'a str,
+    pub(super) before: &'a [ChangeHash],
+    pub(super) after: &'a [ChangeHash],
+    /// Its values that stand in the place of others, and these.
+    pub(super) replaced: &'a HashMap<OpId, HashSet<OpId>>,
+}
+
+impl SequenceEdit<'_> {
+    /// The edits, from the beginning to the end. An element that is in both stays; between two of these, everything
+    /// that is only in the first was deleted, and everything that is only in the second inserted.
+    pub(super) fn read(&self, kind: ObjType) -> Vec<Edit> {
+        let before = read(self.am, self.object, kind, self.before);
+        let after = read(self.am, self.object, kind, self.after);
+        let ids: HashMap<&OpId, usize> = before.iter().enumerate().map(|(nth, e)| (&e.id, nth)).collect();
+        let was = |element: &Element| {
+            let replaced = self.replaced.get(&element.id);
+            let mut same = std::iter::once(&element.id).chain(replaced.into_iter().flatten());
+            same.find_map(|id| ids.get(id).copied())
+        };
+        let mut edits = Vec::new();
+        let (mut from, mut start, mut index) = (0, 0, 0);
+        for (nth, element) in after.iter().enumerate() {
+            let Some(place) = was(element).filter(|place| *place >= from) else { continue };
+            let (gone, come) = (before.get(from..place), after.get(start..nth));
+            index = self.enter(&mut edits, kind, (gone, come), index);
+            if self.replaced.contains_key(&element.id) {
+                edits.push(Edit::Set { path: format!("{}/{index}", self.path), value: self.value(element) });
+            }
+            index += element.width;
+            (from, start) = (place + 1, nth + 1);
+        }
+        self.enter(&mut edits, kind, (before.get(from..), after.get(start..)), index);
+        edits
+    }
+
+    /// What was deleted and inserted at one index; gives the index behind it.
+    fn enter(
+        &self,
+        edits: &mut Vec<Edit>,
+        kind: ObjType,
+        (gone, come): (Option<&[Element]>, Option<&[Element]>),
+        index: usize,
+    ) -> usize {
+        let (gone, come) = (gone.unwrap_or_default(), come.unwrap_or_default());
+        if kind == ObjType::Text {
+            let joined = |elements: &[Element]| elements.iter().map(Element::text).collect::<String>();
+            let width = |elements: &[Element]| elements.iter().map(|e| e.width).sum::<usize>();
+            if !gone.is_empty() || !come.is_empty() {
+                edits.push(Edit::Splice {
+                    path: self.path.to_owned(),
+                    pos: index as u64,
+                    delete: width(gone) as u64,
+                    insert: joined(come),
+                    deleted: joined(gone),
+                });
+            }
+            return index + width(come);
+        }
+        edits.extend(gone.iter().map(|_| Edit::Delete { path: format!("{}/{index}", self.path) }));
+        for (element, index) in come.iter().zip(index..) {
+            let path = format!("{}/{index}", self.path);
+            edits.push(Edit::Insert { path, value: self.value(element) });
+        }
+        index + come.len()
+    }
+
+    fn value(&self, element: &Element) -> serde_json::Value {
+        let id = crate::undo::exid(&element.id);
+        state::value_to_json_at(self.am, (&element.value, &id), self.after, self.path).unwrap_or_default()
+    }
+}
