@@ -88,7 +88,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output, words: &[&str]) -> Self {
+    pub(crate) fn of(output: Output, words: &[&str]) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
