@@ -27,8 +27,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is 
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
+    /// None: what a newcomer needs, and where the store stands.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 /// Options that every command takes, before its name or after it.
@@ -129,8 +130,19 @@ pub(crate) enum Command {
     Export(export::ExportArgs),
     Import(import::ImportArgs),
     Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Doctor(doctor::DoctorArgs),
+    Service(service::ServiceArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+impl Command {
+    /// Whether it begins with the store as it is.
+    pub(crate) fn reads_store(&self) -> bool {
+        let not = matches!(self, Self::Demo(_) | Self::Restore(_) | Self::Doctor(_));
+        !not && !matches!(self, Self::Completions(_) | Self::Man(_))
+    }
 }
 
 #[cfg(test)]
@@ -208,8 +220,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_wrong_usage() {
         for words in [
-            &[][..],
-            &["fly"],
+            &["fly"][..],
             &["get"],
             &["get", "d", "no-slash"],
             &["set", "d", "/a"],
@@ -222,6 +233,23 @@ mod tests {
             &["completions", "cmd"],
         ] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    /// Issue 10, 12: `<JSON|--string <TEXT>>` stood before the document.
+    #[test]
+    fn usage_lines_show_arguments_in_the_order_in_which_they_are_typed() {
+        for command in Cli::command().get_subcommands_mut() {
+            let usage = command.render_usage().to_string();
+            let shown: Vec<usize> = command
+                .get_positionals()
+                .map(|argument| {
+                    let name = argument.get_value_names().map_or("", |names| names[0].as_str());
+                    let places = ["<", "["].iter().flat_map(|open| usage.find(&format!("{open}{name}")));
+                    places.min().unwrap_or_else(|| panic!("no {name} in {usage}"))
+                })
+                .collect();
+            assert!(shown.is_sorted(), "{usage}");
         }
     }
 

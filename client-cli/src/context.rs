@@ -26,19 +26,27 @@ impl Context {
         if let Some(path) = self.globals.store.as_ref().filter(|p| !p.as_os_str().is_empty()) {
             return Ok(path.clone());
         }
-        let home = directories::ProjectDirs::from("", "", "rejoin").ok_or_else(|| {
+        Self::usual_store_path().ok_or_else(|| {
             CliError::failed("this account has no data directory", "name the store's file with --store PATH")
-        })?;
-        Ok(home.data_dir().join("rejoin.db"))
+        })
     }
 
-    /// The store, made if missing.
+    /// Where the store is when nobody says otherwise: in the platform's data directory.
+    pub(crate) fn usual_store_path() -> Option<PathBuf> {
+        directories::ProjectDirs::from("", "", "rejoin").map(|home| home.data_dir().join("rejoin.db"))
+    }
+
+    /// Makes the directory that the store is in.
+    pub(crate) fn make_home(&self) -> Result<()> {
+        let path = self.store_path()?;
+        path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), make_directory)
+    }
+
+    /// The store, made if missing. One that cannot be written is opened all the same: whoever only reads needs no more.
     pub(crate) async fn open(&self) -> Result<Store> {
         let path = self.store_path()?;
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            make_directory(parent)?;
-        }
-        let store = Store::builder(&path);
+        self.make_home()?;
+        let store = Store::builder(&path).or_read_only();
         let command = VerifyCommand::of_this_program([crate::VERIFY_CHILD]);
         Ok(match command {
             Ok(command) => store.verify_command(command).open().await?,

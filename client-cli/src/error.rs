@@ -119,6 +119,12 @@ impl CliError {
         self
     }
 
+    /// The same, with no more than the beginning of what was wrong: it repeats a part of a file.
+    pub(crate) fn shortened(mut self) -> Self {
+        self.what = crate::format::shorten(&self.what, 300);
+        self
+    }
+
     /// What happened, as a clause.
     pub(crate) fn what(&self) -> &str {
         &self.what
@@ -223,6 +229,17 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::NotAStore { .. } => "it was left alone; give another file with --store",
         E::NewerSchema { .. } => {
             "it was left alone; use the newer release of rejoin, or another file with --store"
+        }
+        E::ReadOnly => {
+            "nothing was changed; check who may write to its file and its directory, or work on a copy: `rejoin backup FILE`, \
+             then --store FILE"
+        }
+        E::ForeignLog { .. } => {
+            "nothing was touched; it was left by the file that stood here before: `rejoin doctor` says what to do"
+        }
+        E::BadBackup { .. } => "nothing was changed; give a file that `rejoin backup` wrote",
+        E::InUse { .. } => {
+            "nothing was changed; stop the other one (`rejoin sync --watch`, the service, an app), and try again"
         }
         E::Corrupt(_) => "`rejoin doctor` tells what can be saved",
         E::Import(_) => "give an Automerge file or a JSON file",

@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod context;
 mod differences;
 mod editor;
@@ -21,10 +22,11 @@ mod yaml;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
+use clap::error::ContextValue;
 use rejoin::printable::{PrintableWriter, printable_lines};
 
-use crate::cli::{Cli, Globals};
+use crate::cli::{Cli, Command, Globals};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
@@ -32,16 +34,16 @@ use crate::output::Output;
 /// The one argument with which this program starts itself, to try in a process of its own what a server sent.
 const VERIFY_CHILD: &str = "verify-child";
 
+/// How much of a wrong value is repeated, in characters.
+const LONGEST_VALUE: usize = 80;
+
 fn main() -> ExitCode {
     if std::env::args_os().skip(1).eq([VERIFY_CHILD]) {
         let done = rejoin::verify::verify_child(std::io::stdin().lock(), std::io::stdout().lock());
         return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    if std::env::args_os().len() <= 1 {
-        // Clap does this by itself only while no option is set by the environment.
-        let help = Cli::command().render_help();
-        let _ = print_help(&help);
-        return Exit::Usage.into();
+    if complete::answer() {
+        return ExitCode::SUCCESS;
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -77,6 +79,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit, CliError> {
     let _guard = runtime.enter();
     ignore_file_size_signal().map_err(|source| CliError::io("the signals could not be set up", source))?;
     let mut context = Context::new(cli.globals, output);
+    if cli.command.as_ref().is_some_and(Command::reads_store) {
+        rejoin::store::check_log(&context.store_path()?)?;
+    }
     let result = runtime.block_on(commands::run(&mut context, cli.command));
     let flushed = context.out.finish();
     // A thread that waits for standard input must not hold the end up.
@@ -107,18 +112,16 @@ fn print_usage(error: &clap::Error) -> std::io::Result<()> {
     }
     let colour = output::colour_on(std::io::stderr().is_terminal());
     let text = error.render();
-    let text = if colour { text.ansi().to_string() } else { text.to_string() };
-    write!(std::io::stderr().lock(), "{}", printable_lines(&text, colour))
-}
-
-/// Help for a bare `rejoin`, in colour where standard error is a terminal.
-fn print_help(help: &clap::builder::StyledStr) -> std::io::Result<()> {
-    let mut err = std::io::stderr().lock();
-    if err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) {
-        writeln!(err, "{}", help.ansi())
-    } else {
-        writeln!(err, "{help}")
+    let mut text = if colour { text.ansi().to_string() } else { text.to_string() };
+    // What is wrong with a long value its beginning tells too.
+    for (_, value) in error.context() {
+        if let ContextValue::String(value) = value
+            && value.chars().count() > LONGEST_VALUE
+        {
+            text = text.replace(value.as_str(), &format::shorten(value, LONGEST_VALUE));
+        }
     }
+    write!(std::io::stderr().lock(), "{}", printable_lines(&text, colour))
 }
 
 /// `-v` and `-vv` to standard error. Only rejoin's own lines: those of an HTTP library could hold a header.

@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     Action, DocumentId, Error, Result,
-    builder::{Builder, Built},
+    builder::{Access, Builder, Built},
     slice::{Command, Slice, SliceHandle},
     store::{Core, Durability, Event, Receipt},
     work::{Tasks, ThunkInfo},
@@ -254,6 +254,14 @@ impl Store {
         self.path.as_deref()
     }
 
+    /// Whether the store can only be read: see [`Builder::or_read_only`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn is_read_only(&self) -> Result<bool> {
+        self.with_core(|core| Ok(core.is_read_only())).await
+    }
+
     /// The side file, on which the process that syncs takes its lock.
     pub fn mark_path(&self) -> Option<&Path> {
         self.mark.as_deref()
@@ -322,12 +330,18 @@ struct Opened {
 
 /// The store with its slices and listeners, and the orphans settled that dead processes left.
 fn open_core(path: &Path, built: &Built) -> Result<Core> {
-    let mut core = match &built.verify {
-        Some(command) => Core::open_verified(path, built.durability, command.clone())?,
-        None => Core::open(path, built.durability)?,
+    let verify = built.verify.clone();
+    let mut core = match (built.access, verify) {
+        (Access::Read, _) => Core::open_to_read(path)?,
+        (Access::WriteOrRead, verify) => Core::open_or_read(path, built.durability, verify)?,
+        (Access::Write, Some(command)) => Core::open_verified(path, built.durability, command)?,
+        (Access::Write, None) => Core::open(path, built.durability)?,
     };
     core.set_registry(built.registry.clone());
     core.set_usual_trash(built.trash);
+    if core.is_read_only() {
+        return Ok(core);
+    }
     let listeners = built.tasks.listeners();
     core.register_listeners(listeners.iter().map(Arc::as_ref))?;
     core.settle_orphans()?;

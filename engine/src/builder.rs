@@ -40,10 +40,21 @@ pub struct Builder {
     tasks: Result<Tasks>,
     verify: Option<VerifyCommand>,
     trash: TrashLimits,
+    access: Access,
+}
+
+/// What is to be done with the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Access {
+    #[default]
+    Write,
+    WriteOrRead,
+    Read,
 }
 
 /// What the store's thread is given.
 pub(crate) struct Built {
+    pub(crate) access: Access,
     pub(crate) durability: Durability,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
@@ -66,6 +77,7 @@ impl Builder {
             tasks: Ok(Tasks::default()),
             verify: None,
             trash: TrashLimits::default(),
+            access: Access::default(),
         }
     }
 
@@ -77,6 +89,20 @@ impl Builder {
     /// When a dispatch counts as done.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Where the file, its directory or its disk cannot be written, the store is opened to be read: what writes then fails
+    /// with [`crate::Error::ReadOnly`].
+    pub fn or_read_only(mut self) -> Self {
+        self.access = Access::WriteOrRead;
+        self
+    }
+
+    /// The store is only read: a missing one is not made, and nothing is written, not even beside it. Not while this process
+    /// has it open to write: closing this one would take that one's locks.
+    pub fn read_only(mut self) -> Self {
+        self.access = Access::Read;
         self
     }
 
@@ -164,8 +190,8 @@ impl Builder {
 
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
-        let (durability, verify, trash) = (self.durability, self.verify, self.trash);
-        Ok((self.path, Built { durability, registry, tasks, verify, trash }))
+        let (durability, verify, trash, access) = (self.durability, self.verify, self.trash, self.access);
+        Ok((self.path, Built { access, durability, registry, tasks, verify, trash }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

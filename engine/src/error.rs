@@ -151,6 +151,30 @@ pub enum Error {
         /// The newest schema of this release.
         known: i32,
     },
+    /// The store can be read, and not written: its file, its directory or its disk is read-only, or it was opened so.
+    #[error("this store can be read here, and not written")]
+    ReadOnly,
+    /// The write-ahead log beside the file belongs to another database: read with it, it would spoil the file. It was
+    /// left alone.
+    #[error("the write-ahead log {log} is not that of the file beside it")]
+    ForeignLog {
+        /// The log.
+        log: PathBuf,
+    },
+    /// The file cannot take the place of a store.
+    #[error("{path} cannot be restored: {why}")]
+    BadBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another process has the store open.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file's content contradicts itself: what can be read can be exported, see [`crate::Store::check`].
     #[error("the store is damaged: {0}")]
     Corrupt(String),
@@ -236,7 +260,7 @@ pub enum ErrorKind {
 impl Error {
     /// Whether a whole transaction fails with it, and not one action only.
     pub(crate) fn is_of_the_file(&self) -> bool {
-        matches!(self, Self::DiskFull | Self::Storage(_) | Self::Io { .. })
+        matches!(self, Self::DiskFull | Self::ReadOnly | Self::Storage(_) | Self::Io { .. })
     }
 
     /// What can be done about it.
@@ -275,12 +299,20 @@ impl Error {
             | Self::LogTooLarge { .. }
             | Self::Library(_)
             | Self::Import(_)
+            | Self::ReadOnly
+            | Self::BadBackup { .. }
             | Self::NoServer => ErrorKind::Refused,
-            Self::DiskFull | Self::Storage(_) | Self::Io { .. } | Self::Unreachable(_) | Self::Closed => {
-                ErrorKind::TryAgain
-            }
+            Self::DiskFull
+            | Self::Storage(_)
+            | Self::Io { .. }
+            | Self::InUse { .. }
+            | Self::Unreachable(_)
+            | Self::Closed => ErrorKind::TryAgain,
             Self::Unauthorized(_) | Self::Forbidden(_) => ErrorKind::Unauthorized,
-            Self::NotAStore { .. } | Self::NewerSchema { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::NotAStore { .. }
+            | Self::NewerSchema { .. }
+            | Self::ForeignLog { .. }
+            | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Protocol(_) => ErrorKind::TryAgain,
             Self::Bug(_) => ErrorKind::Bug,
         }
@@ -291,6 +323,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly,
             Some(rusqlite::ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
             _ => Self::Storage(error),
         }

@@ -1,11 +1,15 @@
 //! Files that are written beside the store: whole or not at all, and for their owner's eyes alone.
 
+mod database;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
+
+pub use database::{Alone, beside, find_foreign_log, find_log, replace_database, resolve};
 
 /// How the names of temporary files end. Between the target's name and this stand 16 random hex digits.
 const ENDING: &str = ".part";

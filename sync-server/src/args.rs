@@ -124,6 +124,16 @@ pub(crate) enum Command {
         /// The new file
         file: PathBuf,
     },
+    /// Puts a backup in the database's place, and keeps the old one beside it
+    ///
+    /// No server may run. What SQLite left beside the old one goes with it. Clients offer again what the backup lacks.
+    Restore {
+        /// The file that `backup` wrote
+        file: PathBuf,
+        /// Does not ask. Where there is no terminal nothing is asked either: the old database is kept
+        #[arg(long)]
+        yes: bool,
+    },
     /// Checks the database, changes nothing, and says what to do
     Doctor,
     /// Merges and verifies documents for a server, over its standard input and output

@@ -91,6 +91,6 @@ fn unfinished(database: &Path, error: &LogError) -> Failure {
     ))
 }
 
-fn say(line: &str) -> Result<(), Failure> {
+pub(crate) fn say(line: &str) -> Result<(), Failure> {
     writeln!(io::stdout().lock(), "{}", printable(line)).map_err(unwritten)
 }

@@ -30,7 +30,8 @@ pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{
-    Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, doctor, purge,
+    Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, check_log, doctor,
+    purge, restore,
 };
 pub use rejoin::verify::{VerifyCommand, verify_child};
 pub use rules::{Access, respond};

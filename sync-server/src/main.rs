@@ -3,6 +3,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod args;
+mod copies;
 mod history;
 mod settings;
 mod token;
@@ -16,7 +17,7 @@ use std::{
 
 use rejoin::printable::{printable, printable_lines};
 use rejoin_server::{
-    AppState, Bringer, Crowd, LogError, ServerConfig, ServerLimits, StartError, VerifyCommand, backup,
+    AppState, Bringer, Crowd, LogError, ServerConfig, ServerLimits, StartError, VerifyCommand, check_log,
     doctor, has_tokens, serve, verify_child,
 };
 use tokio::{
@@ -57,6 +58,9 @@ fn run(settings: Settings) -> Result<(), Failure> {
         return verify_child(io::stdin().lock(), io::stdout().lock()).map_err(stopped);
     }
     let database = args.database().map_err(Failure::Usage)?;
+    if !matches!(args.command, Some(Command::Config { .. } | Command::Restore { .. })) {
+        check_log(&database).map_err(|error| unopened(&database, &error))?;
+    }
     match args.command.clone() {
         Some(Command::Config { sample: true }) => {
             settings::print_sample(&mut io::stdout().lock()).map_err(unwritten)
@@ -66,7 +70,8 @@ fn run(settings: Settings) -> Result<(), Failure> {
             // After they were shown: then it can be seen where what is wrong comes from.
             args.config(database).map(drop).map_err(Failure::Usage)
         }
-        Some(Command::Backup { file }) => back_up(&database, &file),
+        Some(Command::Backup { file }) => copies::back_up(&database, &file),
+        Some(Command::Restore { file, yes }) => copies::restore(&database, &file, yes),
         Some(Command::Doctor) => examine(&database, &args.limits()),
         Some(Command::Compact) => history::compact(&database),
         Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
@@ -175,6 +180,15 @@ fn advice(error: &LogError) -> Option<&'static str> {
             "One alone can. Stop that one, or name another with --database; \
              `token`, `backup`, `compact`, `purge` and `doctor` work beside it.",
         ),
+        LogError::NoRoom { .. } => Some(
+            "Make room there, or name a directory with room in the variable SQLITE_TMPDIR, and run it again: what was \
+             packed stays.",
+        ),
+        LogError::InUse => Some("Stop it, and try again."),
+        LogError::ForeignLog(_) => Some(
+            "It was left by the file that stood here before, and nothing was touched: move the log away (`mv`), and keep it \
+             until you miss nothing. `rejoin-server restore` does that by itself.",
+        ),
         LogError::ReadOnly => {
             Some("Give both to the user who runs this (`chown`, mode 0600), or name another with --database.")
         }
@@ -200,15 +214,6 @@ fn unwritten(error: io::Error) -> Failure {
     Failure::Failed(format!("Standard output could not be written: {error}. Try again."))
 }
 
-fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
-    backup(database, file).map_err(|error| {
-        let then =
-            advice(&error).unwrap_or("Name a database with --database and a new file on a disk with room.");
-        let (database, file) = (database.display(), file.display());
-        Failure::Failed(format!("The database {database} could not be copied to {file}: {error}. {then}"))
-    })
-}
-
 fn examine(database: &Path, limits: &ServerLimits) -> Result<(), Failure> {
     let diagnosis = doctor(database).map_err(|error| {
         let then = advice(&error).unwrap_or("Name another with --database.");
@@ -227,8 +232,8 @@ fn examine(database: &Path, limits: &ServerLimits) -> Result<(), Failure> {
         return say("All is well.");
     }
     Err(Failure::Failed(
-        "The database is damaged. Stop the server, keep the file, and put a backup in its place: clients offer \
-         what the backup lacks."
+        "The database is damaged. Stop the server, and put a backup in its place with `rejoin-server restore FILE`, which \
+         keeps this one: clients offer what the backup lacks."
             .to_owned(),
     ))
 }

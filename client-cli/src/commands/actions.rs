@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{parse_pointer, printable, short_hash};
+use crate::format::{parse_pointer, printable, short_hash, shorten};
 use crate::input;
 use crate::numbers::check_integers;
 use crate::output::Paint;
@@ -16,6 +16,7 @@ use crate::output::Paint;
 /// A JSON string is a plain value; text that several people write is made by `rejoin text`. An integer set
 /// on a counter makes a new counter of that value.
 #[derive(Debug, Args)]
+#[command(override_usage = "rejoin set [OPTIONS] <DOC> <POINTER> <JSON|--string <TEXT>>")]
 #[command(after_help = "\
 Examples:
   rejoin set trip /title '\"Alps\"'              JSON: a string keeps its quotes
@@ -74,6 +75,7 @@ pub(crate) struct IncrementArgs {
 ///
 /// The path's last part is the index to insert before, or `-` for the end.
 #[derive(Debug, Args)]
+#[command(override_usage = "rejoin insert [OPTIONS] <DOC> <POINTER> <JSON|--string <TEXT>>")]
 #[command(after_help = "\
 Examples:
   rejoin insert trip /list/- '\"tent\"'          at the end
@@ -143,7 +145,7 @@ impl ValueArgs {
         })?;
         serde_json::from_str(&text).map_err(|error| {
             CliError::usage(
-                format!("{text:?} is not JSON ({error})"),
+                format!("{:?} is not JSON ({error})", shorten(&text, 60)),
                 "a JSON string needs its own quotes, as in '\"Alps\"'; for a plain string say --string TEXT",
             )
         })

@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit>
     if deleted {
         // Whoever has a copy knows of it.
         context.out.flush()?;
-        store.note_looked_at(id).await?;
+        super::trash::note_looked_at(&store, id).await?;
     }
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use rejoin::{Action, DocumentId, Store};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +12,9 @@ use crate::numbers::check_integers;
 
 /// The largest part of a JSON file that becomes one change, as its length in bytes: well below what one may be.
 const PART: usize = 256 * 1024;
+
+/// How many changes are made durable together.
+const GROUP: usize = 5_000;
 
 /// Take in an Automerge file, or a JSON file, as a document; prints its id alone
 ///
@@ -33,10 +37,16 @@ pub(crate) struct ImportArgs {
 }
 
 pub(crate) async fn run(context: &mut Context, args: ImportArgs) -> Result<Exit> {
-    let bytes = read(&args.file)?;
+    let bytes = without_mark(read(&args.file)?);
+    let length = bytes.len() as u64;
     let store = context.open().await?;
     let id = match object(&bytes)? {
-        Some(object) => import_json(&store, object, &args).await?,
+        Some(object) => {
+            let progress = context.out.progress(Some(length), "importing");
+            let done = import_json(&store, object, (&args, &progress)).await;
+            progress.finish_and_clear();
+            done.map_err(CliError::shortened)?
+        }
         None => store.import(bytes, args.id, args.name.as_deref()).await?,
     };
     if context.out.is_json() {
@@ -57,6 +67,14 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|e| CliError::io("standard input could not be read", e))?;
     Ok(bytes)
+}
+
+/// A mark of UTF-8 that some programs put before a text says nothing of it.
+fn without_mark(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    bytes
 }
 
 /// The object that the bytes are as JSON; `None` where they are no JSON. (An Automerge file begins with a byte
@@ -81,20 +99,35 @@ fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>> {
 }
 
 /// All of it, or nothing: a document that cannot be filled is forgotten again.
-async fn import_json(store: &Store, object: Map<String, Value>, args: &ImportArgs) -> Result<DocumentId> {
+async fn import_json(
+    store: &Store,
+    object: Map<String, Value>,
+    (args, progress): (&ImportArgs, &ProgressBar),
+) -> Result<DocumentId> {
     let id = store.create(args.id, args.name.as_deref()).await?;
     let mut actions = Vec::new();
     split(String::new(), Value::Object(object), &mut actions);
-    let filled = fill(store, id, actions).await;
+    let filled = fill((store, id), actions, progress).await;
     if filled.is_err() {
         store.leave(id).await?;
     }
     filled.map(|()| id)
 }
 
-async fn fill(store: &Store, id: DocumentId, actions: Vec<Action>) -> Result<()> {
-    for result in store.dispatch_in_turn(id, actions).await? {
-        result?;
+async fn fill(
+    (store, id): (&Store, DocumentId),
+    mut actions: Vec<Action>,
+    progress: &ProgressBar,
+) -> Result<()> {
+    let (all, length) = (actions.len() as u64, progress.length().unwrap_or(0));
+    while !actions.is_empty() {
+        let later = actions.split_off(actions.len().min(GROUP));
+        for result in store.dispatch_in_turn(id, actions).await? {
+            result?;
+        }
+        actions = later;
+        let done = all - actions.len() as u64;
+        progress.set_position(length.saturating_mul(done) / all);
     }
     Ok(())
 }

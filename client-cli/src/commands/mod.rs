@@ -20,15 +20,19 @@ pub(crate) mod join;
 pub(crate) mod leave;
 pub(crate) mod log;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod new;
+pub(crate) mod overview;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
 mod remote;
 pub(crate) mod rename;
 pub(crate) mod replace;
 pub(crate) mod reset;
+pub(crate) mod restore;
 pub(crate) mod revert;
 pub(crate) mod rm;
+pub(crate) mod service;
 pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod status;
@@ -48,7 +52,8 @@ use crate::error::{Exit, Result};
 use crate::format::{MOMENT, count, moment, now, printable, relative, rfc3339, shorten};
 
 /// Runs what was typed.
-pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit> {
+pub(crate) async fn run(context: &mut Context, command: Option<Command>) -> Result<Exit> {
+    let Some(command) = command else { return overview::run(context) };
     match command {
         Command::Demo(args) => demo::run(context, args).await,
         Command::Init(args) => init::run(context, args).await,
@@ -89,8 +94,11 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<Exit>
         Command::Export(args) => export::run(context, args).await,
         Command::Import(args) => import::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Service(args) => service::run(context, args).await,
         Command::Completions(args) => completions::run(context, args),
+        Command::Man(args) => man::run(context, args),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use rejoin::{ChangeHash, DocumentInfo, Store};
 use serde_json::{Value, json};
 
-use super::{json_document, left_out, not_allowed, title, trash};
+use super::{json_document, left_out, not_allowed, service, title, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, short_hash, shorten};
@@ -38,6 +38,7 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
         context.out.json(&json!({
             "store": path,
             "author": author,
+            "service": service::brief(context).map(|(_, value)| value),
             "server": own.first().map(|s| s.json()),
             "other_servers": others.iter().map(|s| s.json()).collect::<Vec<_>>(),
             "documents": documents.iter().map(json_with_reason).collect::<Vec<_>>(),
@@ -120,8 +121,12 @@ async fn ask(
 
 fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) -> Result<()> {
     let path = context.store_path()?;
+    let service = service::brief(context);
     let out = &mut context.out;
     out.line(format_args!("store   {}", printable(&path.display().to_string())))?;
+    if let Some((service, _)) = service {
+        out.say(format_args!("service {}", printable(&service)))?;
+    }
     if servers.is_empty() {
         out.say("server  none set; `rejoin init --server URL` saves one")?;
     }

@@ -128,9 +128,17 @@ pub(crate) async fn list(context: &mut Context) -> Result<Exit> {
     // What was not shown was not looked at.
     context.out.flush()?;
     for (document, _) in listed {
-        store.note_looked_at(document.id).await?;
+        note_looked_at(&store, document.id).await?;
     }
     Ok(Exit::Done)
+}
+
+/// Notes that a person looked at a deleted document. In a store that can only be read it is looked at all the same.
+pub(super) async fn note_looked_at(store: &Store, id: DocumentId) -> Result<()> {
+    match store.note_looked_at(id).await {
+        Err(rejoin::Error::ReadOnly) => Ok(()),
+        noted => Ok(noted?),
+    }
 }
 
 /// As in the list, with the names of the SQL views.

@@ -36,21 +36,43 @@ const COMMANDS: &[&str] = &[
     "export",
     "import",
     "backup",
+    "restore",
+    "service",
     "doctor",
     "completions",
     "demo",
 ];
 
 #[test]
-fn rejoin_alone_prints_help_and_is_wrong_usage() {
+fn rejoin_alone_shows_what_a_newcomer_needs_and_where_the_store_stands_and_makes_none() {
     let env = Environment::new();
     for variables in [&[][..], &[("REJOIN_STORE", "x.db"), ("REJOIN_SERVER", "http://a")]] {
         let output = env.rejoin().envs(variables.iter().copied()).output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(output.stdout.is_empty());
-        assert!(String::from_utf8(output.stderr).unwrap().contains("rejoin demo"));
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("  rejoin ")).count(), 5, "{text}");
+        assert!(text.contains("rejoin demo") && text.contains("not there yet"), "{text}");
     }
-    assert!(!env.path("x.db").exists());
+    assert_eq!(std::fs::read_dir(env.path("")).unwrap().count(), 0);
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    assert!(ada.ok(&[]).contains("1 document, 1 change queued"), "{}", ada.ok(&[]));
+    assert_eq!(ada.json(&[])["queued"], 1);
+    std::fs::write(env.path("text.db"), "no store").unwrap();
+    assert!(ada.ok(&["--store", "text.db"]).contains("is not a rejoin store"));
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let env = Environment::new();
+    assert!(env.rejoin().args(["man", "pages"]).status().unwrap().success());
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(env.path(&format!("pages/rejoin-{command}.1"))).unwrap();
+        assert!(page.contains("Examples:") && page.contains(".SH SYNOPSIS"), "{command}: {page}");
+    }
+    assert!(String::from_utf8(env.rejoin().arg("man").output().unwrap().stdout).unwrap().contains(".TH"));
 }
 
 #[test]
@@ -80,7 +102,7 @@ fn completions_are_printed_for_each_shell_without_a_store() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = env.rejoin().args(["completions", shell]).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        assert!(String::from_utf8(output.stdout).unwrap().contains("increment"), "{shell}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("REJOIN_COMPLETE"), "{shell}");
     }
     assert_eq!(std::fs::read_dir(env.path("")).unwrap().count(), 0);
 }

@@ -192,6 +192,11 @@ fn invocations(env: &Environment, id: &str, server: &str) -> Vec<(&'static str, 
             ]),
         ),
         ("backup", lines(&[&["backup", &path("copy.db")], &["backup", &path("copy.db")]])),
+        ("restore", lines(&[&["restore", &evil], &["restore", &path("copy.db")]])),
+        (
+            "service",
+            lines(&[&["service", "status"], &["service", "install", "--print"], &["service", &evil]]),
+        ),
         ("doctor", lines(&[&["doctor"]])),
         ("completions", lines(&[&["completions", &evil]])),
     ]

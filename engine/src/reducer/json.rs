@@ -240,11 +240,11 @@ fn plan_insert<'a, R: ReadDoc>(
     match place {
         Place::Root => Err(wrong(Kind::Map)),
         Place::Missing { parent, depth: missing } => {
-            place::gap(parts, depth, 0).map(|_| Step::Make(parent, missing))
+            place::first_gap(parts, depth).map(|_| Step::Make(parent, missing))
         }
         Place::There { value, id, .. } => match kind_of(&value) {
             Kind::List => {
-                let index = place::gap(parts, depth, doc.length(&id))?;
+                let index = place::gap(doc, &id, parts, depth)?;
                 Ok(Step::Insert(id, index, new))
             }
             found => Err(wrong(found)),

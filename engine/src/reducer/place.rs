@@ -67,10 +67,7 @@ pub(crate) fn find<'d, R: ReadDoc>(
     for (depth, part) in parts.iter().enumerate() {
         let prop = match object.1 {
             ObjType::Map => Prop::Map(part.clone()),
-            ObjType::List => {
-                let length = at.map_or_else(|| doc.length(&object.0), |h| doc.length_at(&object.0, h));
-                Prop::Seq(element(parts, depth, length)?)
-            }
+            ObjType::List => Prop::Seq(element(parts, depth)?),
             ObjType::Text => return Err(no_container(parts, depth, Kind::Text)),
             ObjType::Table => return Err(no_container(parts, depth, Kind::Table)),
         };
@@ -79,6 +76,11 @@ pub(crate) fn find<'d, R: ReadDoc>(
             Some(heads) => doc.get_at(&object.0, prop.clone(), heads),
         };
         let Some((value, id)) = found.map_err(ActionError::library(&join(parts)))? else {
+            if let Prop::Seq(index) = prop {
+                // Asked only now: the library counts a list's elements one by one.
+                let length = at.map_or_else(|| doc.length(&object.0), |h| doc.length_at(&object.0, h));
+                return Err(past_end(&prefix(parts, depth), index as u64, length));
+            }
             return Ok(Place::Missing { parent: object.0, depth });
         };
         let last = depth + 1 == parts.len();
@@ -98,22 +100,53 @@ fn no_container(parts: &[String], depth: usize, found: Kind) -> ActionError {
     ActionError::WrongType { path: prefix(parts, depth), found, wanted: Kind::MapOrList }
 }
 
-/// The part at `depth` as the index of an element that is there.
-fn element(parts: &[String], depth: usize, length: usize) -> Result<usize, ActionError> {
+/// The part at `depth` as the index of an element.
+fn element(parts: &[String], depth: usize) -> Result<usize, ActionError> {
     match index(parts, depth)? {
-        Index::Num(at) if at < length => Ok(at),
-        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, length)),
+        Index::Num(at) => Ok(at),
         Index::Next => Err(not_an_index(parts, depth)),
     }
 }
 
-/// The part at `depth` as a place to insert before, `-` being the end.
-pub(crate) fn gap(parts: &[String], depth: usize, length: usize) -> Result<usize, ActionError> {
+/// The part at `depth` as a place to insert before, in a list that nobody has made yet.
+pub(crate) fn first_gap(parts: &[String], depth: usize) -> Result<usize, ActionError> {
     match index(parts, depth)? {
-        Index::Num(at) if at <= length => Ok(at),
-        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, length)),
-        Index::Next => Ok(length),
+        Index::Num(0) | Index::Next => Ok(0),
+        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, 0)),
     }
+}
+
+/// The part at `depth` as a place in a list to insert before, `-` being the end.
+pub(crate) fn gap<R: ReadDoc>(
+    doc: &R,
+    list: &ObjId,
+    parts: &[String],
+    depth: usize,
+) -> Result<usize, ActionError> {
+    match index(parts, depth)? {
+        Index::Num(at) if reaches(doc, list, at) => Ok(at),
+        Index::Num(at) => Err(past_end(&prefix(parts, depth), at as u64, doc.length(list))),
+        Index::Next => Ok(length(doc, list)),
+    }
+}
+
+/// Whether a list has at least so many elements.
+fn reaches<R: ReadDoc>(doc: &R, list: &ObjId, length: usize) -> bool {
+    length.checked_sub(1).is_none_or(|last| doc.get(list, last).is_ok_and(|found| found.is_some()))
+}
+
+/// The length of a list, found by looking at a few of its places: what the library does for it is to count all elements,
+/// and a list that is appended to would take the square of its length.
+fn length<R: ReadDoc>(doc: &R, list: &ObjId) -> usize {
+    let (mut there, mut beyond) = (0, 1);
+    while reaches(doc, list, beyond) {
+        (there, beyond) = (beyond, beyond.saturating_mul(2));
+    }
+    while beyond - there > 1 {
+        let between = there + (beyond - there) / 2;
+        if reaches(doc, list, between) { there = between } else { beyond = between }
+    }
+    there
 }
 
 pub(crate) fn past_end(path: &str, position: u64, length: usize) -> ActionError {

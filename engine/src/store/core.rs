@@ -14,6 +14,7 @@ use super::{
     mark::Mark,
     open::{self, Opened, get_meta, lock_path, set_meta, unset_meta},
     prove::Prover,
+    read_only,
     replica::Replicas,
     rows,
     underneath::Underneath,
@@ -55,6 +56,7 @@ pub struct Core {
     pub(super) usual_trash: Option<super::TrashLimits>,
     mark: Option<Mark>,
     path: Option<PathBuf>,
+    read_only: bool,
     underneath: Option<Underneath>,
     clock: Box<dyn Fn() -> Millis + Send>,
     nonces: Box<dyn FnMut() -> u64 + Send>,
@@ -97,6 +99,37 @@ impl Core {
         Self::from_opened(open::open_file(path, durability)?, Some(verify))
     }
 
+    /// A store that is only read: what is not there is not made, and nothing is written, not even beside it. Verbs that
+    /// write fail with [`Error::ReadOnly`]. Not while this process has it open to write: closing this one would take that
+    /// one's locks.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is no file; as [`Core::open`].
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        Self::from_opened(read_only::open_to_read(path)?, None)
+    }
+
+    /// As [`Core::open`], and as [`Core::open_to_read`] where that cannot be done because the file, its directory or its
+    /// disk cannot be written.
+    ///
+    /// # Errors
+    /// As [`Core::open`].
+    pub fn open_or_read(path: &Path, durability: Durability, verify: Option<VerifyCommand>) -> Result<Self> {
+        let there = path.is_file();
+        let opened = if there && !read_only::may_write(path) {
+            Err(Error::ReadOnly)
+        } else {
+            open::open_file(path, durability)
+        };
+        match opened {
+            // What cannot be read either is told as what it was.
+            Err(error) if there && read_only::is_unwritable(&error) => {
+                Self::open_to_read(path).map_err(|_| error)
+            }
+            opened => Self::from_opened(opened?, verify),
+        }
+    }
+
     /// A store that is gone when it is dropped.
     ///
     /// # Errors
@@ -114,10 +147,8 @@ impl Core {
     }
 
     fn from_opened(opened: Opened, verify: Option<VerifyCommand>) -> Result<Self> {
-        let Opened { connection, actor, mark, path } = opened;
+        let Opened { connection, actor, mark, path, underneath, read_only } = opened;
         let author = get_meta(&connection, "author")?;
-        // After a first read: the write-ahead log is there.
-        let underneath = path.as_deref().map(Underneath::of);
         let mut core = Self {
             connection,
             replicas: Replicas::default(),
@@ -130,6 +161,7 @@ impl Core {
             usual_trash: None,
             mark,
             path,
+            read_only,
             underneath,
             clock: Box::new(wall_clock),
             nonces: Box::new(rand::random::<u64>),
@@ -145,7 +177,7 @@ impl Core {
             late_pending: Vec::new(),
         };
         // Opening does not depend on it.
-        if let Err(error) = core.retry_quarantined() {
+        if !read_only && let Err(error) = core.retry_quarantined() {
             tracing::debug!(%error, "what is quarantined was not tried again");
         }
         Ok(core)
@@ -200,6 +232,11 @@ impl Core {
     /// The store's file; `None` in memory.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Whether the store can only be read.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The side file, on which the process that syncs takes its lock; `None` in memory.
@@ -287,6 +324,9 @@ impl Core {
         touched: &[DocumentId],
         work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
     ) -> Result<T> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
         let now = self.now();
         let mut also = Vec::new();
         let result = (|| {

@@ -29,6 +29,20 @@ impl Core {
     /// # Errors
     /// [`Error::Import`] when the bytes are no such file or outside the limits, [`Error::DocumentExists`].
     pub fn import(&mut self, bytes: &[u8], id: Option<DocumentId>, name: Option<&str>) -> Result<DocumentId> {
+        self.import_file(bytes, id, name).map_err(|error| match error {
+            // What is wrong is wrong with the file.
+            Error::Protocol(text) | Error::Library(text) => Error::Import(text),
+            Error::Refused(refusal) => Error::Import(refusal.detail),
+            other => other,
+        })
+    }
+
+    fn import_file(
+        &mut self,
+        bytes: &[u8],
+        id: Option<DocumentId>,
+        name: Option<&str>,
+    ) -> Result<DocumentId> {
         check_document(bytes, &DocumentLimits::default()).map_err(|e| Error::Import(e.to_string()))?;
         self.prove_file(bytes).map_err(Error::Import)?;
         let am =
@@ -43,10 +57,7 @@ impl Core {
         });
         if let Err(error) = stored {
             self.leave(id)?;
-            return Err(match error {
-                Error::Protocol(text) => Error::Import(text),
-                other => other,
-            });
+            return Err(error);
         }
         Ok(id)
     }
@@ -99,7 +110,12 @@ impl Core {
             report.advice.push("Make a copy of the file before anything else.".to_owned());
             report.advice.push("Export what can be read: rejoin export DOC FILE.".to_owned());
             report.advice.push(
-                "What was synced is at the server: move the file away, make a new store and join the documents again."
+                "A backup takes its place with rejoin restore FILE, which keeps this file beside it."
+                    .to_owned(),
+            );
+            report.advice.push(
+                "Without a backup, what was synced is at the server: move the file away, make a new store and join the \
+                 documents again."
                     .to_owned(),
             );
         }

@@ -29,7 +29,9 @@ mod quarantine;
 mod queue;
 mod reach;
 mod read;
+mod read_only;
 mod replica;
+mod restore;
 mod retry;
 mod revise;
 mod rows;
@@ -48,6 +50,7 @@ pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
 pub use pushers::Pushers;
+pub use restore::{check_log, check_log_thoroughly, count_queued, restore};
 pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use rejoin_migrations::{ENGINE, MigrateError, migrate, use_wal};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::{Durability, mark::Mark, mark::mark_path};
+use super::{Durability, mark::Mark, mark::mark_path, underneath::Underneath};
 use crate::{Actor, Error, Result, files};
 
 /// How long a writer waits for another process's transaction.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+pub(super) const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// An open file, ready for work.
 #[derive(Debug)]
@@ -18,17 +18,25 @@ pub(super) struct Opened {
     pub(super) actor: Actor,
     pub(super) mark: Option<Mark>,
     pub(super) path: Option<PathBuf>,
+    pub(super) underneath: Option<Underneath>,
+    /// Nothing can be written.
+    pub(super) read_only: bool,
 }
 
 pub(super) fn open_file(path: &Path, durability: Durability) -> Result<Opened> {
     create_private(path)?;
+    let mut underneath = Underneath::of(path);
     let mut connection = Connection::open(path).map_err(|e| not_a_store(path, e))?;
     configure(&connection, durability).map_err(|e| not_a_store(path, e))?;
     migrate(&mut connection, &ENGINE).map_err(|e| migration_error(path, e))?;
     let store = identity(&mut connection)?;
     let mut mark = Mark::open(path, &store);
     let actor = choose_actor(&mut connection, path, &store, mark.as_mut())?;
-    Ok(Opened { connection, actor, mark, path: Some(path.to_owned()) })
+    // After a first read the write-ahead log is there. Another file may have come to the path meanwhile.
+    underneath.add_log(path);
+    underneath.check()?;
+    let path = Some(path.to_owned());
+    Ok(Opened { connection, actor, mark, path, underneath: Some(underneath), read_only: false })
 }
 
 pub(super) fn open_memory() -> Result<Opened> {
@@ -72,14 +80,14 @@ fn configure(connection: &Connection, durability: Durability) -> rusqlite::Resul
     connection.pragma_update(None, "cache_size", -16_000)
 }
 
-fn not_a_store(path: &Path, error: rusqlite::Error) -> Error {
+pub(super) fn not_a_store(path: &Path, error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => Error::NotAStore { path: path.to_owned() },
         _ => error.into(),
     }
 }
 
-fn migration_error(path: &Path, error: MigrateError) -> Error {
+pub(super) fn migration_error(path: &Path, error: MigrateError) -> Error {
     match error {
         MigrateError::Foreign { .. } => Error::NotAStore { path: path.to_owned() },
         MigrateError::Newer { found, known } => Error::NewerSchema { path: path.to_owned(), found, known },
@@ -207,5 +215,5 @@ pub(super) fn open_given(mut connection: Connection) -> Result<Opened> {
     identity(&mut connection)?;
     let actor = stored_actor(&connection)?.unwrap_or_else(Actor::random);
     set_meta(&connection, "actor", &actor.to_hex_string())?;
-    Ok(Opened { connection, actor, mark: None, path: None })
+    Ok(Opened { connection, actor, mark: None, path: None, underneath: None, read_only: false })
 }

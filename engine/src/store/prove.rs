@@ -226,6 +226,8 @@ impl Core {
                 give_up(&mut self.prover, &error);
                 Ok(())
             }
+            // It is the file that is damaged, and not the store.
+            Err(Failed::Source(Error::Corrupt(why))) => Err(why),
             Err(Failed::Source(error)) => Err(error.to_string()),
         }
     }

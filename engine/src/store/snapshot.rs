@@ -20,6 +20,9 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn make_snapshots(&mut self) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         for id in self.replicas.ids() {
             let Some(replica) = self.replicas.peek(id) else { continue };
             let grown = replica.row.last.saturating_sub(replica.snapshot_at);

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    files::{beside, resolve},
+};
 
 /// The files that the paths of a store bore when it was opened: the database, and its write-ahead log, where what
 /// is committed stands first. SQLite goes on writing to a file that was deleted or replaced, and what is written
@@ -14,14 +17,23 @@ use crate::{Error, Result};
 pub(super) struct Underneath(Vec<(PathBuf, u64)>);
 
 impl Underneath {
-    /// The files as they are now. A store without a write-ahead log has none to lose.
+    /// The database as it is now.
     pub(super) fn of(database: &Path) -> Self {
+        let mut files = Self(Vec::new());
+        files.add(resolve(database));
+        files
+    }
+
+    /// The write-ahead log as it is now. A store without one has none to lose.
+    pub(super) fn add_log(&mut self, database: &Path) {
         // Beside the file itself, where a link leads to it.
-        let database = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
-        let mut log = database.clone().into_os_string();
-        log.push("-wal");
-        let paths = [database, PathBuf::from(log)].into_iter();
-        Self(paths.filter_map(|path| inode(&path).ok().map(|inode| (path, inode))).collect())
+        self.add(beside(&resolve(database), "-wal"));
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        if let Ok(inode) = inode(&path) {
+            self.0.push((path, inode));
+        }
     }
 
     /// # Errors

@@ -23,7 +23,8 @@ pub fn backup(database: &Path, to: &Path) -> Result<(), LogError> {
     Ok(copy.create()?)
 }
 
-fn write(database: &Path, partial: &Path) -> Result<(), LogError> {
+/// Writes a consistent copy into an empty file.
+pub(super) fn write(database: &Path, partial: &Path) -> Result<(), LogError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;
     connection.busy_timeout(BUSY)?;

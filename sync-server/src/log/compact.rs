@@ -277,13 +277,6 @@ impl LogStore {
         Ok(compacted)
     }
 
-    /// Writes the file again without free pages, and empties the write-ahead log.
-    pub(super) fn vacuum(&self) -> Result<(), LogError> {
-        self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        self.connection.execute_batch("VACUUM")?;
-        self.checkpoint().map(drop)
-    }
-
     /// Moves the write-ahead log into the file, and empties it. Whether that was done to the end: not where somebody
     /// reads.
     pub(super) fn checkpoint(&self) -> Result<bool, LogError> {

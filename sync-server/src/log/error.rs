@@ -20,6 +20,20 @@ pub enum LogError {
     /// Another server has this database.
     #[error("another rejoin-server serves it")]
     Served,
+    /// Somebody else has this database open.
+    #[error("another process has it open")]
+    InUse,
+    /// The write-ahead log beside the file belongs to another database, and would spoil it. Both were left alone.
+    #[error("the write-ahead log {} is not that of the file beside it", .0.display())]
+    ForeignLog(std::path::PathBuf),
+    /// There is no room to write the file again.
+    #[error("{} has no room for a file of {needed} bytes", .directory.display())]
+    NoRoom {
+        /// The directory: of temporary files, or of the database.
+        directory: std::path::PathBuf,
+        /// How large the file will be.
+        needed: u64,
+    },
     /// The server is about to stop, and reads no more.
     #[error("the database was let go")]
     Closed,
@@ -35,8 +49,14 @@ impl LogError {
     /// Whether it may pass by itself or when there is room again: asking later is right.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Moved | Self::Served | Self::ReadOnly | Self::Closed | Self::Io(_) => true,
-            Self::Migrate(_) | Self::Damaged(_) => false,
+            Self::NoRoom { .. }
+            | Self::Moved
+            | Self::Served
+            | Self::InUse
+            | Self::ReadOnly
+            | Self::Closed
+            | Self::Io(_) => true,
+            Self::Migrate(_) | Self::ForeignLog(_) | Self::Damaged(_) => false,
             Self::Sqlite(error) => error.sqlite_error_code().is_some_and(passing),
         }
     }

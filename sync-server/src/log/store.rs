@@ -298,7 +298,7 @@ fn be_writable(path: &Path) -> Result<(), LogError> {
 
 /// The lock of whoever serves a database: the system frees it, whatever becomes of the process. It does not touch those
 /// of SQLite, which are of another kind.
-fn lock_to_serve(path: &Path) -> Result<Option<File>, LogError> {
+pub(super) fn lock_to_serve(path: &Path) -> Result<Option<File>, LogError> {
     let (file, since) = (File::open(path)?, Instant::now());
     loop {
         match file.try_lock() {

@@ -26,6 +26,30 @@ fn a_single_change_that_is_too_large_for_the_server_is_parked_and_the_rest_goes_
     assert_eq!(log.rows.len(), 1);
 }
 
+/// A limit of a proxy's, told as proxies tell it: in HTML, for a body that the server would have taken. OPERATIONS says
+/// that pushes are made smaller.
+#[test]
+fn a_proxys_413_makes_pushes_smaller_until_they_pass_and_parks_nothing() {
+    let (mut client, mut log) = (Client::new(64), Log::new());
+    let (mut refused, mut largest) = (0, 0);
+    let limit = client.core.queued_bytes("1").unwrap().len() * 9;
+    let end = client.sync_with(|request| match request {
+        Request::Push { body, .. } if body.len() > limit => {
+            refused += 1;
+            let body = b"<html><h1>413 Request Entity Too Large</h1></html>".to_vec();
+            Ok(Response { status: 413, media_type: "text/html".into(), body, ..Response::default() })
+        }
+        Request::Push { body, .. } => {
+            largest = largest.max(body.len());
+            Ok(log.answer(request))
+        }
+        request => Ok(log.answer(request)),
+    });
+    assert_eq!(end, IN_STEP);
+    assert_eq!((client.queue(), log.rows.len()), (vec![], 65), "64 edits and the counter's own change");
+    assert!(refused > 0 && largest > 0 && largest <= limit, "{refused} refused, the largest {largest}");
+}
+
 #[test]
 fn a_change_refused_for_good_parks_with_what_depends_on_it() {
     let (mut client, mut log) = (Client::new(0), Log::new());

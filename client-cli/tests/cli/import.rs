@@ -1,0 +1,93 @@
+//! What is taken in by `import` (issue 10, 10).
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::environment::{Environment, Person};
+
+#[test]
+fn a_mark_of_utf_8_before_json_is_skipped() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.run_with(&["import", "-", "--name", "d"], "\u{feff}{\"a\": 1}").expect(0);
+    assert_eq!(ada.json(&["get", "d"]), json!({"a": 1}));
+}
+
+#[test]
+fn a_bad_file_says_nothing_against_the_store() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["text", "d", "/t", "0", "0", "some text that is long enough to be a column of its own"]);
+    ada.ok(&["export", "d", "good"]);
+    let good = std::fs::read(env.path("good")).unwrap();
+    let mut bad = vec![good[..good.len() / 2].to_vec(), b"\xff\xfe\x00".to_vec()];
+    bad.extend((0..good.len()).step_by(7).map(|at| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x55;
+        bytes
+    }));
+    for bytes in bad {
+        std::fs::write(env.path("bad"), bytes).unwrap();
+        let ran = ada.run(&["import", "bad"]);
+        // What the library takes all the same is no bad file.
+        if ran.code != 0 {
+            let ran = ran.expect_error(1, "import");
+            assert!(!ran.stderr.contains("the store is damaged"), "{ran:#?}");
+            assert!(!ran.stderr.contains("doctor"), "{ran:#?}");
+        }
+    }
+    assert_eq!(ada.json(&["doctor"])["ok"], true);
+}
+
+#[test]
+fn a_wrong_value_is_not_repeated_whole() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    let long = "x".repeat(20_000);
+    let deep = format!("{}1{}", format!("{{\"{long}\":").repeat(125), "}".repeat(125));
+    let short = |text: &str| assert!(text.len() < 1_000, "{} bytes: {}…", text.len(), &text[..300]);
+    for file in [format!("{{\"a\": {long}}}"), format!("\"{long}\""), long.clone(), deep] {
+        std::fs::write(env.path("bad.json"), file).unwrap();
+        short(&ada.run(&["import", "bad.json"]).expect_error(1, "").stderr);
+    }
+    for words in
+        [&["import", "f", "--id", &long][..], &["set", "d", "/a", &long], &["get", "d", &long], &[&long]]
+    {
+        short(&ada.run(words).expect(2).stderr);
+    }
+}
+
+/// Imports a file, and gives the time on the processor that it took.
+fn time_import(person: &Person<'_>, name: &str) -> Duration {
+    let typed = person.command(&["import", name, "--name", name]);
+    let mut command = Command::new("bash");
+    command.args(["-c", "TIMEFORMAT='%U %S'; time \"$0\" \"$@\" > /dev/null"]).arg(typed.get_program());
+    command.args(typed.get_args()).current_dir(typed.get_current_dir().unwrap()).env_clear();
+    command.env("PATH", "/usr/bin:/bin").env("REJOIN_STORE", &person.store);
+    let ran = command.output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let said = String::from_utf8(ran.stderr).unwrap();
+    said.split_whitespace().map(|word| Duration::from_secs_f64(word.parse().unwrap())).sum()
+}
+
+/// 0.9, 2.2 and 6.1 seconds were 10, 20 and 40 thousand strings: four times as many took seven times as long. Time on the
+/// processor is compared with time on the processor, of the same run.
+#[test]
+fn import_of_json_grows_as_its_file_does() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let took = |name: &str, strings: usize| {
+        let string = |n| format!("string number {n} of them, {}", "x".repeat(20));
+        let list: Vec<String> = (0..strings).map(string).collect();
+        std::fs::write(env.path(name), json!({ "list": list }).to_string()).unwrap();
+        time_import(&ada, name)
+    };
+    let (few, many) = (took("few", 10_000), took("many", 40_000));
+    assert!(many < few * 6, "{few:?} for 10,000 strings, and {many:?} for 40,000");
+    assert_eq!(ada.json(&["get", "many", "/list"]).as_array().unwrap().len(), 40_000);
+}
