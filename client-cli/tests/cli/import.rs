@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::environment::{Environment, Person};
 
@@ -25,11 +26,17 @@ fn a_bad_file_says_nothing_against_the_store() {
     ada.ok(&["export", "d", "good"]);
     let good = std::fs::read(env.path("good")).unwrap();
     let mut bad = vec![good[..good.len() / 2].to_vec(), b"\xff\xfe\x00".to_vec()];
-    bad.extend((0..good.len()).step_by(7).map(|at| {
+    for at in (0..good.len()).step_by(5) {
         let mut bytes = good.clone();
         bytes[at] ^= 0x55;
-        bytes
-    }));
+        bad.push(bytes.clone());
+        // With a checksum that fits again: four bytes, of all that comes after it.
+        if at > 8 {
+            let digest = Sha256::digest(&bytes[8..]);
+            bytes[4..8].copy_from_slice(&digest[..4]);
+            bad.push(bytes);
+        }
+    }
     for bytes in bad {
         std::fs::write(env.path("bad"), bytes).unwrap();
         let ran = ada.run(&["import", "bad"]);

@@ -98,30 +98,33 @@ fn a_service_never_bears_a_token_and_needs_a_server() {
     home.run(&["service", "install"]).expect_error(1, "no server is set");
 }
 
-/// The unit as systemd itself reads it: the program lies at a path with everything in it that must be escaped.
+/// The unit as systemd itself reads it: the program lies at a path with everything in it that must be escaped, and at one
+/// that systemd itself takes no program at.
 #[test]
 fn the_unit_is_one_that_systemd_takes() {
     let home = Home::new(RUNS);
-    let odd = home.env.path("50% \"off\" $PATH it's");
-    fs::create_dir(&odd).unwrap();
-    let program = odd.join("rejoin");
-    fs::copy(env!("CARGO_BIN_EXE_rejoin"), &program).unwrap();
-    let mut command = Command::new(&program);
-    command.env_clear().env("HOME", home.env.path("")).env("REJOIN_STORE", &home.store);
-    let printed = command.args(["service", "install", "--print"]).output().unwrap();
-    assert!(printed.status.success(), "{printed:?}");
-    assert_eq!(home.units(), Vec::<PathBuf>::new(), "it was only shown");
-    let unit = home.env.path("rejoin-sync.service");
-    fs::write(&unit, &printed.stdout).unwrap();
-    let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--user", "--man=no"]).arg(&unit).env("XDG_RUNTIME_DIR", home.env.path(""));
-    match verify.output() {
-        Ok(said) => {
-            let text = String::from_utf8_lossy(&said.stderr).into_owned();
-            let about = text.lines().filter(|line| line.contains("rejoin-sync")).collect::<Vec<_>>();
-            assert!(said.status.success() && about.is_empty(), "{text}");
+    for odd in ["50%h of $PATH, 100%", "50%h \"off\" it's"] {
+        let odd = home.env.path(odd);
+        fs::create_dir(&odd).unwrap();
+        let program = odd.join("rejoin");
+        fs::copy(env!("CARGO_BIN_EXE_rejoin"), &program).unwrap();
+        let mut command = Command::new(&program);
+        command.env_clear().env("HOME", home.env.path("")).env("REJOIN_STORE", &home.store);
+        let printed = command.args(["service", "install", "--print"]).output().unwrap();
+        assert!(printed.status.success(), "{printed:?}");
+        assert_eq!(home.units(), Vec::<PathBuf>::new(), "it was only shown");
+        let unit = home.env.path("rejoin-sync.service");
+        fs::write(&unit, &printed.stdout).unwrap();
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--user", "--man=no"]).arg(&unit).env("XDG_RUNTIME_DIR", home.env.path(""));
+        match verify.output() {
+            Ok(said) => {
+                let text = String::from_utf8_lossy(&said.stderr).into_owned();
+                let about = text.lines().filter(|line| line.contains("rejoin")).collect::<Vec<_>>();
+                assert!(said.status.success() && about.is_empty(), "{text}");
+            }
+            Err(error) => eprintln!("SKIPPED: systemd-analyze is not here ({error})"),
         }
-        Err(error) => eprintln!("SKIPPED: systemd-analyze is not here ({error})"),
     }
     for system in ["launchd", "windows"] {
         let shown = home.run(&["service", "install", &format!("--print={system}")]).expect(0).stdout;
