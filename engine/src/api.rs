@@ -3,6 +3,7 @@
 mod verbs;
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -12,10 +13,11 @@ use std::{
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
-    Action, DocumentId, Error, Result,
+    Action, DocumentId, Error, Result, blocking,
     builder::{Access, Builder, Built},
     slice::{Command, Slice, SliceHandle},
     store::{Core, Durability, Event, Receipt},
+    untrusted::contained,
     work::{Tasks, ThunkInfo},
 };
 
@@ -49,6 +51,10 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
+            // On the store's own thread there is nobody to wait for: it ends when it has done what was asked.
+            if thread.thread().id() == thread::current().id() {
+                return;
+            }
             // Only a panic makes it fail, and that was logged where it happened.
             let _ = thread.join();
         }
@@ -75,7 +81,8 @@ impl Drop for Worker {
 #[derive(Clone)]
 pub struct Store {
     worker: Arc<Worker>,
-    events: broadcast::Sender<Event>,
+    // Not the sender: those who listen are told of the end when the store's thread drops it.
+    events: broadcast::WeakSender<Event>,
     queued: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
     work: Arc<WorkBench>,
@@ -86,8 +93,8 @@ pub struct Store {
 /// What those who run thunks and listeners need.
 struct WorkBench {
     tasks: Tasks,
-    thunks: broadcast::Sender<ThunkInfo>,
-    stirred: watch::Sender<u64>,
+    thunks: broadcast::WeakSender<ThunkInfo>,
+    stirred: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -113,6 +120,24 @@ impl Store {
         Self::builder(path).durability(durability).open().await
     }
 
+    /// A store in memory, for tests and for what is not to be kept: it is gone when the last handle is. It syncs as any
+    /// other does. [`Builder::in_memory`] makes one with slices.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let store = rejoin::Store::in_memory().await?;
+    /// let notes = store.create(None, Some("notes")).await?;
+    /// store.dispatch(notes, rejoin::Action::Increment { path: "/n".into(), by: 1 }).await?;
+    /// assert_eq!(store.path(), None);
+    /// # Ok::<(), rejoin::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn in_memory() -> Result<Self> {
+        Builder::in_memory().open().await
+    }
+
     /// A store with slices, kinds of documents and middleware.
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::new(path.as_ref())
@@ -127,7 +152,7 @@ impl Store {
     pub(crate) fn open_built_blocking(path: PathBuf, built: Built) -> Result<Self> {
         let (answer, opened) = oneshot::channel();
         let starting = Self::start_thread(path, built, answer)?;
-        Self::finish(starting, opened.blocking_recv().map_err(|_| Error::Closed)?)
+        Self::finish(starting, blocking::wait(opened)?)
     }
 
     fn start_thread(path: PathBuf, built: Built, answer: oneshot::Sender<Result<Opened>>) -> Result<Worker> {
@@ -173,20 +198,26 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Core) -> Result<T> + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T>>> {
+        refuse_inside()?;
         let (answer, result) = oneshot::channel();
         let job = move |core: &mut Core| {
+            let done = contained(|| work(core)).unwrap_or_else(|why| {
+                // What it had begun in memory is nothing that can be trusted.
+                core.forget_replicas();
+                Err(Error::Panicked(why))
+            });
             // A caller that went away needs no answer.
-            let _ = answer.send(work(core));
+            let _ = answer.send(done);
         };
         self.submit(Job::Call(Box::new(job)))?;
         Ok(result)
     }
 
     /// Runs `work` on the store's own thread, after what was asked before. It must not block for long: reads
-    /// and edits wait for it.
+    /// and edits wait for it. A panic in it ends it alone: what it had not committed is not there.
     ///
     /// # Errors
-    /// Those of `work`, and [`Error::Closed`].
+    /// Those of `work`, [`Error::Panicked`], [`Error::InsideStore`] and [`Error::Closed`].
     pub async fn with_core<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> Result<T> + Send + 'static,
@@ -198,7 +229,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Core) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.call(work)?.blocking_recv().map_err(|_| Error::Closed)?
+        blocking::wait(self.call(work)?)?
     }
 
     pub(crate) fn submit_dispatch(
@@ -206,6 +237,7 @@ impl Store {
         id: DocumentId,
         action: Command,
     ) -> Result<oneshot::Receiver<Result<Receipt>>> {
+        refuse_inside()?;
         let (answer, result) = oneshot::channel();
         self.submit(Job::Dispatch(id, action, answer))?;
         Ok(result)
@@ -282,7 +314,7 @@ impl Store {
     /// do, within a tenth of a second. A subscriber that falls 1,024 events behind loses the oldest and is
     /// told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        let events = self.events.subscribe();
+        let events = listen(&self.events);
         // Wakes the thread, which from now on looks around. A closed store has nothing to be heard of.
         let _ = self.submit(Job::Call(Box::new(|core| drop(core.begin_to_hear()))));
         events
@@ -300,13 +332,14 @@ impl Store {
     }
 
     /// Where what happens to thunks is told.
-    pub(crate) fn thunk_sender(&self) -> &broadcast::Sender<ThunkInfo> {
-        &self.work.thunks
+    pub(crate) fn hear_thunks(&self) -> broadcast::Receiver<ThunkInfo> {
+        listen(&self.work.thunks)
     }
 
     /// Woken when anything was written to this store: here at once, by another process within a tenth of a second.
     pub fn write_signal(&self) -> watch::Receiver<u64> {
-        let stirred = self.work.stirred.subscribe();
+        let mut stirred = self.work.stirred.clone();
+        stirred.mark_unchanged();
         // Wakes the thread, which from now on looks around.
         let _ = self.submit_call(|core| drop(core.hear_others()));
         stirred
@@ -318,9 +351,17 @@ impl Store {
     }
 }
 
+/// A new subscription; of a store that is closed one that has ended.
+fn listen<T: Clone>(sender: &broadcast::WeakSender<T>) -> broadcast::Receiver<T> {
+    match sender.upgrade() {
+        Some(sender) => sender.subscribe(),
+        None => broadcast::channel(1).1,
+    }
+}
+
 /// What the thread tells of the store it opened.
 struct Opened {
-    events: broadcast::Sender<Event>,
+    events: broadcast::WeakSender<Event>,
     queued: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
     work: Arc<WorkBench>,
@@ -332,6 +373,7 @@ struct Opened {
 fn open_core(path: &Path, built: &Built) -> Result<Core> {
     let verify = built.verify.clone();
     let mut core = match (built.access, verify) {
+        (Access::Memory, _) => Core::open_in_memory()?,
         (Access::Read, _) => Core::open_to_read(path)?,
         (Access::WriteOrRead, verify) => Core::open_or_read(path, built.durability, verify)?,
         (Access::Write, Some(command)) => Core::open_verified(path, built.durability, command)?,
@@ -348,8 +390,19 @@ fn open_core(path: &Path, built: &Built) -> Result<Core> {
     Ok(core)
 }
 
+thread_local! {
+    /// Whether this is the thread of a store.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A verb that waits for the store's thread would never end on that thread.
+fn refuse_inside() -> Result<()> {
+    if INSIDE.get() { Err(Error::InsideStore) } else { Ok(()) }
+}
+
 /// The thread: jobs in order, waiting dispatches together, snapshots when it is quiet.
 fn work(mut core: Core, inbox: &mpsc::Receiver<Job>) {
+    INSIDE.set(true);
     let mut next = None;
     let mut rested = true;
     let asked = loop {

@@ -1,14 +1,38 @@
 //! The same store for callers without an async runtime: each verb waits on the calling thread.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::{
     Action, ChangeHash, DocumentId, Error, Receipt, Result,
     slice::{self, Slice},
     store::{Durability, Event},
 };
+
+/// Waits for an answer on the calling thread, wherever that is: the store answers on its own.
+pub(crate) fn wait<T>(answer: oneshot::Receiver<T>) -> Result<T> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut context, mut answer) = (Context::from_waker(&waker), pin!(answer));
+    loop {
+        match answer.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer.map_err(|_| Error::Closed),
+            Poll::Pending => thread::park(),
+        }
+    }
+}
 
 /// A slice of a document, for blocking callers: the verbs of [`crate::slice::SliceHandle`] without `async`.
 #[derive(Debug, Clone)]
@@ -22,7 +46,7 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`crate::slice::SliceHandle::dispatch`].
     pub fn dispatch(&self, action: S::Action) -> Result<Receipt> {
-        self.inner.submit(action)?.blocking_recv().map_err(|_| Error::Closed)?
+        wait(self.inner.submit(action)?)?
     }
 
     /// The state; its default where nothing was written.
@@ -45,7 +69,8 @@ impl<S: Slice> SliceHandle<S> {
 
 /// A store, for blocking callers: the verbs of [`crate::Store`] without `async`. Cheap to clone.
 ///
-/// Not to be called from inside an async runtime's threads: use [`crate::Store`] there.
+/// On an async runtime's thread a verb holds that thread up until the store has answered: use [`crate::Store`] there. Inside
+/// the store itself (a reducer, middleware) it is [`Error::InsideStore`].
 ///
 /// ```
 /// use rejoin::{Action, blocking::Store};
@@ -92,7 +117,7 @@ impl Store {
     /// # Errors
     /// As [`crate::Store::dispatch`].
     pub fn dispatch(&self, id: DocumentId, action: Action) -> Result<Receipt> {
-        self.inner.submit_dispatch(id, action.into())?.blocking_recv().map_err(|_| Error::Closed)?
+        wait(self.inner.submit_dispatch(id, action.into())?)?
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.

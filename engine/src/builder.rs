@@ -50,6 +50,7 @@ pub(crate) enum Access {
     Write,
     WriteOrRead,
     Read,
+    Memory,
 }
 
 /// What the store's thread is given.
@@ -69,6 +70,11 @@ impl std::fmt::Debug for Builder {
 }
 
 impl Builder {
+    /// Of a store in memory, which is gone when its last handle is.
+    pub fn in_memory() -> Self {
+        Self { access: Access::Memory, ..Self::new(Path::new("")) }
+    }
+
     pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),

@@ -234,6 +234,13 @@ pub enum Error {
     /// The library refused, or panicked on, what was asked in a document that others shaped too; nothing was changed.
     #[error("Automerge cannot do this in this document: {0}; nothing was changed")]
     Library(String),
+    /// What the app gave `Store::with_core` panicked. What it had not committed is not there.
+    #[error("what was asked of the store panicked: {0}")]
+    Panicked(String),
+    /// A verb that waits for the store was called where the store itself waits: in a reducer, in middleware, or in what
+    /// was given to `Store::with_core`. Nothing was done.
+    #[error("a verb of the store was called inside the store, which would wait for itself")]
+    InsideStore,
     /// This release contradicts itself.
     #[error("a bug in rejoin: {0}")]
     Bug(String),
@@ -275,6 +282,8 @@ impl Error {
             | Self::BadAction { .. }
             | Self::UnknownSlice(_)
             | Self::InvalidThunk(_)
+            | Self::InsideStore
+            | Self::Panicked(_)
             | Self::BadListener { .. }
             | Self::BadSlice { .. } => ErrorKind::Usage,
             Self::UnknownDocument(_)

@@ -134,11 +134,14 @@ impl<S: Slice> SliceHandle<S> {
     /// What happens to this slice from now on, as a stream, after it is durable: every action of it, of this replica
     /// and of others, with who, from where, and what changed. With them what belongs to no slice and wrote to this one:
     /// an undo, an action of the built-in JSON slice, a change of another program.
+    ///
+    /// It ends when the store is closed, and does not keep it open.
     pub fn changes(&self) -> Changes<S> {
         Changes {
             events: Box::pin(stream(self.store.subscribe())),
             ready: VecDeque::new(),
-            handle: self.clone(),
+            document: self.document,
+            slice: PhantomData,
         }
     }
 }
@@ -182,12 +185,13 @@ impl<S: Slice> std::fmt::Debug for SliceChange<S> {
 pub struct Changes<S: Slice> {
     events: Pin<Box<dyn Stream<Item = Option<Event>> + Send>>,
     ready: VecDeque<SliceChange<S>>,
-    handle: SliceHandle<S>,
+    document: DocumentId,
+    slice: PhantomData<fn() -> S>,
 }
 
 impl<S: Slice> std::fmt::Debug for Changes<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Changes").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("Changes").field("document", &self.document).finish_non_exhaustive()
     }
 }
 
@@ -198,7 +202,7 @@ impl<S: Slice> Changes<S> {
         let Some(event) = event else {
             return self.ready.push_back(overtaken(Origin::Remote, Vec::new()));
         };
-        if event.document != self.handle.document {
+        if event.document != self.document {
             return;
         }
         let touched = touches(&event, &format!("/{}", S::NAME));

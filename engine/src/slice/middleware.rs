@@ -23,7 +23,7 @@ pub enum Verdict {
 /// [`crate::Store::subscribe`] and listeners.
 ///
 /// It runs on the store's own thread: what takes long belongs into an effect, a thunk or a listener. It does not call
-/// the store; a verb that waits for the store's thread would wait for ever.
+/// the store; a verb that would wait for the store's thread is [`Error::InsideStore`] here.
 pub trait Middleware: Send + Sync + 'static {
     /// Before the reducer. A panic rejects the action.
     fn before(&self, action: &Before<'_>) -> Verdict {

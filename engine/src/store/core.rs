@@ -194,8 +194,8 @@ impl Core {
     }
 
     /// Where those who wait for work listen: what happens to thunks, and that anything happened.
-    pub(crate) fn work_senders(&self) -> (broadcast::Sender<ThunkInfo>, watch::Sender<u64>) {
-        (self.thunk_events.clone(), self.stirred.clone())
+    pub(crate) fn work_senders(&self) -> (broadcast::WeakSender<ThunkInfo>, watch::Receiver<u64>) {
+        (self.thunk_events.downgrade(), self.stirred.subscribe())
     }
 
     /// The clock that new rows bear, milliseconds since 1970. No order depends on it.
@@ -218,6 +218,11 @@ impl Core {
         self.actor = actor;
         self.replicas = Replicas::default();
         Ok(())
+    }
+
+    /// Throws away what is in memory of all documents: the file says what is true.
+    pub(crate) fn forget_replicas(&mut self) {
+        self.replicas = Replicas::default();
     }
 
     /// The actor that changes made here bear.
@@ -250,8 +255,8 @@ impl Core {
     }
 
     /// Where events are sent, for a handle that hands out subscriptions.
-    pub(crate) fn event_sender(&self) -> broadcast::Sender<Event> {
-        self.events.clone()
+    pub(crate) fn event_sender(&self) -> broadcast::WeakSender<Event> {
+        self.events.downgrade()
     }
 
     /// Woken when something becomes waiting in the queue.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use automerge::ChangeHash;
 use rusqlite::named_params;
 
-use super::{CheckReport, Core, heal::Bulk, poison::examine_loaded, rows};
+use super::{CheckReport, Core, heal::Bulk, open::connect, poison::examine_loaded, rows};
 use crate::{
     DocumentId, Error, Result, fence,
     fence::{DocumentLimits, check_document},
@@ -73,7 +73,7 @@ impl Core {
         }
         // Under its name stands a whole copy or none.
         let copy = Temporary::beside(to).map_err(io)?;
-        let mut target = rusqlite::Connection::open(copy.path())?;
+        let mut target = connect(copy.path(), rusqlite::OpenFlags::default())?;
         let backup = rusqlite::backup::Backup::new(&self.connection, &mut target)?;
         backup.run_to_completion(1_000, std::time::Duration::ZERO, None)?;
         drop(backup);

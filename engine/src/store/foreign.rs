@@ -116,7 +116,8 @@ fn event_change(connection: &Connection, change: &ChangeRow) -> Result<EventChan
 impl Core {
     /// Whether someone is subscribed, to documents, to thunks or to whatever happens.
     pub fn is_heard(&self) -> bool {
-        let work = self.thunk_events.receiver_count() + self.stirred.receiver_count();
+        // One receiver is the handle's, from which others are made.
+        let work = self.thunk_events.receiver_count() + self.stirred.receiver_count().saturating_sub(1);
         self.events.receiver_count() + work > 0
     }
 

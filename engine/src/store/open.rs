@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rejoin_migrations::{ENGINE, MigrateError, migrate, use_wal};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::{Durability, mark::Mark, mark::mark_path, underneath::Underneath};
 use crate::{Actor, Error, Result, files};
@@ -26,7 +26,7 @@ pub(super) struct Opened {
 pub(super) fn open_file(path: &Path, durability: Durability) -> Result<Opened> {
     create_private(path)?;
     let mut underneath = Underneath::of(path);
-    let mut connection = Connection::open(path).map_err(|e| not_a_store(path, e))?;
+    let mut connection = connect(path, OpenFlags::default()).map_err(|e| not_a_store(path, e))?;
     configure(&connection, durability).map_err(|e| not_a_store(path, e))?;
     migrate(&mut connection, &ENGINE).map_err(|e| migration_error(path, e))?;
     let store = identity(&mut connection)?;
@@ -37,6 +37,12 @@ pub(super) fn open_file(path: &Path, durability: Durability) -> Result<Opened> {
     underneath.check()?;
     let path = Some(path.to_owned());
     Ok(Opened { connection, actor, mark, path, underneath: Some(underneath), read_only: false })
+}
+
+/// A connection to the file at this path. A path is a path: `:memory:` and what begins with `file:` name files too.
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Connection::open_with_flags(whole, flags - OpenFlags::SQLITE_OPEN_URI)
 }
 
 pub(super) fn open_memory() -> Result<Opened> {
@@ -198,8 +204,7 @@ fn still_bears(place: &str, store: &str) -> bool {
     if !path.is_file() || place_of(path) != place {
         return false;
     }
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let read = Connection::open_with_flags(path, flags).and_then(|c| get_meta(&c, "store"));
+    let read = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|c| get_meta(&c, "store"));
     matches!(read, Ok(Some(id)) if id == store)
 }
 

@@ -135,14 +135,14 @@ impl Store {
     /// What happens to thunks, each as it stands then, after it is durable: also what other processes on this store
     /// do, within a tenth of a second. A subscriber that falls 1,024 behind loses the oldest and is told so.
     pub fn thunk_events(&self) -> broadcast::Receiver<ThunkInfo> {
-        let events = self.thunk_sender().subscribe();
+        let events = self.hear_thunks();
         // A closed store has nothing to be heard of.
         let _ = self.submit_call(|core| core.tell_thunks());
         events
     }
 
     async fn wait_for_thunk(&self, id: ThunkId) -> Result<ThunkInfo> {
-        let mut events = self.thunk_sender().subscribe();
+        let mut events = self.hear_thunks();
         loop {
             let read = move |core: &mut crate::store::Core| {
                 // First: what comes after this is told.
