@@ -201,6 +201,9 @@ pub enum Error {
     /// No server is known for this.
     #[error("no server is set")]
     NoServer,
+    /// A sync or a watch was asked for where no tokio runtime does it, with timers and network.
+    #[error("this needs a tokio runtime, and {0}")]
+    NoRuntime(&'static str),
     /// The server's address cannot be used.
     #[error("{0:?} is not an http or https address")]
     InvalidServer(String),
@@ -283,6 +286,7 @@ impl Error {
             | Self::UnknownSlice(_)
             | Self::InvalidThunk(_)
             | Self::InsideStore
+            | Self::NoRuntime(_)
             | Self::Panicked(_)
             | Self::BadListener { .. }
             | Self::BadSlice { .. } => ErrorKind::Usage,

@@ -33,7 +33,10 @@
 //!     notes.dispatch(Act::Noted { text: "Hello".into() }).await?; // durable when it returns, online or not
 //!     println!("{} and {} waiting", notes.state().await?, store.queue(None).await?.len());
 //!     # assert_eq!(notes.state().await?, serde_json::json!({"lines": ["Hello"]}));
-//!     store.sync(SyncOptions::default().server("http://127.0.0.1:4810")).await?; // without a connection nothing is lost
+//!     let synced = store.sync(SyncOptions::default().server("http://127.0.0.1:4810")).await?;
+//!     if let Err(error) = synced.reached() {
+//!         println!("not in step yet: {error}"); // without a connection nothing is lost
+//!     }
 //!     Ok(())
 //! }
 //! ```

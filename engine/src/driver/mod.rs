@@ -17,6 +17,7 @@ mod report;
 pub(crate) mod retry_after;
 mod route;
 mod run;
+mod runtime;
 mod security;
 mod sse;
 mod sync;

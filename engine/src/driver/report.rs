@@ -2,10 +2,14 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::{ChangeHash, Cursor, DeletedDocument, DocumentId, Error, session::Progress};
+use crate::{ChangeHash, Cursor, DeletedDocument, DocumentId, Error, Result, session::Progress};
 
 /// What a sync did. As JSON it is what `rejoin sync --json` prints.
+///
+/// A sync that reached nobody is no error of the store, for the work goes on: the report says so, and
+/// [`SyncReport::reached`] makes an error of it.
 #[derive(Debug, Clone, Default, Serialize)]
+#[must_use = "a sync that reached nobody is in the report: ask `reached`"]
 pub struct SyncReport {
     /// Actions that left the queue, and changes that healing gave back to the server.
     pub pushed: u64,
@@ -93,6 +97,30 @@ impl SyncReport {
         self.documents.iter().filter_map(|d| d.error.as_deref()).min_by_key(|e| rank(e))
     }
 
+    /// The report, where every document got through; else the error that matters most, as [`SyncReport::worst`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use rejoin::{ErrorKind, Store, SyncOptions};
+    /// let store = Store::in_memory().await?;
+    /// store.create(None, None).await?;
+    /// // Nobody listens there.
+    /// let offline = store.sync(SyncOptions::default().server("http://127.0.0.1:9")).await?.reached();
+    /// assert_eq!(offline.unwrap_err().kind(), ErrorKind::TryAgain);
+    /// # Ok::<(), rejoin::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Unauthorized`], [`Error::Forbidden`], and whatever else kept a document from
+    /// being in step.
+    pub fn reached(mut self) -> Result<Self> {
+        let errors = self.documents.iter_mut().filter_map(|document| document.error.take());
+        match errors.min_by_key(|error| rank(error)) {
+            None => Ok(self),
+            Some(error) => Err(owned(error)),
+        }
+    }
+
     /// Something is parked, was quarantined or deleted by others and nobody has looked at it yet, or is not served where
     /// it was looked for: a person is needed.
     pub fn needs_person(&self) -> bool {
@@ -115,6 +143,16 @@ impl SyncReport {
         self.left_actor |= progress.left_actor;
         self.documents.push(document);
     }
+}
+
+/// The error itself; of one that somebody else holds too its kind and its words.
+fn owned(error: Arc<Error>) -> Error {
+    Arc::try_unwrap(error).unwrap_or_else(|shared| match shared.as_ref() {
+        Error::Unauthorized(why) => Error::Unauthorized(why.clone()),
+        Error::Forbidden(why) => Error::Forbidden(why.clone()),
+        Error::Unreachable(why) => Error::Unreachable(why.clone()),
+        other => Error::Protocol(other.to_string()),
+    })
 }
 
 fn rank(error: &Error) -> u8 {

@@ -13,6 +13,7 @@ use super::{
     lock::SyncLock,
     pushers,
     run::{Clock, Ended, Job, Round},
+    runtime,
 };
 use crate::{
     DeletedDocument, DocumentId, Error, Millis, Result, Store,
@@ -343,9 +344,11 @@ impl Store {
     /// this waits for another one, and then has little left to do. Dropping the future is harmless.
     ///
     /// # Errors
-    /// Those of the store, [`Error::UnknownDocument`] for a document that is not here, and [`Error::Io`] when
-    /// another process syncs for longer than the timeout.
+    /// Those of the store, [`Error::UnknownDocument`] for a document that is not here, [`Error::Io`] when
+    /// another process syncs for longer than the timeout, and [`Error::NoRuntime`]. A server that cannot be reached is none:
+    /// see [`SyncReport::reached`].
     pub async fn sync(&self, options: SyncOptions) -> Result<SyncReport> {
+        runtime::needs_network()?;
         let http = self.http_options(options.http.clone()).await?;
         self.sync_over(options, &over_http(http)).await
     }
@@ -364,6 +367,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::sync`].
     pub async fn sync_over(&self, options: SyncOptions, connect: &Connect) -> Result<SyncReport> {
+        runtime::needs_timers()?;
         let documents = chosen(self, &options).await?;
         Driver::new(self, options, connect, Backoff::PERSON).round(documents, true).await
     }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -149,6 +150,17 @@ pub(crate) fn payload_of(json: &Value) -> Option<Value> {
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
+/// What is wrong with a type of actions, as far as reading one without its variants tells: an enum that names its variants
+/// in another way than by a field `type`.
+fn wrong_with_actions<A: DeserializeOwned>() -> Option<&'static str> {
+    // No variant is called so.
+    let probe = serde_json::json!({"type": "\u{0}"});
+    let error = serde_json::from_value::<A>(probe).err()?.to_string();
+    error
+        .starts_with("unknown variant `type`")
+        .then_some("its actions are an enum without a tag: it needs #[serde(tag = \"type\")]")
+}
+
 /// A slice, without its types.
 pub(crate) trait AnySlice: Send + Sync {
     fn name(&self) -> &'static str;
@@ -200,6 +212,9 @@ impl Registry {
         }
         if S::VERSION == 0 {
             return Err(bad("versions begin with 1"));
+        }
+        if let Some(why) = wrong_with_actions::<S::Action>() {
+            return Err(bad(why));
         }
         match self.slices.insert(S::NAME, Arc::new(Of::<S>(PhantomData))) {
             None => Ok(()),

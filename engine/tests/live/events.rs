@@ -12,7 +12,7 @@ async fn two(server: &Server, events: Events) -> (Client, Client, DocumentId, Wa
     ada.set(document, "a", 0).await;
     assert_eq!(ada.sync().await.pushed, 1);
     bob.store.join(document, None, None).await.unwrap();
-    bob.sync().await;
+    drop(bob.sync().await);
     let watch = bob.watch(|options| options, events);
     watch.opened().await;
     (ada, bob, document, watch)
@@ -79,7 +79,7 @@ async fn doubled_late_and_reordered_events_cost_nothing() {
         // Late ones tell of all but the last, or of it too where something was pulled.
         if events == Events::Late {
             ada.set(document, "a", 11).await;
-            ada.sync().await;
+            drop(ada.sync().await);
         }
         let last = if events == Events::Late { None } else { Some(json!({"a": 10})) };
         match last {
@@ -105,7 +105,7 @@ async fn a_lost_event_is_found_within_the_poll_interval() {
     let watch = bob.watch(|options| options.poll(poll).live_poll(poll), Events::Lost);
     watch.opened().await;
     ada.set(document, "a", 1).await;
-    ada.sync().await;
+    drop(ada.sync().await);
     bob.reads(document, json!({"a": 1})).await;
     watch.end().await;
 }
@@ -120,7 +120,7 @@ async fn behind_a_proxy_that_keeps_everything_polling_still_gets_there() {
         bob.watch(|options| options.poll(Duration::from_millis(50)).live_poll(NEVER), Events::Buffered);
     for n in 1..=3 {
         ada.set(document, "a", n).await;
-        ada.sync().await;
+        drop(ada.sync().await);
         bob.reads(document, json!({"a": n})).await;
     }
     watch.end().await;
@@ -149,7 +149,7 @@ async fn a_document_that_is_joined_meanwhile_is_followed_too() {
     bob.set(mine, "x", 1).await;
     watch.opened().await;
     ada.set(other, "a", 1).await;
-    ada.sync().await;
+    drop(ada.sync().await);
     bob.reads(other, json!({"a": 1})).await;
     watch.end().await;
 }
@@ -162,7 +162,7 @@ async fn a_server_that_restarts_is_followed_again() {
         server.stop().await;
         ada.set(document, "a", n).await;
         server.restart().await;
-        ada.sync().await;
+        drop(ada.sync().await);
         bob.reads(document, json!({"a": n})).await;
     }
     watch.end().await;

@@ -188,6 +188,29 @@ async fn a_slice_that_was_not_registered_and_an_action_without_a_tag_are_clear_e
     assert!(error.to_string().contains("serde(tag"), "{error}");
 }
 
+struct Untagged;
+
+#[derive(Serialize, Deserialize)]
+enum Bare {
+    Added { n: u64 },
+}
+
+impl Slice for Untagged {
+    const NAME: &'static str = "untagged";
+    type State = serde_json::Value;
+    type Action = Bare;
+
+    fn reduce(draft: &mut Draft<'_>, Bare::Added { n }: &Bare) -> Result<(), Rejection> {
+        draft.set("/n", n)
+    }
+}
+
+#[tokio::test]
+async fn actions_without_a_tag_are_refused_when_the_store_is_opened() {
+    let error = rejoin::Builder::in_memory().slice::<Untagged>().open().await.unwrap_err();
+    assert!(error.to_string().contains("serde(tag = \"type\")"), "{error}");
+}
+
 #[tokio::test]
 async fn a_kind_of_document_takes_its_own_slices_only() {
     let place = tempfile::tempdir().unwrap();

@@ -70,7 +70,7 @@ async fn a_short_body_is_never_an_acknowledgement() {
     })
     .await;
     let (_dir, store, _) = store_with(3).await;
-    store.sync(to(&server.url)).await.unwrap();
+    drop(store.sync(to(&server.url)).await.unwrap());
     let changes = whole.lock().unwrap().clone();
     let first = fence::frame(&changes).unwrap()[0].bytes.len();
     // Without a length, and cut between two changes: nothing but the missing length tells.

@@ -34,7 +34,7 @@ async fn a_token_is_sent_to_no_other_server() {
     let server = Server::start(|heard| Say::Bytes(accepted(heard))).await;
     let (_dir, store, _) = store_with(1).await;
     let options = to(&server.url).token("http://elsewhere.example", Token::new("Secret-1").unwrap());
-    store.sync(options).await.unwrap();
+    drop(store.sync(options).await.unwrap());
     assert!(!server.heard()[0].head.contains("authorization"));
 }
 
