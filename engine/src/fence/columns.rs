@@ -206,6 +206,25 @@ pub(super) struct Run {
     pub(super) value: Option<u64>,
 }
 
+/// The values of so many operations: the kind and the bytes of each. `None` where the columns say something else.
+pub(crate) fn values<'a>(kinds: &[u8], bytes: &'a [u8], operations: usize) -> Option<Vec<(u8, &'a [u8])>> {
+    let (mut values, mut rest) = (Vec::with_capacity(operations), bytes);
+    let mut runs = Runs::new(Shape::Numbers, Reader::new(kinds));
+    while let Some(run) = runs.next().ok()? {
+        let value = run.value.unwrap_or(0);
+        let (kind, length) = ((value & 0xf) as u8, usize::try_from(value >> 4).ok()?);
+        for _ in 0..run.rows {
+            if values.len() == operations {
+                return None;
+            }
+            let (own, after) = rest.split_at_checked(length)?;
+            values.push((kind, own));
+            rest = after;
+        }
+    }
+    (values.len() == operations && rest.is_empty()).then_some(values)
+}
+
 /// The runs of a column. Its numbers may be over-long: the library takes them in columns, and not elsewhere.
 pub(super) struct Runs<S> {
     source: S,

@@ -20,6 +20,7 @@ pub(crate) use anatomy::{ACTION, Entries, Parts, count_operations, dependencies_
 pub use check::{LAST_TIME, check, check_bytes};
 pub use chunk::{ChunkKind, Frame, frame, frames};
 pub(crate) use chunk::{hash, plain_chunk, plain_size};
+pub(crate) use columns::values;
 pub use document::{DEPTH, DocumentLimits, check_document};
 pub use place::{Ancestry, Last, Placement, WalkBudget, place};
 pub use reach::{Reach, SHARES, SLACK};

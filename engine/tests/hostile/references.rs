@@ -8,7 +8,7 @@ use automerge::{
 };
 use rejoin::untrusted::apply_untrusted;
 
-use crate::support::quiet;
+use crate::support::{Fate, Parts, Replica, quiet};
 
 /// A text "hello" (operations 2 to 6), a list of one value (8) and a table (9), all by one actor.
 fn base() -> Automerge {
@@ -34,6 +34,10 @@ fn at(object: u64, element: u64, action: OpType) -> Op {
 
 fn inserted(object: u64, element: u64, action: OpType) -> Op {
     Op { insert: true, ..at(object, element, action) }
+}
+
+fn at_key(action: OpType) -> Op {
+    Op { action, obj: ObjectId::Root, key: Key::Map("k".into()), pred: Vec::new().into(), insert: false }
 }
 
 fn marks(object: u64, from: u64, to: u64) -> Vec<Op> {
@@ -65,6 +69,7 @@ fn what_the_library_takes_and_cannot_live_with_is_left_out_by_rule() {
         (marks(1, 4, 4), "ends a mark before its beginning"),
         (marks(1, 2, 5)[..1].to_vec(), "without an end"),
         (vec![at(1, 8, OpType::Delete)], "at an element"),
+        (vec![at_key(put()), at_key(put())], "its own change put there"),
     ] {
         let mut document = base();
         let before = document.get_heads();
@@ -77,6 +82,29 @@ fn what_the_library_takes_and_cannot_live_with_is_left_out_by_rule() {
     let mut document = base();
     let honest = by_hand(&document, marks(1, 2, 5));
     assert_eq!(apply_untrusted(&mut document, vec![honest], None).quarantined, []);
+}
+
+/// A copy of the document keeps operations and not bytes. What is written in another form is found when it comes, however
+/// large the document is, and not when a copy is made.
+#[test]
+fn a_change_in_another_form_is_left_out_at_once() {
+    quiet();
+    let plain = Parts::default();
+    let with = |kind: u64, data: Vec<u8>| plain.clone().column(kind, data).chunk();
+    assert_eq!(Replica::default().push(&plain.chunk()), Fate::Applied);
+    for (what, bytes) in [
+        ("an unknown column", with(0x21, vec![0x7f, 0x01])),
+        ("a run of one as a run", with(0x42, vec![0x01, 0x01])),
+        ("an over-long number", with(0x42, vec![0x7f, 0x81, 0x00])),
+        ("bytes of no value", with(0x57, vec![0x01])),
+        ("null with a length", with(0x56, vec![0x7f, 0x10])),
+    ] {
+        match Replica::default().push(&bytes) {
+            Fate::Quarantined(why) => assert!(why.contains("another form"), "{what}: {why}"),
+            Fate::Refused(_) => {}
+            other => panic!("{what}: {other:?}"),
+        }
+    }
 }
 
 /// Marks as the library makes them, over what several typed in between each other and deleted.

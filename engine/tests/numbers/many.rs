@@ -95,6 +95,24 @@ fn a_chain_of_many_actors_is_taken_in() {
     println!("a dispatch: {:?}", started.elapsed());
 }
 
+/// What lies beside this store's own change is looked up with what each was made on: with many actors too.
+#[test]
+fn a_chain_of_many_actors_beside_ones_own_work_is_taken_in_whole() {
+    let mut changes: Vec<CheckedChange> = Vec::new();
+    for actor in 0..6_000_u32 {
+        let deps = changes.last().map(|change| change.hash).into_iter().collect();
+        let start_op = u64::from(actor) + 1;
+        let hand = Hand { deps, start_op, key: "chain", ..Hand::of(actor.wrapping_mul(2_654_435_761)) };
+        changes.push(checked(&hand.change()));
+    }
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, set("/own", json!(1)));
+    assert_eq!(bring(&mut core, id, changes).quarantined, 0);
+    act(&mut core, id, set("/own", json!(2)));
+    assert_eq!(core.state(id, "/own", None).unwrap(), 2);
+}
+
 /// A malicious server sends pages of new actors. For each one the library moves what it holds of all others: page after page
 /// that would take a time that grows with the square.
 #[test]

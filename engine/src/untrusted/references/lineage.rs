@@ -12,8 +12,8 @@ use super::{Checked, Objection};
 /// Why a change is held.
 pub(super) const TOO_MUCH: &str = "looking up what its batch refers to takes long";
 
-/// How many entries the views of a batch may have together: 16 bytes each.
-const MOST_ENTRIES: usize = 4_000_000;
+/// How many entries the views of a batch may have together: 8 bytes each.
+const MOST_ENTRIES: usize = 8_000_000;
 /// How many changes that lie beside others are read from the document for one batch, at most: about a second.
 const MOST_BESIDE: usize = 2_000_000;
 /// For how many places in the document it is kept at hand what lies beside them.
@@ -35,34 +35,41 @@ pub(super) struct View {
     whole: Option<usize>,
     /// Otherwise, of the document, these and what they were made on. Sorted.
     heads: Rc<Vec<ChangeHash>>,
-    /// Of the batch, of these actors all up to these sequence numbers. Sorted.
-    more: Vec<(u32, u64)>,
+    /// Of the batch, of these runs all up to these places in them. Sorted.
+    more: Vec<(u32, u32)>,
 }
 
 impl View {
-    fn add(&mut self, actor: u32, seq: u64) {
-        match self.more.binary_search_by_key(&actor, |(known, _)| *known) {
+    fn add(&mut self, (run, nth): (u32, u32)) {
+        match self.more.binary_search_by_key(&run, |(known, _)| *known) {
             Ok(at) => {
                 if let Some((_, known)) = self.more.get_mut(at) {
-                    *known = seq.max(*known);
+                    *known = nth.max(*known);
                 }
             }
-            Err(at) => self.more.insert(at, (actor, seq)),
+            Err(at) => self.more.insert(at, (run, nth)),
         }
     }
 
-    fn has(&self, by: By) -> bool {
-        let known = self.more.binary_search_by_key(&by.actor, |(actor, _)| *actor);
-        self.whole.is_some_and(|upto| by.order <= upto)
-            || known.is_ok_and(|at| self.more.get(at).is_some_and(|(_, seq)| by.seq <= *seq))
+    fn has(&self, (run, nth): (u32, u32)) -> bool {
+        let known = self.more.binary_search_by_key(&run, |(run, _)| *run);
+        known.is_ok_and(|at| self.more.get(at).is_some_and(|(_, upto)| nth <= *upto))
     }
 }
 
 /// The changes of a document, and of a batch for it.
+///
+/// Those of the batch are in runs: each of a run was made on the one before it. So what a change was made on is said with
+/// one number for each run, however many actors a run has.
 pub(super) struct Lineage<'d> {
     document: &'d Automerge,
     heads: HashSet<ChangeHash>,
-    batch: HashMap<ChangeHash, (By, View)>,
+    /// The order of each change in the batch, from 1, and what it was made on.
+    batch: HashMap<ChangeHash, (usize, View)>,
+    /// By their order, from 1: the run of each, and its place there.
+    places: Vec<(u32, u32)>,
+    /// How long each run is.
+    lengths: Vec<u32>,
     entries: usize,
     /// Of some heads: from which sequence number on an actor's changes in the document lie beside them.
     beside: HashMap<Rc<Vec<ChangeHash>>, HashMap<ActorId, u64>>,
@@ -75,6 +82,8 @@ impl<'d> Lineage<'d> {
             document,
             heads: document.get_heads().into_iter().collect(),
             batch: HashMap::new(),
+            places: Vec::new(),
+            lengths: Vec::new(),
             entries: 0,
             beside: HashMap::new(),
             read: 0,
@@ -90,11 +99,11 @@ impl<'d> Lineage<'d> {
         for dep in deps {
             match self.batch.get(dep) {
                 None => drop(heads.insert(*dep)),
-                Some((by, before)) => {
+                Some((order, before)) => {
                     view.whole = view.whole.max(before.whole);
                     heads.extend(before.heads.iter().copied());
-                    before.more.iter().for_each(|(actor, seq)| view.add(*actor, *seq));
-                    view.add(by.actor, by.seq);
+                    let own = self.place(*order);
+                    before.more.iter().copied().chain(own).for_each(|place| view.add(place));
                 }
             }
         }
@@ -120,8 +129,11 @@ impl<'d> Lineage<'d> {
 
     /// Whether the change of this operation, by the actor of this name, is one that the view has.
     pub(super) fn is_ancestor(&mut self, (by, actor): (By, &ActorId), view: &View) -> Checked<bool> {
-        if by.order > 0 || view.whole.is_some() {
-            return Ok(view.has(by));
+        if view.whole.is_some_and(|upto| by.order <= upto) {
+            return Ok(true);
+        }
+        if by.order > 0 {
+            return Ok(self.place(by.order).is_some_and(|place| view.has(place)));
         }
         if view.heads.is_empty() {
             return Ok(false);
@@ -150,8 +162,25 @@ impl<'d> Lineage<'d> {
         Ok(())
     }
 
-    /// Takes in a change of the batch; gives its place there.
-    pub(super) fn take_in(&mut self, change: &Change, actor: u32, view: View) -> Checked<usize> {
+    /// The run of a change in the batch, and its place there.
+    fn place(&self, order: usize) -> Option<(u32, u32)> {
+        order.checked_sub(1).and_then(|at| self.places.get(at)).copied()
+    }
+
+    /// The run that a change goes on, made on the last of it; else one of its own.
+    fn next_place(&mut self, deps: &[ChangeHash]) -> (u32, u32) {
+        let of_batch = deps.iter().filter_map(|dep| self.batch.get(dep));
+        let last = of_batch
+            .filter_map(|(order, _)| self.place(*order))
+            .find(|(run, nth)| self.lengths.get(*run as usize).is_some_and(|length| *nth + 1 == *length));
+        match last {
+            Some((run, nth)) => (run, nth + 1),
+            None => (self.lengths.len() as u32, 0),
+        }
+    }
+
+    /// Takes in a change of the batch; gives its order there.
+    pub(super) fn take_in(&mut self, change: &Change, view: View) -> Checked<usize> {
         self.entries = self.entries.saturating_add(view.more.len() + view.heads.len());
         if self.entries > MOST_ENTRIES {
             return Err(Objection::Held(TOO_MUCH));
@@ -160,8 +189,13 @@ impl<'d> Lineage<'d> {
             self.heads.remove(dep);
         }
         self.heads.insert(change.hash());
-        let order = self.batch.len() + 1;
-        self.batch.insert(change.hash(), (By { order, actor, seq: change.seq() }, view));
-        Ok(order)
+        let (run, nth) = self.next_place(change.deps());
+        match self.lengths.get_mut(run as usize) {
+            Some(length) => *length = nth + 1,
+            None => self.lengths.push(1),
+        }
+        self.places.push((run, nth));
+        self.batch.insert(change.hash(), (self.places.len(), view));
+        Ok(self.places.len())
     }
 }

@@ -9,6 +9,7 @@
 //! leaves out the same changes, in whatever order they came, and whatever else it holds. (PROTOCOL.md, "What an
 //! operation refers to".)
 
+mod form;
 mod lineage;
 mod operations;
 mod order;
@@ -20,6 +21,7 @@ use automerge::{
 use std::collections::{HashMap, HashSet};
 
 use crate::fence::DEPTH;
+use form::check_form;
 use lineage::{Lineage, View};
 use operations::{Id, Kind, Operation, Operations, Place};
 
@@ -51,6 +53,8 @@ struct Subject<'a> {
     view: &'a View,
     /// What it has done so far.
     done: Vec<Operation>,
+    /// What it has put where something was, or at keys, and not replaced since.
+    put: HashMap<(Option<Id>, Place), Id>,
 }
 
 impl<'d> References<'d> {
@@ -81,14 +85,18 @@ impl<'d> References<'d> {
             start: change.start_op().get(),
             view: &view,
             done: Vec::with_capacity(change.len()),
+            put: HashMap::new(),
         };
-        for operation in change.decode().operations {
-            let done = self.check_operation(&subject, &operation)?;
+        let expanded = change.decode();
+        for operation in &expanded.operations {
+            let done = self.check_operation(&subject, operation)?;
+            self.check_put(&mut subject, &done, operation)?;
             subject.done.push(done);
         }
         check_marks(&subject.done)?;
+        check_form(change, expanded)?;
         let done = subject.done;
-        let order = self.lineage.take_in(change, actor, view)?;
+        let order = self.lineage.take_in(change, view)?;
         self.operations.take_in((actor, change.seq(), change.start_op().get()), order, done)
     }
 
@@ -215,6 +223,29 @@ impl<'d> References<'d> {
             _ if op.insert && !op.pred.is_empty() => refused(nth, "inserts and replaces"),
             _ => Ok(()),
         }
+    }
+
+    /// Who puts something where their own change has put something before replaces that. A change that did not could put a
+    /// hundred thousand values at one key, in a hundred bytes, and each is looked through at every look at that key.
+    fn check_put(&mut self, subject: &mut Subject<'_>, done: &Operation, op: &legacy::Op) -> Checked<()> {
+        let nth = subject.done.len();
+        if done.inserts || matches!(op.action, OpType::Increment(_)) {
+            return Ok(());
+        }
+        let place = (done.object, done.place);
+        if let Some(before) = subject.put.remove(&place) {
+            let mut replaces = false;
+            for id in op.pred.iter() {
+                replaces |= self.operations.id(id)? == before;
+            }
+            if !replaces {
+                return refused(nth + 1, "leaves what its own change put there before");
+            }
+        }
+        if done.kind.is_value() {
+            subject.put.insert(place, Id::new(subject.actor, subject.start.saturating_add(nth as u64))?);
+        }
+        Ok(())
     }
 
     /// An operation, if the change or an ancestor of it has done it.

@@ -42,7 +42,7 @@ impl Id {
 }
 
 /// Where in its object an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// A key, by its number here.
     Key(u32),
