@@ -17,6 +17,11 @@ use crate::{Result, rewrite::Claim, untrusted::parse_untrusted};
 pub(super) struct Proved(HashMap<ChangeHash, Claim>);
 
 impl Proved {
+    /// Whether a change in the page says that it was written again.
+    pub(super) fn may_hold_claims(page: &Page) -> bool {
+        page.changes.iter().any(|change| change.message.as_deref().is_some_and(may_claim))
+    }
+
     /// Those of a page.
     pub(super) fn of_page(connection: &Connection, replica: &Replica, page: &Page) -> Result<Self> {
         let mut proved = Self::default();

@@ -1,7 +1,10 @@
 //! What a sync brings and takes: each verb is one transaction, and none is open across the network
 //! (invariant 3).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use automerge::ChangeHash;
 use rusqlite::{Connection, named_params};
@@ -29,6 +32,8 @@ use crate::{
 /// How often what was written again for a page may be looked at anew: each time some of it met something else
 /// that arrives.
 const FORK_ROUNDS: u32 = 16;
+/// In so many parts a page is stored at most. See [`Writing::store_page`].
+const SPELLINGS: usize = 8;
 
 impl Core {
     /// What a session with the server that gave the cursor needs to know of a document.
@@ -175,7 +180,47 @@ fn fits(batch: &Batch, bytes: usize, bounds: BatchBounds) -> bool {
 }
 
 impl Writing<'_> {
+    /// Stores a page in parts, so that no part holds two spellings of one change: which of them stands is found out
+    /// where one is here already. No honest server sends both; one that sends many pairs is read no further.
     fn store_page(&mut self, id: DocumentId, page: &Page) -> Result<PageOutcome> {
+        let (mut outcome, mut rest) = (PageOutcome::default(), Cow::Borrowed(page));
+        for _ in 0..SPELLINGS {
+            let Some(at) = self.second_spelling(id, &rest)? else {
+                return Ok(outcome.and(self.store_part(id, &rest)?));
+            };
+            let (before, after) = rest.changes.split_at(at);
+            let first = Page {
+                server: rest.server.clone(),
+                asked: rest.asked.clone(),
+                changes: before.to_vec(),
+                ..Page::default()
+            };
+            let after = after.to_vec();
+            outcome = outcome.and(self.store_part(id, &first)?);
+            if outcome.hole {
+                return Ok(outcome);
+            }
+            rest.to_mut().changes = after;
+        }
+        outcome.hole = true;
+        Ok(outcome)
+    }
+
+    /// Where in a page a change comes of which another spelling comes before it.
+    fn second_spelling(&mut self, id: DocumentId, page: &Page) -> Result<Option<usize>> {
+        // Nearly no page holds a change that says that it was written again.
+        if !Proved::may_hold_claims(page) {
+            return Ok(None);
+        }
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        replica.build_index(self.tx)?;
+        let proved = Proved::of_page(self.tx, replica, page)?;
+        let mut seen = HashSet::new();
+        let first = |hash: &ChangeHash| proved.was(hash).unwrap_or(*hash);
+        Ok(page.changes.iter().position(|change| !seen.insert(first(&change.hash))))
+    }
+
+    fn store_part(&mut self, id: DocumentId, page: &Page) -> Result<PageOutcome> {
         let mut outcome = PageOutcome::default();
         if page.deleted {
             outcome.not_served = !self.hear_deletion(id, &page.server)?;

@@ -114,6 +114,24 @@ pub struct PageOutcome {
     pub not_served: bool,
 }
 
+impl PageOutcome {
+    /// That of two parts of a page, the later one last.
+    pub(super) fn and(self, later: Self) -> Self {
+        Self {
+            pulled: self.pulled + later.pulled,
+            drained: self.drained + later.drained,
+            stale: later.stale,
+            rewritten: self.rewritten + later.rewritten,
+            own_rewritten: self.own_rewritten + later.own_rewritten,
+            left_actor: self.left_actor || later.left_actor,
+            quarantined: self.quarantined + later.quarantined,
+            parked: self.parked + later.parked,
+            hole: self.hole || later.hole,
+            not_served: self.not_served || later.not_served,
+        }
+    }
+}
+
 /// One change as healing sees it: oldest first, dependencies as indexes into the same list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealNode {

@@ -78,6 +78,11 @@ fn one_edit_in_two_spellings_is_lost_and_doubled_in_no_order() {
             let mut lying = Log { page, epoch: 2, ..honest.clone() };
             let place = if before { lying.rows.len() - 1 } else { lying.rows.len() };
             lying.rows.insert(place, (again.hash(), again.raw_bytes().to_vec()));
+            // Who holds neither, and is sent both.
+            let mut joiner = Client::joined(client.id);
+            joiner.sync(&mut lying.clone());
+            joiner.edit(1);
+            assert_eq!(joiner.count(), client.count() + 1, "{before} {page}");
             append(&mut lying, &after);
             client.edit(1);
             for _ in 0..2 {
