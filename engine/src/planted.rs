@@ -26,6 +26,8 @@ pub enum Bug {
     /// An undo puts back what was there before, over what somebody else wrote at the same time (breaks the promise
     /// of undo).
     UndoOverOthers,
+    /// The undo of a deletion brings back what somebody else has undone the typing of (breaks the promise of undo).
+    UndoneComesBack,
     /// A change that names another one in `was` is taken for it, proved or not (breaks "a claim is proved or ignored").
     ClaimBelieved,
     /// The fence lets any time and any counter through (breaks "every honest person can go on").

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use automerge::{Automerge, ObjId, ObjType, Prop, ReadDoc};
+use automerge::{Automerge, ChangeHash, ObjId, ObjType, Prop, ReadDoc};
 
 use super::{
     Copy, OpId, TooDeep, exid,
@@ -22,7 +22,7 @@ pub(super) struct ListEdit {
     /// What it was before the change; read when it is needed.
     before: Option<Sequence>,
     /// What the change inserted, and at how many elements.
-    wanted: HashSet<OpId>,
+    pub(super) wanted: HashSet<OpId>,
     wants: usize,
     /// Elements that go, by their place in `now`.
     pub(super) removed: HashSet<usize>,
@@ -105,9 +105,16 @@ impl Planner<'_> {
     pub(super) fn uninsert(&mut self, nth: usize) -> Result<(), TooDeep> {
         let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
         let wanted = std::mem::take(&mut list.wanted);
-        let elements = (0..).zip(&list.now.elements);
+        let Some(list) = self.lists.get(nth) else { return Ok(()) };
+        let mut copies = list.now.elements.iter().filter(|element| wanted.contains(&element.first));
+        // Where two had put something back at once, one was there before the other.
+        if copies.any(|element| !self.is_own(&element.id) && !self.is_own(&element.first)) {
+            self.read_before(nth);
+        }
+        let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
+        let elements = (0..).zip(&list.now.elements).filter(|(_, element)| wanted.contains(&element.first));
         let found: Vec<usize> =
-            elements.filter(|(_, element)| wanted.contains(&element.first)).map(|(which, _)| which).collect();
+            elements.filter(|(_, element)| !list.was_met(element)).map(|(which, _)| which).collect();
         list.inserts_left |= found.len() < list.wants;
         found.into_iter().try_for_each(|which| self.remove_element(nth, which))
     }
@@ -155,44 +162,56 @@ impl Planner<'_> {
         ours.into_iter().try_for_each(|which| self.remove_element(nth, which))
     }
 
-    /// The change deleted the element: it returns, unless it is there, or somebody else deleted it or put
-    /// something there.
+    /// The change deleted the element: it returns, unless it is there, or somebody else deleted it or put something
+    /// there, or its insertion was undone.
     fn undelete(&mut self, place: &Place, nth: usize, element: &OpId) -> Result<(), TooDeep> {
-        self.read_before(nth);
-        let touched = place.preds.iter().any(|pred| self.facts.touched.contains(pred));
-        let standing = &self.facts.standing;
-        let Some(list) = self.lists.get(nth) else { return Ok(()) };
-        let there = place.preds.iter().any(|pred| list.now.find(&standing.first(pred)).is_some());
-        let was = list
-            .before
-            .as_ref()
-            .and_then(|before| place.preds.iter().find_map(|pred| before.find(&standing.first(pred))));
-        let copy = match was.filter(|_| !touched && !there) {
-            Some((order, was)) => match &was.value {
-                Some(value) => self.copy_before(value, &exid(&was.id))?.map(|copy| (order, copy)),
-                None => None,
-            },
-            None => None,
-        };
-        // Where the element was, as the document remembers it.
-        let tomb = (list.live == list.object).then(|| place_of(self.am, &list.object, element)).flatten();
-        let Some(list) = self.lists.get_mut(nth) else { return Ok(()) };
-        list.deletes = true;
-        match copy {
-            Some((order, copy)) => list.inserted.push((tomb.unwrap_or(usize::MAX), order, copy)),
-            None => list.deletes_left = true,
+        let back = !self.is_barred(&place.preds) && self.restore(nth, &place.preds, element)?;
+        if let Some(list) = self.lists.get_mut(nth) {
+            list.deletes = true;
+            list.deletes_left |= !back;
         }
         Ok(())
     }
 
-    /// Reads the list as it was before the change.
-    fn read_before(&mut self, nth: usize) {
-        if let Some(list) = self.lists.get_mut(nth)
-            && list.before.is_none()
-        {
-            let deps = &self.target.deps;
-            list.before = Some(Sequence::read(self.am, &list.object, Some(deps), &self.facts.standing));
+    /// Puts an element back, by what read there; `false` where it is there, or cannot be put back.
+    pub(super) fn restore(&mut self, nth: usize, ids: &[OpId], element: &OpId) -> Result<bool, TooDeep> {
+        self.read_before(nth);
+        let firsts: Vec<OpId> = ids.iter().map(|id| self.first(id)).collect();
+        let Some(list) = self.lists.get(nth) else { return Ok(false) };
+        // What the change wrote goes; what was there beside it is another.
+        let is_it = |element: &Element| !self.is_own(&element.id) && !list.was_met(element);
+        if firsts.iter().any(|first| list.now.find_all(first).any(|(_, element)| is_it(element))) {
+            return Ok(false);
         }
+        let all = || list.before.iter().flat_map(|b| firsts.iter().flat_map(|first| b.find_all(first)));
+        let was = all().find(|(_, element)| ids.contains(&element.id)).or_else(|| all().next());
+        let Some((order, Element { id, merged, value: Some(value), .. })) = was else { return Ok(false) };
+        let id = if *merged && value.is_object() { self.newest(id) } else { exid(id) };
+        let Some(copy) = self.copy_before(value, &id)? else { return Ok(false) };
+        // Where the element was, as the document remembers it.
+        let tomb = (list.live == list.object).then(|| place_of(self.am, &list.object, element)).flatten();
+        if let Some(list) = self.lists.get_mut(nth) {
+            list.inserted.push((tomb.unwrap_or(usize::MAX), order, copy));
+        }
+        Ok(true)
+    }
+
+    /// Reads the list as it was before the change.
+    pub(super) fn read_before(&mut self, nth: usize) {
+        let Some(list) = self.lists.get_mut(nth) else { return };
+        if list.before.is_some() {
+            return;
+        }
+        let read =
+            |heads: &[ChangeHash]| Sequence::read(self.am, &list.object, Some(heads), &self.facts.standing);
+        let before = read(&self.target.deps);
+        let Some(root) = &self.root else {
+            list.before = Some(before);
+            return;
+        };
+        let earlier = if root.again { read(&[root.target.hash]) } else { read(&root.target.deps) };
+        // What came and went between the action and the change.
+        list.before = Some(before.merged(earlier));
     }
 
     /// What was at an element before the change replaced it.
@@ -215,6 +234,18 @@ fn place_of(am: &Automerge, object: &ObjId, element: &OpId) -> Option<usize> {
 }
 
 impl ListEdit {
+    /// Whether this very element was there before the change. Knows only what was read of that.
+    fn was_met(&self, element: &Element) -> bool {
+        let before = self.before.iter().flat_map(|before| before.find_all(&element.first));
+        before.into_iter().any(|(_, then)| !then.merged && then.id == element.id)
+    }
+
+    /// Whether one that stands for one of these was there before the change.
+    pub(super) fn had(&self, firsts: &[OpId]) -> bool {
+        let mut before = self.before.iter().flat_map(|b| firsts.iter().flat_map(|first| b.find_all(first)));
+        before.any(|(_, then)| !then.merged)
+    }
+
     /// Finds where what returns belongs: where the document remembers it, but not before what stood before it, nor
     /// behind what stood behind it, as far as those are there (or what stands for them).
     pub(super) fn settle(&mut self) {

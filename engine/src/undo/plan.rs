@@ -8,6 +8,7 @@ use super::{
     Content, Copy, OpId, Standing, TooDeep,
     copy::read,
     exid,
+    family::{Away, Root},
     lists::ListEdit,
     op_of,
     target::{At, Left, Place, Target},
@@ -25,12 +26,16 @@ const MOST_BACK: usize = 1_000;
 pub struct Facts {
     /// What stands for what.
     pub standing: Standing,
+    /// The same, only by the undos since the change; where there is none, by all.
+    pub recent: Option<Standing>,
     /// Operations that somebody replaced or deleted beside the change, not having seen it.
     pub touched: HashSet<OpId>,
     /// What somebody added to counters beside the change.
     pub added: HashMap<OpId, i64>,
     /// Changes that count as undone: what they wrote is not put back.
     pub undone: HashSet<ChangeHash>,
+    /// Why elements of lists and texts are away.
+    pub away: Away,
 }
 
 impl Facts {
@@ -158,9 +163,27 @@ pub(crate) fn preds_of(change: &Change) -> HashSet<OpId> {
 /// # Errors
 /// [`TooDeep`].
 pub fn plan(am: &Automerge, change: &Change, facts: &Facts) -> Result<Plan, TooDeep> {
+    plan_of(am, (change, None), facts)
+}
+
+/// The same for an undo or redo, with the action that it has to do with, and whether that stands again then.
+///
+/// # Errors
+/// [`TooDeep`].
+pub(crate) fn plan_of(
+    am: &Automerge,
+    (change, root): (&Change, Option<(&Change, bool)>),
+    facts: &Facts,
+) -> Result<Plan, TooDeep> {
     let target = Target::of(change);
-    let ours = target.operations.iter().map(|id| facts.standing.first(id)).collect();
-    let mut planner = Planner { am, facts, target: &target, ours, plan: Plan::default(), lists: Vec::new() };
+    let action = root.map(|(action, again)| (Target::of(action), again));
+    let root = action.as_ref().map(|(target, again)| Root { target, again: *again });
+    // What the action inserted goes as its own.
+    let undone = root.filter(|root| !root.again && root.target.places.iter().any(|place| place.inserted));
+    let more = undone.iter().flat_map(|root| &root.target.operations);
+    let ours = target.operations.iter().chain(more).map(|id| facts.standing.first(id)).collect();
+    let mut planner =
+        Planner { am, facts, target: &target, root, ours, plan: Plan::default(), lists: Vec::new() };
     for place in &target.places {
         let skipped = planner.plan.skipped;
         planner.place(place)?;
@@ -169,6 +192,7 @@ pub fn plan(am: &Automerge, change: &Change, facts: &Facts) -> Result<Plan, TooD
             planner.plan.note_left(path);
         }
     }
+    planner.root_places()?;
     planner.finish()
 }
 
@@ -176,6 +200,7 @@ pub(super) struct Planner<'a> {
     pub(super) am: &'a Automerge,
     pub(super) facts: &'a Facts,
     pub(super) target: &'a Target,
+    pub(super) root: Option<Root<'a>>,
     /// What the change's operations stand for in the end.
     pub(super) ours: HashSet<OpId>,
     pub(super) plan: Plan,
@@ -185,6 +210,12 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     pub(super) fn first(&self, id: &OpId) -> OpId {
         self.facts.standing.first(id)
+    }
+
+    /// Whether the change wrote it itself.
+    pub(super) fn is_own(&self, id: &OpId) -> bool {
+        let of = &self.target.operations;
+        of.first().zip(of.last()).is_some_and(|(from, to)| id.1 == from.1 && (from.0..=to.0).contains(&id.0))
     }
 
     pub(super) fn is_ours(&self, id: &ObjId) -> bool {
@@ -348,7 +379,7 @@ impl Planner<'_> {
 
     /// What the change that wrote it was made on, where that change counts as undone.
     fn deps_if_undone(&self, op: &OpId) -> Option<Vec<ChangeHash>> {
-        let first = self.first(op);
+        let first = self.facts.recent.as_ref().unwrap_or(&self.facts.standing).first(op);
         let hash = [op, &first].into_iter().find_map(|op| {
             let hash = self.am.hash_for_opid(&exid(op))?;
             self.facts.undone.contains(&hash).then_some(hash)

@@ -12,5 +12,6 @@ mod claims;
 mod met;
 mod random;
 mod revert;
+mod square;
 mod stack;
 mod support;

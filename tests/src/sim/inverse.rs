@@ -1,7 +1,10 @@
 //! What an undo must come to: told from what it takes back, from what stood, and from the state before and after.
 //! Only what still wins is undone, and what others wrote stays.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashSet},
+};
 
 use rejoin::{ChangeHash, Undone};
 use serde_json::Value;
@@ -31,7 +34,7 @@ impl Model {
             Effect::Splice { path, inserted, removed } => {
                 self.unspliced(target, (path, inserted, removed), seen)
             }
-            Effect::Nothing => Ok(Effect::Nothing),
+            Effect::Nothing => self.of_family(target, seen),
             Effect::Wild => Ok(Effect::Wild),
         }?;
         let part = match &effect {
@@ -124,7 +127,9 @@ impl Model {
         let without: Vec<&Value> =
             after.iter().copied().filter(|element| there || *element != value).collect();
         let removes = |effect: &Effect| matches!(effect, Effect::RemoveElement { path: p, value: v, .. } if p == path && v == value);
-        let excused = there || self.somebody_else(target, seen, removes);
+        let inserts = |effect: &Effect| matches!(effect, Effect::Element { path: p, value: v } if p == path && v == value);
+        let excused =
+            there || self.somebody_else(target, seen, removes) || self.is_undone(target, seen, inserts);
         if without != before || after.len() > before.len() + 1 || !(back || excused) {
             return Err(format!(
                 "the list {path} was {before:?}, the removal of {value} is taken back, and now it is {after:?}"
@@ -154,17 +159,21 @@ impl Model {
                 "{what}: {path} was {before:?}, {typed:?} for {erased:?} is taken back, and now it is {after:?}"
             ))
         };
-        if left != kept {
+        // What its action did, and this did not, because it was away.
+        let (goes, comes) = self.family(target);
+        let others = |list: &[char]| list.iter().copied().filter(|c| !goes.contains(c)).collect::<Vec<_>>();
+        if others(&left) != others(&kept) || left.iter().any(|c| !kept.contains(c)) {
             return wrong("what was typed goes, and nothing else");
         }
-        let foreign = inserted.iter().any(|c| !erased.iter().any(|(e, _)| e == c));
+        let foreign = inserted.iter().any(|c| !comes.contains(c) && !erased.iter().any(|(e, _)| e == c));
         if foreign || inserted.iter().collect::<HashSet<_>>().len() < inserted.len() {
             return wrong("what comes back is not what was deleted");
         }
         let missing = |c: &char| !is.contains(c) && !typed.contains(c);
         for (c, _) in erased.iter().filter(|(c, _)| missing(c) && !self.ambiguous.contains(&c.to_string())) {
             let removes = |effect: &Effect| matches!(effect, Effect::Splice { path: p, removed, .. } if p == path && removed.iter().any(|(r, _)| r == c));
-            if !self.somebody_else(target, seen, removes) {
+            let types = |effect: &Effect| matches!(effect, Effect::Splice { path: p, inserted, .. } if p == path && inserted.contains(c));
+            if !self.somebody_else(target, seen, removes) && !self.is_undone(target, seen, types) {
                 return wrong("something does not come back");
             }
         }
@@ -176,6 +185,52 @@ impl Model {
             return Ok(Effect::Nothing);
         }
         Ok(Effect::Splice { path: path.to_owned(), inserted, removed })
+    }
+
+    /// An undo or redo that had found nothing is taken back: what was away then may come or go now.
+    fn of_family(&self, target: Token, seen: &Seen<'_>) -> Result<Effect, String> {
+        match &self.made[self.action(target)].effect {
+            Effect::Splice { path, .. } => self.unspliced(target, (path, &[], &Gone::default()), seen),
+            Effect::Element { path, value } | Effect::RemoveElement { path, value, .. } => {
+                let (before, after) = (list(seen.before, path), list(seen.after, path));
+                let others = |list: &[&Value]| list.iter().filter(|v| **v != value).count();
+                if others(&before) != others(&after) {
+                    return Err(format!(
+                        "{path} was {before:?}, nothing is taken back, and now it is {after:?}"
+                    ));
+                }
+                let over = self.element(path, value, seen.standing);
+                let (path, value) = (path.clone(), value.clone());
+                Ok(match before.len().cmp(&after.len()) {
+                    Ordering::Less => Effect::Element { path, value },
+                    Ordering::Equal => Effect::Nothing,
+                    Ordering::Greater => Effect::RemoveElement { path, value, over },
+                })
+            }
+            _ => Ok(Effect::Nothing),
+        }
+    }
+
+    /// The characters that go, and those that come, when the action of this undo or redo is undone or done again.
+    fn family(&self, target: Token) -> (Vec<char>, Vec<char>) {
+        let action = self.action(target);
+        let Effect::Splice { inserted, removed, .. } = &self.made[action].effect else {
+            return Default::default();
+        };
+        let removed = removed.iter().map(|(c, _)| *c).collect();
+        match (action == target, self.is_undo(target)) {
+            (true, _) => Default::default(),
+            (false, true) => (removed, inserted.clone()),
+            (false, false) => (inserted.clone(), removed),
+        }
+    }
+
+    /// Whether an action that does that is undone.
+    fn is_undone(&self, target: Token, seen: &Seen<'_>, does: impl Fn(&Effect) -> bool) -> bool {
+        let standing = self.tokens(seen.standing);
+        let all: Vec<Token> = standing.iter().copied().collect();
+        let taken = self.taken_back_with((&standing, &all), Some(target));
+        taken.into_iter().any(|token| self.made[token].takes.is_none() && does(&self.made[token].effect))
     }
 
     /// What stands twice: two copies of a store put it back, each without knowing of the other. From then on nobody

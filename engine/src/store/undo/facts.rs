@@ -8,6 +8,7 @@ use rusqlite::{Connection, named_params};
 
 use super::{
     UndoKind,
+    beside::{Root, read_away},
     stack::{Entry, Names, Taken},
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 pub(super) struct Known {
     pub(super) facts: Facts,
     pub(super) names: Names,
+    pub(super) root: Option<Root>,
 }
 
 impl std::ops::Deref for Known {
@@ -55,7 +57,14 @@ pub(super) fn read_facts(
     };
     let taken = Taken::read(connection, replica, &names, entry.hash)?;
     let mut facts = Facts { undone: taken.changes, ..Facts::default() };
-    read_standing(connection, replica, &names, since, &mut facts)?;
+    let mut recent = undo::Standing::default();
+    read_standing(connection, replica, &names, |position, new, old| {
+        if position >= since {
+            recent.note(new.clone(), old);
+        }
+        facts.standing.note(new, old);
+    })?;
+    facts.recent = Some(recent);
     let preds = guarded(|| undo::preds_of(change)).map_err(Error::Corrupt)?;
     if !preds.is_empty() {
         match kind {
@@ -65,7 +74,8 @@ pub(super) fn read_facts(
             _ => read_beside(connection, document, since, &preds, &mut facts)?,
         }
     }
-    Ok(Known { facts, names })
+    let root = read_away((connection, replica), &names, change, &mut facts)?;
+    Ok(Known { facts, names, root })
 }
 
 /// Which operations stand for which, in the whole history.
@@ -82,23 +92,22 @@ pub(super) fn read_standing_of(
     replica: &Replica,
     names: &Names,
 ) -> Result<undo::Standing> {
-    let mut facts = Facts::default();
-    read_standing(connection, replica, names, 0, &mut facts)?;
-    Ok(facts.standing)
+    let mut standing = undo::Standing::default();
+    read_standing(connection, replica, names, |_, new, old| standing.note(new, old))?;
+    Ok(standing)
 }
 
-/// Which operations stand for which, by the undos since.
+/// Which operations stand for which, by the undos in the whole history, and where those are.
 fn read_standing(
     connection: &Connection,
     replica: &Replica,
     names: &Names,
-    since: u64,
-    facts: &mut Facts,
+    mut note: impl FnMut(u64, OpId, &OpId),
 ) -> Result<()> {
-    let sql = "SELECT hash, bytes FROM change WHERE id BETWEEN :from AND :to AND target IS NOT NULL
+    let sql = "SELECT hash, bytes, id FROM change WHERE id BETWEEN :from AND :to AND target IS NOT NULL
                AND replaced_by IS NULL AND quarantined IS NULL ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
-    let (from, to) = (rows::row_id(replica.row.id, since), rows::id_range(replica.row.id).1);
+    let (from, to) = rows::id_range(replica.row.id);
     let mut found = statement.query(named_params! {":from": from, ":to": to})?;
     let mut starts: HashMap<String, Option<OpId>> = HashMap::new();
     while let Some(row) = found.next()? {
@@ -106,6 +115,7 @@ fn read_standing(
         let change = parse_stored(ChangeHash(row.get(0)?), bytes)?;
         let message = Message::decode(change.message());
         let Some(restored) = message.restored else { continue };
+        let position = rows::position_of(row.get(2)?);
         // A message may say anything: of one change no more is taken than it has operations.
         let mut left = change.len() as u64;
         for (key, runs) in undo::decode_restored(&restored) {
@@ -117,7 +127,7 @@ fn read_standing(
                 let end = run.at.saturating_add(len);
                 for (at, from) in (run.at..end).zip(run.from..) {
                     let new = OpId(change.start_op().get().saturating_add(at), change.actor_id().clone());
-                    facts.standing.note(new, &OpId(start.0.saturating_add(from), start.1.clone()));
+                    note(position, new, &OpId(start.0.saturating_add(from), start.1.clone()));
                 }
             }
         }

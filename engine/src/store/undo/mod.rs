@@ -1,6 +1,7 @@
 //! Undo and redo. There is no stack beside the history: which action is next follows from the changes made here,
 //! of which each undo names what it takes back. So it survives restarts, syncs, rewriting, and other processes.
 
+mod beside;
 mod facts;
 mod reset;
 mod stack;
@@ -231,7 +232,8 @@ impl Writing<'_> {
         // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
         let listening = self.listening;
         let made = guarded(|| {
-            let plan = undo::plan(&replica.am, &change, &facts).map_err(library)?;
+            let root = facts.root.as_ref().map(|root| (&root.change, root.again));
+            let plan = undo::plan_of(&replica.am, (&change, root), &facts).map_err(library)?;
             let made = commit(&mut replica.am, &plan, &mut message, (time, listening))?;
             Ok::<_, Error>((plan, made, root_action(&replica.am, entry, &facts.names)))
         });

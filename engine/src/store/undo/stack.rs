@@ -7,7 +7,7 @@ use rusqlite::{Connection, named_params};
 
 use super::{UndoKind, facts::read_standing_of};
 use crate::{
-    Result,
+    Actor, Error, Result,
     store::{
         replica::{Replica, parse_stored},
         rows,
@@ -116,6 +116,10 @@ pub(super) struct Taken {
     /// The changes that count as taken back: by something that is not taken back itself.
     pub(super) changes: HashSet<ChangeHash>,
     targets: HashMap<ChangeHash, ChangeHash>,
+    /// Those that say to take something back, those of them of which it is not so, and what they name.
+    pub(super) claims: HashSet<ChangeHash>,
+    pub(super) unproved: HashSet<ChangeHash>,
+    pub(super) claimed: HashSet<ChangeHash>,
 }
 
 impl Taken {
@@ -126,7 +130,18 @@ impl Taken {
         names: &Names,
         with: ChangeHash,
     ) -> Result<Self> {
-        Self::weigh(connection, names, (Claims::new(replica, false), Some(with)))
+        Self::weigh(connection, names, (Claims::new(replica, Proof::Some), Some(with)), &HashSet::new())
+    }
+
+    /// The same, but for what was not seen yet; and who says that there was nothing to take back of what they did is
+    /// believed.
+    pub(super) fn without(
+        connection: &Connection,
+        replica: &Replica,
+        names: &Names,
+        (with, unseen): (ChangeHash, &HashSet<ChangeHash>),
+    ) -> Result<Self> {
+        Self::weigh(connection, names, (Claims::new(replica, Proof::SomeOrNothing), Some(with)), unseen)
     }
 
     /// The same, without what another store claims where something is left to take back.
@@ -135,30 +150,35 @@ impl Taken {
         replica: &Replica,
         names: &Names,
     ) -> Result<Self> {
-        Self::weigh(connection, names, (Claims::new(replica, true), None))
+        Self::weigh(connection, names, (Claims::new(replica, Proof::All), None), &HashSet::new())
     }
 
     fn weigh(
         connection: &Connection,
         names: &Names,
         (mut claims, with): (Claims<'_>, Option<ChangeHash>),
+        unseen: &HashSet<ChangeHash>,
     ) -> Result<Self> {
         let document = claims.replica.row.id;
         let sql = format!("{ENTRY} AND target IS NOT NULL ORDER BY id DESC");
         let mut statement = connection.prepare_cached(&sql)?;
         let (from, to) = rows::id_range(document);
         let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
-        let mut taken = Self { changes: with.into_iter().collect(), targets: HashMap::new() };
+        let mut taken = Self { changes: with.into_iter().collect(), ..Self::default() };
         for entry in entries {
             let entry = entry?;
-            let Some(target) = entry.target.filter(|_| entry.claims()) else { continue };
+            let named = entry.target.filter(|_| entry.claims() && !unseen.contains(&entry.hash));
+            let Some(target) = named else { continue };
             let (live, target) = (names.live(entry.key), names.live(target));
-            if !taken.changes.contains(&live)
-                && !taken.changes.contains(&target)
-                && (entry.local || claims.hold((connection, names), &entry, target)?)
-            {
-                taken.changes.insert(target);
+            if !taken.changes.contains(&live) && !taken.changes.contains(&target) {
+                if entry.local || claims.hold((connection, names), &entry, target)? {
+                    taken.changes.insert(target);
+                } else {
+                    taken.unproved.insert(live);
+                }
             }
+            taken.claims.insert(live);
+            taken.claimed.insert(target);
             // A revert is an action itself.
             if entry.takes_back() {
                 taken.targets.insert(live, target);
@@ -168,27 +188,40 @@ impl Taken {
     }
 
     /// The action at the end of undos and redos. The bound is against a hostile circle.
-    fn action(&self, of: ChangeHash) -> ChangeHash {
+    pub(super) fn action(&self, of: ChangeHash) -> ChangeHash {
         let chain = std::iter::successors(Some(of), |hash| self.targets.get(hash).copied());
         chain.take(1_000).last().unwrap_or(of)
     }
 }
 
+/// What proves a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Something was taken away.
+    Some,
+    /// The same; or there was nothing to take away, and who says so is who did it.
+    SomeOrNothing,
+    /// Nothing is left.
+    All,
+}
+
 /// The claims of others that something was taken back, each weighed by what the change did that bears it.
 struct Claims<'a> {
     replica: &'a Replica,
-    /// Whether one is only true where nothing is left.
-    to_the_end: bool,
+    proof: Proof,
     /// What stands for what, once it was asked for; and nothing else.
     facts: Option<Facts>,
     /// What is claimed to be taken back: what it did. `None` where no claim on it can hold: it is not in the document, or
     /// something of it is left.
-    targets: HashMap<ChangeHash, Option<Evidence>>,
+    targets: HashMap<ChangeHash, Option<Done>>,
 }
 
+/// What a change did, who made it, and whether it did nothing.
+type Done = (Evidence, Actor, bool);
+
 impl<'a> Claims<'a> {
-    fn new(replica: &'a Replica, to_the_end: bool) -> Self {
-        Self { replica, to_the_end, facts: None, targets: HashMap::new() }
+    fn new(replica: &'a Replica, proof: Proof) -> Self {
+        Self { replica, proof, facts: None, targets: HashMap::new() }
     }
 
     /// Whether the claim holds that this change took that one back.
@@ -206,17 +239,28 @@ impl<'a> Claims<'a> {
                 none.insert(Facts { standing, ..Facts::default() })
             }
         };
-        let to_the_end = self.to_the_end;
+        let proof = self.proof;
         let known = self.targets.entry(target).or_insert_with(|| {
             let change = held(replica, target)?;
-            let left = to_the_end && undo::stands(&replica.am, &change, facts);
-            (!left).then(|| Evidence::of(&change, &facts.standing))
+            let left = proof == Proof::All && undo::stands(&replica.am, &change, facts);
+            (!left).then(|| {
+                let evidence = Evidence::of(&change, &facts.standing);
+                (evidence, change.actor_id().clone(), change.is_empty())
+            })
         });
-        let Some(evidence) = known else { return Ok(false) };
+        let Some((evidence, actor, nothing)) = known else { return Ok(false) };
         let id = rows::row_id(replica.row.id, claim.position);
         let change = parse_stored(claim.hash, &rows::read_bytes(connection, id)?)?;
-        Ok(evidence.is_met_by(&change, &facts.standing))
+        // Of what others wrote an empty change takes nothing.
+        let nothing = proof == Proof::SomeOrNothing && (*nothing || change.is_empty());
+        Ok((nothing && change.actor_id() == actor) || evidence.is_met_by(&change, &facts.standing))
     }
+}
+
+/// What a change was made without having seen, and what came after it.
+pub(super) fn unseen_by(replica: &Replica, change: ChangeHash) -> Result<HashSet<ChangeHash>> {
+    let metas = guarded(|| replica.am.get_changes_meta(&[change]).iter().map(|meta| meta.hash).collect());
+    metas.map_err(Error::Corrupt)
 }
 
 /// A change of the document; `None` where it is not in it.
