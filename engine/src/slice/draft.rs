@@ -73,7 +73,7 @@ impl ActionInfo {
 
 /// A transaction on a slice's part of a document. Paths are JSON Pointers from the slice's root; `""` is all of it. One
 /// that begins with no `/` is refused: it would lead into another slice. With keys that may hold `/` or `~`, make a path
-/// with [`pointer`], or write by keys with [`Draft::part`].
+/// with [`pointer()`], or write by keys with [`Draft::part`].
 ///
 /// Missing parents become maps. Maps, lists, texts and counters that two devices make at one path at the same time
 /// are one: what both put in merges.
