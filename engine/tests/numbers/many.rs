@@ -147,8 +147,9 @@ fn a_page_of_new_actors_costs_little_more_than_reading_all_at_once() {
     assert!(core.check().unwrap().ok);
 }
 
+/// In a few hundred bytes: each look at that key would look through them all. No honest change leaves what it put before.
 #[test]
-fn half_a_million_values_of_one_key_by_one_actor_are_replaced() {
+fn half_a_million_values_of_one_key_by_one_actor_are_left_out() {
     let mut changes: Vec<CheckedChange> = Vec::new();
     for seq in 1..=5_u64 {
         let deps = changes.last().map(|change| change.hash).into_iter().collect();
@@ -157,11 +158,9 @@ fn half_a_million_values_of_one_key_by_one_actor_are_replaced() {
     }
     let mut core = Core::open_in_memory().unwrap();
     let id = core.create(None, None).unwrap();
-    assert_eq!(bring(&mut core, id, changes).quarantined, 0);
-    let started = std::time::Instant::now();
+    assert_eq!(bring(&mut core, id, changes).quarantined, 5);
     act(&mut core, id, set("/key", json!("mine")));
-    println!("half a million values: {:?}", started.elapsed());
     assert_eq!(core.state(id, "", None).unwrap(), json!({"key": "mine"}));
     core.undo(id).unwrap().unwrap();
-    assert_eq!(core.state(id, "", None).unwrap(), json!({"key": 1}));
+    assert_eq!(core.state(id, "", None).unwrap(), json!({}));
 }
