@@ -9,8 +9,9 @@
 
 use rejoin::{
     Action, ChangeHash, Cursor, DocumentId,
-    fence::{self, Limits},
-    store::{BatchBounds, Core, Durability, Page},
+    fence::{self, Limits, RefusalCode},
+    store::{BatchBounds, Core, Durability, Page, QueueState},
+    wire::Rejected,
 };
 use serde_json::json;
 
@@ -354,4 +355,86 @@ fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
         found += 1;
     }
     assert_eq!(found, 3);
+}
+
+/// A store that has what another made.
+fn copy_of(core: &mut Core, id: DocumentId) -> Core {
+    let mut copy = Core::open_in_memory().unwrap();
+    copy.join(id, None, None).unwrap();
+    hand_over(core, &mut copy, id);
+    copy
+}
+
+#[test]
+fn what_repeats_a_queued_value_goes_with_it_when_that_is_dropped() {
+    let empty = json!({"b": null, "l": [{}, 1], "n": 1});
+    for again in [
+        set("/b", json!(null)),
+        set("/l/0", json!({})),
+        set("/l/1", json!(1)),
+        set("/n", json!(1)),
+        set("", empty.clone()),
+    ] {
+        let mut core = Core::open_in_memory().unwrap();
+        let id = core.create(None, None).unwrap();
+        let first = act(&mut core, id, set("", empty.clone()));
+        let second = act(&mut core, id, again.clone());
+        assert_eq!(core.state(id, "", None).unwrap(), empty);
+        let queue = core.queue(None).unwrap();
+        assert!(!queue[1].already_so, "{again:?}");
+        let plan = core.plan_drop(&first.to_string()).unwrap();
+        let named: Vec<_> = plan.dropped.iter().map(|e| e.change_hash).collect();
+        assert_eq!(named, [first, second], "{again:?}");
+        // The later one alone leaves what the first wrote.
+        core.drop_queued(&second.to_string()).unwrap();
+        assert_eq!(core.state(id, "", None).unwrap(), empty, "{again:?}");
+        assert!(core.check().unwrap().ok);
+    }
+}
+
+#[test]
+fn setting_what_others_wrote_already_writes_nothing_and_says_so() {
+    let (mut a, id) = {
+        let mut a = Core::open_in_memory().unwrap();
+        let id = a.create(None, None).unwrap();
+        act(&mut a, id, set("/a", json!("x")));
+        (a, id)
+    };
+    let mut b = copy_of(&mut a, id);
+    let again = act(&mut b, id, set("/a", json!("x")));
+    let made = act(&mut b, id, set("/m", json!({})));
+    let said: Vec<_> = b.queue(None).unwrap().iter().map(|e| (e.change_hash, e.already_so)).collect();
+    assert_eq!(said, [(again, true), (made, false)]);
+    let edits = b.edits(id, &[again, made]).unwrap();
+    assert!(edits[0].already_so && edits[0].edits.is_empty());
+    assert_eq!(edits[1].edits, [rejoin::Edit::Set { path: "/m".into(), value: json!({}) }]);
+    // A concurrent edit of somebody else stands: nothing was written against it.
+    act(&mut a, id, set("/a", json!("y")));
+    hand_over(&mut a, &mut b, id);
+    assert_eq!(b.state(id, "/a", None).unwrap(), "y");
+}
+
+#[test]
+fn what_depends_on_a_hidden_change_says_what_was_refused_and_is_offered_with_it() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, Action::Splice { path: "/a/note".into(), pos: 0, delete: 0, insert: "x".into() });
+    let batch = core.take_batch(id, ALL).unwrap();
+    // The map, the text in it, and the action.
+    assert_eq!(batch.rows.len(), 3);
+    let first = &batch.rows[0];
+    let refused = Rejected {
+        hash: first.hash.to_string(),
+        code: RefusalCode::OutOfRange,
+        detail: "it is not wanted".to_owned(),
+        missing: Vec::new(),
+        stands: None,
+    };
+    core.store_page(id, Page { rejected: vec![(first.id, refused)], ..Page::default() }).unwrap();
+    let queue = core.queue(None).unwrap();
+    assert_eq!(queue.len(), 1);
+    let why = "it depends on the map /a, which was refused: it is not wanted";
+    assert_eq!((queue[0].state, queue[0].last_error.as_deref()), (QueueState::Parked, Some(why)));
+    assert_eq!(core.retry("1").unwrap(), 1, "the one that is shown");
+    assert_eq!(core.take_batch(id, ALL).unwrap().rows.len(), 3, "and what it needs");
 }

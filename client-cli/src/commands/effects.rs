@@ -16,11 +16,11 @@ use crate::table::{Cell, Fit};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin effects                               what waits, what is held, and the dead letters
+  rejoin effects                               what waits, and the dead letters
   rejoin effects ls --all                      also what is done or was dropped
   rejoin effects show 1
   rejoin effects retry 1                       send it now, under the same key
-  rejoin effects drop 1                        do not send it any more; names what goes, and asks")]
+  rejoin effects drop 1                        do not send it any more; asks")]
 pub(crate) struct EffectsArgs {
     #[command(subcommand)]
     command: Option<EffectsCommand>,

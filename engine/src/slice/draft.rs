@@ -12,7 +12,7 @@ use super::{Entities, Part};
 use crate::{
     Action, DocumentId, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
-    reducer::{ActionError, Place, find, parse_pointer, reduce_within},
+    reducer::{ActionError, Place, QueuedOps, find, parse_pointer, reduce_within},
     state,
 };
 
@@ -83,6 +83,7 @@ pub struct Draft<'d> {
     about: &'d ActionInfo,
     base: &'d [ChangeHash],
     held: &'d ContainerSet,
+    queued: &'d QueuedOps,
     missing: Vec<ContainerSpec>,
     /// What this action writes whole: whatever it makes there is its own, and no other device's.
     whole: Vec<Vec<String>>,
@@ -104,12 +105,14 @@ pub(crate) struct Ground<'d> {
     /// The heads before the transaction.
     pub(crate) base: &'d [ChangeHash],
     pub(crate) held: &'d ContainerSet,
+    /// What waits, and may be dropped.
+    pub(crate) queued: &'d QueuedOps,
 }
 
 impl<'d> Draft<'d> {
     pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
-        let Ground { slice, about, base, held } = *ground;
-        Self { tx, slice, about, base, held, missing: Vec::new(), whole: Vec::new() }
+        let Ground { slice, about, base, held, queued } = *ground;
+        Self { tx, slice, about, base, held, queued, missing: Vec::new(), whole: Vec::new() }
     }
 
     /// The transaction, and the containers that must be made first.
@@ -129,7 +132,7 @@ impl<'d> Draft<'d> {
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Rejection> {
-        let missing = reduce_within(&mut self.tx, self.base, self.held, action)?;
+        let missing = reduce_within(&mut self.tx, (self.base, self.queued), self.held, action)?;
         for spec in missing {
             let own = self.whole.iter().any(|path| spec.path().starts_with(path));
             if !own && !self.missing.contains(&spec) {
@@ -195,16 +198,28 @@ impl<'d> Draft<'d> {
 
     fn merge_value(&mut self, path: &str, value: Value) -> Result<(), Rejection> {
         let Value::Object(entries) = value else {
-            if self.get(path)?.as_ref() == Some(&value) {
-                return Ok(());
-            }
-            return self.set(path, value);
+            return match self.get(path)? {
+                Some(there) if there == value => self.put_again(path, value),
+                _ => self.set(path, value),
+            };
         };
         self.object(path, ContainerKind::Map)?;
         for (key, value) in entries {
             self.merge_value(&format!("{path}/{}", escape(&key)), value)?;
         }
         Ok(())
+    }
+
+    /// Sets what is there already: something is written only where a change that may be dropped wrote it. A text or a
+    /// counter that reads alike stays what it is.
+    fn put_again(&mut self, path: &str, value: Value) -> Result<(), Rejection> {
+        if self.is_collaborative(path)? {
+            return Ok(());
+        }
+        match &value {
+            Value::Object(_) | Value::Array(_) => Ok(()),
+            _ => self.act(&Action::Set { path: self.full(path)?, value }),
+        }
     }
 
     /// Removes what is at a path. Where nothing is, nothing happens.

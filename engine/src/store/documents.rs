@@ -7,6 +7,7 @@ use super::{
     core::{Writing, clean_optional_server},
     home::same_server,
     open::get_meta,
+    problem::{forget_problem, read_problem},
     queue::read_not_allowed,
     rows::{self, DocumentRow},
     trash::may_return,
@@ -122,6 +123,7 @@ impl Core {
                 let companion = rows::read_document(w.tx, companion)?;
                 companion.map_or(Ok(()), |companion| remove(w.tx, companion.id))?;
             }
+            forget_problem(w.tx, id)?;
             remove(w.tx, row.id)
         })
     }
@@ -144,6 +146,23 @@ impl Core {
             w.enqueued += 1;
             w.put_into_trash(&row, false)
         })
+    }
+}
+
+impl Core {
+    /// Ends the debt of a deletion where no server ever held the document, as far as is known here: none was named for it
+    /// by a person, none gave a cursor or took a push. `false`: it is owed on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`]; the file's.
+    pub(crate) fn end_deletion_of_unsent(&mut self, id: DocumentId) -> Result<bool> {
+        let mut row = self.document_row(id)?;
+        if row.tombstone.as_deref() != Some("owed") || row.home.is_some() || row.cursor.is_some() {
+            return Ok(false);
+        }
+        row.tombstone = Some("known".to_owned());
+        self.write(&[], |w| rows::write_document(w.tx, &row))?;
+        Ok(true)
     }
 }
 
@@ -182,6 +201,7 @@ impl Writing<'_> {
             return Err(Error::DocumentExists(row.uuid.to_string()));
         }
         if let Some(server) = server {
+            forget_problem(self.tx, row.uuid)?;
             let own = self.own_server(Some(server))?;
             let sql =
                 "UPDATE document SET server = :own, home = :server, not_served_by = NULL WHERE id = :id";
@@ -304,6 +324,7 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
                 WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
     let (quarantined, seen): (i64, i64) =
         connection.prepare_cached(sql)?.query_row(range, |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let problem = read_problem(connection, row.uuid)?;
     Ok(DocumentInfo {
         id: row.uuid,
         name: row.name,
@@ -315,7 +336,9 @@ fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
         parked: parked.max(0) as u64,
         quarantined: quarantined.max(0) as u64,
         quarantined_seen: seen.max(0) as u64,
-        in_step: row.at_end && rows_left == 0 && row.cursor.is_some(),
+        in_step: row.at_end && rows_left == 0 && row.cursor.is_some() && problem.is_none(),
+        behind: row.cursor.is_some() && !row.at_end && !row.healing,
+        problem,
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,
         deleted: row.tombstone.is_some(),

@@ -21,10 +21,12 @@ use super::{
     open::{self, get_meta},
     prove::Proof,
     queue::{WAITS, parked_because},
-    reach, rows,
+    reach,
+    replica::parse_stored,
+    rows,
 };
 use crate::{
-    DocumentId, Error, Result,
+    DocumentId, Error, Result, container,
     fence::RefusalCode,
     planted::{self, Bug},
 };
@@ -440,8 +442,8 @@ impl Writing<'_> {
             let waits_for = rows::read_deps(self.tx, id)?.into_iter().find(|dep| parked.contains(dep));
             let error = match (refused.get(&id), waits_for) {
                 (Some(detail), _) => detail.clone(),
-                (None, Some(dep)) => match rows::read_hash(self.tx, rows::row_id(document, dep))? {
-                    Some(hash) => format!("{WAITS}{hash}, which is parked"),
+                (None, Some(dep)) => match self.depends_on(rows::row_id(document, dep))? {
+                    Some(what) => format!("{WAITS}{what}"),
                     None => continue,
                 },
                 (None, None) => continue,
@@ -453,6 +455,26 @@ impl Writing<'_> {
             outcome.parked += self.tx.prepare_cached(sql)?.execute(params)? as u64;
         }
         Ok(())
+    }
+}
+
+impl Writing<'_> {
+    /// A parked change in words, for what depends on it: by its hash, or as what it makes where no list shows it.
+    fn depends_on(&self, id: i64) -> Result<Option<String>> {
+        let Some(hash) = rows::read_hash(self.tx, id)? else { return Ok(None) };
+        let change = parse_stored(hash, &rows::read_bytes(self.tx, id)?)?;
+        let Some(made) = container::spec_of(change.message()) else {
+            return Ok(Some(format!("{hash}, which is parked")));
+        };
+        let sql = "SELECT last_error FROM pending WHERE id = :id";
+        let why: Option<String> = self.tx.query_row(sql, named_params! {":id": id}, |r| r.get(0))?;
+        // What it is in was refused: that is where the reason is.
+        if let Some(outer) = why.as_deref().and_then(|why| why.strip_prefix(WAITS)) {
+            return Ok(Some(outer.to_owned()));
+        }
+        let path = crate::slice::pointer(made.path());
+        let why = why.unwrap_or_else(|| "no reason was given".to_owned());
+        Ok(Some(format!("the {} {path}, which was refused: {why}", made.kind().word())))
     }
 }
 
@@ -478,5 +500,6 @@ impl PageOutcome {
     fn note_rewritten(&mut self, again: fork::Again) {
         self.rewritten += again.all;
         self.own_rewritten += again.own;
+        self.after_quarantine |= again.after_quarantine;
     }
 }

@@ -4,13 +4,14 @@ use automerge::{
     Automerge, Change, Patch, PatchLog,
     transaction::{CommitOptions, Transactable},
 };
+use rusqlite::Connection;
 
-use super::{Millis, replica::Replica};
+use super::{Millis, queued::read_queued_ops, replica::Replica};
 use crate::{
     Action, Error, Message, Result,
     container::{self, ContainerChange, ContainerSet},
     fence::LAST_TIME,
-    reducer,
+    reducer::{self, QueuedOps},
     slice::{ActionInfo, Command, Draft, Ground, Rejection},
     untrusted::contained,
 };
@@ -68,7 +69,7 @@ pub(super) struct Work<'a> {
 /// As [`make`], for a reducer that is found to need containers only while it runs: it is run again when these are
 /// there. `None`: a migration that had nothing to do.
 pub(super) fn make_slice(
-    replica: &mut Replica,
+    (connection, replica): (&Connection, &mut Replica),
     work: &Work<'_>,
     options: CommitOptions,
     listening: bool,
@@ -81,13 +82,15 @@ pub(super) fn make_slice(
     let mut containers: Vec<ContainerChange> = Vec::new();
     let mut patches = Vec::new();
     let mut held = replica.containers.clone();
+    let queued = read_queued_ops(connection, replica)?;
     let mut fork: Option<Automerge> = None;
     for round in 0.. {
         let am = fork.as_mut().unwrap_or(&mut replica.am);
         let base = am.get_heads();
         let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
         let tx = am.transaction_log_patches(log).map_err(library)?;
-        let ground = Ground { slice: work.slice, about: work.about, base: &base, held: &held };
+        let ground =
+            Ground { slice: work.slice, about: work.about, base: &base, held: &held, queued: &queued };
         let mut draft = Draft::new(tx, &ground);
         (work.reduce)(&mut draft).map_err(&rejected)?;
         let (tx, missing) = draft.into_parts();
@@ -135,14 +138,16 @@ fn note_containers(held: &mut ContainerSet, made: &[ContainerChange]) {
 /// The containers and the change, in memory only. A failing action leaves the document as it was: containers
 /// are made on a fork.
 pub(super) fn make(
-    replica: &mut Replica,
+    (connection, replica): (&Connection, &mut Replica),
     action: &Action,
     options: CommitOptions,
     listening: bool,
 ) -> Result<Made> {
     let prepared = reducer::prepare(&replica.am, &replica.containers, action)?;
     if prepared.containers().is_empty() {
-        let (change, patches) = commit(&mut replica.am, prepared, options, listening)?;
+        let repeats = prepared.repeats(&replica.am);
+        let queued = if repeats { read_queued_ops(connection, replica)? } else { QueuedOps::default() };
+        let (change, patches) = commit(&mut replica.am, (prepared, &queued), options, listening)?;
         return Ok(Made { containers: Vec::new(), change, patches });
     }
     let containers: Vec<ContainerChange> = prepared.containers().iter().map(container::make).collect();
@@ -152,7 +157,7 @@ pub(super) fn make(
     let changes: Vec<Change> = containers.iter().map(parse_container).collect::<Result<_>>()?;
     fork.apply_changes_log_patches(changes, &mut log).map_err(library)?;
     let mut patches = if listening { fork.make_patches(&mut log) } else { Vec::new() };
-    let (change, more) = commit(&mut fork, prepared, options, listening)?;
+    let (change, more) = commit(&mut fork, (prepared, &QueuedOps::default()), options, listening)?;
     patches.extend(more);
     replica.am = fork;
     Ok(Made { containers, change, patches })
@@ -164,14 +169,14 @@ fn parse_container(container: &ContainerChange) -> Result<Change> {
 
 fn commit(
     am: &mut Automerge,
-    prepared: reducer::Prepared<'_>,
+    (prepared, queued): (reducer::Prepared<'_>, &QueuedOps),
     options: CommitOptions,
     listening: bool,
 ) -> Result<(Change, Vec<Patch>)> {
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let empty = CommitOptions { message: options.message.clone(), time: options.time };
     let mut tx = am.transaction_log_patches(log).map_err(library)?;
-    prepared.reduce(&mut tx)?;
+    prepared.reduce_over(&mut tx, queued)?;
     let (hash, mut log) = tx.commit_with(options);
     if hash.is_none() {
         am.empty_commit(empty);

@@ -48,6 +48,12 @@ pub(super) fn is_unwritable(error: &Error) -> bool {
     }
 }
 
+/// What the system says where this user may not read the file. Nobody else in this process has it open.
+pub(super) fn why_unreadable(path: &Path) -> Option<Error> {
+    let source = std::fs::File::open(path).err()?;
+    Some(Error::Io { path: path.to_owned(), source })
+}
+
 /// Whether this user may write to the file. It is not opened for that: closing it would take SQLite's locks.
 #[cfg(unix)]
 pub(super) fn may_write(path: &Path) -> bool {

@@ -25,7 +25,7 @@ use crate::output::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin service install                       begins now, and whenever you log in
+  rejoin service install                       now, and when you log in
   rejoin service status
   rejoin service install --print               only show the unit
   rejoin service uninstall")]
