@@ -357,6 +357,47 @@ fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
     assert_eq!(found, 3);
 }
 
+/// A change that was found to do harm late is at the server, and not in the document in memory: its number is given out
+/// again. Nobody copied the store.
+#[test]
+fn what_is_written_again_behind_own_quarantined_changes_is_not_blamed_on_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    let id = core.create(None, None).unwrap();
+    let first = act(&mut core, id, set("/a", json!(1)));
+    act(&mut core, id, set("/b", json!(2)));
+    let accepted = core.take_batch(id, ALL).unwrap().rows.iter().map(|row| row.id).collect();
+    let cursor = Cursor::parse("2.aa");
+    core.store_page(id, Page { accepted, cursor: cursor.clone(), at_end: true, ..Page::default() }).unwrap();
+    drop(core);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute("UPDATE change SET quarantined = 'it does harm' WHERE id & 1099511627775 = 2", []).unwrap();
+    let sql = "UPDATE document SET heads = ?1, heads_at = '1', changes = 1, epoch = epoch + 1";
+    raw.execute(sql, [first.to_string()]).unwrap();
+    drop(raw);
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    act(&mut core, id, set("/c", json!(3)));
+    let row = &core.take_batch(id, ALL).unwrap().rows[0];
+    let refused = Rejected {
+        hash: row.hash.to_string(),
+        code: RefusalCode::ActorFork,
+        detail: "another has its number".to_owned(),
+        missing: Vec::new(),
+        stands: None,
+    };
+    let page = Page {
+        asked: cursor.clone(),
+        rejected: vec![(row.id, refused)],
+        cursor,
+        at_end: true,
+        ..Page::default()
+    };
+    let outcome = core.store_page(id, page).unwrap();
+    assert_eq!((outcome.own_rewritten, outcome.after_quarantine), (1, true));
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"a": 1, "c": 3}));
+}
+
 /// A store that has what another made.
 fn copy_of(core: &mut Core, id: DocumentId) -> Core {
     let mut copy = Core::open_in_memory().unwrap();

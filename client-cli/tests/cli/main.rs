@@ -10,6 +10,7 @@ mod demo;
 mod effects;
 mod environment;
 mod help;
+mod hints;
 mod history;
 mod import;
 mod local;

@@ -167,8 +167,8 @@ fn long_values_are_shown_in_lines_of_the_terminals_width() {
             "queue show 2".to_owned(),
         ] {
             let text = screen(&ada, width, &words);
-            // A whole hash never breaks.
-            let whole = |line: &str| line.split_whitespace().any(|word| matches!(word.len(), 32 | 64));
+            // A whole hash or id never breaks.
+            let whole = |line: &str| line.split_whitespace().any(|word| matches!(word.len(), 32 | 36 | 64));
             let wide = text.lines().find(|line| line.chars().count() > width && !whole(line));
             assert!(wide.is_none(), "{width}: {words}: {wide:?} in\n{text}");
             let all: String = text.split_whitespace().collect();
