@@ -20,13 +20,11 @@ use super::{
     meet::find_forks,
     open::{self, get_meta},
     prove::Proof,
-    queue::{WAITS, parked_because},
-    reach,
-    replica::parse_stored,
-    rows,
+    queue::{WAITS, parked_because, parked_in_words},
+    reach, rows,
 };
 use crate::{
-    DocumentId, Error, Result, container,
+    DocumentId, Error, Result,
     fence::RefusalCode,
     planted::{self, Bug},
 };
@@ -442,7 +440,7 @@ impl Writing<'_> {
             let waits_for = rows::read_deps(self.tx, id)?.into_iter().find(|dep| parked.contains(dep));
             let error = match (refused.get(&id), waits_for) {
                 (Some(detail), _) => detail.clone(),
-                (None, Some(dep)) => match self.depends_on(rows::row_id(document, dep))? {
+                (None, Some(dep)) => match parked_in_words(self.tx, rows::row_id(document, dep))? {
                     Some(what) => format!("{WAITS}{what}"),
                     None => continue,
                 },
@@ -455,26 +453,6 @@ impl Writing<'_> {
             outcome.parked += self.tx.prepare_cached(sql)?.execute(params)? as u64;
         }
         Ok(())
-    }
-}
-
-impl Writing<'_> {
-    /// A parked change in words, for what depends on it: by its hash, or as what it makes where no list shows it.
-    fn depends_on(&self, id: i64) -> Result<Option<String>> {
-        let Some(hash) = rows::read_hash(self.tx, id)? else { return Ok(None) };
-        let change = parse_stored(hash, &rows::read_bytes(self.tx, id)?)?;
-        let Some(made) = container::spec_of(change.message()) else {
-            return Ok(Some(format!("{hash}, which is parked")));
-        };
-        let sql = "SELECT last_error FROM pending WHERE id = :id";
-        let why: Option<String> = self.tx.query_row(sql, named_params! {":id": id}, |r| r.get(0))?;
-        // What it is in was refused: that is where the reason is.
-        if let Some(outer) = why.as_deref().and_then(|why| why.strip_prefix(WAITS)) {
-            return Ok(Some(outer.to_owned()));
-        }
-        let path = crate::slice::pointer(made.path());
-        let why = why.unwrap_or_else(|| "no reason was given".to_owned());
-        Ok(Some(format!("the {} {path}, which was refused: {why}", made.kind().word())))
     }
 }
 

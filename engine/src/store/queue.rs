@@ -42,6 +42,24 @@ pub(super) fn parked_because(rejected: &Rejected) -> String {
     if no_room { format!("{NO_ROOM}{}", rejected.detail) } else { rejected.detail.clone() }
 }
 
+/// A parked change in words, for what depends on it: by its hash, or as what it makes where no list shows it.
+pub(super) fn parked_in_words(connection: &Connection, id: i64) -> Result<Option<String>> {
+    let Some(hash) = rows::read_hash(connection, id)? else { return Ok(None) };
+    let change = parse_stored(hash, &rows::read_bytes(connection, id)?)?;
+    let Some(made) = container::spec_of(change.message()) else {
+        return Ok(Some(format!("{hash}, which is parked")));
+    };
+    let sql = "SELECT last_error FROM pending WHERE id = :id";
+    let why: Option<String> = connection.query_row(sql, named_params! {":id": id}, |r| r.get(0))?;
+    // What it is in was refused: that is where the reason is.
+    if let Some(outer) = why.as_deref().and_then(|why| why.strip_prefix(WAITS)) {
+        return Ok(Some(outer.to_owned()));
+    }
+    let path = crate::slice::pointer(made.path());
+    let why = why.unwrap_or_else(|| "no reason was given".to_owned());
+    Ok(Some(format!("the {} {path}, which was refused: {why}", made.kind().word())))
+}
+
 /// Why rows between these ids wait for a right that this token has not; `None` where none does.
 pub(super) fn read_not_allowed(connection: &Connection, (from, to): (i64, i64)) -> Result<Option<String>> {
     let sql = "SELECT substr(last_error, length(:prefix) + 1) FROM pending
