@@ -123,8 +123,8 @@ pub use api::Store;
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
-    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncReport, SyncState, Token, WatchOptions,
-    list_remote, probe,
+    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState, Token,
+    WatchOptions, list_remote, probe,
 };
 pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};

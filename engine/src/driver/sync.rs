@@ -108,7 +108,7 @@ impl<'a> Driver<'a> {
                 }
             }
         }
-        let round = Round::new(&self.store, self.clock, self.options.timeout, patient);
+        let round = Round::new(&self.store, self.clock, &self.options, patient);
         let runs = stream::iter(jobs).map(|(place, job, asks)| {
             let (round, id) = (&round, job.session.document());
             let (store, transport) = (&self.store, Arc::clone(&job.transport));

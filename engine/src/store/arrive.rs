@@ -170,6 +170,7 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
         seq: change.seq,
         deps: &change.deps,
         quarantined: new.reason.is_some(),
+        local: false,
     });
     Ok(())
 }

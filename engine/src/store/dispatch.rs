@@ -407,6 +407,7 @@ pub(super) fn append(
         seq: checked.seq,
         deps: &checked.deps,
         quarantined: false,
+        local: about.local,
     });
     Ok(id)
 }
