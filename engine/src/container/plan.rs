@@ -4,8 +4,9 @@ use automerge::{ActorId, Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, V
 
 use super::{ContainerKind, ContainerSpec, actor, is_container_actor};
 
-/// The most container changes in a document. Actors cost time in every commit: 1.6 ms at 10,000 of them.
-pub const MAX_CONTAINERS: usize = 8_192;
+/// The most container changes in a document. Each has an actor, and the library keeps a number for each actor with every
+/// sixteenth change.
+pub const MAX_CONTAINERS: usize = 2_048;
 
 /// The most container changes that one store makes in a document.
 pub const OWN_CONTAINERS: usize = 1_000;

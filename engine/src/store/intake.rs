@@ -240,7 +240,7 @@ impl Writing<'_> {
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
-            self.prove_arrived(id, before, (&arrived, page.at_end))?
+            self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
         } else {
             Proof::None
         };
