@@ -82,7 +82,7 @@
 //! to `tracing` instead. A terminal app should call it, or have its own hook tell threads apart.
 //!
 //! # Features
-//! `autosurgeon`: reducers on a typed value, see [`slice::Draft`]. `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
+//! `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
 //! `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process.
 //! `planted-bugs`: for the project's own tests.
 
