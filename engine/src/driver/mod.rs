@@ -9,6 +9,7 @@ mod form;
 pub(crate) mod http;
 mod listen;
 mod lock;
+mod news;
 mod options;
 mod probe;
 mod pushers;

@@ -132,10 +132,10 @@ async fn merged(before: Option<Page>, one: impl FnOnce(&mut Page), two: impl FnO
         on_a.dispatch(Becomes::Page { page: Box::new(before) }).await.unwrap();
         server.sync(&[&a, &b]).await;
     }
-    let edits: [(_, Box<dyn FnOnce(&mut Page) + '_>); 2] = [(&on_a, Box::new(one)), (&on_b, Box::new(two))];
-    for (handle, edit) in edits {
-        let mut page = Page::clone(&handle.state().await.unwrap());
-        edit(&mut page);
+    let (mut page_a, mut page_b) = (on_a.state().await.unwrap(), on_b.state().await.unwrap());
+    one(&mut page_a);
+    two(&mut page_b);
+    for (handle, page) in [(&on_a, page_a), (&on_b, page_b)] {
         handle.dispatch(Becomes::Page { page: Box::new(page.clone()) }).await.unwrap();
         assert_eq!(handle.state().await.unwrap(), page, "it reads as it was edited");
     }
