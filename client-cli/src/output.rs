@@ -257,6 +257,13 @@ impl Output {
         }
     }
 
+    /// What a long work says where there is no terminal for a progress bar. With `--json` it says nothing.
+    pub(crate) fn remark_on_work(&self, text: impl std::fmt::Display) {
+        if !self.json {
+            self.note(text);
+        }
+    }
+
     /// A progress bar towards `total` bytes, or a spinner; invisible where it would not be a terminal's.
     pub(crate) fn progress(&self, total: Option<u64>, what: &'static str) -> ProgressBar {
         if !self.progress {

@@ -11,7 +11,7 @@
 
 mod plan;
 
-pub use plan::{ContainerSet, Held, MAX_CONTAINERS, plan, plan_at};
+pub use plan::{ContainerSet, Held, MAX_CONTAINERS, OWN_CONTAINERS, plan, plan_at};
 
 use std::num::NonZeroU64;
 

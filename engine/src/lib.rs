@@ -82,7 +82,7 @@
 //! to `tracing` instead. A terminal app should call it, or have its own hook tell threads apart.
 //!
 //! # Features
-//! `autosurgeon`: reducers on a typed value, see [`slice::Draft`]. `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
+//! `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
 //! `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process.
 //! `planted-bugs`: for the project's own tests.
 
@@ -123,8 +123,8 @@ pub use api::Store;
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
-    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncReport, SyncState, Token, WatchOptions,
-    list_remote, probe,
+    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState, Token,
+    WatchOptions, list_remote, probe,
 };
 pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};

@@ -318,6 +318,60 @@ mod tests {
         assert_eq!(copies(), kept, "a copy that was made now is gone, and the one after the error stays");
     }
 
+    /// A step at which the process dies, if it is to.
+    const DEATH: &str = "CREATE TABLE death (x)";
+    /// What tells the process that is to die which file it upgrades, and how many steps it comes through.
+    const DIES: (&str, &str) = ("REJOIN_UPGRADE_DIES_IN", "REJOIN_UPGRADE_DIES_AFTER");
+
+    /// Upgrades a file in this process, and dies after some steps: this test is started again for it.
+    fn die_in_an_upgrade(path: &str, schema: &Schema, steps: usize) {
+        let version = i32::try_from(steps).unwrap() + 1;
+        let last = Migration { version, name: "death", sql: DEATH };
+        let steps = schema.migrations[..steps].iter().copied().chain([last]).collect();
+        let dying = Schema { migrations: Vec::leak(steps), ..*schema };
+        let mut connection = Connection::open(path).unwrap();
+        use_wal(&connection, Duration::ZERO).unwrap();
+        let die = |context: rusqlite::hooks::AuthContext<'_>| match context.action {
+            rusqlite::hooks::AuthAction::CreateTable { table_name: "death" } => std::process::abort(),
+            _ => rusqlite::hooks::Authorization::Allow,
+        };
+        connection.authorizer(Some(die)).unwrap();
+        migrate(&mut connection, &dying).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_dies_at_any_step_of_an_upgrade_leaves_the_old_file_whole() {
+        let variable = |name| std::env::var(name).ok();
+        if let (Some(path), Some(steps)) = (variable(DIES.0), variable(DIES.1)) {
+            let schema = if path.contains("server") { &SERVER } else { &ENGINE };
+            return die_in_an_upgrade(&path, schema, steps.parse().unwrap());
+        }
+        let this = "tests::a_process_that_dies_at_any_step_of_an_upgrade_leaves_the_old_file_whole";
+        for (name, schema) in [("store", ENGINE), ("server", SERVER)] {
+            for steps in 1..=schema.migrations.len() {
+                let place = tempfile::tempdir().unwrap();
+                let path = place.path().join(name);
+                let mut connection = Connection::open(&path).unwrap();
+                migrate(&mut connection, &Schema { migrations: &schema.migrations[..1], ..schema }).unwrap();
+                drop(connection);
+                let mut dying = std::process::Command::new(std::env::current_exe().unwrap());
+                dying.args(["--exact", this]).env(DIES.0, &path).env(DIES.1, steps.to_string());
+                let died = dying.output().unwrap();
+                assert!(!died.status.success(), "{name}, {steps} steps: it lived");
+                let mut connection = Connection::open(&path).unwrap();
+                let version =
+                    |c: &Connection| c.pragma_query_value(None, "user_version", |r| r.get::<_, i32>(0));
+                assert_eq!(version(&connection).unwrap(), 1, "{name}, {steps} steps");
+                migrate(&mut connection, &schema).unwrap();
+                let known = schema.migrations.last().unwrap().version;
+                assert_eq!(version(&connection).unwrap(), known, "it is upgraded afterwards");
+                let integrity: String =
+                    connection.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+                assert_eq!(integrity, "ok");
+            }
+        }
+    }
+
     #[test]
     fn a_tombstone_of_before_is_told_to_no_server_and_what_was_never_sent_is_found_again() {
         let mut connection = Connection::open_in_memory().unwrap();

@@ -28,7 +28,7 @@ pub struct ServerLimits {
     pub document_bytes: u64,
     /// Most heads of a document. A change that adds one more is refused to an actor of whom the log holds nothing.
     pub document_heads: u64,
-    /// Most actors of a document, beside those of 1,000 containers.
+    /// Most actors of a document, beside those of containers.
     pub document_actors: u64,
     /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0: as many as they like.
     /// Without tokens whoever sits at this machine is not held back.
@@ -61,7 +61,7 @@ impl Default for ServerLimits {
             list_documents: 1_000,
             document_bytes: 1024 * 1024 * 1024,
             document_heads: 4_096,
-            document_actors: 16_384,
+            document_actors: 4_096,
             request_rate: 200,
             request_burst: 5_000,
             failure_rate: 10,

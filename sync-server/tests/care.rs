@@ -143,3 +143,37 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_half_done() {
     let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(".part")));
 }
+
+/// A power cut, or a copy of a database without its whole log.
+#[test]
+fn a_write_ahead_log_that_was_cut_leaves_whole_commits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    let (document, limits, mut ada) = (DocumentId::random(), ServerLimits::default(), Writer::new(1));
+    let mut log = LogStore::open(&path).unwrap();
+    let mut sent = Vec::new();
+    for _ in 0..40 {
+        let body = ada.many(3);
+        assert_eq!(respond(&mut log, &limits, &push(document, None, &body), 0).accepted, Some(3));
+        sent.extend(body);
+    }
+    let wal = std::fs::read(directory.path().join("log.db-wal")).unwrap();
+    assert!(wal.len() > 100_000, "nothing was moved into the file yet");
+    let mut lengths = std::collections::BTreeSet::new();
+    for part in 0..=48 {
+        let copy = directory.path().join(format!("cut{part}.db"));
+        std::fs::copy(&path, &copy).unwrap();
+        let cut = wal.len() * part / 48;
+        std::fs::write(directory.path().join(format!("cut{part}.db-wal")), &wal[..cut]).unwrap();
+        let mut log = LogStore::open(&copy).unwrap();
+        let reply = respond(&mut log, &limits, &pull(document, None), 0);
+        let held = if reply.status == 200 { reply.body } else { Vec::new() };
+        assert!(sent.starts_with(&held), "no hole");
+        let again = respond(&mut log, &limits, &push(document, None, &sent), 0);
+        assert_eq!(again.accepted.unwrap() + again.duplicate.unwrap(), 120, "clients bring the rest again");
+        drop(log);
+        assert_eq!(doctor(&copy).unwrap().findings, Vec::<String>::new());
+        lengths.insert(held.len());
+    }
+    assert!(lengths.len() > 4 && lengths.contains(&sent.len()), "{lengths:?}");
+}

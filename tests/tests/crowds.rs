@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use automerge::{ActorId, Automerge, Change, ExpandedChange, ScalarValue, legacy};
 use rejoin::{
-    DocumentId,
+    Action, DocumentId,
     fence::{CheckedChange, Limits, check_bytes},
     store::{Core, Durability, Page},
     untrusted::apply_in_place,
@@ -55,11 +55,15 @@ fn checked(change: &Change) -> CheckedChange {
     check_bytes(change.raw_bytes(), &Limits::default()).unwrap()
 }
 
+fn core_at(place: &Place) -> Core {
+    let command = VerifyCommand::new(env!("CARGO_BIN_EXE_verifier"), Vec::<String>::new());
+    Core::open_verified(&place.path("a.db"), Durability::default(), command).unwrap()
+}
+
 /// Takes them page by page. How many are left out, and how long it took.
 fn read_in_pages(strangers: &[Change]) -> (u64, Duration) {
     let place = Place::new();
-    let command = VerifyCommand::new(env!("CARGO_BIN_EXE_verifier"), Vec::<String>::new());
-    let mut core = Core::open_verified(&place.path("a.db"), Durability::default(), command).unwrap();
+    let mut core = core_at(&place);
     let id = DocumentId::random();
     core.join(id, None, None).unwrap();
     let (began, mut left_out) = (Instant::now(), 0);
@@ -85,4 +89,36 @@ fn a_crowd_of_actors_is_read_page_by_page_in_a_small_multiple_of_the_time_for_al
     println!("at once {floor:?}, in pages {took:?}");
     assert_eq!(left_out, 0);
     assert!(took < floor * RATIO, "at once {floor:?}, in pages {took:?}");
+}
+
+/// As many as one member brings to a document. For each of them the library moves all that it holds of the others.
+const OF_ONE_MEMBER: u32 = 2_048;
+
+/// Before a document was read anew with them, the page took 14 times as long as reading the document, and so did each
+/// start of a program afterwards.
+#[test]
+fn the_crowd_of_one_member_on_a_long_text_costs_little_more_than_the_text() {
+    let place = Place::new();
+    let mut core = core_at(&place);
+    let id = core.create(None, None).unwrap();
+    let key = |nth| Action::Splice { path: "/text".into(), pos: 0, delete: 0, insert: format!("{nth:05}") };
+    let keys: Vec<_> = (0..50_000).map(|nth| (id, key(nth))).collect();
+    keys.chunks(1_000)
+        .for_each(|some| core.dispatch(some).unwrap().into_iter().for_each(|one| drop(one.unwrap())));
+    let read = |core: &mut Core| {
+        let began = Instant::now();
+        assert_eq!(core.state(id, "/text", None).unwrap().as_str().unwrap().len(), 250_000);
+        began.elapsed()
+    };
+    drop(core);
+    let mut core = core_at(&place);
+    let floor = read(&mut core);
+    let crowd = (0..OF_ONE_MEMBER).map(|nth| checked(&stranger(nth))).collect();
+    let began = Instant::now();
+    assert_eq!(core.store_page(id, Page { changes: crowd, ..Page::default() }).unwrap().quarantined, 0);
+    let took = began.elapsed();
+    drop(core);
+    let again = read(&mut core_at(&place));
+    println!("the text {floor:?}, the crowd {took:?}, both {again:?}");
+    assert!(took < floor * 8 && again < floor * 4, "the text {floor:?}, the crowd {took:?}, both {again:?}");
 }

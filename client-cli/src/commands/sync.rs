@@ -4,7 +4,10 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use clap::Args;
-use rejoin::{DocumentId, DocumentReport, Settings, Store, SyncOptions, SyncReport, SyncState, WatchOptions};
+use rejoin::{
+    DocumentId, DocumentReport, Settings, Store, SyncOptions, SyncProgress, SyncReport, SyncState,
+    WatchOptions,
+};
 
 use super::{left_out, trash};
 use crate::context::Context;
@@ -37,7 +40,7 @@ pub(crate) struct SyncArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     document_bytes: u64,
     /// Take no more of it than this many actors: devices, pages of a browser
-    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
     document_actors: u64,
     /// The documents [default: all]
     #[arg(value_name = "DOC")]
@@ -50,12 +53,39 @@ pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
     if args.watch {
         return watch(context, &store, options, &args).await;
     }
-    let progress = context.out.progress(None, "syncing");
-    let synced = store.sync(options).await;
-    progress.finish_and_clear();
-    let report = synced?;
+    let report = with_progress(context, &store, options).await?;
     print_report(&mut context.out, &report)?;
     end(report)
+}
+
+/// How often a sync that is under way says so where there is no terminal.
+const STILL: Duration = Duration::from_secs(10);
+
+/// Syncs, and tells meanwhile how far it is: a server whose log has no end must not look like one that is slow.
+async fn with_progress(context: &Context, store: &Store, options: SyncOptions) -> Result<SyncReport> {
+    let (told, mut progress) = tokio::sync::watch::channel(SyncProgress::default());
+    let bar = context.out.progress(None, "syncing");
+    let mut still = tokio::time::interval_at(tokio::time::Instant::now() + STILL, STILL);
+    let mut synced = pin!(store.sync(options.progress(told)));
+    let report = loop {
+        tokio::select! {
+            report = &mut synced => break report,
+            Ok(()) = progress.changed() => bar.set_message(format!("syncing{}", so_far(*progress.borrow_and_update()))),
+            _ = still.tick(), if bar.is_hidden() => {
+                let so_far = so_far(*progress.borrow());
+                context.out.remark_on_work(format!("Still syncing{so_far}"));
+            }
+        }
+    };
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn so_far(progress: SyncProgress) -> String {
+    match (progress.pulled, progress.pushed) {
+        (0, 0) => String::new(),
+        (pulled, pushed) => format!(": {} came, {pushed} went", count(pulled, "change")),
+    }
 }
 
 async fn options(context: &Context, store: &Store, args: &SyncArgs) -> Result<SyncOptions> {

@@ -4,9 +4,12 @@ use automerge::{ActorId, Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, V
 
 use super::{ContainerKind, ContainerSpec, actor, is_container_actor};
 
-/// The most container changes in a document. Actors cost time in every commit: 1.6 ms at 10,000 of them.
-/// Above it, makers are ordinary operations of the action's own change.
-pub const MAX_CONTAINERS: usize = 1_000;
+/// The most container changes in a document. Each has an actor, and the library keeps a number for each actor with every
+/// sixteenth change.
+pub const MAX_CONTAINERS: usize = 2_048;
+
+/// The most container changes that one store makes in a document.
+pub const OWN_CONTAINERS: usize = 1_000;
 
 /// The container changes that a document holds.
 pub trait Held {
@@ -14,14 +17,28 @@ pub trait Held {
     fn contains(&self, actor: &ActorId) -> bool;
     /// How many there are.
     fn count(&self) -> usize;
+    /// How many of them this store made.
+    fn own(&self) -> usize;
+
+    /// How many more this store may make. Above it, makers are ordinary operations of the action's own change.
+    ///
+    /// Servers count containers by the same rule: whoever pushes brings more only while as many places are free
+    /// as they have brought. So a member who makes all the containers that he can leaves room for everybody else.
+    fn room(&self) -> usize {
+        let free = MAX_CONTAINERS.saturating_sub(self.count());
+        OWN_CONTAINERS.saturating_sub(self.own()).min(free.saturating_sub(self.own()) / 2)
+    }
 }
 
-/// The actors of the container changes that a document holds.
+/// The actors of the container changes that a document holds, and how many of these this store made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ContainerSet(HashSet<ActorId>);
+pub struct ContainerSet {
+    held: HashSet<ActorId>,
+    own: usize,
+}
 
 impl ContainerSet {
-    /// Reads them from a document: once, when it is opened, for this walks its whole history.
+    /// Reads them from a document, in which this store made none. This walks the whole history.
     pub fn of(doc: &Automerge) -> Self {
         let mut set = Self::default();
         for change in doc.get_changes_meta(&[]) {
@@ -33,25 +50,36 @@ impl ContainerSet {
     /// Adds the actor of a change that came in; one that is no container's changes nothing.
     pub fn note(&mut self, actor: &ActorId) {
         if is_container_actor(actor) {
-            self.0.insert(actor.clone());
+            self.held.insert(actor.clone());
+        }
+    }
+
+    /// [`note`](Self::note), for a change that this store made.
+    pub fn note_own(&mut self, actor: &ActorId) {
+        if is_container_actor(actor) && self.held.insert(actor.clone()) {
+            self.own += 1;
         }
     }
 }
 
 impl Held for ContainerSet {
     fn contains(&self, actor: &ActorId) -> bool {
-        self.0.contains(actor)
+        self.held.contains(actor)
     }
 
     fn count(&self) -> usize {
-        self.0.len()
+        self.held.len()
+    }
+
+    fn own(&self) -> usize {
+        self.own
     }
 }
 
 /// Which container changes an action needs before a container of this kind is at this path, parents first.
 ///
 /// Empty where the container cannot be one of these, and the action makes it in its own change: inside a list
-/// or an ordinary container, above [`MAX_CONTAINERS`], and outside the limits of a [`ContainerSpec`]. Empty
+/// or an ordinary container, where [`Held::room`] is too small, and outside the limits of a [`ContainerSpec`]. Empty
 /// also where nothing is missing.
 pub fn plan(doc: &Automerge, held: &impl Held, path: &[String], kind: ContainerKind) -> Vec<ContainerSpec> {
     plan_at(doc, None, held, path, kind)
@@ -95,7 +123,7 @@ fn missing(
     path: &[String],
     kind: ContainerKind,
 ) -> Option<Vec<ContainerSpec>> {
-    if held.count().saturating_add(path.len() - above.len()) > MAX_CONTAINERS {
+    if path.len() - above.len() > held.room() {
         return None;
     }
     let mut generations = Vec::with_capacity(path.len());

@@ -173,20 +173,38 @@ fn below_an_ordinary_container_and_in_lists_makers_are_ordinary() {
     assert_eq!(one.state(), json!({"ordinary":{"a":{"b":1}},"l":[{"deep":{"n":7,"t":"x","l":[null]}}]}));
 }
 
-#[test]
-fn above_a_thousand_makers_are_ordinary() {
-    struct Many;
-    impl Held for Many {
-        fn contains(&self, _: &ActorId) -> bool {
-            false
-        }
-        fn count(&self) -> usize {
-            MAX_CONTAINERS
-        }
+/// A document with so many containers, so many of which this store made.
+struct Many {
+    held: usize,
+    own: usize,
+}
+
+impl Held for Many {
+    fn contains(&self, _: &ActorId) -> bool {
+        false
     }
+    fn count(&self) -> usize {
+        self.held
+    }
+    fn own(&self) -> usize {
+        self.own
+    }
+}
+
+#[test]
+fn one_member_who_makes_all_containers_that_he_can_leaves_room_for_others() {
     let path = ["a".to_owned()];
-    assert!(plan(&Automerge::new(), &Many, &path, ContainerKind::Map).is_empty());
-    assert_eq!(plan(&Automerge::new(), &ContainerSet::default(), &path, ContainerKind::Map).len(), 1);
+    let makes =
+        |held, own| !plan(&Automerge::new(), &Many { held, own }, &path, ContainerKind::Map).is_empty();
+    assert!(makes(0, 0) && makes(999, 999) && !makes(1_000, 1_000), "a store makes a thousand");
+    // The server lets one name bring half of all, a second half of what is left, and so on.
+    let mut held = 0;
+    for hostile in 1..=6 {
+        held += (MAX_CONTAINERS - held) / 2;
+        assert!(makes(held, 0), "{hostile} hostile members");
+    }
+    assert!(makes(held, 8) && !makes(held, 40), "what the server would refuse is not made");
+    assert!(!makes(MAX_CONTAINERS, 0));
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl HttpTransport {
             url.query_pairs_mut().append_pair(name, value);
         }
         let mut request = self.client.get(url).header(header::ACCEPT, wire::JSON);
+        request = request.header(header::ACCEPT_ENCODING, "zstd, gzip");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
@@ -166,6 +167,14 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, TransportError>> {
         self.exchange(request).boxed()
+    }
+
+    fn list<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Response, TransportError>> {
+        async move {
+            let query: Vec<(&str, &str)> = since.iter().map(|since| ("since", *since)).collect();
+            self.get(&["v1", "documents"], &query).await
+        }
+        .boxed()
     }
 
     fn events<'a>(&'a self, documents: &'a [DocumentId]) -> BoxFuture<'a, Result<EventStream, NoStream>> {

@@ -9,6 +9,7 @@ mod form;
 pub(crate) mod http;
 mod listen;
 mod lock;
+mod news;
 mod options;
 mod probe;
 mod pushers;
@@ -32,7 +33,7 @@ pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE}
 pub use options::{SyncOptions, Token, WatchOptions};
 pub use probe::probe;
 pub use remote::{RemoteDocument, list_remote};
-pub use report::{DocumentReport, SyncReport, SyncState};
+pub use report::{DocumentReport, SyncProgress, SyncReport, SyncState};
 pub use run::NEWER_RELEASE;
 pub use security::HttpOptions;
 pub use sync::Connect;

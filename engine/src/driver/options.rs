@@ -1,6 +1,8 @@
 use std::{fmt, time::Duration};
 
-use super::HttpOptions;
+use tokio::sync::watch;
+
+use super::{HttpOptions, SyncProgress};
 use crate::{
     DocumentId,
     session::{DOCUMENT_ACTORS, DOCUMENT_BYTES},
@@ -49,8 +51,10 @@ pub struct SyncOptions {
     /// What a document may come to here by what servers send, in plain bytes of changes. Default 1 GiB, as much as a server
     /// takes by default. A server whose log has no end would fill the disk otherwise.
     pub document_bytes: u64,
-    /// How many actors it may have by what servers send. Default 65,536, four times as many as a server takes by default.
+    /// How many actors it may have by what servers send. Default 16,384, four times as many as a server takes by default.
     pub document_actors: u64,
+    /// Is told how far the sync is, after each reply.
+    pub progress: Option<watch::Sender<SyncProgress>>,
 }
 
 impl Default for SyncOptions {
@@ -64,6 +68,7 @@ impl Default for SyncOptions {
             at_once: 4,
             document_bytes: DOCUMENT_BYTES,
             document_actors: DOCUMENT_ACTORS,
+            progress: None,
         }
     }
 }
@@ -115,6 +120,20 @@ impl SyncOptions {
     #[must_use]
     pub fn document_actors(mut self, actors: u64) -> Self {
         self.document_actors = actors;
+        self
+    }
+
+    /// Tells how far the sync is, after each reply. Nobody needs to listen.
+    ///
+    /// ```
+    /// # use rejoin::{SyncOptions, SyncProgress};
+    /// let (told, mut progress) = tokio::sync::watch::channel(SyncProgress::default());
+    /// let options = SyncOptions::default().progress(told);
+    /// # let _ = (options, progress.borrow_and_update().pulled);
+    /// ```
+    #[must_use]
+    pub fn progress(mut self, told: watch::Sender<SyncProgress>) -> Self {
+        self.progress = Some(told);
         self
     }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{HttpOptions, HttpTransport, Token};
+use super::{HttpOptions, HttpTransport, Token, Transport};
 use crate::{
-    ChangeHash, DocumentId, Error, Result,
+    ChangeHash, Cursor, DocumentId, Error, Result,
     wire::{self, DocumentEntry, DocumentsReply, Response},
 };
 
@@ -37,33 +37,53 @@ pub struct RemoteDocument {
 /// ```
 ///
 /// # Errors
-/// As for [`super::probe`]; `deadline` bounds each request. [`Error::Protocol`] where the list has no end or is none.
+/// As for [`super::probe`]; `deadline` bounds the whole. [`Error::Protocol`] where the list has no end or is none.
 pub async fn list_remote(
     server: &str,
     token: Option<&Token>,
     (http, deadline): (&HttpOptions, Duration),
 ) -> Result<Vec<RemoteDocument>> {
     let transport = HttpTransport::with(server, token, http)?;
-    let (mut found, mut since) = (BTreeMap::new(), None::<String>);
+    let listed = tokio::time::timeout(deadline, list(&transport, None)).await;
+    let (listed, _) = listed.map_err(|_| Error::Unreachable("no answer came in time".to_owned()))??;
+    let document = |one: Listed| RemoteDocument { id: one.id, heads: one.heads, deleted: one.deleted };
+    let found: BTreeMap<DocumentId, RemoteDocument> =
+        listed.into_iter().map(|one| (one.id, document(one))).collect();
+    Ok(found.into_values().collect())
+}
+
+/// A document as a server lists it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) id: DocumentId,
+    pub(super) cursor: Option<Cursor>,
+    heads: Vec<ChangeHash>,
+    pub(super) deleted: bool,
+}
+
+/// All documents that changed since a token, oldest change first, and the token after them; the last entry of a document counts.
+pub(super) async fn list(
+    transport: &dyn Transport,
+    since: Option<&str>,
+) -> Result<(Vec<Listed>, Option<String>)> {
+    let (mut listed, mut since) = (Vec::new(), since.map(str::to_owned));
     loop {
-        let query: Vec<(&str, &str)> = since.iter().map(|since| ("since", since.as_str())).collect();
-        let reply = tokio::time::timeout(deadline, transport.get(&["v1", "documents"], &query)).await;
-        let reply = reply.map_err(|_| Error::Unreachable("no answer came in time".to_owned()))?;
+        let reply = transport.list(since.as_deref()).await;
         let page = read(&reply.map_err(|e| Error::Unreachable(e.to_string()))?)?;
-        let before = found.len();
+        let ended = page.documents.is_empty();
         for entry in page.documents {
-            let document = document(entry)?;
-            found.insert(document.id, document);
+            listed.push(one(entry)?);
         }
         let next = page.next.filter(|next| !next.is_empty());
         // One that does not get on would be asked for ever.
-        if next.is_none() || next == since || found.len() == before {
-            return Ok(found.into_values().collect());
+        let ended = ended || next.is_none() || next == since;
+        since = next.or(since);
+        if ended {
+            return Ok((listed, since));
         }
-        if found.len() > MOST {
+        if listed.len() > MOST {
             return Err(Error::Protocol(format!("it lists more than {MOST} documents")));
         }
-        since = next;
     }
 }
 
@@ -78,11 +98,14 @@ fn read(reply: &Response) -> Result<DocumentsReply> {
     }
 }
 
-fn document(entry: DocumentEntry) -> Result<RemoteDocument> {
+fn one(entry: DocumentEntry) -> Result<Listed> {
     let id = entry.id.parse();
     let heads: Result<Vec<ChangeHash>, _> = entry.heads.iter().map(|hash| hash.parse()).collect();
     match (id, heads) {
-        (Ok(id), Ok(heads)) => Ok(RemoteDocument { id, heads, deleted: entry.deleted }),
+        (Ok(id), Ok(heads)) => {
+            let cursor = entry.cursor.as_deref().and_then(Cursor::parse);
+            Ok(Listed { id, cursor, heads, deleted: entry.deleted })
+        }
         _ => Err(Error::Protocol("its list names what is no document".to_owned())),
     }
 }

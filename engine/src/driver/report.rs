@@ -4,6 +4,16 @@ use serde::{Serialize, Serializer};
 
 use crate::{ChangeHash, Cursor, DeletedDocument, DocumentId, Error, Result, session::Progress};
 
+/// How far a sync is, for whoever waits for it: see [`SyncOptions::progress`](crate::SyncOptions::progress).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncProgress {
+    /// Actions that left the queue so far.
+    pub pushed: u64,
+    /// Changes that were new here so far.
+    pub pulled: u64,
+}
+
 /// What a sync did. As JSON it is what `rejoin sync --json` prints.
 ///
 /// A sync that reached nobody is no error of the store, for the work goes on: the report says so, and

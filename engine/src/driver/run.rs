@@ -6,9 +6,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
-use super::Transport;
+use super::{SyncOptions, SyncProgress, Transport};
 use crate::{
     Error, Millis, Result, Store,
     driver::http::shown,
@@ -29,6 +29,7 @@ pub(super) struct Round {
     timeout: Duration,
     /// Servers that no connection could be made to: the other documents need not find out again.
     down: Mutex<HashMap<String, String>>,
+    told: Option<watch::Sender<SyncProgress>>,
 }
 
 /// The steady clock of a session, from the moment a driver began.
@@ -72,9 +73,15 @@ pub(super) struct Ended {
 }
 
 impl Round {
-    pub(super) fn new(store: &Store, clock: Clock, timeout: Duration, patient: bool) -> Self {
-        let patience = patient.then_some(timeout);
-        Self { store: store.clone(), clock, patience, timeout, down: Mutex::default() }
+    pub(super) fn new(store: &Store, clock: Clock, options: &SyncOptions, patient: bool) -> Self {
+        Self {
+            store: store.clone(),
+            clock,
+            patience: patient.then_some(options.timeout),
+            timeout: options.timeout,
+            down: Mutex::default(),
+            told: options.progress.clone(),
+        }
     }
 
     /// Runs one document until it is done, fails or has to wait too long.
@@ -120,11 +127,21 @@ impl Round {
                     let answer = answer.unwrap_or_else(timed_out);
                     let one = self.take(slot, ticket, answer).await?;
                     progress.add(&one);
+                    self.tell(&one);
                     if one.answered {
                         deadline = Instant::now() + self.timeout;
                     }
                 }
             }
+        }
+    }
+
+    fn tell(&self, one: &Progress) {
+        if let Some(told) = &self.told {
+            told.send_modify(|all| {
+                all.pushed += one.pushed;
+                all.pulled += one.pulled;
+            });
         }
     }
 

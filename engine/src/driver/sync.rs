@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     DocumentReport, HttpOptions, HttpTransport, SyncOptions, SyncReport, SyncState, Token, Transport,
     lock::SyncLock,
+    news::{self, News},
     pushers,
     run::{Clock, Ended, Job, Round},
     runtime,
@@ -65,6 +66,12 @@ pub(super) struct Driver<'a> {
     unnamed: HashSet<DocumentId>,
 }
 
+/// How the documents of a round ended, by their place in it.
+type Runs = BTreeMap<usize, (DocumentId, Progress, Result<Option<Outcome>>)>;
+
+/// A document's run, at its place in a round.
+type Placed = (usize, Job, Asks);
+
 /// How long a document rests after refused credentials and the like, in milliseconds.
 const REST: Millis = 30_000;
 
@@ -89,7 +96,7 @@ impl<'a> Driver<'a> {
     pub(super) async fn round(&mut self, targets: Vec<Target>, patient: bool) -> Result<SyncReport> {
         let deadline = Instant::now() + self.options.timeout;
         let _lock = SyncLock::take(self.store.mark_path(), deadline).await?;
-        let mut ended: BTreeMap<usize, (DocumentId, Progress, Result<Option<Outcome>>)> = BTreeMap::new();
+        let mut ended = Runs::new();
         let told: HashSet<_> = targets.iter().filter(|t| t.told).map(|t| t.info.id).collect();
         let mut jobs = Vec::new();
         let default = self.store.settings().await?.server;
@@ -108,7 +115,8 @@ impl<'a> Driver<'a> {
                 }
             }
         }
-        let round = Round::new(&self.store, self.clock, self.options.timeout, patient);
+        let news = self.left_alone(&mut jobs, &mut ended).await?;
+        let round = Round::new(&self.store, self.clock, &self.options, patient);
         let runs = stream::iter(jobs).map(|(place, job, asks)| {
             let (round, id) = (&round, job.session.document());
             let (store, transport) = (&self.store, Arc::clone(&job.transport));
@@ -129,6 +137,7 @@ impl<'a> Driver<'a> {
             self.sessions.extend(run.session.map(|session| (id, session)));
             ended.insert(place, (id, run.progress, run.result));
         }
+        self.settle_news(news, &ended).await;
         // A deletion that was known, and that the server still knows, is no news.
         let news = |(id, _, result): &(_, _, Result<_>)| {
             !matches!(result, Ok(Some(Outcome::OwedElsewhere)))
@@ -137,6 +146,57 @@ impl<'a> Driver<'a> {
         let mut report = self.report(ended.into_values().filter(news).collect()).await?;
         report.deleted = self.trash().await?;
         Ok(report)
+    }
+
+    /// Takes out of a round the documents of which their servers have nothing new, where many owe nothing: one question
+    /// for all of them. Gives what each server listed.
+    async fn left_alone(&self, jobs: &mut Vec<Placed>, ended: &mut Runs) -> Result<Vec<(String, News)>> {
+        let mut by_server: HashMap<String, HashSet<DocumentId>> = HashMap::new();
+        for (_, job, _) in jobs.iter() {
+            by_server.entry(job.server.clone()).or_default().insert(job.session.document());
+        }
+        let mut all = Vec::new();
+        for (server, documents) in by_server {
+            let quiet = news::quiet(&self.store, documents, &server).await;
+            let transport = jobs.iter().find(|(_, job, _)| job.server == server);
+            let Some((_, Job { transport, .. }, _)) = transport.filter(|_| quiet.len() >= news::MANY) else {
+                continue;
+            };
+            let asked = (server.as_str(), self.options.token_for(&server), transport.as_ref());
+            let until = (self.clock.now().wall, self.options.timeout);
+            let Some(news) = News::ask(&self.store, asked, until).await else { continue };
+            let mut left = Vec::new();
+            jobs.retain(|(place, job, asks)| {
+                let id = job.session.document();
+                let same = quiet.get(&id).is_some_and(|cursor| news.leaves(id, cursor));
+                if job.server != server || asks.owed || !same {
+                    return true;
+                }
+                left.push(id);
+                ended.insert(*place, (id, Progress::default(), Ok(Some(Outcome::InStep))));
+                false
+            });
+            self.store.with_core(move |core| core.note_in_step(&left)).await?;
+            all.push((server, news));
+        }
+        Ok(all)
+    }
+
+    /// Notes how far the lists are known, where all that they named came into step.
+    async fn settle_news(&self, news: Vec<(String, News)>, ended: &Runs) {
+        let done: HashSet<DocumentId> = ended
+            .values()
+            .filter(|(_, _, result)| matches!(result, Ok(Some(Outcome::InStep))))
+            .map(|(id, ..)| *id)
+            .collect();
+        for (server, news) in news {
+            let others: HashSet<DocumentId> =
+                news.documents().copied().filter(|id| !done.contains(id)).collect();
+            // What is not held here, or not from there, is none of this list's.
+            if news::concerns_none(&self.store, others, &server).await {
+                news.settle(&self.store).await;
+            }
+        }
     }
 
     /// Empties the trash of what is over its limits, and tells what of it somebody has to look at.
@@ -318,13 +378,11 @@ impl<'a> Driver<'a> {
         // What is deleted has given its name back: it is told by the one that it had.
         let kept = self.store.list_deleted().await?;
         let was_called = |id| kept.iter().find(|d| d.id == id).and_then(|d| d.name.clone());
+        let ids: Vec<DocumentId> = ended.iter().map(|(id, ..)| *id).collect();
+        let mut infos = self.store.with_core(move |core| read_infos(core, &ids)).await?;
         for (id, progress, result) in ended {
-            let info = match self.store.document(id).await {
-                Ok(info) => info,
-                // Left while it was synced.
-                Err(Error::UnknownDocument(_)) => continue,
-                Err(error) => return Err(error),
-            };
+            // One that is not there was left while it was synced.
+            let Some(info) = infos.remove(&id) else { continue };
             let (state, error) = match result {
                 Ok(Some(Outcome::NotThere)) => (SyncState::NotThere, None),
                 Ok(Some(Outcome::Deleted)) => (SyncState::Deleted, None),
@@ -352,6 +410,18 @@ impl<'a> Driver<'a> {
         }
         Ok(report)
     }
+}
+
+fn read_infos(core: &mut Core, ids: &[DocumentId]) -> Result<HashMap<DocumentId, DocumentInfo>> {
+    let mut infos = HashMap::with_capacity(ids.len());
+    for id in ids {
+        match core.document(*id) {
+            Ok(info) => drop(infos.insert(*id, info)),
+            Err(Error::UnknownDocument(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(infos)
 }
 
 impl Store {

@@ -30,6 +30,13 @@ pub trait Transport: Send + Sync {
     /// Sends one request and gives its reply, whatever the status. It ends in bounded time.
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, TransportError>>;
 
+    /// Asks for a page of the documents that changed since a token, or of all: `GET /v1/documents`. Without this each
+    /// document is asked for by itself.
+    fn list<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Response, TransportError>> {
+        let _ = since;
+        std::future::ready(Ok(Response { status: 404, ..Response::default() })).boxed()
+    }
+
     /// Opens the server's stream of events about these documents; none named: about all that may be read. The
     /// caller gives up one that stays silent. Without this a watch polls.
     fn events<'a>(&'a self, documents: &'a [DocumentId]) -> BoxFuture<'a, Result<EventStream, NoStream>> {

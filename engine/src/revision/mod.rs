@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use apply::apply;
 pub use plan::{RevisionPlan, plan};
+pub(crate) use words::differences;
 
 use crate::ChangeHash;
 

@@ -19,13 +19,13 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// A part in which two lists differ: from where to where in each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) old: Range<usize>,
-    pub(super) new: Range<usize>,
+pub(crate) struct Part {
+    pub(crate) old: Range<usize>,
+    pub(crate) new: Range<usize>,
 }
 
 /// Where two lists of things differ, in their order.
-pub(super) fn differences<T: Eq + Hash + Ord>(before: &[T], after: &[T]) -> Vec<Part> {
+pub(crate) fn differences<T: Eq + Hash + Ord>(before: &[T], after: &[T]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let (mut old, mut new) = (0, 0);
     let mut capture = Replace::new(Capture::new());

@@ -334,24 +334,6 @@ impl<'d> Draft<'d> {
         &mut self.tx
     }
 
-    /// Reads the slice into a typed value, lets it be edited, and writes what differs. It costs the size of the slice.
-    /// Maps and lists that it makes are this device's own, as with [`Draft::automerge`].
-    ///
-    /// # Errors
-    /// What is there does not fit the type; what `edit` returns.
-    #[cfg(feature = "autosurgeon")]
-    pub fn edit<T: autosurgeon::Hydrate + autosurgeon::Reconcile>(
-        &mut self,
-        edit: impl FnOnce(&mut T) -> Result<(), Rejection>,
-    ) -> Result<(), Rejection> {
-        self.root()?;
-        let mut value: T = autosurgeon::hydrate_prop(&self.tx, automerge::ROOT, self.slice)
-            .map_err(|error| format!("the slice does not fit its type: {error}"))?;
-        edit(&mut value)?;
-        autosurgeon::reconcile_prop(&mut self.tx, automerge::ROOT, self.slice, &value)
-            .map_err(|error| format!("the edited state cannot be written: {error}").into())
-    }
-
     /// Whether a collaborative text, a counter or another thing that only operations can move is at this path.
     pub(super) fn is_collaborative(&self, path: &str) -> Result<bool, Rejection> {
         Ok(self.place(path)?.is_some_and(|(value, _)| match value {

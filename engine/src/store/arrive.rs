@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use automerge::{Automerge, Change, ChangeHash, PatchLog};
+use automerge::{ChangeHash, PatchLog};
 use rusqlite::Connection;
 
 use super::{
@@ -16,8 +16,7 @@ use super::{
 use crate::{
     Actor, Error, Message, Result, container,
     fence::{CheckedChange, Placement, Reach, Refusal, RefusalCode, WalkBudget, place},
-    untrusted::{HELD, Outcome, apply_untrusted, guarded, parse_untrusted},
-    verify::CROWD,
+    untrusted::{HELD, apply_untrusted, guarded, parse_untrusted},
 };
 
 /// A pulled change that was given a place.
@@ -29,11 +28,6 @@ pub(super) struct Arrived {
 /// What came under this actor.
 pub(super) fn under(arrived: &[Arrived], actor: &Actor) -> Option<ChangeHash> {
     arrived.iter().find(|one| one.change.actor == *actor).map(|one| one.change.hash)
-}
-
-/// Whether so many actors come that the document is read anew with them: see [`CROWD`].
-pub(super) fn is_crowd(arrived: &[Arrived]) -> bool {
-    arrived.iter().filter(|one| one.change.seq == 1).count() >= CROWD
 }
 
 /// Gives what is new a place. A change whose dependencies are not held is where the page ends: a phantom is
@@ -170,6 +164,7 @@ fn keep(connection: &Connection, replica: &mut Replica, new: &Keep<'_>) -> Resul
         seq: change.seq,
         deps: &change.deps,
         quarantined: new.reason.is_some(),
+        local: false,
     });
     Ok(())
 }
@@ -239,10 +234,8 @@ pub(super) fn give_to_library(
             Err(reason) => refused.push((one.change.hash, reason)),
         }
     }
-    let (applied, repeated) = match is_crowd(&arrived) {
-        true => read_anew(&mut replica.am, changes),
-        false => apply_all(apply_untrusted, &mut replica.am, changes, listening.then_some(&mut log)),
-    };
+    let (applied, repeated) =
+        apply_all(apply_untrusted, &mut replica.am, changes, listening.then_some(&mut log));
     refused.extend(applied.quarantined);
     for (hash, reason) in &refused {
         quarantine(connection, replica.row.id, *hash, reason)?;
@@ -264,21 +257,6 @@ pub(super) fn give_to_library(
         patches: guarded(|| replica.am.make_patches(&mut log)).unwrap_or_default(),
         rebuilt: repeated,
     }))
-}
-
-/// Applies changes to a document that is made again with them, so that the library takes in all actors at once, before
-/// there is anything that it would move for each of them. As for [`apply_all`].
-fn read_anew(am: &mut Automerge, changes: Vec<Change>) -> (Outcome, bool) {
-    let Ok(mut all) = guarded(|| am.get_changes(&[])) else {
-        return apply_all(apply_untrusted, am, changes, None);
-    };
-    all.extend(changes);
-    let mut anew = Automerge::new();
-    let (outcome, _) = apply_all(apply_untrusted, &mut anew, all, None);
-    // Afterwards: of an actor that is set before it comes with its changes the library would count from one.
-    anew.set_actor(am.get_actor().clone());
-    *am = anew;
-    (outcome, true)
 }
 
 fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventChange> {

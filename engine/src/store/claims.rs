@@ -1,6 +1,6 @@
 //! Which of the changes that come were written again, as far as that is proved: see [`Claim`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use automerge::{Change, ChangeHash};
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -50,6 +50,13 @@ impl Proved {
     /// [`Proved::take`], for a document of which nothing is held yet.
     pub(super) fn take_first(&mut self, change: &Change) -> Result<()> {
         if change.message().is_some_and(may_claim) { self.take(change, |_| Ok(None)) } else { Ok(()) }
+    }
+
+    /// The first change of which another spelling comes before it. Nothing, where no claim is proved.
+    pub(super) fn second_spelling(&self, changes: impl Iterator<Item = ChangeHash>) -> Option<usize> {
+        let mut seen = HashSet::new();
+        let mut changes = changes.map(|hash| self.was(&hash).unwrap_or(hash));
+        if self.0.is_empty() { None } else { changes.position(|first| !seen.insert(first)) }
     }
 
     /// The hash with which the change was first made, where it is proved to be another one written again.

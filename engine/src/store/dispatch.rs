@@ -408,6 +408,7 @@ pub(super) fn append(
         seq: checked.seq,
         deps: &checked.deps,
         quarantined: false,
+        local: about.local,
     });
     Ok(id)
 }

@@ -248,8 +248,15 @@ impl Writing<'_> {
             if about.queued {
                 self.enqueue(row, None)?;
             }
-            containers.note(&checked.actor);
+            if about.local {
+                containers.note_own(&checked.actor)
+            } else {
+                containers.note(&checked.actor)
+            }
             positions.insert(checked.hash, position);
+        }
+        if proved.second_spelling(changes.iter().map(Change::hash)).is_some() {
+            return Err(Error::Protocol("the file holds one change twice, under two names".to_owned()));
         }
         if in_range {
             reach::write_measured(self.tx, document, changes.len() as u64)?;

@@ -215,9 +215,7 @@ impl Writing<'_> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         replica.build_index(self.tx)?;
         let proved = Proved::of_page(self.tx, replica, page)?;
-        let mut seen = HashSet::new();
-        let first = |hash: &ChangeHash| proved.was(hash).unwrap_or(*hash);
-        Ok(page.changes.iter().position(|change| !seen.insert(first(&change.hash))))
+        Ok(proved.second_spelling(page.changes.iter().map(|change| change.hash)))
     }
 
     fn store_part(&mut self, id: DocumentId, page: &Page) -> Result<PageOutcome> {
@@ -242,7 +240,7 @@ impl Writing<'_> {
         keep_refused(self.tx, replica, page, self.now, &mut outcome)?;
         reach::write_measured(self.tx, replica.row.id, replica.row.last)?;
         let proof = if twins.is_empty() {
-            self.prove_arrived(id, before, (&arrived, page.at_end))?
+            self.prove_arrived(id, before, (arrived.len() as u64, page.at_end))?
         } else {
             Proof::None
         };

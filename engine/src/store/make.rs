@@ -81,16 +81,17 @@ pub(super) fn make_slice(
     };
     let mut containers: Vec<ContainerChange> = Vec::new();
     let mut patches = Vec::new();
-    let mut held = replica.containers.clone();
     let queued = read_queued_ops(connection, replica)?;
+    let mut held: Option<ContainerSet> = None;
     let mut fork: Option<Automerge> = None;
     for round in 0.. {
         let am = fork.as_mut().unwrap_or(&mut replica.am);
         let base = am.get_heads();
         let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
         let tx = am.transaction_log_patches(log).map_err(library)?;
+        let held_now = held.as_ref().unwrap_or(&replica.containers);
         let ground =
-            Ground { slice: work.slice, about: work.about, base: &base, held: &held, queued: &queued };
+            Ground { slice: work.slice, about: work.about, base: &base, held: held_now, queued: &queued };
         let mut draft = Draft::new(tx, &ground);
         (work.reduce)(&mut draft).map_err(&rejected)?;
         let (tx, missing) = draft.into_parts();
@@ -124,15 +125,12 @@ pub(super) fn make_slice(
         if listening {
             patches.extend(next.make_patches(&mut log));
         }
-        note_containers(&mut held, &made);
+        let held = held.get_or_insert_with(|| replica.containers.clone());
+        made.iter().for_each(|container| held.note_own(&container.actor));
         containers.extend(made);
         fork = Some(next);
     }
     Err(Error::Bug("a reducer was run without end".to_owned()))
-}
-
-fn note_containers(held: &mut ContainerSet, made: &[ContainerChange]) {
-    made.iter().for_each(|container| held.note(&container.actor));
 }
 
 /// The containers and the change, in memory only. A failing action leaves the document as it was: containers

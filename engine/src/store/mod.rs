@@ -17,6 +17,7 @@ mod fork;
 mod heal;
 mod home;
 mod intake;
+mod listed;
 mod make;
 mod mark;
 mod meet;

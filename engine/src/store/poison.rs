@@ -8,7 +8,6 @@ use rusqlite::Connection;
 
 use super::{
     Core,
-    arrive::{Arrived, is_crowd},
     core::Writing,
     fork,
     prove::Proof,
@@ -64,14 +63,8 @@ impl Writing<'_> {
         &mut self,
         id: DocumentId,
         after: u64,
-        (arrived, at_end): (&[Arrived], bool),
+        (arrived, at_end): (u64, bool),
     ) -> Result<Proof> {
-        if is_crowd(arrived)
-            && let Some(prover) = self.prover.as_mut()
-        {
-            prover.begin_anew();
-        }
-        let arrived = arrived.len() as u64;
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         if arrived == 0 {
             return Ok(Proof::None);

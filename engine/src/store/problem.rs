@@ -1,7 +1,9 @@
 //! Why the last sync of a document with its server did not end well, where only somebody at the server or here can help:
 //! so that a list says of a document what a sync says.
 
-use rusqlite::Connection;
+use std::collections::HashSet;
+
+use rusqlite::{Connection, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -31,14 +33,28 @@ pub enum SyncProblemKind {
     Failed,
 }
 
+/// What the keys of `meta` begin with under which problems are kept.
+const PREFIX: &str = "sync_problem/";
+
 /// Where it is kept of a document.
 fn key(id: DocumentId) -> String {
-    format!("sync_problem/{id}")
+    format!("{PREFIX}{id}")
 }
 
 pub(super) fn read_problem(connection: &Connection, id: DocumentId) -> Result<Option<SyncProblem>> {
     let text = get_meta(connection, &key(id))?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// The documents that have one.
+pub(super) fn read_troubled(connection: &Connection) -> Result<HashSet<DocumentId>> {
+    let sql = "SELECT key FROM meta WHERE key >= :first AND key < :end";
+    let mut statement = connection.prepare_cached(sql)?;
+    // '0' is the character after '/'.
+    let range = named_params! {":first": PREFIX, ":end": "sync_problem0"};
+    let keys = statement.query_map(range, |row| row.get::<_, String>(0))?;
+    let keys: Vec<String> = keys.collect::<rusqlite::Result<_>>()?;
+    Ok(keys.iter().filter_map(|key| key.strip_prefix(PREFIX)?.parse().ok()).collect())
 }
 
 pub(super) fn forget_problem(connection: &Connection, id: DocumentId) -> Result<()> {

@@ -103,13 +103,6 @@ impl Prover {
         self.asked.map(|_| left)
     }
 
-    /// Nothing is gone on with that the process keeps: documents are read anew. It ends, for what it keeps of a crowd
-    /// would take the memory that the same crowd and more needs.
-    pub(super) fn begin_anew(&mut self) {
-        self.failures += 1;
-        self.verifier.rest();
-    }
-
     /// A transaction failed.
     pub(super) fn forget(&mut self) {
         self.failures += 1;

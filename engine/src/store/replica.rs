@@ -136,7 +136,11 @@ impl Replica {
     /// Notes a change that was just given a position.
     pub(super) fn note(&mut self, noted: &Noted<'_>) {
         self.row.last = noted.position;
-        self.containers.note(noted.actor);
+        if noted.local {
+            self.containers.note_own(noted.actor)
+        } else {
+            self.containers.note(noted.actor)
+        }
         if let Some(index) = &mut self.index {
             index.positions.insert(noted.hash, noted.position);
             index.lasts.insert(noted.actor.clone(), Last { seq: noted.seq, position: noted.position });
@@ -179,6 +183,8 @@ pub(super) struct Noted<'a> {
     pub(super) seq: u64,
     pub(super) deps: &'a [ChangeHash],
     pub(super) quarantined: bool,
+    /// Dispatched here.
+    pub(super) local: bool,
 }
 
 impl Index {
@@ -333,14 +339,15 @@ pub(super) fn quarantine(
 }
 
 fn read_containers(connection: &Connection, document: i64) -> Result<ContainerSet> {
-    let sql = "SELECT a.bytes FROM change c JOIN actor a ON a.id = c.actor
+    let sql = "SELECT a.bytes, c.local FROM change c JOIN actor a ON a.id = c.actor
                WHERE c.container = 1 AND c.id BETWEEN :from AND :to";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
-    let actors = statement.query_map(named_params! {":from": from, ":to": to}, |r| r.get::<_, Vec<u8>>(0))?;
+    let mut rows = statement.query(named_params! {":from": from, ":to": to})?;
     let mut set = ContainerSet::default();
-    for actor in actors {
-        set.note(&Actor::from(actor?));
+    while let Some(row) = rows.next()? {
+        let (actor, local) = (Actor::from(row.get::<_, Vec<u8>>(0)?), row.get(1)?);
+        if local { set.note_own(&actor) } else { set.note(&actor) }
     }
     Ok(set)
 }

@@ -7,6 +7,7 @@
 //! The unwinding needs panics that unwind: a build with `panic = "abort"` is refused, unless the feature
 //! `allow-panic-abort` says that a hostile change may end the process.
 
+mod crowd;
 mod examine;
 mod next;
 mod references;
@@ -20,6 +21,7 @@ use std::{
 
 use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc};
 
+pub use crowd::CROWD;
 pub use examine::{Summary, examine, examine_next, verify_snapshot};
 
 use references::{Objection, References};
@@ -147,10 +149,14 @@ fn apply_founded(
     left_out: LeftOut,
     patches: Option<&mut PatchLog>,
 ) -> Outcome {
+    if let Some(outcome) = crowd::read_anew(document, &changes, &left_out) {
+        return outcome;
+    }
     let mut none = PatchLog::inactive();
     let patches = patches.unwrap_or(&mut none);
+    let portions = portions(document, &changes);
     let mut batch = Batch { document, patches, left_out, trials: TRIALS, anew: ANEW, changes };
-    for range in portions(&batch.changes) {
+    for range in portions {
         // The first try of a portion is free: so honest changes all go in, however many they are.
         batch.trials = batch.trials.saturating_add(1);
         batch.settle(range, false);
@@ -167,11 +173,22 @@ fn apply_founded(
 /// # Errors
 /// Why it failed. The document is half changed then, and to be thrown away: [`apply_untrusted`] finds out which
 /// change it was.
-pub fn apply_in_place(document: &mut Automerge, mut changes: Vec<Change>) -> Result<(), String> {
+pub fn apply_in_place(document: &mut Automerge, changes: Vec<Change>) -> Result<(), String> {
     if let Some((_, why)) = unfounded(document, &changes).into_values().min() {
         return Err(why);
     }
-    for range in portions(&changes) {
+    if let Some(all) = crowd::gathered(document, &changes) {
+        let actor = document.get_actor().clone();
+        *document = Automerge::new().with_author(document.get_author().cloned());
+        apply_portions(document, all)?;
+        document.set_actor(actor);
+        return Ok(());
+    }
+    apply_portions(document, changes)
+}
+
+fn apply_portions(document: &mut Automerge, mut changes: Vec<Change>) -> Result<(), String> {
+    for range in portions(document, &changes) {
         let portion = changes.drain(..range.len()).collect();
         guarded(|| take_in(document, &mut PatchLog::inactive(), portion))??;
     }
@@ -183,8 +200,8 @@ fn does_harm(why: &str) -> String {
     format!("it would harm the document ({why})")
 }
 
-/// Runs of changes with a bounded number of operations.
-fn portions(changes: &[Change]) -> Vec<Range<usize>> {
+/// Runs of changes with a bounded number of operations. Where a document begins with them, crowds come with the first.
+fn portions(document: &Automerge, changes: &[Change]) -> Vec<Range<usize>> {
     let (mut portions, mut start, mut operations) = (Vec::new(), 0, 0_usize);
     for (at, change) in changes.iter().enumerate() {
         operations = operations.saturating_add(change.len());
@@ -194,6 +211,9 @@ fn portions(changes: &[Change]) -> Vec<Range<usize>> {
         }
     }
     portions.push(start..changes.len());
+    if document.get_heads().is_empty() {
+        crowd::join_portions(&mut portions, changes);
+    }
     portions
 }
 

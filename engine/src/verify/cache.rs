@@ -57,10 +57,27 @@ impl Cache {
 mod tests {
     use std::collections::BTreeSet;
 
+    use automerge::{ActorId, ROOT, transaction::Transactable};
+
     use super::*;
 
     fn merged(position: u64) -> Merged {
         Merged { position, ..Merged::empty(BTreeSet::new()) }
+    }
+
+    #[test]
+    fn actors_weigh_beside_bytes() {
+        let weight = |actors: u32| {
+            let mut merged = merged(1);
+            for nth in 0..320_u32 {
+                let name = (nth % actors).to_be_bytes().to_vec();
+                let mut tx = merged.document.set_actor(ActorId::from(name)).transaction();
+                tx.put(ROOT, "key", nth).unwrap();
+                tx.commit();
+            }
+            merged.weight()
+        };
+        assert_eq!(weight(320) - weight(1), 319 * 320 / 4);
     }
 
     #[test]

@@ -11,11 +11,13 @@ use crate::{
         verify_snapshot,
     },
 };
-use automerge::{Automerge, Change, ChangeHash};
+use automerge::{Automerge, Change, ChangeHash, ReadDoc};
 
 /// About how many bytes of memory a byte of a plain change takes in a merged document (measured: 43 MB for
 /// 100,000 changes of 110 bytes).
 const MEMORY_A_BYTE: usize = 4;
+/// The library keeps four bytes for each actor with every sixteenth change.
+const CHANGES_A_CLOCK_BYTE: u64 = 16 / 4;
 /// How often what was held is tried again.
 const ROUNDS: usize = 4;
 
@@ -78,7 +80,11 @@ impl Merged {
 
     /// About how much memory it takes.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.saturating_mul(MEMORY_A_BYTE).saturating_add(4_096)
+        let stats = self.document.stats();
+        let clocks =
+            usize::try_from(stats.num_changes.saturating_mul(stats.num_actors) / CHANGES_A_CLOCK_BYTE);
+        let clocks = clocks.unwrap_or(usize::MAX);
+        self.bytes.saturating_mul(MEMORY_A_BYTE).saturating_add(clocks).saturating_add(4_096)
     }
 
     /// Takes in the log up to `upto`; `false` where that is not done by `deadline`.

@@ -33,6 +33,6 @@ pub use command::VerifyCommand;
 pub use failures::ProcessFailures;
 pub use merged::stored_limits;
 pub use search::{LeftOut, Patience, Subject, Verdict, find, millis};
-pub use source::{Batch, BatchSize, CROWD, Source};
+pub use source::{Batch, BatchSize, Source};
 pub use task::{Cause, Merge, Outcome, Shape, Task, Terms, Unsound};
 pub use verifier::{Failed, Verifier};

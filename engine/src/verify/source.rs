@@ -1,4 +1,4 @@
-use crate::fence;
+use crate::{fence, untrusted::CROWD};
 
 /// A piece of a log: positions and plain bytes.
 pub type Batch = Vec<(u64, Vec<u8>)>;
@@ -21,11 +21,6 @@ pub trait Source {
     /// The log's.
     fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Self::Error>;
 }
-
-/// From so many new actors on a piece of a log is a crowd. For each new actor the library moves what it holds of all
-/// others: given to it in many pieces, a crowd takes a time that grows with the square of its size; given at once, before
-/// there is anything to be moved, it does not.
-pub const CROWD: usize = 256;
 
 /// How much of a log is read at once: a batch pays once for the size of what it touches, and takes some kilobytes of
 /// memory a change while it is applied.

@@ -11,4 +11,5 @@
 
 mod back;
 mod events;
+mod many;
 mod support;

@@ -47,6 +47,24 @@ impl Server {
         }
     }
 
+    /// A copy of its database, as a backup has it.
+    pub(crate) async fn copy(&mut self) -> Vec<u8> {
+        self.stop().await;
+        let copy = std::fs::read(self.directory.path().join("log.db")).unwrap();
+        self.restart().await;
+        copy
+    }
+
+    /// Goes on with an older copy of its database.
+    pub(crate) async fn put_back(&mut self, copy: Vec<u8>) {
+        self.stop().await;
+        for beside in ["log.db-wal", "log.db-shm"] {
+            let _ = std::fs::remove_file(self.directory.path().join(beside));
+        }
+        std::fs::write(self.directory.path().join("log.db"), copy).unwrap();
+        self.restart().await;
+    }
+
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         let config = rejoin_server::ServerConfig::new(self.directory.path().join("log.db"));

@@ -1,5 +1,10 @@
 use automerge::{ReadDoc, ScalarValue};
-use rejoin::{Action, DocumentId, fence::CheckedChange, store::Core};
+use rejoin::{
+    Action, DocumentId, Durability,
+    container::{self, ContainerKind, ContainerSpec, MAX_CONTAINERS, OWN_CONTAINERS},
+    fence::{CheckedChange, Limits},
+    store::Core,
+};
 use serde_json::json;
 
 use crate::support::{Hand, act, as_automerge, bring, checked, set, waiting};
@@ -163,4 +168,50 @@ fn half_a_million_values_of_one_key_by_one_actor_are_left_out() {
     assert_eq!(core.state(id, "", None).unwrap(), json!({"key": "mine"}));
     core.undo(id).unwrap().unwrap();
     assert_eq!(core.state(id, "", None).unwrap(), json!({}));
+}
+
+/// A member may bring half of all containers that a document may have. What two honest people then make at one place
+/// while both are offline still merges.
+#[test]
+fn counters_and_lists_merge_also_where_one_member_made_all_the_containers_that_he_can() {
+    let hostile: Vec<CheckedChange> = (0..MAX_CONTAINERS / 2)
+        .map(|nth| {
+            let spec = ContainerSpec::new(vec![format!("c{nth}")], ContainerKind::List, vec![0]).unwrap();
+            rejoin::fence::check_bytes(&container::make(&spec).bytes, &Limits::default()).unwrap()
+        })
+        .collect();
+    let mut people = [(); 2].map(|()| {
+        let mut core = Core::open_in_memory().unwrap();
+        let id = core.create(None, None).unwrap();
+        assert_eq!(bring(&mut core, id, hostile.clone()).quarantined, 0);
+        act(&mut core, id, Action::Increment { path: "/visits".into(), by: 1 });
+        act(&mut core, id, Action::Insert { path: "/plan/-".into(), value: json!("ours") });
+        (core, id)
+    });
+    let [one, two] = &mut people;
+    let (from_one, from_two) = (waiting(&mut one.0, one.1), waiting(&mut two.0, two.1));
+    for ((core, id), others) in [(one, from_two), (two, from_one)] {
+        bring(core, *id, others);
+        assert_eq!(core.state(*id, "/visits", None).unwrap(), 2);
+        assert_eq!(core.state(*id, "/plan", None).unwrap(), json!(["ours", "ours"]));
+    }
+}
+
+/// What one store makes is bounded too, so that it makes none for which the server has no room.
+#[test]
+fn a_store_makes_a_thousand_containers_and_remembers_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    let id = core.create(None, None).unwrap();
+    let list = |core: &mut Core, nth: usize| {
+        act(core, id, Action::Insert { path: format!("/list{nth}/-"), value: json!(1) });
+    };
+    (0..OWN_CONTAINERS).for_each(|nth| list(&mut core, nth));
+    assert_eq!(waiting(&mut core, id).len(), 2 * OWN_CONTAINERS, "each with its container");
+    list(&mut core, OWN_CONTAINERS);
+    drop(core);
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    list(&mut core, OWN_CONTAINERS + 1);
+    assert_eq!(waiting(&mut core, id).len(), 2 * OWN_CONTAINERS + 2, "nor after a restart");
 }

@@ -64,8 +64,8 @@ pub(super) struct Tuning {
     /// Most heads of a document: one more is refused to an actor of whom the log holds nothing
     #[arg(long, global = true, env = "REJOIN_DOCUMENT_HEADS", value_name = "N", default_value_t = 4_096)]
     document_heads: u64,
-    /// Most actors of a document, beside those of 1,000 containers
-    #[arg(long, global = true, env = "REJOIN_DOCUMENT_ACTORS", value_name = "N", default_value_t = 16_384)]
+    /// Most actors of a document, beside those of containers
+    #[arg(long, global = true, env = "REJOIN_DOCUMENT_ACTORS", value_name = "N", default_value_t = 4_096)]
     document_actors: u64,
     /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0 for as many as they like
     #[arg(long, global = true, env = "REJOIN_REQUEST_RATE", value_name = "N", default_value_t = 200)]
@@ -97,7 +97,7 @@ pub(super) struct Tuning {
     #[arg(long, global = true, env = "REJOIN_REPLY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
     reply_memory: usize,
     /// Most connections at once
-    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 16_384)]
+    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 4_096)]
     connections: usize,
     /// Most connections of one address, of IPv6 of a /64; 0 for as many as it likes, as behind a proxy on another machine.
     /// Addresses of this machine have no such limit

@@ -21,9 +21,9 @@ use crate::{
     log::{Amount, Appender, HeadCount},
 };
 
-/// Containers are made under actors of their own, and are counted apart from others. A client makes [`MAX_CONTAINERS`] at
-/// most, and here is room for two of that kind: whoever alone writes finds room for all of theirs in one half.
-const CONTAINERS: u64 = 2 * MAX_CONTAINERS as u64;
+/// Containers are made under actors of their own, and are counted apart from others. Clients keep to the same rule
+/// (`rejoin::container::Held::room`), so that they make none for which there is no room here.
+const CONTAINERS: u64 = MAX_CONTAINERS as u64;
 
 /// The most of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use autosurgeon::{Hydrate, Reconcile};
 use rejoin::{
     Store,
     blocking::SliceHandle,
@@ -22,12 +21,13 @@ enum Act {
     Renamed { nth: usize, name: String },
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize, Hydrate, Reconcile)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Thing {
     name: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize, Hydrate, Reconcile)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Things {
     items: BTreeMap<String, Thing>,
 }

@@ -21,6 +21,25 @@ async fn retry_after_is_obeyed_and_the_sync_goes_on() {
 }
 
 #[tokio::test]
+async fn a_sync_tells_how_far_it_is_before_it_ends() {
+    let times = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(move |heard| match times.fetch_add(1, Ordering::SeqCst) {
+        0 => Say::Bytes(accepted(heard)),
+        _ => Say::Hang(Vec::new()),
+    })
+    .await;
+    let (_dir, store, _) = store_with(2).await;
+    let id = store.create(None, None).await.unwrap();
+    store.dispatch(id, Action::Set { path: "/a".into(), value: json!(1) }).await.unwrap();
+    let (told, mut progress) = tokio::sync::watch::channel(SyncProgress::default());
+    let options = SyncOptions { at_once: 1, ..to(&server.url) }.progress(told);
+    tokio::select! {
+        _ = store.sync(options) => panic!("the second document's server says nothing"),
+        told = progress.wait_for(|progress| progress.pushed > 0) => assert_eq!(told.unwrap().pushed, 2),
+    }
+}
+
+#[tokio::test]
 async fn a_wait_longer_than_the_timeout_is_not_begun() {
     let server = Server::start(|_| Say::Bytes(reply("503 Busy", &[("retry-after", "3000")], b""))).await;
     let (_dir, store, _) = store_with(2).await;

@@ -2,6 +2,7 @@
 //! order it likes.
 
 use automerge::{ActorId, Automerge, Change, ROOT, transaction::Transactable};
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::*;
 use crate::rewrite;
@@ -120,4 +121,63 @@ fn a_spelling_that_is_named_and_not_there_loses_nothing() {
     client.restart();
     assert_eq!(client.sync(&mut honest), IN_STEP);
     assert_eq!((client.count(), client.queue().len()), (4, 0));
+}
+
+/// Two clients in step, and an edit of another client in two spellings, in either order.
+fn doubled(honest: &Log, reversed: bool) -> Vec<Change> {
+    let mut other = Client::joined(DocumentId::random());
+    let mut log = honest.clone();
+    other.sync(&mut log);
+    other.edit(1);
+    other.sync(&mut log);
+    let (original, again) = again(&log);
+    if reversed { vec![again, original] } else { vec![original, again] }
+}
+
+fn body_of(changes: &[Change]) -> Vec<u8> {
+    changes.iter().flat_map(|change| change.raw_bytes().to_vec()).collect()
+}
+
+#[test]
+fn an_event_that_brings_one_edit_in_two_spellings_doubles_nothing() {
+    for reversed in [false, true] {
+        let (mut client, log) = in_step();
+        let event = wire::ChangesEvent {
+            document: client.id.to_string(),
+            after: log.cursor(log.rows.len()).map(|cursor| cursor.to_string()),
+            cursor: log.cursor(log.rows.len() + 2).map(|cursor| cursor.to_string()),
+            heads: Vec::new(),
+            changes: Some(STANDARD.encode(body_of(&doubled(&log, reversed)))),
+            deleted: false,
+        };
+        let clock = (Now::at(client.now), &mut client.rng);
+        take_event(&mut client.core, &mut client.session, &event, clock).unwrap();
+        client.edit(1);
+        assert_eq!(client.count(), 5, "reversed: {reversed}");
+    }
+}
+
+#[test]
+fn a_snapshot_or_file_that_holds_one_edit_in_two_spellings_is_not_taken() {
+    let (client, mut log) = in_step();
+    let mut doc = Automerge::new();
+    doc.apply_changes(log.rows.iter().map(|row| parse(&row.1)).chain(doubled(&log, false))).unwrap();
+    let file = doc.save();
+    let mut joiner = Client::joined(client.id);
+    let mut asked = false;
+    let end = joiner.sync_with(|request| {
+        let Request::Snapshot { .. } = request else { return Ok(log.answer(request)) };
+        asked = true;
+        let cursor = log.cursor(log.rows.len());
+        Ok(Response {
+            status: 200,
+            media_type: wire::CHANGES.into(),
+            cursor,
+            body: file.clone(),
+            ..Response::default()
+        })
+    });
+    assert_eq!((end, asked, joiner.count()), (IN_STEP, true, 3), "it reads the changes instead");
+    let refused = joiner.core.import(&file, None, None).unwrap_err().to_string();
+    assert!(refused.contains("one change twice"), "{refused}");
 }

@@ -1,0 +1,128 @@
+//! What is new at a server, asked once for many documents that owe it nothing.
+//!
+//! `GET /v1/documents?since=` names the documents that changed since a token. So a store of a thousand documents that are in
+//! step asks one question and not a thousand. Two rules keep that true:
+//!
+//! - The token moves only when all that was listed and is held here came into step. What failed is listed again.
+//! - After an hour, and with other credentials, the whole list is asked for: it shows what may not be read any more, where
+//!   a list of changes says nothing. Such a document is asked for by itself.
+//!
+//! A document is left out only where its cursor is the list's, or where it was in step and is not listed. A server that was put
+//! back does not know the token, and of the whole list each cursor proves itself.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Token, Transport, remote};
+use crate::{Cursor, DocumentId, Millis, Store};
+
+/// From so many documents on that owe a server nothing it is asked for the list.
+pub(super) const MANY: usize = 8;
+/// How long changes are asked for before the whole list is, in milliseconds.
+const WHOLE_AGAIN: Millis = 3_600_000;
+
+/// How far the list of a server is known. Kept in the store's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Of which server, and for whom: another bearer reads another list.
+    of: String,
+    since: String,
+    /// When the whole list was asked for, milliseconds since 1970.
+    whole_at: Millis,
+}
+
+/// What a server listed.
+#[derive(Debug)]
+pub(super) struct News {
+    listed: HashMap<DocumentId, Option<Cursor>>,
+    whole: bool,
+    next: Known,
+}
+
+impl News {
+    /// Asks a server. Nothing, where it has no list for whoever asks: then each document is asked for.
+    pub(super) async fn ask(
+        store: &Store,
+        (server, token, transport): (&str, Option<&Token>, &dyn Transport),
+        (now, deadline): (Millis, Duration),
+    ) -> Option<Self> {
+        let of = whose(server, token);
+        let known = read(store).await.filter(|known| known.of == of);
+        let known = known.filter(|known| (0..WHOLE_AGAIN).contains(&now.saturating_sub(known.whole_at)));
+        if let Some(known) = known {
+            let listed = tokio::time::timeout(deadline, remote::list(transport, Some(&known.since))).await;
+            if let Ok(Ok((entries, since))) = listed {
+                let next = Known { since: since.unwrap_or_else(|| known.since.clone()), ..known };
+                return Some(Self { listed: cursors(entries), whole: false, next });
+            }
+        }
+        let listed = tokio::time::timeout(deadline, remote::list(transport, None)).await;
+        let (entries, since) = listed.ok()?.ok()?;
+        let next = Known { of, since: since?, whole_at: now };
+        Some(Self { listed: cursors(entries), whole: true, next })
+    }
+
+    /// Whether the server has nothing new of a document that is in step here up to this cursor.
+    pub(super) fn leaves(&self, document: DocumentId, cursor: &Cursor) -> bool {
+        match self.listed.get(&document) {
+            Some(listed) => listed.as_ref() == Some(cursor),
+            None => !self.whole,
+        }
+    }
+
+    /// The documents that were listed.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &DocumentId> {
+        self.listed.keys()
+    }
+
+    /// All that was listed and is held here is in step.
+    pub(super) async fn settle(self, store: &Store) {
+        let text = serde_json::to_string(&self.next).unwrap_or_default();
+        let kept = store.with_core(move |core| core.keep_listed(&text)).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "how far the list of documents is known was not kept");
+        }
+    }
+}
+
+fn cursors(entries: Vec<remote::Listed>) -> HashMap<DocumentId, Option<Cursor>> {
+    // What is deleted is asked for: whose word counts is for the store to say.
+    entries.into_iter().map(|entry| (entry.id, entry.cursor.filter(|_| !entry.deleted))).collect()
+}
+
+async fn read(store: &Store) -> Option<Known> {
+    let text = store.with_core(|core| core.listed()).await.ok()??;
+    serde_json::from_str(&text).ok()
+}
+
+/// A server and a bearer, without the secret.
+fn whose(server: &str, token: Option<&Token>) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(server.trim_end_matches('/'));
+    hasher.update([0]);
+    hasher.update(token.map_or("", Token::secret));
+    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of these documents, those that are in step with a server as far as is known here, and up to where.
+pub(super) async fn quiet(
+    store: &Store,
+    documents: HashSet<DocumentId>,
+    server: &str,
+) -> HashMap<DocumentId, Cursor> {
+    let server = server.to_owned();
+    store.with_core(move |core| core.cursors_at(&documents, &server)).await.unwrap_or_default()
+}
+
+/// Whether none of these documents, which a list named and this round did not bring into step, stands in this server's log here:
+/// one that does is to be listed again.
+pub(super) async fn concerns_none(store: &Store, documents: HashSet<DocumentId>, server: &str) -> bool {
+    let server = server.to_owned();
+    let held = store.with_core(move |core| core.any_cursor_at(&documents, &server)).await;
+    held.is_ok_and(|any| !any)
+}

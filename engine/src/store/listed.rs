@@ -1,0 +1,90 @@
+//! Which documents are in step with a server as far as is known here: what its list of documents is compared with.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, named_params};
+
+use super::{
+    Core,
+    open::{get_meta, set_meta},
+    problem::read_troubled,
+    rows,
+};
+use crate::{Cursor, DocumentId, Result};
+
+/// The key of `meta` under which it stands how far the list of a server's documents is known.
+const LISTED: &str = "listed";
+
+impl Core {
+    /// Of these documents, those that owe this server nothing and had all of its log when they were synced last, and up to
+    /// where that was.
+    pub(crate) fn cursors_at(
+        &mut self,
+        documents: &HashSet<DocumentId>,
+        server: &str,
+    ) -> Result<HashMap<DocumentId, Cursor>> {
+        let mut found = HashMap::new();
+        // What failed last is asked for by itself: only that shows that it is well again.
+        let troubled = read_troubled(&self.connection)?;
+        for row in rows::read_documents(&self.connection)? {
+            let Some(cursor) = row.cursor_at(server).cloned().filter(|_| documents.contains(&row.uuid))
+            else {
+                continue;
+            };
+            let settled =
+                row.at_end && !row.healing && row.tombstone.is_none() && row.not_served_by.is_none();
+            if settled && !troubled.contains(&row.uuid) && !owes(&self.connection, row.id)? {
+                found.insert(row.uuid, cursor);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether one of these documents has a cursor of this server.
+    pub(crate) fn any_cursor_at(&mut self, documents: &HashSet<DocumentId>, server: &str) -> Result<bool> {
+        if documents.is_empty() {
+            return Ok(false);
+        }
+        let rows = rows::read_documents(&self.connection)?;
+        Ok(rows.iter().any(|row| documents.contains(&row.uuid) && row.cursor_at(server).is_some()))
+    }
+
+    /// A server has nothing new of these documents.
+    pub(crate) fn note_in_step(&mut self, documents: &[DocumentId]) -> Result<()> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        self.write(&[], |w| {
+            let sql = "UPDATE document SET last_sync_at = :now WHERE uuid = :uuid";
+            let mut statement = w.tx.prepare_cached(sql)?;
+            for id in documents {
+                statement.execute(named_params! {":now": w.now, ":uuid": id.to_string()})?;
+                if let Some(replica) = w.replicas.peek(*id) {
+                    replica.row.last_sync_at = Some(w.now);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// How far the list of a server's documents is known: what was last given to [`Core::keep_listed`].
+    pub(crate) fn listed(&mut self) -> Result<Option<String>> {
+        Ok(get_meta(&self.connection, LISTED)?)
+    }
+
+    /// Keeps how far the list of a server's documents is known.
+    pub(crate) fn keep_listed(&mut self, text: &str) -> Result<()> {
+        if self.listed()?.as_deref() == Some(text) {
+            return Ok(());
+        }
+        self.write(&[], |w| Ok(set_meta(w.tx, LISTED, text)?))
+    }
+}
+
+/// Whether something of a document waits, or is not covered by a cursor.
+fn owes(connection: &Connection, document: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE id BETWEEN :from AND :to)";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
+}
