@@ -8,7 +8,7 @@
 )]
 
 use rejoin::{
-    Action, ChangeHash, Cursor, DocumentId,
+    Action, ChangeHash, Cursor, DocumentId, Error,
     fence::{self, Limits},
     store::{BatchBounds, Core, Durability, Page},
 };
@@ -354,4 +354,15 @@ fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
         found += 1;
     }
     assert_eq!(found, 3);
+}
+
+#[test]
+fn many_documents_are_made_in_one_commit_or_none_is() {
+    let mut core = Core::open_in_memory().unwrap();
+    let names = |of: [&str; 3]| of.map(|name| Some(name.to_owned()));
+    let ids = core.create_all(&names(["a", "b", "c"])).unwrap();
+    assert_eq!(core.document(ids[1]).unwrap().name.as_deref(), Some("b"));
+    assert!(matches!(core.create_all(&names(["d", "e", "a"])), Err(Error::DocumentExists(_))));
+    assert!(matches!(core.create_all(&names(["d", "e", "d"])), Err(Error::DocumentExists(_))));
+    assert_eq!(core.documents().unwrap().len(), 3, "none of those beside a bad one");
 }

@@ -72,6 +72,22 @@ verbs! {
     create(id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
         |core| core.create(id, name.as_deref())
     }
+    /// Makes many empty documents in one commit, all or none: one for each name, in their order. A thousand take as long as
+    /// a few that are made one by one.
+    ///
+    /// # Errors
+    /// As [`Store::create`]. Then none is made.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = rejoin::blocking::Store::open(dir.path().join("notes.db"))?;
+    /// let ids = store.create_all(&[Some("monday"), Some("tuesday"), None])?;
+    /// assert_eq!((ids.len(), store.find("tuesday")?), (3, ids[1]));
+    /// # Ok::<(), rejoin::Error>(())
+    /// ```
+    create_all(names: &[Option<&str>] = names.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>()) -> Vec<DocumentId> {
+        |core| core.create_all(&names)
+    }
     /// Takes part in a document that exists elsewhere. Works offline: it is filled at the next sync.
     ///
     /// # Errors
