@@ -165,6 +165,7 @@ fn wrong_with_actions<A: DeserializeOwned>() -> Option<&'static str> {
 pub(crate) trait AnySlice: Send + Sync {
     fn name(&self) -> &'static str;
     fn version(&self) -> u32;
+    fn scope(&self) -> Scope;
     fn decode(&self, kind: &str, json: &Value) -> Result<Command>;
     fn migrate(&self, from: u32, draft: &mut Draft<'_>) -> Result<(), Rejection>;
 }
@@ -178,6 +179,10 @@ impl<S: Slice> AnySlice for Of<S> {
 
     fn version(&self) -> u32 {
         S::VERSION
+    }
+
+    fn scope(&self) -> Scope {
+        S::SCOPE
     }
 
     fn decode(&self, kind: &str, json: &Value) -> Result<Command> {

@@ -10,6 +10,7 @@
 )]
 
 mod core;
+mod follow_ups;
 mod listeners;
 mod listeners_core;
 mod processes;

@@ -193,7 +193,7 @@ impl Writing<'_> {
         let asked_by = (heard.document, heard.hash);
         self.enqueue_effects(asked_by, (kind, &action.to_string()), &reaction.effects)?;
         for thunk in &reaction.thunks {
-            self.start_thunk(thunk)??;
+            self.start_thunk(thunk)?;
         }
         Ok(())
     }
