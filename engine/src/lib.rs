@@ -134,6 +134,7 @@ pub use revision::{Revised, Revision, TextSplice};
 pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
-    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QuarantinedChange, QueueEntry, QueueState,
-    Receipt, Settings, TrashLimits, UndoKind, Undone, UnsentChange, Writer,
+    Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
+    QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
 };
+pub use undo::UndoStep;

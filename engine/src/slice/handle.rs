@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Command, Selector, Slice, Typed, middleware::parse_action, select::touches};
 use crate::{
-    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store,
+    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
     effects::EffectRequest, store::Core,
 };
 
@@ -74,6 +74,17 @@ impl<S: Slice> SliceHandle<S> {
     pub async fn dispatch_with(&self, action: S::Action, effects: Vec<EffectRequest>) -> Result<Receipt> {
         let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
         self.store.with_core(move |core| core.dispatch_command_with(document, &typed, &effects)).await
+    }
+
+    /// Does an action that stands in undo as this says, before what [`Slice::undo_step`] says: its label, its group, or
+    /// that it cannot be undone.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
+    pub async fn dispatch_step(&self, action: S::Action, step: &UndoStep) -> Result<Receipt> {
+        let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
+        let step = step.clone();
+        self.store.with_core(move |core| core.dispatch_command_step(document, &typed, &step)).await
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.

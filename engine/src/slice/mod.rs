@@ -69,7 +69,7 @@ pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::effects::EffectRequest;
+use crate::{UndoStep, effects::EffectRequest};
 
 /// Where a slice's state lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -119,6 +119,36 @@ pub trait Slice: Send + Sync + 'static {
     fn effects(action: &Self::Action, info: &ActionInfo) -> Vec<EffectRequest> {
         let _ = (action, info);
         Vec::new()
+    }
+
+    /// How the action stands in undo: what a menu calls it, what it is undone with, whether it is undone at all. Asked
+    /// when it is dispatched, of synced slices only; what [`SliceHandle::dispatch_step`] says goes before it.
+    ///
+    /// ```
+    /// # use rejoin::{Slice, UndoStep, slice::{Draft, Rejection}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # #[serde(tag = "type")]
+    /// # enum CardAction { Renamed { to: String }, Typed { text: String }, Opened }
+    /// # struct Card;
+    /// impl Slice for Card {
+    /// #   const NAME: &'static str = "card";
+    /// #   type State = serde_json::Value;
+    /// #   type Action = CardAction;
+    /// #   fn reduce(_: &mut Draft<'_>, _: &CardAction) -> Result<(), Rejection> { Ok(()) }
+    ///     fn undo_step(action: &CardAction) -> UndoStep {
+    ///         match action {
+    ///             CardAction::Renamed { .. } => UndoStep::new().label("Rename"),
+    ///             CardAction::Typed { .. } => UndoStep::new().label("Typing").group("typing"),
+    ///             CardAction::Opened => UndoStep::new().never(),
+    ///         }
+    ///     }
+    /// #   // The rest as ever.
+    /// }
+    /// # assert_eq!(Card::undo_step(&CardAction::Opened), UndoStep::new().never());
+    /// ```
+    fn undo_step(action: &Self::Action) -> UndoStep {
+        let _ = action;
+        UndoStep::new()
     }
 
     /// Brings what actions of version `from` wrote to the form of `from + 1`; called for each version in turn, before

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
-use crate::{Action, Error, Result, effects::EffectRequest};
+use crate::{Action, Error, Result, UndoStep, effects::EffectRequest};
 
 /// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
 pub(crate) const BUILT_IN: &str = "(built-in JSON)";
@@ -76,6 +76,7 @@ pub(crate) trait Intent: Send + Sync {
     fn payload(&self) -> Option<Value>;
     fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection>;
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
+    fn undo_step(&self) -> UndoStep;
 }
 
 /// An action of a slice `S`.
@@ -140,6 +141,10 @@ impl<S: Slice> Intent for Typed<S> {
 
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest> {
         S::effects(&self.action, info)
+    }
+
+    fn undo_step(&self) -> UndoStep {
+        S::undo_step(&self.action)
     }
 }
 

@@ -10,11 +10,13 @@ use super::{
     replica::{Noted, Replica, container_position},
     rows::{self, NewChange, NewPending},
     steps::{Attempt, is_by_too_many},
+    undo::{NewStep, insert_step},
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
     fence::{self, CheckedChange, Refusal, RefusalCode},
     slice::{ActionInfo, Command, Committed, Scope, payload_of},
+    undo::UndoStep,
 };
 
 impl Core {
@@ -46,6 +48,30 @@ impl Core {
         let command = self.registry.decode(action)?;
         let mut results = self.dispatch_commands(&[(id, command)], false)?;
         results.pop().unwrap_or_else(|| Err(Error::Bug("a dispatch gave no result".to_owned())))
+    }
+
+    /// Does an action that stands in undo as this says.
+    ///
+    /// # Errors
+    /// As [`Core::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
+    pub fn dispatch_step(&mut self, id: DocumentId, action: &Action, step: &UndoStep) -> Result<Receipt> {
+        self.dispatch_command_step(id, &Command::Json(action.clone()), step)
+    }
+
+    pub(crate) fn dispatch_command_step(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        step: &UndoStep,
+    ) -> Result<Receipt> {
+        if command.scope() == Scope::Memory {
+            return self.dispatch_in_memory(&(id, command.clone()));
+        }
+        self.write(&[id], |w| {
+            let done = w.dispatch_one(id, command, Asked { follows: false, step: Some(step) })?;
+            w.settle_document(id)?;
+            Ok(done)
+        })?
     }
 
     pub(crate) fn dispatch_commands(
@@ -87,7 +113,7 @@ impl Core {
         let results = self.write(&touched, |w| {
             let mut results = Vec::with_capacity(actions.len());
             for (id, action) in actions {
-                results.push(w.dispatch_one(*id, action)?);
+                results.push(w.dispatch_one(*id, action, Asked::default())?);
                 if in_turn && results.last().is_some_and(Result::is_err) {
                     break;
                 }
@@ -104,6 +130,16 @@ impl Core {
         self.take_late_pending();
         results
     }
+}
+
+/// How an action stands in undo; `None`: as usual.
+fn step_of(command: &Command, asked: Asked<'_>) -> Result<Option<NewStep>> {
+    let mut step = asked.step.cloned().unwrap_or_default();
+    if let Command::Slice(intent) = command {
+        step = step.or(caught(intent.kind(), || Ok(intent.undo_step()))?);
+    }
+    step.check(command.kind())?;
+    Ok(NewStep::of(step, asked.follows))
 }
 
 fn commands(actions: &[(DocumentId, Action)]) -> Vec<(DocumentId, Command)> {
@@ -138,31 +174,59 @@ pub(super) struct Told<'a> {
     pub(super) message: &'a Message,
     pub(super) json: &'a Value,
     pub(super) text: &'a str,
+    /// How it stands in undo; `None`: as usual.
+    pub(super) step: Option<&'a NewStep>,
+}
+
+/// Who dispatches an action, as far as undo asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// Nobody: it follows from something.
+    pub(super) follows: bool,
+    /// What is said of it beside what its slice says.
+    pub(super) step: Option<&'a UndoStep>,
 }
 
 impl Writing<'_> {
     /// The inner result is the action's, the outer one the transaction's.
-    pub(super) fn dispatch_one(&mut self, id: DocumentId, command: &Command) -> Result<Result<Receipt>> {
-        match self.try_dispatch(id, command) {
+    pub(super) fn dispatch_one(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        asked: Asked<'_>,
+    ) -> Result<Result<Receipt>> {
+        match self.try_dispatch(id, command, asked) {
             Ok(receipt) => Ok(Ok(receipt)),
             Err(Failed::Action(error)) => Ok(Err(error)),
             Err(Failed::Transaction(error)) => Err(error),
         }
     }
 
-    /// Does an action that is given as JSON.
-    pub(super) fn dispatch_value(&mut self, id: DocumentId, action: &Value) -> Result<Result<Receipt>> {
+    /// Does an action that is given as JSON, and follows from something: undo passes it by unless it is `undoable`.
+    pub(super) fn dispatch_value(
+        &mut self,
+        id: DocumentId,
+        action: &Value,
+        undoable: bool,
+    ) -> Result<Result<Receipt>> {
+        let always = undoable.then(|| UndoStep::new().always());
+        let asked = Asked { follows: true, step: always.as_ref() };
         match self.registry.decode(action) {
             Ok(command) if command.scope() == Scope::Memory => {
                 let reason = "its slice is in memory only, and no part of a transaction".to_owned();
                 Ok(Err(Error::BadAction { action: command.kind().to_owned(), reason }))
             }
-            Ok(command) => self.dispatch_one(id, &command),
+            Ok(command) => self.dispatch_one(id, &command, asked),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    fn try_dispatch(&mut self, id: DocumentId, command: &Command) -> Result<Receipt, Failed> {
+    fn try_dispatch(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        asked: Asked<'_>,
+    ) -> Result<Receipt, Failed> {
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
@@ -174,8 +238,9 @@ impl Writing<'_> {
         if text.len() > self.limits.change_bytes {
             return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
+        let step = step_of(command, asked)?;
         let message = self.first_bears_nonce(home, message_of(command, self.author))?;
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: step.as_ref() };
         let about = self.about(id, command);
         let effects = match command {
             Command::Slice(intent) if intent.scope() == Scope::Synced => {
@@ -318,6 +383,11 @@ impl Writing<'_> {
         let about = Appended { message, local: true, container: false };
         let row = append(self.tx, replica, checked, &about)?;
         replica.written = true;
+        // A companion has no undo.
+        if let (Some(step), None) = (told.step, replica.row.companion_of) {
+            let change = (replica.row.id, rows::position_of(row), checked.hash);
+            insert_step(self.tx, change, step, (self.now, self.undo_window))?;
+        }
         if replica.row.companion_of.is_none() {
             self.enqueue(row, Some(told.text))?;
         }

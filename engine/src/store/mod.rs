@@ -57,7 +57,7 @@ pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Settings,
 };
-pub use undo::{UndoKind, Undone};
+pub use undo::{NextStep, UndoKind, Undone, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 pub(crate) use types::as_hex;

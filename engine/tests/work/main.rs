@@ -16,3 +16,4 @@ mod listeners_core;
 mod processes;
 mod support;
 mod thunks;
+mod undo;

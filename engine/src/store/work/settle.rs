@@ -128,7 +128,7 @@ impl Writing<'_> {
     /// Does the action that follows what happened to a thunk. One that fails is told in the row.
     fn follow_thunk(&mut self, row: &mut ThunkRow, follow: Option<&FollowUp>, reply: &Value) -> Result<()> {
         let (Some(follow), Some(document)) = (follow, row.info.document) else { return Ok(()) };
-        match self.dispatch_within(document, &follow.with_reply(reply))? {
+        match self.dispatch_within(document, (&follow.with_reply(reply), follow.is_undoable()))? {
             Ok(receipt) => row.info.settled_change = Some(receipt.hash),
             Err(error) => row.info.follow_error = Some(short(error.to_string())),
         }
@@ -140,10 +140,10 @@ impl Writing<'_> {
     pub(super) fn dispatch_within(
         &mut self,
         document: DocumentId,
-        action: &Value,
+        (action, undoable): (&Value, bool),
     ) -> Result<Result<Receipt>> {
         self.also.push(document);
-        let done = self.dispatch_value(document, action)?;
+        let done = self.dispatch_value(document, action, undoable)?;
         self.settle_document(document)?;
         for companion in self.companions.clone() {
             self.settle_document(companion)?;

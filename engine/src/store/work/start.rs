@@ -106,7 +106,8 @@ impl Writing<'_> {
         }
         // After those of the older ones: what is read in the end is that this one is pending.
         if let (Some(follow), Some(document)) = (&request.follow.pending, request.options.document) {
-            self.dispatch_within(document, &follow.with_reply(&json!({"id": request.id})))??;
+            let action = follow.with_reply(&json!({"id": request.id}));
+            self.dispatch_within(document, (&action, follow.is_undoable()))??;
         }
         rows::insert(self.tx, (request, argument), (self.now, self.ordinal))?;
         self.worked = true;
