@@ -44,6 +44,7 @@ CREATE TABLE undo_step (
   label     TEXT,                          -- what a menu calls it; NULL: its type
   group_key TEXT,                          -- what comes soon after it under the same key joins its step
   step      BLOB,                          -- the first change of the step that it is a part of
+  part      INTEGER NOT NULL DEFAULT 1,    -- which part of a group it is, from 1
   made_at   INTEGER NOT NULL,              -- milliseconds since 1970, UTC
   PRIMARY KEY (document, hash)
 ) WITHOUT ROWID;

@@ -10,6 +10,9 @@ use crate::{Millis, Result, store::rows, undo::UndoStep};
 /// A change joins the step before it only where that is among so many newest changes of the document.
 const NEAR: u64 = 1_000;
 
+/// The most actions of a group that are one step: each is taken back by a change of its own, while a person waits.
+const MOST_PARTS: u64 = 200;
+
 /// Where in the steps a change belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum Place {
@@ -58,11 +61,13 @@ pub(super) struct StepRow {
     pub(super) step: Option<ChangeHash>,
     group: Option<String>,
     made_at: Millis,
+    /// Which part of its group it is, from 1.
+    part: u64,
 }
 
 /// How the change stands that was first made as this; `None`: as usual.
 pub(super) fn read(connection: &Connection, document: i64, key: ChangeHash) -> Result<Option<StepRow>> {
-    let sql = "SELECT undoable, label, step, group_key, made_at FROM undo_step
+    let sql = "SELECT undoable, label, step, group_key, made_at, part FROM undo_step
                 WHERE document = :document AND hash = :hash";
     let params = named_params! {":document": document, ":hash": key.0};
     let found = connection.prepare_cached(sql)?.query_row(params, |r| {
@@ -72,6 +77,7 @@ pub(super) fn read(connection: &Connection, document: i64, key: ChangeHash) -> R
             step: r.get::<_, Option<[u8; 32]>>(2)?.map(ChangeHash),
             group: r.get(3)?,
             made_at: r.get(4)?,
+            part: r.get::<_, i64>(5)?.max(1) as u64,
         })
     });
     Ok(found.optional()?)
@@ -84,24 +90,26 @@ pub(in crate::store) fn insert(
     new: &NewStep,
     (now, window): (Millis, Millis),
 ) -> Result<()> {
-    let (group, step) = match &new.place {
-        Place::Alone => (None, None),
-        Place::First => (None, Some(hash)),
-        Place::After(first) => (None, Some(*first)),
+    let (group, step, part) = match &new.place {
+        Place::Alone => (None, None, 1),
+        Place::First => (None, Some(hash), 1),
+        Place::After(first) => (None, Some(*first), 1),
         Place::Group(key) => {
             let before = if new.undoable { step_before(connection, document, position)? } else { None };
             let joined = before.filter(|row| {
                 let age = now.saturating_sub(row.made_at);
-                row.group.as_ref() == Some(key) && (0..window).contains(&age)
+                row.group.as_ref() == Some(key) && (0..window).contains(&age) && row.part < MOST_PARTS
             });
-            (Some(key), Some(joined.and_then(|row| row.step).unwrap_or(hash)))
+            let part = joined.as_ref().map_or(1, |row| row.part + 1);
+            (Some(key), Some(joined.and_then(|row| row.step).unwrap_or(hash)), part)
         }
     };
-    let sql = "INSERT OR REPLACE INTO undo_step (document, hash, undoable, label, group_key, step, made_at)
-               VALUES (:document, :hash, :undoable, :label, :group, :step, :now)";
+    let sql =
+        "INSERT OR REPLACE INTO undo_step (document, hash, undoable, label, group_key, step, part, made_at)
+               VALUES (:document, :hash, :undoable, :label, :group, :step, :part, :now)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":document": document, ":hash": hash.0, ":undoable": new.undoable, ":label": new.label, ":group": group,
-        ":step": step.map(|step| step.0), ":now": now,
+        ":step": step.map(|step| step.0), ":part": part as i64, ":now": now,
     })?;
     Ok(())
 }
