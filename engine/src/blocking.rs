@@ -54,7 +54,7 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`crate::slice::SliceHandle::state`].
     pub fn state(&self) -> Result<S::State> {
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", None))?)
+        self.fit(self.inner.store().with_core_blocking(self.inner.read("", None))?)
     }
 
     /// The state as it was at these heads.
@@ -63,7 +63,14 @@ impl<S: Slice> SliceHandle<S> {
     /// As [`crate::slice::SliceHandle::state_at`].
     pub fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
         let heads = Some(heads.to_vec());
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
+        self.fit(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
+    }
+
+    fn fit(&self, state: Option<serde_json::Value>) -> Result<S::State> {
+        match slice::SliceHandle::<S>::typed(state) {
+            Ok(state) => Ok(state),
+            Err(reason) => Err(self.inner.store().with_core_blocking(self.inner.mismatch(reason))?),
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl<S: Slice> SliceHandle<S> {
     ///
     /// # Errors
     /// [`Error::Rejected`] with the reducer's or the middleware's reason, [`Error::ReducerPanicked`],
-    /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], and those of [`Store::dispatch`]: nothing was changed.
+    /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], [`Error::NewerSlice`] where [`Slice::NEWER`] says so, and those of
+    /// [`Store::dispatch`]: nothing was changed.
     pub async fn dispatch(&self, action: S::Action) -> Result<Receipt> {
         self.submit(action)?.await.map_err(|_| Error::Closed)?
     }
@@ -107,20 +108,54 @@ impl<S: Slice> SliceHandle<S> {
         move |core| core.slice_state(document, (S::NAME, S::SCOPE, &part), at.as_deref())
     }
 
-    pub(crate) fn typed(state: Option<Value>) -> Result<S::State> {
+    /// The state, or why it does not fit its type.
+    pub(crate) fn typed(state: Option<Value>) -> Result<S::State, String> {
         let Some(state) = state else { return Ok(S::State::default()) };
-        serde_json::from_value(state)
-            .map_err(|error| Error::StateMismatch { slice: S::NAME.to_owned(), reason: error.to_string() })
+        serde_json::from_value(state).map_err(|error| error.to_string())
+    }
+
+    /// What is said where the state does not fit its type: for what a newer version wrote that it did.
+    pub(crate) fn mismatch(
+        &self,
+        reason: String,
+    ) -> impl FnOnce(&mut Core) -> Result<Error> + Send + 'static {
+        let document = self.document;
+        move |core| {
+            let (slice, version) = (S::NAME.to_owned(), S::VERSION);
+            Ok(match core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION))? {
+                Some(written) => Error::NewerSlice { slice, written, version },
+                None => Error::StateMismatch { slice, reason },
+            })
+        }
+    }
+
+    pub(super) async fn fit<T>(&self, read: Result<T, String>) -> Result<T> {
+        match read {
+            Ok(state) => Ok(state),
+            Err(reason) => Err(self.store.with_core(self.mismatch(reason)).await?),
+        }
+    }
+
+    /// The version of this slice that has written to it, here or on another device, where that is newer than this
+    /// app's: for an app that says so, or offers to read only. What happens then is [`Slice::NEWER`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub async fn newer_version(&self) -> Result<Option<u32>> {
+        let document = self.document;
+        let newer = move |core: &mut Core| core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION));
+        self.store.with_core(newer).await
     }
 
     /// The state; its default where nothing was written. It costs the size of the slice: see [`SliceHandle::select`]
     /// for a part of it, read again only when that part changed.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] when what is in the document does not fit the type; [`Error::UnknownSlice`]; what a
-    /// migration says.
+    /// When what is in the document does not fit the type: [`Error::NewerSlice`] where a newer version of the slice has
+    /// written to it, else [`Error::StateMismatch`]. [`Error::UnknownSlice`]; what a migration says.
     pub async fn state(&self) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read("", None)).await?)
+        let state = self.store.with_core(self.read("", None)).await?;
+        self.fit(Self::typed(state)).await
     }
 
     /// The state as it was at these heads, without a migration.
@@ -128,7 +163,8 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`SliceHandle::state`], and [`Error::UnknownChange`].
     pub async fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read("", Some(heads.to_vec()))).await?)
+        let state = self.store.with_core(self.read("", Some(heads.to_vec()))).await?;
+        self.fit(Self::typed(state)).await
     }
 
     /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
+use super::{
+    ActionInfo, Draft, Middleware, Migration, Newer, Rejection, Scope, Slice, middleware::parse_action,
+};
 use crate::{Action, Error, Result, UndoStep, effects::EffectRequest};
 
 /// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
@@ -77,6 +79,7 @@ pub(crate) trait Intent: Send + Sync {
     fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection>;
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
     fn undo_step(&self) -> UndoStep;
+    fn newer(&self) -> Newer;
 }
 
 /// An action of a slice `S`.
@@ -145,6 +148,10 @@ impl<S: Slice> Intent for Typed<S> {
 
     fn undo_step(&self) -> UndoStep {
         S::undo_step(&self.action)
+    }
+
+    fn newer(&self) -> Newer {
+        S::NEWER
     }
 }
 

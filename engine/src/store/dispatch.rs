@@ -230,6 +230,7 @@ impl Writing<'_> {
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
+        self.check_not_newer(home, command)?;
         if let Command::Slice(intent) = command {
             self.migrate_slice(home, intent.slice())?;
         }
@@ -296,7 +297,12 @@ impl Writing<'_> {
         let made = caught(command.kind(), || match command {
             Command::Json(action) => make(replica, action, options, listening),
             Command::Slice(intent) => {
-                let work = Work { slice: intent.slice(), about, reduce: &|draft| intent.reduce(draft) };
+                let work = Work {
+                    slice: intent.slice(),
+                    about,
+                    reduce: &|draft| intent.reduce(draft),
+                    writers: None,
+                };
                 let made = make_slice(replica, &work, options, listening)?;
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }

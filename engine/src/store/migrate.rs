@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Message,
-    slice::{ActionInfo, Draft},
+    slice::{ActionInfo, Draft, Writers},
+    untrusted::guarded,
 };
 
 impl Writing<'_> {
@@ -30,7 +31,9 @@ impl Writing<'_> {
             let reduce = |draft: &mut Draft<'_>| {
                 (from..slice.version()).try_for_each(|version| slice.migrate(version, draft))
             };
-            let work = Work { slice: slice.name(), about: &about, reduce: &reduce };
+            let replica = self.replicas.get(self.tx, home, self.actor)?;
+            let writers = guarded(|| Writers::of(&replica.am)).map_err(Error::Library)?;
+            let work = Work { slice: slice.name(), about: &about, reduce: &reduce, writers: Some(&writers) };
             let json = serde_json::json!({"type": kind, "from": from, "to": slice.version()});
             let text = json.to_string();
             let told = Told { shown_as: home, message: &message, json: &json, text: &text, step: None };
