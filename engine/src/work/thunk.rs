@@ -138,7 +138,7 @@ impl ThunkGround<'_> {
     /// The state at a JSON Pointer of that document.
     ///
     /// # Errors
-    /// [`Error::Action`] for a pointer that leads nowhere; [`Error::InvalidThunk`] where no document is named.
+    /// [`crate::Error::Action`] for a pointer that leads nowhere; [`crate::Error::InvalidThunk`] where no document is named.
     pub fn state(&self, pointer: &str) -> Result<Value> {
         (self.state)(pointer)
     }
