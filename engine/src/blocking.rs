@@ -14,6 +14,7 @@ use crate::{
     Action, ChangeHash, DocumentId, Error, Receipt, Result,
     slice::{self, Slice},
     store::{Durability, Event},
+    undo::UndoStep,
 };
 
 /// Waits for an answer on the calling thread, wherever that is: the store answers on its own.
@@ -47,6 +48,22 @@ impl<S: Slice> SliceHandle<S> {
     /// As [`crate::slice::SliceHandle::dispatch`].
     pub fn dispatch(&self, action: S::Action) -> Result<Receipt> {
         wait(self.inner.submit(action)?)?
+    }
+
+    /// Does an action that stands in undo as this says.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::dispatch_step`].
+    pub fn dispatch_step(&self, action: S::Action, step: &UndoStep) -> Result<Receipt> {
+        self.inner.store().with_core_blocking(self.inner.stepping(action, step)?)
+    }
+
+    /// The version of this slice that has written to it, where that is newer than this app's.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::newer_version`].
+    pub fn newer_version(&self) -> Result<Option<u32>> {
+        self.inner.store().with_core_blocking(self.inner.reading_newer())
     }
 
     /// The state; its default where nothing was written.

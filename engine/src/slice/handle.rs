@@ -83,9 +83,17 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`SliceHandle::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
     pub async fn dispatch_step(&self, action: S::Action, step: &UndoStep) -> Result<Receipt> {
+        self.store.with_core(self.stepping(action, step)?).await
+    }
+
+    pub(crate) fn stepping(
+        &self,
+        action: S::Action,
+        step: &UndoStep,
+    ) -> Result<impl FnOnce(&mut Core) -> Result<Receipt> + Send + 'static> {
         let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
         let step = step.clone();
-        self.store.with_core(move |core| core.dispatch_command_step(document, &typed, &step)).await
+        Ok(move |core: &mut Core| core.dispatch_command_step(document, &typed, &step))
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.
@@ -142,9 +150,12 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// [`Error::UnknownDocument`].
     pub async fn newer_version(&self) -> Result<Option<u32>> {
+        self.store.with_core(self.reading_newer()).await
+    }
+
+    pub(crate) fn reading_newer(&self) -> impl FnOnce(&mut Core) -> Result<Option<u32>> + Send + 'static {
         let document = self.document;
-        let newer = move |core: &mut Core| core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION));
-        self.store.with_core(newer).await
+        move |core| core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION))
     }
 
     /// The state; its default where nothing was written. It costs the size of the slice: see [`SliceHandle::select`]

@@ -1,6 +1,7 @@
 //! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
 //! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
 
+mod append;
 mod arrive;
 mod blame;
 mod claims;

@@ -4,7 +4,7 @@ use automerge::ChangeHash;
 use serde::Serialize;
 
 use super::{
-    UndoKind, Undone, UndonePart, root_action,
+    UndoKind, Undone, root_action,
     stack::{Entry, Names, next},
     step_rows::{self, Place},
 };
@@ -99,16 +99,5 @@ impl Writing<'_> {
             self.settle_document(id)?;
         }
         Ok(Ok(whole))
-    }
-}
-
-impl Undone {
-    /// Of a step with several actions.
-    fn add(&mut self, part: Self) {
-        self.undone += part.undone;
-        self.skipped += part.skipped;
-        let new = part.left.into_iter().filter(|path| !self.left.contains(path)).collect::<Vec<_>>();
-        self.left.extend(new);
-        self.with.push(UndonePart { hash: part.hash, of: part.of, action: part.action });
     }
 }
