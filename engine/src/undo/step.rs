@@ -56,7 +56,7 @@ impl UndoStep {
     }
 
     /// It is one step with the action before it, where that has the same group, is less than a second old
-    /// ([`crate::Builder::undo_window`]), and is the last that could be undone: typing, say. At most 200
+    /// ([`crate::Builder::undo_window`]), and is the last that could be undone: typing, say. At most 100
     /// actions are one step; what comes then begins the next. 200 bytes at most.
     #[must_use]
     pub fn group(mut self, key: impl Into<String>) -> Self {

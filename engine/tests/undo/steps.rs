@@ -138,15 +138,15 @@ fn an_action_joins_only_the_same_group_within_the_window_with_nothing_between() 
 }
 
 #[test]
-fn at_most_two_hundred_actions_are_one_step() {
+fn at_most_a_hundred_actions_are_one_step() {
     let mut bench = Bench::new();
-    for _ in 0..201 {
+    for _ in 0..101 {
         bench.types("a", typing());
     }
     assert_eq!(bench.core.next_undo(bench.id).unwrap().unwrap().actions, 1);
-    assert_eq!(bench.undo().len(), 200);
-    assert_eq!(bench.core.next_undo(bench.id).unwrap().unwrap().actions, 200);
-    assert_eq!([bench.undo(), bench.redo()].map(|text| text.len()), [0, 200]);
+    assert_eq!(bench.undo().len(), 100);
+    assert_eq!(bench.core.next_undo(bench.id).unwrap().unwrap().actions, 100);
+    assert_eq!([bench.undo(), bench.redo()].map(|text| text.len()), [0, 100]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{Millis, Result, store::rows, undo::UndoStep};
 const NEAR: u64 = 1_000;
 
 /// The most actions of a group that are one step: each is taken back by a change of its own, while a person waits.
-const MOST_PARTS: u64 = 200;
+const MOST_PARTS: u64 = 100;
 
 /// Where in the steps a change belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
