@@ -69,11 +69,11 @@
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
 //! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`] | `upsert` merges field by field, across devices too |
 //! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
-//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind; an abort stops the work |
+//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind, and an action where you name one; an abort stops the work; `rejectWithValue` is [`work::Thunk::Error`] |
 //! | listener middleware | [`Builder::listener`] | resumes where it stopped |
 //! | redux-offline's `meta.offline` | [`slice::Slice::effects`], [`effects`] | lanes, leases, one `Idempotency-Key` for each effect |
 //! | redux-persist | nothing to add | every action is a row; [`slice::Scope`] says what stays on the device or in memory |
-//! | redux-undo | [`Store::undo`] | a new change: what others wrote stays |
+//! | redux-undo | [`Store::undo`], [`slice::Slice::undo_step`] | a new change: what others wrote stays; `groupBy` and `filter` are [`UndoStep`] |
 //! | DevTools | [`Store::history`], [`Store::diff`], [`slice::SliceHandle::state_at`] | of every replica, from the data itself |
 //!
 //! # Panics
@@ -158,6 +158,7 @@ pub use revision::{Revised, Revision, TextSplice};
 pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
-    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QuarantinedChange, QueueEntry, QueueState,
-    Receipt, Settings, TrashLimits, UndoKind, Undone, UnsentChange, Writer,
+    Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
+    QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
 };
+pub use undo::UndoStep;

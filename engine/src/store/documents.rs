@@ -284,7 +284,7 @@ pub(super) fn remove_changes(connection: &Connection, document: i64) -> Result<(
         let sql = format!("DELETE FROM {table} WHERE id BETWEEN :from AND :to");
         connection.execute(&sql, named_params! {":from": from, ":to": to})?;
     }
-    for table in ["snapshot", "renamed", "trash", "slice_migrated", "listening", "heard"] {
+    for table in ["snapshot", "renamed", "trash", "slice_migrated", "listening", "heard", "undo_step"] {
         let sql = format!("DELETE FROM {table} WHERE document = :id");
         connection.execute(&sql, named_params! {":id": document})?;
     }
