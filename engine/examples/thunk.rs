@@ -31,6 +31,7 @@ impl Thunk for Search {
     const DEADLINE: Duration = Duration::from_secs(20);
     type Argument = String;
     type Output = String;
+    type Error = String;
 
     async fn run(&self, _: ThunkContext, word: String) -> Result<String, String> {
         get(&self.server, &word).await.map_err(|error| error.to_string())

@@ -381,6 +381,9 @@ fn open_core(path: &Path, built: &Built) -> Result<Core> {
     };
     core.set_registry(built.registry.clone());
     core.set_usual_trash(built.trash);
+    if let Some(window) = built.undo_window {
+        core.set_undo_window(window);
+    }
     if core.is_read_only() {
         return Ok(core);
     }

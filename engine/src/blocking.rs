@@ -14,6 +14,7 @@ use crate::{
     Action, ChangeHash, DocumentId, Error, Receipt, Result,
     slice::{self, Slice},
     store::{Durability, Event},
+    undo::UndoStep,
 };
 
 /// Waits for an answer on the calling thread, wherever that is: the store answers on its own.
@@ -49,12 +50,28 @@ impl<S: Slice> SliceHandle<S> {
         wait(self.inner.submit(action)?)?
     }
 
+    /// Does an action that stands in undo as this says.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::dispatch_step`].
+    pub fn dispatch_step(&self, action: S::Action, step: &UndoStep) -> Result<Receipt> {
+        self.inner.store().with_core_blocking(self.inner.stepping(action, step)?)
+    }
+
+    /// The version of this slice that has written to it, where that is newer than this app's.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::newer_version`].
+    pub fn newer_version(&self) -> Result<Option<u32>> {
+        self.inner.store().with_core_blocking(self.inner.reading_newer())
+    }
+
     /// The state; its default where nothing was written.
     ///
     /// # Errors
     /// As [`crate::slice::SliceHandle::state`].
     pub fn state(&self) -> Result<S::State> {
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", None))?)
+        self.fit(self.inner.store().with_core_blocking(self.inner.read("", None))?)
     }
 
     /// The state as it was at these heads.
@@ -63,7 +80,14 @@ impl<S: Slice> SliceHandle<S> {
     /// As [`crate::slice::SliceHandle::state_at`].
     pub fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
         let heads = Some(heads.to_vec());
-        slice::SliceHandle::<S>::typed(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
+        self.fit(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
+    }
+
+    fn fit(&self, state: Option<serde_json::Value>) -> Result<S::State> {
+        match slice::SliceHandle::<S>::typed(state) {
+            Ok(state) => Ok(state),
+            Err(reason) => Err(self.inner.store().with_core_blocking(self.inner.mismatch(reason))?),
+        }
     }
 }
 

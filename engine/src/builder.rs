@@ -4,6 +4,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -40,6 +41,7 @@ pub struct Builder {
     tasks: Result<Tasks>,
     verify: Option<VerifyCommand>,
     trash: TrashLimits,
+    undo_window: Option<Duration>,
     access: Access,
 }
 
@@ -61,6 +63,7 @@ pub(crate) struct Built {
     pub(crate) tasks: Tasks,
     pub(crate) verify: Option<VerifyCommand>,
     pub(crate) trash: TrashLimits,
+    pub(crate) undo_window: Option<Duration>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -83,6 +86,7 @@ impl Builder {
             tasks: Ok(Tasks::default()),
             verify: None,
             trash: TrashLimits::default(),
+            undo_window: None,
             access: Access::default(),
         }
     }
@@ -116,6 +120,13 @@ impl Builder {
     /// [`Store::set_trash_limits`] remembered in the store goes before it.
     pub fn trash_limits(mut self, limits: TrashLimits) -> Self {
         self.trash = limits;
+        self
+    }
+
+    /// How soon after the last action of its group an action must come to be one step of undo with it: see
+    /// [`crate::UndoStep::group`]. One second, where nothing is said.
+    pub fn undo_window(mut self, window: Duration) -> Self {
+        self.undo_window = Some(window);
         self
     }
 
@@ -197,7 +208,8 @@ impl Builder {
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
         let (durability, verify, trash, access) = (self.durability, self.verify, self.trash, self.access);
-        Ok((self.path, Built { access, durability, registry, tasks, verify, trash }))
+        let undo_window = self.undo_window;
+        Ok((self.path, Built { access, durability, registry, tasks, verify, trash, undo_window }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

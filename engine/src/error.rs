@@ -86,6 +86,17 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A newer version of the slice has written to it: what is there does not fit this one, or this one only reads it then
+    /// ([`crate::slice::Newer`]).
+    #[error("slice {slice} was written by version {written}; this is version {version}")]
+    NewerSlice {
+        /// Its name.
+        slice: String,
+        /// The newest version that has written to it.
+        written: u32,
+        /// The version of this app.
+        version: u32,
+    },
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),
@@ -307,6 +318,7 @@ impl Error {
             | Self::ReducerPanicked { .. }
             | Self::NotOfThisKind { .. }
             | Self::StateMismatch { .. }
+            | Self::NewerSlice { .. }
             | Self::UnknownChange(_)
             | Self::NotOwn(_)
             | Self::NoConflict(_)

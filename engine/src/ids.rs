@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use automerge::{ActorId as Actor, ChangeHash};
@@ -41,8 +42,15 @@ impl DocumentId {
 
     /// The `automerge:` URL that automerge-repo knows it by.
     pub fn to_url(&self) -> String {
-        format!("automerge:{}", bs58::encode(self.as_bytes()).with_check().into_string())
+        let checked = [self.as_bytes().as_slice(), &check_bytes(self.as_bytes())].concat();
+        format!("automerge:{}", bs58::encode(checked).into_string())
     }
+}
+
+/// What bs58check puts behind the bytes: the beginning of their hash's hash.
+fn check_bytes(bytes: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = Sha256::digest(Sha256::digest(bytes)).0;
+    [a, b, c, d]
 }
 
 impl fmt::Display for DocumentId {
@@ -63,8 +71,12 @@ impl FromStr for DocumentId {
         let invalid = || InvalidDocumentId(text.to_owned());
         if let Some(id) = text.strip_prefix("automerge:") {
             let id = id.split(['#', '?']).next().unwrap_or(id);
-            let bytes = bs58::decode(id).with_check(None).into_vec().map_err(|_| invalid())?;
-            return Ok(Self(Uuid::from_slice(&bytes).map_err(|_| invalid())?));
+            let bytes = bs58::decode(id).into_vec().map_err(|_| invalid())?;
+            let (bytes, check) = bytes.split_last_chunk::<4>().ok_or_else(invalid)?;
+            if *check != check_bytes(bytes) {
+                return Err(invalid());
+            }
+            return Ok(Self(Uuid::from_slice(bytes).map_err(|_| invalid())?));
         }
         // Only the usual form: `Uuid` alone would take braces and URNs too.
         if text.len() != 36 {

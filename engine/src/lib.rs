@@ -69,11 +69,11 @@
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
 //! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`] | `upsert` merges field by field, across devices too |
 //! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
-//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind; an abort stops the work |
+//! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind, and an action where you name one; an abort stops the work; `rejectWithValue` is [`work::Thunk::Error`] |
 //! | listener middleware | [`Builder::listener`] | resumes where it stopped |
 //! | redux-offline's `meta.offline` | [`slice::Slice::effects`], [`effects`] | lanes, leases, one `Idempotency-Key` for each effect |
 //! | redux-persist | nothing to add | every action is a row; [`slice::Scope`] says what stays on the device or in memory |
-//! | redux-undo | [`Store::undo`] | a new change: what others wrote stays |
+//! | redux-undo | [`Store::undo`], [`slice::Slice::undo_step`] | a new change: what others wrote stays; `groupBy` and `filter` are [`UndoStep`] |
 //! | DevTools | [`Store::history`], [`Store::diff`], [`slice::SliceHandle::state_at`] | of every replica, from the data itself |
 //!
 //! # Panics
@@ -82,9 +82,30 @@
 //! to `tracing` instead. A terminal app should call it, or have its own hook tell threads apart.
 //!
 //! # Features
-//! `sync` (default): the driver that speaks HTTP, and with it reqwest. `allow-panic-abort`: builds under
-//! `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process.
-//! `planted-bugs`: for the project's own tests.
+//! | feature | what it adds |
+//! |---|---|
+//! | `sync` (default) | the driver that speaks HTTP, and with it reqwest and the network of tokio. Without it tokio has no `net`, no `process`, no `signal` and no thread pool |
+//! | `bundled-sqlite` (default) | SQLite itself, compiled with a C compiler. Without it the SQLite that the system or the app links is used: 3.45 or later, and better 3.51.3 or later, for those before can lose a commit in WAL mode (a warning says so) |
+//! | `allow-panic-abort` | builds under `panic = "abort"`, which is refused otherwise, for then hostile bytes could end the process |
+//! | `openapi` | schemas of what goes over the wire |
+//! | `planted-bugs` | for the project's own tests |
+//!
+//! # Beside other crates
+//! - **automerge** is in the API: use [`automerge`](crate::automerge) as this crate re-exports it, and no version of your own.
+//! - **SQLite.** Cargo links one `libsqlite3-sys` into a program. rusqlite 0.41, which this crate uses, has 0.39; sqlx 0.9 wants
+//!   0.37 and diesel 2.3 wants 0.38, so Cargo refuses them beside it ("links to the native library `sqlite3`"). Use
+//!   rusqlite 0.41 for the app's own tables, or keep the two in two programs. The feature `bundled-sqlite` does not
+//!   change that: it says whose SQLite is linked, and not which bindings.
+//! - **tokio** 1: verbs of [`Store`] run under any executor, and a sync needs tokio's, with time and I/O enabled.
+//!   [`blocking::Store`] needs none.
+//!
+//! # Systems
+//! Linux is tested. The crate builds for macOS, Windows, iOS and Android. What differs there: a process that died is seen by a
+//! lock that its death frees, where Linux shows its processes; the process that tries what servers send
+//! ([`Builder::verify_command`]) has a limit of time and none of memory outside Unix, and phones start none. Certificates are those
+//! of the system. On Android the verifier of rustls must be told of the app's context once, before the first sync
+//! (`rustls_platform_verifier::android::init_with_env`); or trust certificates of your own
+//! ([`HttpOptions::ca_certificates`]).
 
 pub mod blocking;
 pub mod container;
@@ -118,6 +139,9 @@ mod ids;
 mod leases;
 mod message;
 
+/// The library of the documents: its types are in this API.
+pub use automerge;
+
 pub use action::Action;
 pub use api::Store;
 pub use builder::Builder;
@@ -134,6 +158,7 @@ pub use revision::{Revised, Revision, TextSplice};
 pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
-    Durability, Event, EventChange, HistoryEntry, Millis, Origin, QuarantinedChange, QueueEntry, QueueState,
-    Receipt, Settings, TrashLimits, UndoKind, Undone, UnsentChange, Writer,
+    Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
+    QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
 };
+pub use undo::UndoStep;

@@ -8,7 +8,7 @@
 )]
 
 use rejoin::{
-    Action, ChangeHash, Cursor, DocumentId,
+    Action, ChangeHash, Cursor, DocumentId, Error,
     fence::{self, Limits, RefusalCode},
     store::{BatchBounds, Core, Durability, Page, QueueState},
     wire::Rejected,
@@ -478,4 +478,15 @@ fn what_depends_on_a_hidden_change_says_what_was_refused_and_is_offered_with_it(
     assert_eq!((queue[0].state, queue[0].last_error.as_deref()), (QueueState::Parked, Some(why)));
     assert_eq!(core.retry("1").unwrap(), 1, "the one that is shown");
     assert_eq!(core.take_batch(id, ALL).unwrap().rows.len(), 3, "and what it needs");
+}
+
+#[test]
+fn many_documents_are_made_in_one_commit_or_none_is() {
+    let mut core = Core::open_in_memory().unwrap();
+    let names = |of: [&str; 3]| of.map(|name| Some(name.to_owned()));
+    let ids = core.create_all(&names(["a", "b", "c"])).unwrap();
+    assert_eq!(core.document(ids[1]).unwrap().name.as_deref(), Some("b"));
+    assert!(matches!(core.create_all(&names(["d", "e", "a"])), Err(Error::DocumentExists(_))));
+    assert!(matches!(core.create_all(&names(["d", "e", "d"])), Err(Error::DocumentExists(_))));
+    assert_eq!(core.documents().unwrap().len(), 3, "none of those beside a bad one");
 }

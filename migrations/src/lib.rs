@@ -80,6 +80,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0011_shares_of_slack.sql",
             sql: include_str!("../engine/0011_shares_of_slack.sql"),
         },
+        Migration {
+            version: 12,
+            name: "engine/0012_thunks_undo.sql",
+            sql: include_str!("../engine/0012_thunks_undo.sql"),
+        },
     ],
 };
 

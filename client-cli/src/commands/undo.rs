@@ -1,6 +1,6 @@
 use clap::Args;
-use rejoin::{DocumentId, UndoKind, Undone};
-use serde_json::json;
+use rejoin::{DocumentId, UndoKind, Undone, UndonePart};
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
@@ -10,7 +10,8 @@ use crate::output::Paint;
 /// Undo the last action made here, by a new change
 ///
 /// Works before a sync and after it. Where others wrote at the same place since, theirs stays. Typed again, the
-/// action before that is undone.
+/// action before that is undone. What an app made one step, as typing, is undone as one, and what followed by itself
+/// from an action (the answer to a request, say) is passed by.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -57,9 +58,14 @@ pub(crate) async fn redo(context: &mut Context, args: RedoArgs) -> Result<Exit> 
     tell(context, id, &store.redo(id).await?.ok_or_else(nothing)?)
 }
 
+/// Another action of the same step.
+fn part_json(part: &UndonePart) -> Value {
+    json!({"hash": part.hash.to_string(), "of": part.of.to_string(), "action": part.action.to_string()})
+}
+
 pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Result<Exit> {
     if context.out.is_json() {
-        context.out.json(&json!({
+        let mut told = json!({
             "document": id,
             "hash": done.hash.to_string(),
             "kind": done.kind.name(),
@@ -69,7 +75,15 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
             "undone": done.undone,
             "skipped": done.skipped,
             "left": done.left,
-        }))?;
+        });
+        // Only apps name and group their actions.
+        if let (Some(label), Some(told)) = (&done.label, told.as_object_mut()) {
+            told.insert("label".to_owned(), json!(label));
+        }
+        if let (false, Some(told)) = (done.with.is_empty(), told.as_object_mut()) {
+            told.insert("with".to_owned(), done.with.iter().map(part_json).collect());
+        }
+        context.out.json(&told)?;
         return Ok(Exit::Done);
     }
     let hash = context.out.paint(Paint::Yellow, short_hash(&done.hash));
@@ -79,7 +93,13 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
         _ => "undid",
     };
     let action = done.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
-    let what = format!("{hash} {verb} {action} {}", short_hash(&done.action));
+    let action =
+        done.label.as_deref().map_or(action.clone(), |label| format!("{:?} ({action})", printable(label)));
+    let with = match done.with.len() {
+        0 => String::new(),
+        n => format!(" and {} of the same step", count(n as u64, "more action")),
+    };
+    let what = format!("{hash} {verb} {action} {}{with}", short_hash(&done.action));
     let left = match (done.undone, done.skipped) {
         (_, 0) => String::new(),
         (0, _) => ", but nothing of it was left: others wrote there since, or undid it".to_owned(),

@@ -1,3 +1,5 @@
+use rejoin::blocking::Store;
+use rejoin::{Action, UndoStep};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Person};
@@ -187,4 +189,29 @@ fn reset_makes_the_document_read_as_it_did_and_is_undone_like_any_action() {
     assert_eq!(ada.json(&["get", "d"]), json!({"a": 1, "note": "hello world"}));
     ada.run(&["reset", "d"]).expect(2);
     ada.run(&["reset", "d", "--to", "ffffffff"]).expect_error(1, "no change");
+}
+
+#[test]
+fn a_step_that_an_app_made_of_several_actions_is_undone_as_one_and_called_by_its_name() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let id = ada.new_document("d").parse().unwrap();
+    let store = Store::open(&ada.store).unwrap();
+    let typing = UndoStep::new().group("typing").label("Typing");
+    for (pos, letter) in ["a", "b", "c"].into_iter().enumerate() {
+        let letter =
+            Action::Splice { path: "/t".into(), pos: pos as u64, delete: 0, insert: letter.to_owned() };
+        store.dispatch_step(id, letter, &typing).unwrap();
+    }
+    drop(store);
+    let undid = ada.ok(&["undo", "d"]);
+    assert_eq!(
+        words(&undid),
+        ["undid", "\"Typing\"", "(splice)", "and", "2", "more", "actions", "of", "the", "same", "step"]
+    );
+    assert_eq!(ada.json(&["get", "d"]), json!({"t": ""}));
+    let redone = ada.json(&["redo", "d"]);
+    assert_eq!((&redone["label"], redone["with"].as_array().unwrap().len()), (&json!("Typing"), 2));
+    assert!(redone["with"][0]["action"].is_string());
+    assert_eq!(ada.json(&["get", "d"]), json!({"t": "abc"}));
 }

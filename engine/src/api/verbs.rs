@@ -8,13 +8,13 @@ use super::Store;
 #[allow(unused_imports, reason = "the pages below name its kinds")]
 use crate::Error;
 use crate::{
-    Action, ChangeHash, DocumentId, Result, Revised, Revision, blocking,
+    Action, ChangeHash, DocumentId, Result, Revised, Revision, UndoStep, blocking,
     edits::Edits,
     effects::{Effect, EffectRequest},
     store::{
         Blame, CheckReport, Choice, Conflict, DeletedDocument, Difference, DocumentInfo, DropPlan,
-        EffectDrop, HistoryEntry, QuarantinedChange, QueueEntry, Receipt, Settings, TrashLimits, Undone,
-        UnsentChange,
+        EffectDrop, HistoryEntry, NextStep, QuarantinedChange, QueueEntry, Receipt, Settings, TrashLimits,
+        Undone, UnsentChange,
     },
 };
 
@@ -71,6 +71,22 @@ verbs! {
     /// [`Error::DocumentExists`] when the id or the name is taken.
     create(id: Option<DocumentId> = id, name: Option<&str> = name.map(str::to_owned)) -> DocumentId {
         |core| core.create(id, name.as_deref())
+    }
+    /// Makes many empty documents in one commit, all or none: one for each name, in their order. A thousand take as long as
+    /// a few that are made one by one.
+    ///
+    /// # Errors
+    /// As [`Store::create`]. Then none is made.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = rejoin::blocking::Store::open(dir.path().join("notes.db"))?;
+    /// let ids = store.create_all(&[Some("monday"), Some("tuesday"), None])?;
+    /// assert_eq!((ids.len(), store.find("tuesday")?), (3, ids[1]));
+    /// # Ok::<(), rejoin::Error>(())
+    /// ```
+    create_all(names: &[Option<&str>] = names.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>()) -> Vec<DocumentId> {
+        |core| core.create_all(&names)
     }
     /// Takes part in a document that exists elsewhere. Works offline: it is filled at the next sync.
     ///
@@ -358,13 +374,15 @@ verbs! {
     /// Only when not even the check can be made.
     check() -> CheckReport { |core| core.check() }
     /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
-    /// where others wrote in between, what still wins. `None`: there is none.
+    /// where others wrote in between, what still wins. `None`: there is none. A group ([`UndoStep::group`]) is undone
+    /// whole, in one transaction. What follows from actions (after thunks and effects, reactions of listeners) is passed
+    /// by, unless it is declared to be undoable.
     ///
     /// # Errors
     /// [`Error::Refused`] when what it would write is outside the limits; [`Error::Deleted`].
     undo(id: DocumentId = id) -> Option<Undone> { |core| core.undo(id) }
-    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action came
-    /// after the undo.
+    /// Does the last undone action of this replica again, by a new change, or the group that was undone whole. `None`:
+    /// there is none, or an action came after the undo.
     ///
     /// # Errors
     /// As [`Store::undo`].
@@ -412,6 +430,24 @@ verbs! {
     /// for a head that is not held; else as [`Store::dispatch`].
     revise(id: DocumentId = id, pointer: &str = pointer.to_owned(), heads: &[ChangeHash] = heads.to_vec(), revision: Revision = revision) -> Revised {
         |core| core.revise(id, (&pointer, &heads), &revision)
+    }
+    /// What [`Store::undo`] would undo, for a menu ("Undo Rename"). `None`: there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    next_undo(id: DocumentId = id) -> Option<NextStep> { |core| core.next_undo(id) }
+    /// What [`Store::redo`] would do again, for a menu ("Redo Rename"). `None`: there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    next_redo(id: DocumentId = id) -> Option<NextStep> { |core| core.next_redo(id) }
+    /// Does an action that stands in undo as this says: its label, its group, or that it cannot be undone. See
+    /// [`UndoStep`] for an example.
+    ///
+    /// # Errors
+    /// As [`Store::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
+    dispatch_step(id: DocumentId = id, action: Action = action, step: &UndoStep = step.clone()) -> Receipt {
+        |core| core.dispatch_step(id, &action, &step)
     }
     /// Whether there is an action to undo.
     ///

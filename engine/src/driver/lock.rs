@@ -26,7 +26,8 @@ impl SyncLock {
     /// [`Error::Io`] where the side file cannot be opened, and when the deadline passed.
     pub(super) async fn take(side_file: Option<&Path>, deadline: Instant) -> Result<Self> {
         let Some(path) = side_file else { return Ok(Self { _file: None }) };
-        let file = open(path.to_owned()).await?;
+        let path = &lock_path(path, cfg!(windows));
+        let file = open(path.clone()).await?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: Some(file) }),
@@ -47,6 +48,15 @@ impl SyncLock {
     }
 }
 
+/// The file that is locked. Where locks are mandatory nobody could write the side file meanwhile, so it is another there.
+fn lock_path(side_file: &Path, mandatory: bool) -> PathBuf {
+    let mut path = side_file.as_os_str().to_owned();
+    if mandatory {
+        path.push("-lock");
+    }
+    path.into()
+}
+
 async fn open(path: PathBuf) -> Result<File> {
     let opened =
         tokio::task::spawn_blocking(move || files::open_or_create(&path).map_err(|e| failed(&path, e)));
@@ -60,6 +70,13 @@ fn failed(path: &Path, source: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_locks_are_mandatory_the_side_file_can_be_written_during_a_sync() {
+        let mark = Path::new("a.db-mark");
+        assert_eq!(lock_path(mark, false), mark, "processes of other releases lock it");
+        assert_ne!(lock_path(mark, true), mark);
+    }
 
     #[tokio::test]
     async fn a_second_one_waits_for_the_first_and_then_goes_on() {

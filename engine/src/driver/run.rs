@@ -27,9 +27,27 @@ pub(super) struct Round {
     /// Give up after so long without a usable answer; `None` leaves at the first wait, for a later round.
     patience: Option<Duration>,
     timeout: Duration,
-    /// Servers that no connection could be made to: the other documents need not find out again.
-    down: Mutex<HashMap<String, String>>,
+    /// Servers that answer nobody: the other documents need not find out again.
+    down: Mutex<HashMap<String, Down>>,
     told: Option<watch::Sender<SyncProgress>>,
+}
+
+/// Why a server answers none of a round's documents.
+#[derive(Debug, Clone)]
+enum Down {
+    /// No connection could be made to it.
+    Unreachable(String),
+    /// It does not know the token. What a token may do differs from document to document; whether it is one does not.
+    Unauthorized(String),
+}
+
+impl From<Down> for Error {
+    fn from(down: Down) -> Self {
+        match down {
+            Down::Unreachable(why) => Self::Unreachable(why),
+            Down::Unauthorized(why) => Self::Unauthorized(why),
+        }
+    }
 }
 
 /// The steady clock of a session, from the moment a driver began.
@@ -104,7 +122,12 @@ impl Round {
         let mut deadline = Instant::now() + self.timeout;
         loop {
             match self.next(slot).await? {
-                Step::Done(outcome) => return finished(outcome).map(Some),
+                Step::Done(outcome) => {
+                    if let Outcome::Unauthorized(why) = &outcome {
+                        self.down().insert(server.to_owned(), Down::Unauthorized(why.clone()));
+                    }
+                    return finished(outcome).map(Some);
+                }
                 Step::Wait { until } => {
                     let until = self.clock.instant(until);
                     let trouble = slot.as_ref().and_then(Session::trouble);
@@ -119,7 +142,7 @@ impl Round {
                 Step::Send { request, ticket } => {
                     let known_down = self.down().get(server).cloned();
                     let answer = match known_down {
-                        Some(why) => return Err(Error::Unreachable(why)),
+                        Some(down) => return Err(down.into()),
                         None => tokio::time::timeout_at(deadline, transport.send(&request)).await,
                     };
                     let timed_out =
@@ -210,7 +233,7 @@ impl Round {
             return Ok(());
         }
         if trouble.kind == TroubleKind::NoConnection {
-            self.down().insert(server.to_owned(), trouble.detail.clone());
+            self.down().insert(server.to_owned(), Down::Unreachable(trouble.detail.clone()));
         }
         Err(match trouble.kind {
             TroubleKind::Protocol => Error::Protocol(trouble.detail.clone()),
@@ -218,7 +241,7 @@ impl Round {
         })
     }
 
-    fn down(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+    fn down(&self) -> std::sync::MutexGuard<'_, HashMap<String, Down>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

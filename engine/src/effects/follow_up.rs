@@ -22,6 +22,8 @@ pub struct FollowUp {
     action: Value,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     put: Vec<Put>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    undoable: bool,
 }
 
 /// A part of the reply, and where it goes in the action.
@@ -34,7 +36,7 @@ struct Put {
 impl FollowUp {
     /// The action with this JSON, as it is dispatched.
     pub fn new(action: Value) -> Self {
-        Self { action, put: Vec::new() }
+        Self { action, put: Vec::new(), undoable: false }
     }
 
     /// An action of a typed slice. One that cannot be written as JSON with a type is refused when the effect is asked
@@ -62,6 +64,17 @@ impl FollowUp {
     #[must_use]
     pub fn put_reply(self) -> Self {
         self.put("", "/reply")
+    }
+
+    /// It is a step of undo, as if a person had done it. Else undo passes it by.
+    #[must_use]
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
+        self
+    }
+
+    pub(crate) fn is_undoable(&self) -> bool {
+        self.undoable
     }
 
     /// The action, with its parts of this reply.

@@ -1,7 +1,9 @@
 //! What a reducer writes on.
 
+use std::collections::HashMap;
+
 use automerge::{
-    AutomergeError, ChangeHash, ObjId, ObjType, Value as Found,
+    Automerge, AutomergeError, ChangeHash, ObjId, ObjType, Value as Found,
     transaction::{Transactable, Transaction},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Entities, Part};
 use crate::{
-    Action, DocumentId, Millis,
+    Action, DocumentId, Message, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
     reducer::{ActionError, Place, QueuedOps, find, parse_pointer, reduce_within},
     state,
@@ -84,6 +86,7 @@ pub struct Draft<'d> {
     base: &'d [ChangeHash],
     held: &'d ContainerSet,
     queued: &'d QueuedOps,
+    writers: Option<&'d Writers>,
     missing: Vec<ContainerSpec>,
     /// What this action writes whole: whatever it makes there is its own, and no other device's.
     whole: Vec<Vec<String>>,
@@ -107,12 +110,29 @@ pub(crate) struct Ground<'d> {
     pub(crate) held: &'d ContainerSet,
     /// What waits, and may be dropped.
     pub(crate) queued: &'d QueuedOps,
+    /// When the document's changes were made, for a migration.
+    pub(crate) writers: Option<&'d Writers>,
+}
+
+/// When the changes of a document were made, in seconds by their authors' clocks; `None` for migrations, which are nobody's.
+#[derive(Debug, Default)]
+pub(crate) struct Writers(HashMap<ChangeHash, Option<i64>>);
+
+impl Writers {
+    /// All that the document holds.
+    pub(crate) fn of(am: &Automerge) -> Self {
+        let when = |meta: &automerge::ChangeMetadata<'_>| {
+            let kind = Message::decode(meta.message.as_deref()).action;
+            (!kind.is_some_and(|kind| kind.ends_with("/@migrate"))).then_some(meta.timestamp)
+        };
+        Self(am.get_changes_meta(&[]).iter().map(|meta| (meta.hash, when(meta))).collect())
+    }
 }
 
 impl<'d> Draft<'d> {
     pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
-        let Ground { slice, about, base, held, queued } = *ground;
-        Self { tx, slice, about, base, held, queued, missing: Vec::new(), whole: Vec::new() }
+        let Ground { slice, about, base, held, queued, writers } = *ground;
+        Self { tx, slice, about, base, held, queued, writers, missing: Vec::new(), whole: Vec::new() }
     }
 
     /// The transaction, and the containers that must be made first.
@@ -349,6 +369,29 @@ impl<'d> Draft<'d> {
             Some((Found::Object(ObjType::Map), id)) => self.tx.keys(&id).collect(),
             _ => Vec::new(),
         })
+    }
+
+    /// When somebody last wrote what is at a path, or in it, in seconds; `None` where only migrations did, or nothing is
+    /// there.
+    pub(super) fn written_at(&self, path: &str) -> Result<Option<i64>, Rejection> {
+        Ok(self.place(path)?.and_then(|(_, id)| self.object_written_at(&id)))
+    }
+
+    fn object_written_at(&self, id: &ObjId) -> Option<i64> {
+        use automerge::ReadDoc;
+        let own = self.tx.hash_for_opid(id).and_then(|hash| self.writers?.0.get(&hash).copied().flatten());
+        let inside: Vec<ObjId> = match self.tx.object_type(id) {
+            Ok(ObjType::Map | ObjType::Table) => {
+                let keys = self.tx.keys(id);
+                keys.filter_map(|key| Some(self.tx.get(id, key).ok()??.1)).collect()
+            }
+            Ok(ObjType::List) => {
+                let indexes = 0..self.tx.length(id);
+                indexes.filter_map(|index| Some(self.tx.get(id, index).ok()??.1)).collect()
+            }
+            _ => Vec::new(),
+        };
+        inside.iter().filter_map(|id| self.object_written_at(id)).chain(own).max()
     }
 
     pub(super) fn holds(&self, path: &str) -> Result<bool, Rejection> {

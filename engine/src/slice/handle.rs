@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Command, Selector, Slice, Typed, middleware::parse_action, select::touches};
 use crate::{
-    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store,
+    ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
     effects::EffectRequest, store::Core,
 };
 
@@ -62,7 +62,8 @@ impl<S: Slice> SliceHandle<S> {
     ///
     /// # Errors
     /// [`Error::Rejected`] with the reducer's or the middleware's reason, [`Error::ReducerPanicked`],
-    /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], and those of [`Store::dispatch`]: nothing was changed.
+    /// [`Error::UnknownSlice`], [`Error::NotOfThisKind`], [`Error::NewerSlice`] where [`Slice::NEWER`] says so, and those of
+    /// [`Store::dispatch`]: nothing was changed.
     pub async fn dispatch(&self, action: S::Action) -> Result<Receipt> {
         self.submit(action)?.await.map_err(|_| Error::Closed)?
     }
@@ -74,6 +75,25 @@ impl<S: Slice> SliceHandle<S> {
     pub async fn dispatch_with(&self, action: S::Action, effects: Vec<EffectRequest>) -> Result<Receipt> {
         let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
         self.store.with_core(move |core| core.dispatch_command_with(document, &typed, &effects)).await
+    }
+
+    /// Does an action that stands in undo as this says, before what [`Slice::undo_step`] says: its label, its group, or
+    /// that it cannot be undone.
+    ///
+    /// # Errors
+    /// As [`SliceHandle::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
+    pub async fn dispatch_step(&self, action: S::Action, step: &UndoStep) -> Result<Receipt> {
+        self.store.with_core(self.stepping(action, step)?).await
+    }
+
+    pub(crate) fn stepping(
+        &self,
+        action: S::Action,
+        step: &UndoStep,
+    ) -> Result<impl FnOnce(&mut Core) -> Result<Receipt> + Send + 'static> {
+        let (document, typed) = (self.document, Command::Slice(Arc::new(Typed::<S>::new(action)?)));
+        let step = step.clone();
+        Ok(move |core: &mut Core| core.dispatch_command_step(document, &typed, &step))
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.
@@ -96,20 +116,57 @@ impl<S: Slice> SliceHandle<S> {
         move |core| core.slice_state(document, (S::NAME, S::SCOPE, &part), at.as_deref())
     }
 
-    pub(crate) fn typed(state: Option<Value>) -> Result<S::State> {
+    /// The state, or why it does not fit its type.
+    pub(crate) fn typed(state: Option<Value>) -> Result<S::State, String> {
         let Some(state) = state else { return Ok(S::State::default()) };
-        serde_json::from_value(state)
-            .map_err(|error| Error::StateMismatch { slice: S::NAME.to_owned(), reason: error.to_string() })
+        serde_json::from_value(state).map_err(|error| error.to_string())
+    }
+
+    /// What is said where the state does not fit its type: for what a newer version wrote that it did.
+    pub(crate) fn mismatch(
+        &self,
+        reason: String,
+    ) -> impl FnOnce(&mut Core) -> Result<Error> + Send + 'static {
+        let document = self.document;
+        move |core| {
+            let (slice, version) = (S::NAME.to_owned(), S::VERSION);
+            Ok(match core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION))? {
+                Some(written) => Error::NewerSlice { slice, written, version },
+                None => Error::StateMismatch { slice, reason },
+            })
+        }
+    }
+
+    pub(super) async fn fit<T>(&self, read: Result<T, String>) -> Result<T> {
+        match read {
+            Ok(state) => Ok(state),
+            Err(reason) => Err(self.store.with_core(self.mismatch(reason)).await?),
+        }
+    }
+
+    /// The version of this slice that has written to it, here or on another device, where that is newer than this
+    /// app's: for an app that says so, or offers to read only. What happens then is [`Slice::NEWER`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub async fn newer_version(&self) -> Result<Option<u32>> {
+        self.store.with_core(self.reading_newer()).await
+    }
+
+    pub(crate) fn reading_newer(&self) -> impl FnOnce(&mut Core) -> Result<Option<u32>> + Send + 'static {
+        let document = self.document;
+        move |core| core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION))
     }
 
     /// The state; its default where nothing was written. It costs the size of the slice: see [`SliceHandle::select`]
     /// for a part of it, read again only when that part changed.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] when what is in the document does not fit the type; [`Error::UnknownSlice`]; what a
-    /// migration says.
+    /// When what is in the document does not fit the type: [`Error::NewerSlice`] where a newer version of the slice has
+    /// written to it, else [`Error::StateMismatch`]. [`Error::UnknownSlice`]; what a migration says.
     pub async fn state(&self) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read("", None)).await?)
+        let state = self.store.with_core(self.read("", None)).await?;
+        self.fit(Self::typed(state)).await
     }
 
     /// The state as it was at these heads, without a migration.
@@ -117,7 +174,8 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`SliceHandle::state`], and [`Error::UnknownChange`].
     pub async fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
-        Self::typed(self.store.with_core(self.read("", Some(heads.to_vec()))).await?)
+        let state = self.store.with_core(self.read("", Some(heads.to_vec()))).await?;
+        self.fit(Self::typed(state)).await
     }
 
     /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):

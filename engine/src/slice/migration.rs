@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Draft, Rejection};
+use super::{Draft, Rejection, draft::escape};
 
 /// A slice's part of a document while it is brought to a newer form. Paths are as in [`Draft`].
 ///
@@ -59,7 +59,11 @@ impl<'m, 'd> Migration<'m, 'd> {
         self.draft.delete(path)
     }
 
-    /// Moves what is at `from` to `to`. Where nothing is, nothing happens.
+    /// Moves what is at `from` to `to`. Where nothing is, nothing happens. Maps are merged key by key.
+    ///
+    /// Where both are there an older version wrote `from` while a newer one wrote `to`: then the later one stays, by the
+    /// time that each change bears, so that an older device's earlier edit does not go over a newer device's later
+    /// one. What does not stay is in the history. What only a migration put at `to` is nobody's edit, and gives way.
     ///
     /// # Errors
     /// Collaborative text and counters cannot be moved: what another device writes to them meanwhile would be lost.
@@ -69,7 +73,28 @@ impl<'m, 'd> Migration<'m, 'd> {
             return Err(format!("{from:?} is collaborative text or a counter, which cannot be moved").into());
         }
         let Some(value) = self.draft.get(from)? else { return Ok(()) };
-        self.draft.merge(to, value)?;
+        self.move_later(from, to, value)?;
         self.draft.delete(from)
+    }
+
+    fn move_later(&mut self, from: &str, to: &str, value: Value) -> Result<(), Rejection> {
+        if let Value::Object(fields) = value {
+            if self.draft.get(to)?.is_some_and(|there| there.is_object()) {
+                for (key, value) in fields {
+                    let key = escape(&key);
+                    self.move_later(&format!("{from}/{key}"), &format!("{to}/{key}"), value)?;
+                }
+                return Ok(());
+            }
+            return self.put_if_later(from, to, Value::Object(fields));
+        }
+        self.put_if_later(from, to, value)
+    }
+
+    fn put_if_later(&mut self, from: &str, to: &str, value: Value) -> Result<(), Rejection> {
+        match (self.draft.written_at(from)?, self.draft.written_at(to)?) {
+            (from, Some(there)) if from.is_none_or(|from| from <= there) => Ok(()),
+            _ => self.draft.merge(to, value),
+        }
     }
 }

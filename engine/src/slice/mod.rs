@@ -85,12 +85,12 @@ pub use migration::Migration;
 pub use part::Part;
 pub use select::Selector;
 
-pub(crate) use draft::Ground;
+pub(crate) use draft::{Ground, Writers};
 pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::effects::EffectRequest;
+use crate::{UndoStep, effects::EffectRequest};
 
 /// Where a slice's state lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -105,6 +105,60 @@ pub enum Scope {
     Memory,
 }
 
+/// What this version of a slice does where a newer one has written.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use rejoin::{Error, Slice, Store, slice::{Draft, Newer, Rejection}};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # #[serde(tag = "type")]
+/// # enum Act { Put { value: serde_json::Value } }
+/// # struct New;
+/// # impl Slice for New {
+/// #     const NAME: &'static str = "notes"; const VERSION: u32 = 2;
+/// #     type State = serde_json::Value; type Action = Act;
+/// #     fn reduce(draft: &mut Draft<'_>, Act::Put { value }: &Act) -> Result<(), Rejection> { draft.set("/pages", value) }
+/// # }
+/// #[derive(Debug, Default, serde::Deserialize)]
+/// #[serde(default)]
+/// struct Notes { pages: Vec<String> }
+///
+/// struct Old;
+/// impl Slice for Old {
+///     const NAME: &'static str = "notes";
+///     const NEWER: Newer = Newer::ReadOnly;
+///     type State = Notes;
+///     // …
+/// #   type Action = Act;
+/// #   fn reduce(draft: &mut Draft<'_>, Act::Put { value }: &Act) -> Result<(), Rejection> { draft.set("/pages", value) }
+/// }
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::builder(dir.path().join("a.db")).slice::<New>().open().await?;
+/// # let id = store.create(None, None).await?;
+/// # store.slice::<New>(id).dispatch(Act::Put { value: serde_json::json!({"one": true}) }).await?;
+/// # store.close().await?;
+/// # let store = Store::builder(dir.path().join("a.db")).slice::<Old>().open().await?;
+/// // Where version 2 keeps a map of pages:
+/// let notes = store.slice::<Old>(id);
+/// let said = "slice notes was written by version 2; this is version 1";
+/// assert_eq!(notes.state().await.unwrap_err().to_string(), said);
+/// let written = notes.dispatch(Act::Put { value: serde_json::json!(["two"]) }).await;
+/// assert!(matches!(written, Err(Error::NewerSlice { .. })));
+/// # Ok::<(), rejoin::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Newer {
+    /// It goes on writing: its actions are migrated where the newer version runs. It reads what fits its type. For
+    /// reducers that leave alone what they do not know.
+    #[default]
+    Write,
+    /// It only reads, where what is there fits its type: its actions are refused with [`crate::Error::NewerSlice`]. For
+    /// reducers that would spoil what they do not know.
+    ReadOnly,
+}
+
 /// A named part of a document.
 ///
 /// The type that implements it is a name for the compiler and holds nothing. See the [module](self) for an example.
@@ -117,6 +171,9 @@ pub trait Slice: Send + Sync + 'static {
     const VERSION: u32 = 1;
     /// Where it lives.
     const SCOPE: Scope = Scope::Synced;
+    /// What this version does where a newer one has written: here, or on another device. Either way a state that does not
+    /// fit its type is [`crate::Error::NewerSlice`], which says what to do: update the app.
+    const NEWER: Newer = Newer::Write;
     /// Whether actions bear their payload to other replicas, where subscribers and listeners can read it. It costs its
     /// own size in every replica and at the server, for ever.
     const PAYLOAD: bool = false;
@@ -140,6 +197,36 @@ pub trait Slice: Send + Sync + 'static {
     fn effects(action: &Self::Action, info: &ActionInfo) -> Vec<EffectRequest> {
         let _ = (action, info);
         Vec::new()
+    }
+
+    /// How the action stands in undo: what a menu calls it, what it is undone with, whether it is undone at all. Asked
+    /// when it is dispatched, of synced slices only; what [`SliceHandle::dispatch_step`] says goes before it.
+    ///
+    /// ```
+    /// # use rejoin::{Slice, UndoStep, slice::{Draft, Rejection}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # #[serde(tag = "type")]
+    /// # enum CardAction { Renamed { to: String }, Typed { text: String }, Opened }
+    /// # struct Card;
+    /// impl Slice for Card {
+    /// #   const NAME: &'static str = "card";
+    /// #   type State = serde_json::Value;
+    /// #   type Action = CardAction;
+    /// #   fn reduce(_: &mut Draft<'_>, _: &CardAction) -> Result<(), Rejection> { Ok(()) }
+    ///     fn undo_step(action: &CardAction) -> UndoStep {
+    ///         match action {
+    ///             CardAction::Renamed { .. } => UndoStep::new().label("Rename"),
+    ///             CardAction::Typed { .. } => UndoStep::new().label("Typing").group("typing"),
+    ///             CardAction::Opened => UndoStep::new().never(),
+    ///         }
+    ///     }
+    /// #   // The rest as ever.
+    /// }
+    /// # assert_eq!(Card::undo_step(&CardAction::Opened), UndoStep::new().never());
+    /// ```
+    fn undo_step(action: &Self::Action) -> UndoStep {
+        let _ = action;
+        UndoStep::new()
     }
 
     /// Brings what actions of version `from` wrote to the form of `from + 1`; called for each version in turn, before

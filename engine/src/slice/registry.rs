@@ -10,8 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ActionInfo, Draft, Middleware, Migration, Rejection, Scope, Slice, middleware::parse_action};
-use crate::{Action, Error, Result, effects::EffectRequest};
+use super::{
+    ActionInfo, Draft, Middleware, Migration, Newer, Rejection, Scope, Slice, middleware::parse_action,
+};
+use crate::{Action, Error, Result, UndoStep, effects::EffectRequest};
 
 /// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
 pub(crate) const BUILT_IN: &str = "(built-in JSON)";
@@ -76,6 +78,8 @@ pub(crate) trait Intent: Send + Sync {
     fn payload(&self) -> Option<Value>;
     fn reduce(&self, draft: &mut Draft<'_>) -> Result<(), Rejection>;
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
+    fn undo_step(&self) -> UndoStep;
+    fn newer(&self) -> Newer;
 }
 
 /// An action of a slice `S`.
@@ -141,6 +145,14 @@ impl<S: Slice> Intent for Typed<S> {
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest> {
         S::effects(&self.action, info)
     }
+
+    fn undo_step(&self) -> UndoStep {
+        S::undo_step(&self.action)
+    }
+
+    fn newer(&self) -> Newer {
+        S::NEWER
+    }
 }
 
 /// An action's fields without its type; `None` where it has no others.
@@ -165,6 +177,7 @@ fn wrong_with_actions<A: DeserializeOwned>() -> Option<&'static str> {
 pub(crate) trait AnySlice: Send + Sync {
     fn name(&self) -> &'static str;
     fn version(&self) -> u32;
+    fn scope(&self) -> Scope;
     fn decode(&self, kind: &str, json: &Value) -> Result<Command>;
     fn migrate(&self, from: u32, draft: &mut Draft<'_>) -> Result<(), Rejection>;
 }
@@ -178,6 +191,10 @@ impl<S: Slice> AnySlice for Of<S> {
 
     fn version(&self) -> u32 {
         S::VERSION
+    }
+
+    fn scope(&self) -> Scope {
+        S::SCOPE
     }
 
     fn decode(&self, kind: &str, json: &Value) -> Result<Command> {

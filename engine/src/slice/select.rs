@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::{Slice, SliceHandle, draft::escape};
-use crate::{Error, Event, Result};
+use crate::{Event, Result};
 
 type Compute<P, T> = Box<dyn Fn(&P) -> T + Send + Sync>;
 
@@ -84,10 +84,10 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
         let part = self.handle.store().with_core(self.handle.read(&self.pointer, None)).await?;
         let part: P = match part {
             None | Some(Value::Null) => P::default(),
-            Some(part) => serde_json::from_value(part).map_err(|error| Error::StateMismatch {
-                slice: S::NAME.to_owned(),
-                reason: format!("at {:?}: {error}", self.pointer),
-            })?,
+            Some(part) => {
+                let fits = serde_json::from_value(part);
+                self.handle.fit(fits.map_err(|error| format!("at {:?}: {error}", self.pointer))).await?
+            }
         };
         let value = Arc::new((self.compute)(&part));
         self.computed.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -30,6 +31,9 @@ use crate::{
 /// How many events a slow subscriber may be behind before it loses the oldest.
 const EVENTS_KEPT: usize = 1_024;
 
+/// How soon an action must come to join the step before it, in milliseconds, where nothing else is said.
+const UNDO_WINDOW: Millis = 1_000;
+
 /// A store without a thread: [`crate::Store`] gives it one; a simulator calls it as it is.
 ///
 /// After an error of the file itself the open documents are thrown away and read again: memory never
@@ -54,6 +58,8 @@ pub struct Core {
     pub(super) asked: watch::Sender<u64>,
     /// What the trash keeps where nothing was remembered.
     pub(super) usual_trash: Option<super::TrashLimits>,
+    /// How old the step before may be that an action of its group joins.
+    undo_window: Millis,
     mark: Option<Mark>,
     path: Option<PathBuf>,
     read_only: bool,
@@ -162,6 +168,7 @@ impl Core {
             queued: watch::Sender::new(0),
             asked: watch::Sender::new(0),
             usual_trash: None,
+            undo_window: UNDO_WINDOW,
             mark,
             path,
             read_only,
@@ -189,6 +196,12 @@ impl Core {
     /// The slices, kinds of documents and middleware of this store.
     pub(crate) fn set_registry(&mut self, registry: Registry) {
         self.registry = registry;
+    }
+
+    /// How soon after the last action of its group an action must come to be one step of undo with it: see
+    /// [`crate::UndoStep::group`]. One second, where nothing is said.
+    pub fn set_undo_window(&mut self, window: Duration) {
+        self.undo_window = Millis::try_from(window.as_millis()).unwrap_or(Millis::MAX);
     }
 
     /// Gives back the connection: what a simulator reopens after a "crash".
@@ -363,6 +376,7 @@ impl Core {
                 nonces: &mut self.nonces,
                 limits: &self.limits,
                 registry: &self.registry,
+                undo_window: self.undo_window,
                 prover: &mut self.prover,
                 companions: Vec::new(),
                 committed: Vec::new(),
@@ -431,6 +445,7 @@ pub(super) struct Writing<'a> {
     pub(super) nonces: &'a mut (dyn FnMut() -> u64 + Send),
     pub(super) limits: &'a Limits,
     pub(super) registry: &'a Registry,
+    pub(super) undo_window: Millis,
     pub(super) prover: &'a mut Option<Prover>,
     /// The companion documents that were written to.
     pub(super) companions: Vec<DocumentId>,

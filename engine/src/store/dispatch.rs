@@ -1,20 +1,21 @@
 //! From an action to a change and its queue row.
 
-use automerge::ChangeHash;
 use serde_json::Value;
 
 use super::{
     Core, Event, EventChange, Origin, Receipt,
+    append::{Appended, append},
     core::Writing,
     make::{Made, Work, caught, commit_options, make, make_slice, message_of},
-    replica::{Noted, Replica, container_position},
-    rows::{self, NewChange, NewPending},
+    rows::{self, NewPending},
     steps::{Attempt, is_by_too_many},
+    undo::{NewStep, insert_step},
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
     fence::{self, CheckedChange, Refusal, RefusalCode},
     slice::{ActionInfo, Command, Committed, Scope, payload_of},
+    undo::UndoStep,
 };
 
 impl Core {
@@ -46,6 +47,30 @@ impl Core {
         let command = self.registry.decode(action)?;
         let mut results = self.dispatch_commands(&[(id, command)], false)?;
         results.pop().unwrap_or_else(|| Err(Error::Bug("a dispatch gave no result".to_owned())))
+    }
+
+    /// Does an action that stands in undo as this says.
+    ///
+    /// # Errors
+    /// As [`Core::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
+    pub fn dispatch_step(&mut self, id: DocumentId, action: &Action, step: &UndoStep) -> Result<Receipt> {
+        self.dispatch_command_step(id, &Command::Json(action.clone()), step)
+    }
+
+    pub(crate) fn dispatch_command_step(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        step: &UndoStep,
+    ) -> Result<Receipt> {
+        if command.scope() == Scope::Memory {
+            return self.dispatch_in_memory(&(id, command.clone()));
+        }
+        self.write(&[id], |w| {
+            let done = w.dispatch_one(id, command, Asked { follows: false, step: Some(step) })?;
+            w.settle_document(id)?;
+            Ok(done)
+        })?
     }
 
     pub(crate) fn dispatch_commands(
@@ -87,7 +112,7 @@ impl Core {
         let results = self.write(&touched, |w| {
             let mut results = Vec::with_capacity(actions.len());
             for (id, action) in actions {
-                results.push(w.dispatch_one(*id, action)?);
+                results.push(w.dispatch_one(*id, action, Asked::default())?);
                 if in_turn && results.last().is_some_and(Result::is_err) {
                     break;
                 }
@@ -104,6 +129,16 @@ impl Core {
         self.take_late_pending();
         results
     }
+}
+
+/// How an action stands in undo; `None`: as usual.
+fn step_of(command: &Command, asked: Asked<'_>) -> Result<Option<NewStep>> {
+    let mut step = asked.step.cloned().unwrap_or_default();
+    if let Command::Slice(intent) = command {
+        step = step.or(caught(intent.kind(), || Ok(intent.undo_step()))?);
+    }
+    step.check(command.kind())?;
+    Ok(NewStep::of(step, asked.follows))
 }
 
 fn commands(actions: &[(DocumentId, Action)]) -> Vec<(DocumentId, Command)> {
@@ -138,34 +173,63 @@ pub(super) struct Told<'a> {
     pub(super) message: &'a Message,
     pub(super) json: &'a Value,
     pub(super) text: &'a str,
+    /// How it stands in undo; `None`: as usual.
+    pub(super) step: Option<&'a NewStep>,
+}
+
+/// Who dispatches an action, as far as undo asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// Nobody: it follows from something.
+    pub(super) follows: bool,
+    /// What is said of it beside what its slice says.
+    pub(super) step: Option<&'a UndoStep>,
 }
 
 impl Writing<'_> {
     /// The inner result is the action's, the outer one the transaction's.
-    pub(super) fn dispatch_one(&mut self, id: DocumentId, command: &Command) -> Result<Result<Receipt>> {
-        match self.try_dispatch(id, command) {
+    pub(super) fn dispatch_one(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        asked: Asked<'_>,
+    ) -> Result<Result<Receipt>> {
+        match self.try_dispatch(id, command, asked) {
             Ok(receipt) => Ok(Ok(receipt)),
             Err(Failed::Action(error)) => Ok(Err(error)),
             Err(Failed::Transaction(error)) => Err(error),
         }
     }
 
-    /// Does an action that is given as JSON.
-    pub(super) fn dispatch_value(&mut self, id: DocumentId, action: &Value) -> Result<Result<Receipt>> {
+    /// Does an action that is given as JSON, and follows from something: undo passes it by unless it is `undoable`.
+    pub(super) fn dispatch_value(
+        &mut self,
+        id: DocumentId,
+        action: &Value,
+        undoable: bool,
+    ) -> Result<Result<Receipt>> {
+        let always = undoable.then(|| UndoStep::new().always());
+        let asked = Asked { follows: true, step: always.as_ref() };
         match self.registry.decode(action) {
             Ok(command) if command.scope() == Scope::Memory => {
                 let reason = "its slice is in memory only, and no part of a transaction".to_owned();
                 Ok(Err(Error::BadAction { action: command.kind().to_owned(), reason }))
             }
-            Ok(command) => self.dispatch_one(id, &command),
+            Ok(command) => self.dispatch_one(id, &command, asked),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    fn try_dispatch(&mut self, id: DocumentId, command: &Command) -> Result<Receipt, Failed> {
+    fn try_dispatch(
+        &mut self,
+        id: DocumentId,
+        command: &Command,
+        asked: Asked<'_>,
+    ) -> Result<Receipt, Failed> {
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
+        self.check_not_newer(home, command)?;
         if let Command::Slice(intent) = command {
             self.migrate_slice(home, intent.slice())?;
         }
@@ -174,8 +238,9 @@ impl Writing<'_> {
         if text.len() > self.limits.change_bytes {
             return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
+        let step = step_of(command, asked)?;
         let message = self.first_bears_nonce(home, message_of(command, self.author))?;
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: step.as_ref() };
         let about = self.about(id, command);
         let effects = match command {
             Command::Slice(intent) if intent.scope() == Scope::Synced => {
@@ -232,7 +297,12 @@ impl Writing<'_> {
         let made = caught(command.kind(), || match command {
             Command::Json(action) => make((connection, replica), action, options, listening),
             Command::Slice(intent) => {
-                let work = Work { slice: intent.slice(), about, reduce: &|draft| intent.reduce(draft) };
+                let work = Work {
+                    slice: intent.slice(),
+                    about,
+                    reduce: &|draft| intent.reduce(draft),
+                    writers: None,
+                };
                 let made = make_slice((connection, replica), &work, options, listening)?;
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }
@@ -319,6 +389,11 @@ impl Writing<'_> {
         let about = Appended { message, local: true, container: false };
         let row = append(self.tx, replica, checked, &about)?;
         replica.written = true;
+        // A companion has no undo.
+        if let (Some(step), None) = (told.step, replica.row.companion_of) {
+            let change = (replica.row.id, rows::position_of(row), checked.hash);
+            insert_step(self.tx, change, step, (self.now, self.undo_window))?;
+        }
         if replica.row.companion_of.is_none() {
             self.enqueue(row, Some(told.text))?;
         }
@@ -361,78 +436,6 @@ impl Writing<'_> {
         }
         rows::insert_pending(self.tx, &new)
     }
-}
-
-/// What [`append`] writes beside the change.
-pub(super) struct Appended<'a> {
-    pub(super) message: &'a Message,
-    pub(super) local: bool,
-    pub(super) container: bool,
-}
-
-/// Gives a change, whose dependencies are all heads or containers, the next position. Returns its row id.
-pub(super) fn append(
-    connection: &rusqlite::Connection,
-    replica: &mut Replica,
-    checked: &CheckedChange,
-    about: &Appended<'_>,
-) -> Result<i64> {
-    let deps = positions(connection, replica, &checked.deps)?;
-    let position = replica.row.last + 1;
-    let id = rows::row_id(replica.row.id, position);
-    let actor = rows::actor_row(connection, &checked.actor)?;
-    if about.local && !about.container {
-        rows::note_own_actor(connection, actor)?;
-    }
-    rows::insert_change(
-        connection,
-        &NewChange {
-            id,
-            actor,
-            change: checked,
-            deps: &deps,
-            message: about.message,
-            container: about.container,
-            local: about.local,
-            // What the change itself says, in seconds: every replica shows the same.
-            made_at: checked.time.saturating_mul(1000),
-            acknowledged_at: None,
-            was: None,
-            quarantined: None,
-        },
-    )?;
-    replica.note(&Noted {
-        position,
-        hash: checked.hash,
-        actor: &checked.actor,
-        seq: checked.seq,
-        deps: &checked.deps,
-        quarantined: false,
-        local: about.local,
-    });
-    Ok(id)
-}
-
-/// Most dependencies are heads. The others are containers, and this replica's own last change, which the
-/// library names too when others have gone on from it.
-fn positions(
-    connection: &rusqlite::Connection,
-    replica: &mut Replica,
-    deps: &[ChangeHash],
-) -> Result<Vec<u64>> {
-    let mut found = Vec::with_capacity(deps.len());
-    for hash in deps {
-        let mut position = replica.head_positions.get(hash).copied();
-        if position.is_none() {
-            position = container_position(connection, replica.row.id, *hash)?;
-        }
-        if position.is_none() {
-            replica.build_index(connection)?;
-            position = replica.index.as_ref().and_then(|index| index.positions.get(hash).copied());
-        }
-        found.push(position.ok_or_else(|| Error::Bug(format!("the dependency {hash} has no place")))?);
-    }
-    Ok(found)
 }
 
 fn too_large(found: usize, most: usize) -> Refusal {

@@ -28,6 +28,20 @@ impl Core {
         Ok(id)
     }
 
+    /// Makes an empty document for each name, all in one transaction.
+    ///
+    /// # Errors
+    /// As [`Core::create`]. Then none is made.
+    pub fn create_all(&mut self, names: &[Option<String>]) -> Result<Vec<DocumentId>> {
+        self.write(&[], |w| {
+            let make = |name: &Option<String>| {
+                let id = DocumentId::random();
+                w.insert_document(id, name.as_deref(), None).map(|()| id)
+            };
+            names.iter().map(make).collect()
+        })
+    }
+
     /// Takes part in a document that exists elsewhere. Needs no network: it is filled at the next sync. A server that is
     /// named is where the document lives: of one that is here already it sets that. A document that was deleted is taken
     /// part in again where the server is not the one that has its tombstone, where no server was told of it yet, and
@@ -290,7 +304,7 @@ pub(super) fn remove_changes(connection: &Connection, document: i64) -> Result<(
         let sql = format!("DELETE FROM {table} WHERE id BETWEEN :from AND :to");
         connection.execute(&sql, named_params! {":from": from, ":to": to})?;
     }
-    for table in ["snapshot", "renamed", "trash", "slice_migrated", "listening", "heard"] {
+    for table in ["snapshot", "renamed", "trash", "slice_migrated", "listening", "heard", "undo_step"] {
         let sql = format!("DELETE FROM {table} WHERE document = :id");
         connection.execute(&sql, named_params! {":id": document})?;
     }

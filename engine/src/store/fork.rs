@@ -13,11 +13,13 @@ use super::{
     arrive::has_no_line,
     classes::{Class, Classes, Plan},
     core::Writing,
+    dispatch::Asked,
     effects::{drop_effects_of, follow_change},
     make::library,
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
+    undo::follow_step,
     work::follow_drop,
 };
 use crate::{
@@ -361,6 +363,7 @@ fn drop_changes(w: &mut Writing<'_>, document: i64, dropped: &rewrite::Dropped) 
         positions.insert(rewritten.hash, last);
         follow_drop(w.tx, (document, source.position()), (rewritten.was, rewritten.hash))?;
         follow_change(w.tx, document, (rewritten.was, rewritten.hash))?;
+        follow_step(w.tx, document, (source.was.unwrap_or(source.hash), rewritten.hash))?;
         // An undo may name what it was.
         let sql = "INSERT OR REPLACE INTO renamed (document, was, hash) VALUES (:document, :was, :hash)";
         let params =
@@ -408,7 +411,7 @@ fn dispatch_again(w: &mut Writing<'_>, id: DocumentId, plan: &Plan) -> Result<u6
     let count = actions.len() as u64;
     for action in actions {
         if let Ok(action) = serde_json::from_str::<Action>(&action) {
-            let _ = w.dispatch_one(id, &crate::slice::Command::Json(action))?;
+            let _ = w.dispatch_one(id, &crate::slice::Command::Json(action), Asked::default())?;
         }
     }
     if let Some(replica) = w.replicas.peek(id) {

@@ -12,7 +12,7 @@ use crate::{
     container::{self, ContainerChange, ContainerSet},
     fence::LAST_TIME,
     reducer::{self, QueuedOps},
-    slice::{ActionInfo, Command, Draft, Ground, Rejection},
+    slice::{ActionInfo, Command, Draft, Ground, Rejection, Writers},
     untrusted::contained,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Work<'a> {
     pub(super) slice: &'static str,
     pub(super) about: &'a ActionInfo,
     pub(super) reduce: &'a dyn Fn(&mut Draft<'_>) -> Result<(), Rejection>,
+    /// When the document's changes were made, for a migration.
+    pub(super) writers: Option<&'a Writers>,
 }
 
 /// As [`make`], for a reducer that is found to need containers only while it runs: it is run again when these are
@@ -90,8 +92,14 @@ pub(super) fn make_slice(
         let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
         let tx = am.transaction_log_patches(log).map_err(library)?;
         let held_now = held.as_ref().unwrap_or(&replica.containers);
-        let ground =
-            Ground { slice: work.slice, about: work.about, base: &base, held: held_now, queued: &queued };
+        let ground = Ground {
+            slice: work.slice,
+            about: work.about,
+            base: &base,
+            held: held_now,
+            queued: &queued,
+            writers: work.writers,
+        };
         let mut draft = Draft::new(tx, &ground);
         (work.reduce)(&mut draft).map_err(&rejected)?;
         let (tx, missing) = draft.into_parts();

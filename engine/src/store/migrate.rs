@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Message,
-    slice::{ActionInfo, Draft},
+    slice::{ActionInfo, Draft, Writers},
+    untrusted::guarded,
 };
 
 impl Writing<'_> {
@@ -30,10 +31,12 @@ impl Writing<'_> {
             let reduce = |draft: &mut Draft<'_>| {
                 (from..slice.version()).try_for_each(|version| slice.migrate(version, draft))
             };
-            let work = Work { slice: slice.name(), about: &about, reduce: &reduce };
+            let replica = self.replicas.get(self.tx, home, self.actor)?;
+            let writers = guarded(|| Writers::of(&replica.am)).map_err(Error::Library)?;
+            let work = Work { slice: slice.name(), about: &about, reduce: &reduce, writers: Some(&writers) };
             let json = serde_json::json!({"type": kind, "from": from, "to": slice.version()});
             let text = json.to_string();
-            let told = Told { shown_as: home, message: &message, json: &json, text: &text };
+            let told = Told { shown_as: home, message: &message, json: &json, text: &text, step: None };
             let done = self.in_steps(home, |w| match w.make_migration(home, &work, (&kind, &message))? {
                 Some(made) => Ok(w.store_made(home, made, &told)?.map(drop)),
                 None => Ok(Ok(())),

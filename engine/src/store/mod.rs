@@ -1,6 +1,7 @@
 //! The store: one SQLite file with many documents. [`Core`] does the work, synchronously and alone;
 //! [`crate::Store`] and [`crate::blocking::Store`] give it a thread of its own.
 
+mod append;
 mod arrive;
 mod blame;
 mod claims;
@@ -61,7 +62,7 @@ pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Settings,
 };
-pub use undo::{UndoKind, Undone};
+pub use undo::{NextStep, UndoKind, Undone, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 pub(crate) use types::as_hex;

@@ -65,7 +65,14 @@ fn create_private(path: &Path) -> Result<()> {
     }
 }
 
+/// Before it SQLite can lose a commit in WAL mode, where a checkpoint meets a writer.
+const SAFE_SQLITE: i32 = 3_051_003;
+
 fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    if rusqlite::version_number() < SAFE_SQLITE {
+        let version = rusqlite::version();
+        tracing::warn!(version, "this SQLite can lose a commit in WAL mode: link 3.51.3 or later");
+    }
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(128);
     // Reading the header first: a file of another kind must be left alone, and WAL mode would change it.

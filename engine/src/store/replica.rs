@@ -33,6 +33,8 @@ pub(super) struct Replica {
     pub(super) snapshot_at: u64,
     /// How many changes from elsewhere it took in since it was last examined, as far as is known.
     pub(super) unproven: u64,
+    /// Up to which position no newer version of these slices has written.
+    pub(super) not_newer: HashMap<&'static str, u64>,
 }
 
 /// Where each change is, and the last of each actor: built when the first remote change comes.
@@ -77,6 +79,7 @@ impl Replica {
             row,
             index: None,
             written: false,
+            not_newer: HashMap::new(),
             snapshot_at: at,
             unproven: 0,
         };

@@ -8,8 +8,8 @@ use automerge::ChangeHash;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 pub(super) use documents::{
-    DocumentRow, insert_companion, note_migrated, oldest_unmigrated, read_companion, read_document,
-    read_documents, read_documents_and_companions, read_uuid, write_document, write_kind,
+    DocumentRow, insert_companion, newest_above, note_migrated, oldest_unmigrated, read_companion,
+    read_document, read_documents, read_documents_and_companions, read_uuid, write_document, write_kind,
 };
 
 /// How many bits of a row's id are the position.

@@ -15,7 +15,7 @@ use crate::{
     container::ContainerSet,
     reducer::{ActionError, QueuedOps, parse_pointer},
     slice::BUILT_IN,
-    slice::{ActionInfo, Before, Command, Committed, Draft, Ground, Scope, Verdict, payload_of},
+    slice::{ActionInfo, Before, Command, Committed, Draft, Ground, Newer, Scope, Verdict, payload_of},
     state,
     untrusted::{contained, guarded},
 };
@@ -104,6 +104,27 @@ impl Core {
         if_there(read)
     }
 
+    /// The version of a slice that has written to it, where that is newer than this.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub(crate) fn newer_version(
+        &mut self,
+        id: DocumentId,
+        (slice, scope, version): (&str, Scope, u32),
+    ) -> Result<Option<u32>> {
+        let row = self.document_row(id)?;
+        let home = match scope {
+            Scope::Memory => None,
+            Scope::Synced => Some(row.id),
+            Scope::Local => match rows::read_companion(&self.connection, row.id)? {
+                Some(companion) => Some(self.document_row(companion)?.id),
+                None => None,
+            },
+        };
+        home.map_or(Ok(None), |home| rows::newest_above(&self.connection, (home, 0), (slice, version)))
+    }
+
     /// An action of a slice that lives in memory only.
     pub(super) fn dispatch_in_memory(&mut self, (id, command): &(DocumentId, Command)) -> Result<Receipt> {
         let (row, now) = (self.document_row(*id)?, self.now());
@@ -124,14 +145,25 @@ impl Core {
         let about = ActionInfo::new(intent.id(), now, self.author.as_deref(), *id);
         let message = message_of(command, self.author.as_deref());
         let options = commit_options(&message, about.made_at);
-        let work = Work { slice: intent.slice(), about: &about, reduce: &|draft| intent.reduce(draft) };
+        let work = Work {
+            slice: intent.slice(),
+            about: &about,
+            reduce: &|draft| intent.reduce(draft),
+            writers: None,
+        };
         let mut copy = am.clone();
         let patches = caught(command.kind(), || {
             let (base, held, queued) = (copy.get_heads(), ContainerSet::default(), QueuedOps::default());
             let tx =
                 copy.transaction_log_patches(PatchLog::active()).map_err(|e| Error::Bug(e.to_string()))?;
-            let ground =
-                Ground { slice: work.slice, about: work.about, base: &base, held: &held, queued: &queued };
+            let ground = Ground {
+                slice: work.slice,
+                about: work.about,
+                base: &base,
+                held: &held,
+                queued: &queued,
+                writers: None,
+            };
             let mut draft = Draft::new(tx, &ground);
             (work.reduce)(&mut draft).map_err(|reason| Error::Rejected {
                 action: command.kind().to_owned(),
@@ -246,6 +278,22 @@ impl Writing<'_> {
             return Err(Error::Rejected { action: command.kind().to_owned(), reason });
         }
         Ok(replaced)
+    }
+
+    /// Refuses an action of a slice to which a newer version has written, where this one only reads it then.
+    pub(super) fn check_not_newer(&mut self, home: DocumentId, command: &Command) -> Result<()> {
+        let Command::Slice(intent) = command else { return Ok(()) };
+        if intent.newer() == Newer::Write {
+            return Ok(());
+        }
+        let (slice, version) = (intent.slice(), intent.version());
+        let replica = self.replicas.get(self.tx, home, self.actor)?;
+        let after = replica.not_newer.get(slice).copied().unwrap_or(0);
+        if let Some(written) = rows::newest_above(self.tx, (replica.row.id, after), (slice, version))? {
+            return Err(Error::NewerSlice { slice: slice.to_owned(), written, version });
+        }
+        replica.not_newer.insert(slice, replica.row.last);
+        Ok(())
     }
 
     /// The document in which an action's slice lives.

@@ -10,8 +10,9 @@ use automerge::{
 };
 
 use super::{
+    append::{Appended, append},
     core::Writing,
-    dispatch::{Appended, Failed, Told, append},
+    dispatch::{Failed, Told},
     make::seconds,
 };
 use crate::{

@@ -32,6 +32,7 @@ mod plan;
 mod reset;
 mod sequence;
 mod standing;
+mod step;
 mod target;
 
 pub use apply::apply;
@@ -44,6 +45,8 @@ pub(crate) use plan::{plan_of, preds_of};
 pub use reset::plan_reset;
 pub(crate) use sequence::width;
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
+
+pub use step::UndoStep;
 
 pub(crate) use apply::put as put_copy;
 pub(crate) use copy::read as read_copy;

@@ -2,20 +2,25 @@
 
 use std::{fmt, marker::PhantomData};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{ListenerInfo, StartOptions, Thunk, ThunkId, ThunkInfo, ThunkRequest, ThunkState};
+use super::{
+    ListenerInfo, StartOptions, Thunk, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, ThunkRequest, ThunkState,
+};
 use crate::{DocumentId, Error, Result, Store};
 
 /// How a thunk ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Settled<T> {
+pub enum Settled<T, E = String> {
     /// With this output.
     Fulfilled(T),
-    /// For this reason.
-    Rejected(String),
+    /// With this error, which it returned.
+    Rejected(E),
+    /// Without having returned anything: it panicked, took too long, or its process died.
+    Failed(ThunkFailure),
     /// For this reason: somebody aborted it, or a later one took its place.
     Aborted(String),
 }
@@ -23,10 +28,13 @@ pub enum Settled<T> {
 /// Why there is no output.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ThunkError {
-    /// It was rejected.
+pub enum ThunkError<E = String> {
+    /// It returned this error.
     #[error("the thunk was rejected: {0}")]
-    Rejected(String),
+    Rejected(E),
+    /// It returned nothing: it panicked, took too long, or its process died.
+    #[error("the thunk failed: {0}")]
+    Failed(ThunkFailure),
     /// It was aborted, or a later one took its place.
     #[error("the thunk was aborted: {0}")]
     Aborted(String),
@@ -81,42 +89,52 @@ impl<T: Thunk> ThunkHandle<T> {
     ///
     /// # Errors
     /// [`Error::UnknownThunk`] when it was settled so long ago that its row is gone; [`Error::InvalidThunk`] when its
-    /// output is not of this type.
-    pub async fn wait(&self) -> Result<Settled<T::Output>> {
+    /// output or its error is not of this type.
+    pub async fn wait(&self) -> Result<Settled<T::Output, T::Error>> {
         let info = self.store.wait_for_thunk(self.id).await?;
         let why = info.error.unwrap_or_default();
-        match info.state {
-            ThunkState::Fulfilled => {
-                let output = serde_json::from_value(info.result.unwrap_or(Value::Null));
-                let output = output.map_err(|error| {
-                    Error::InvalidThunk(format!("{:?}: its output cannot be read: {error}", T::NAME))
-                })?;
-                Ok(Settled::Fulfilled(output))
+        match (info.state, info.rejection) {
+            (ThunkState::Fulfilled, _) => {
+                Ok(Settled::Fulfilled(read::<T, _>("output", info.result.unwrap_or(Value::Null))?))
             }
-            ThunkState::Aborted => Ok(Settled::Aborted(why)),
-            _ => Ok(Settled::Rejected(why)),
+            (ThunkState::Aborted, _) => Ok(Settled::Aborted(why)),
+            (_, Some(error)) => Ok(Settled::Rejected(read::<T, _>("error", error)?)),
+            // A later release may know other causes.
+            (_, None) => {
+                Ok(Settled::Failed(ThunkFailure::new(info.cause.unwrap_or(ThunkCause::Unreadable), why)))
+            }
         }
     }
 
     /// Waits for its output.
     ///
     /// # Errors
-    /// [`ThunkError::Rejected`], [`ThunkError::Aborted`], and what [`ThunkHandle::wait`] says.
-    pub async fn unwrap(&self) -> Result<T::Output, ThunkError> {
+    /// [`ThunkError::Rejected`], [`ThunkError::Failed`], [`ThunkError::Aborted`], and what [`ThunkHandle::wait`] says.
+    pub async fn unwrap(&self) -> Result<T::Output, ThunkError<T::Error>> {
         match self.wait().await? {
             Settled::Fulfilled(output) => Ok(output),
-            Settled::Rejected(why) => Err(ThunkError::Rejected(why)),
+            Settled::Rejected(error) => Err(ThunkError::Rejected(error)),
+            Settled::Failed(failure) => Err(ThunkError::Failed(failure)),
             Settled::Aborted(why) => Err(ThunkError::Aborted(why)),
         }
     }
+}
+
+fn read<T: Thunk, V: DeserializeOwned>(what: &str, json: Value) -> Result<V> {
+    serde_json::from_value(json)
+        .map_err(|error| Error::InvalidThunk(format!("{:?}: its {what} cannot be read: {error}", T::NAME)))
 }
 
 impl Store {
     /// Starts a thunk: when this returns, it is durably pending. It runs where [`Store::run`] does, in this process or
     /// another on this store in which it is registered. `None`: its condition does not hold, and nothing was started.
     ///
+    /// Its [`Thunk::pending`] is dispatched in the same transaction.
+    ///
     /// # Errors
-    /// [`Error::InvalidThunk`]: nothing was started; [`Error::UnknownDocument`]; the file's.
+    /// [`Error::InvalidThunk`], also where an action of it is for a slice that lives in memory; [`Error::UnknownSlice`]
+    /// where that slice is not registered; [`Error::UnknownDocument`]; what [`Thunk::pending`] fails with; the file's.
+    /// Then nothing was started.
     pub async fn start<T: Thunk>(
         &self,
         argument: T::Argument,
@@ -181,10 +199,12 @@ impl Store {
         self.with_core(move |core| core.thunk_info(id)).await
     }
 
-    /// Aborts a thunk, and drops its future wherever it runs. `false`: it was settled before.
+    /// Aborts a thunk, and drops its future wherever it runs; its [`Thunk::aborted`] is dispatched in the same
+    /// transaction. `false`: it was settled before.
     ///
     /// # Errors
-    /// [`Error::UnknownThunk`]; the file's.
+    /// [`Error::UnknownThunk`]; [`Error::UnknownSlice`] where the slice of that action is not registered here: then it is
+    /// not aborted; the file's.
     pub async fn abort_thunk(&self, id: ThunkId) -> Result<bool> {
         self.with_core(move |core| core.abort_thunk(id)).await
     }

@@ -44,6 +44,7 @@ pub struct Listener {
     pub(crate) from_start: bool,
     pub(crate) deadline: Duration,
     pub(crate) attempts: u32,
+    pub(crate) undoable: bool,
 }
 
 impl fmt::Debug for Listener {
@@ -65,6 +66,7 @@ impl Listener {
             from_start: false,
             deadline: DEADLINE,
             attempts: ATTEMPTS,
+            undoable: false,
         }
     }
 
@@ -130,6 +132,13 @@ impl Listener {
     #[must_use]
     pub fn attempts(mut self, limit: u32) -> Self {
         self.attempts = limit.max(1);
+        self
+    }
+
+    /// The actions of its reactions are steps of undo, as if a person had done them. Else undo passes them by.
+    #[must_use]
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
         self
     }
 
@@ -208,6 +217,7 @@ pub struct Reaction {
     pub(crate) actions: Vec<(Option<DocumentId>, Value)>,
     pub(crate) effects: Vec<EffectRequest>,
     pub(crate) thunks: Vec<ThunkRequest>,
+    pub(crate) undoable: bool,
 }
 
 impl Reaction {
@@ -231,6 +241,13 @@ impl Reaction {
     /// Does this action, given as JSON with its type, in another document.
     pub fn json_in(mut self, document: DocumentId, action: Value) -> Self {
         self.actions.push((Some(document), action));
+        self
+    }
+
+    /// Its actions are steps of undo, as if a person had done them. Else undo passes them by, and a person who undoes
+    /// goes back to what he did himself.
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
         self
     }
 

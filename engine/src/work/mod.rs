@@ -8,28 +8,42 @@
 //!
 //! - **No `pending` for ever.** A process that runs a thunk holds a lease on it. When it dies, another runs it again,
 //!   or it is rejected, as [`Thunk::ON_DEATH`] says: at once where the death can be seen from here, else when the
-//!   lease runs out. A panic and a deadline reject.
+//!   lease runs out. A panic and a deadline reject, and are told apart from an error that the thunk returned
+//!   ([`ThunkCause`]).
 //! - **An abort stops the work**: its future is dropped, at once in this process and within a second in another.
 //! - **Only the latest counts** under a key ([`StartOptions::latest_only`]): an older one is aborted in the
 //!   transaction that starts the newer, and what it gives afterwards is discarded in the one that would record it.
-//! - Its outcome and the action after it are recorded in one transaction, exactly once. The work itself is done *at
-//!   least* once, unless it is [`Orphan::Reject`]: then it is begun once at most.
+//! - **The state follows.** A thunk names an action for its start ([`Thunk::pending`]) and for each way to end; the action
+//!   is recorded in the transaction in which that happens, exactly once, by whichever process does it.
+//!   The work itself is done *at least* once, unless it is [`Orphan::Reject`]: then it is begun once at most.
 //!
 //! ```
 //! use rejoin::{Action, Store, effects::FollowUp};
-//! use rejoin::work::{StartOptions, Thunk, ThunkContext, WorkOptions};
+//! use rejoin::work::{StartOptions, Thunk, ThunkContext, ThunkError, WorkOptions};
+//! use serde::{Deserialize, Serialize};
 //! use serde_json::json;
 //!
 //! struct Weather;
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! enum Unknown { Town(String) }
+//!
 //! impl Thunk for Weather {
 //!     const NAME: &'static str = "weather";
 //!     type Argument = String;
 //!     type Output = i64;
-//!     async fn run(&self, _: ThunkContext, town: String) -> Result<i64, String> {
-//!         if town == "Bergen" { Ok(12) } else { Err(format!("nobody knows {town}")) }
+//!     type Error = Unknown;
+//!     async fn run(&self, _: ThunkContext, town: String) -> Result<i64, Unknown> {
+//!         if town == "Bergen" { Ok(12) } else { Err(Unknown::Town(town)) }
+//!     }
+//!     fn pending(town: &String) -> Option<FollowUp> {
+//!         Some(FollowUp::new(json!({"type": "set", "path": format!("/{town}"), "value": "asked"})))
 //!     }
 //!     fn fulfilled(town: &String) -> Option<FollowUp> {
 //!         Some(FollowUp::new(json!({"type": "set", "path": format!("/{town}")})).put("", "/value"))
+//!     }
+//!     fn rejected(town: &String) -> Option<FollowUp> {
+//!         Some(FollowUp::new(json!({"type": "set", "path": format!("/{town}")})).put("/error", "/value"))
 //!     }
 //! }
 //!
@@ -39,10 +53,17 @@
 //! let towns = store.create(None, None).await?;
 //! let asked = StartOptions::new().latest_only("weather").document(towns);
 //! let handle = store.start::<Weather>("Bergen".to_owned(), asked).await?.expect("it has no condition");
+//! assert_eq!(store.state(towns, "/Bergen").await?, "asked");
 //! // An app has `store.run(…)` in a task instead.
 //! store.run_until_idle(WorkOptions::default()).await?;
 //! assert_eq!(handle.unwrap().await.unwrap(), 12);
 //! assert_eq!(store.state(towns, "/Bergen").await?, 12);
+//!
+//! let asked = StartOptions::new().document(towns);
+//! let handle = store.start::<Weather>("Ys".to_owned(), asked).await?.expect("it has no condition");
+//! store.run_until_idle(WorkOptions::default()).await?;
+//! assert!(matches!(handle.unwrap().await, Err(ThunkError::Rejected(Unknown::Town(town))) if town == "Ys"));
+//! assert_eq!(store.state(towns, "/Ys").await?, json!({"Town": "Ys"}));
 //! # Ok::<(), rejoin::Error>(()) }).unwrap();
 //! ```
 //!
@@ -71,6 +92,7 @@ mod handle;
 mod leases;
 mod listener;
 pub(crate) mod plan;
+mod request;
 mod run;
 mod tasks;
 mod thunk;
@@ -78,9 +100,13 @@ mod types;
 
 pub use handle::{Settled, ThunkError, ThunkHandle};
 pub use listener::{Heard, Listener, Reaction};
+pub use request::ThunkRequest;
 pub use run::WorkOptions;
-pub use thunk::{StartOptions, Thunk, ThunkContext, ThunkGround, ThunkRequest};
-pub use types::{InvalidThunkId, ListenerInfo, Orphan, ThunkId, ThunkInfo, ThunkState};
+pub use thunk::{StartOptions, Thunk, ThunkContext, ThunkGround};
+pub use types::{
+    InvalidThunkId, ListenerInfo, Orphan, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, ThunkState,
+};
 
 pub(crate) use listener::Hearing;
+pub(crate) use request::FollowUps;
 pub(crate) use tasks::Tasks;

@@ -16,7 +16,8 @@ use futures_util::{
 };
 
 use super::{
-    Heard, Reaction, ThunkContext, ThunkInfo, leases::WorkLeases, listener::Hearing, thunk::AnyThunk,
+    Heard, Reaction, ThunkCause, ThunkContext, ThunkFailure, ThunkInfo, leases::WorkLeases,
+    listener::Hearing, thunk::AnyThunk,
 };
 use crate::{
     Result, Store,
@@ -240,8 +241,11 @@ async fn run_thunk(lease: Lease<WorkLeases>, thunk: Arc<dyn AnyThunk>, (info, na
     let outcome = tokio::select! {
         ended = attempt(deadline, async move { thunk.run(cx, info).await }) => match ended {
             Attempt::Ended(outcome) => outcome,
-            Attempt::Panicked(why) => Err(format!("it panicked: {why}")),
-            Attempt::TimedOut => Err(format!("it did not end within {} ms", deadline.as_millis())),
+            Attempt::Panicked(why) => Err(ThunkFailure::new(ThunkCause::Panicked, why)),
+            Attempt::TimedOut => {
+                let why = format!("it did not end within {} ms", deadline.as_millis());
+                Err(ThunkFailure::new(ThunkCause::TimedOut, why))
+            }
         },
         () = lease.keep_thunk(id, &name, told) => return,
     };

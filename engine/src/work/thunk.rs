@@ -6,17 +6,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Orphan, ThunkId, ThunkInfo};
-use crate::{DocumentId, Error, Result, Store, effects::FollowUp};
+use super::{Orphan, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, request::check_size};
+use crate::{DocumentId, Result, Store, effects::FollowUp};
 
 /// How long a thunk may run, where it says nothing else.
 const DEADLINE: Duration = Duration::from_secs(600);
-
-/// The longest name and key, in bytes.
-const NAME_BYTES: usize = 200;
-
-/// The largest argument, result and follow-up, in bytes of JSON.
-pub(crate) const JSON_BYTES: usize = 1 << 20;
 
 /// Work that has a name and a serialisable argument, so that any process on the store where it is registered
 /// ([`crate::Builder::thunk`]) can run it.
@@ -32,11 +26,20 @@ pub(crate) const JSON_BYTES: usize = 1 << 20;
 ///     const NAME: &'static str = "double";
 ///     type Argument = i64;
 ///     type Output = i64;
+///     type Error = String;
 ///     async fn run(&self, _: ThunkContext, argument: i64) -> Result<i64, String> {
 ///         argument.checked_mul(2).ok_or_else(|| "too large".to_owned())
 ///     }
 /// }
 /// ```
+///
+/// # The actions that follow
+/// A thunk can name an action for each thing that happens to it: [`Thunk::pending`] in the transaction that starts it,
+/// and one of the others in the transaction that settles it, exactly once. They are kept in its row as data, so that any
+/// process on the store in which their slices are registered can do them. They go to the document that the start names,
+/// and to a slice that lives in the file: an action into one that lives in memory ([`crate::slice::Scope::Memory`])
+/// would be lost when another process settles the thunk, so the start is refused. Undo passes them by, unless
+/// [`FollowUp::undoable`] says otherwise.
 pub trait Thunk: Send + Sync + 'static {
     /// The name under which its rows are kept. It must not change while there are any.
     const NAME: &'static str;
@@ -48,6 +51,8 @@ pub trait Thunk: Send + Sync + 'static {
     type Argument: Serialize + DeserializeOwned + Send + 'static;
     /// What it gives.
     type Output: Serialize + DeserializeOwned + Send + 'static;
+    /// What it fails with: kept as JSON, and given back as it was by [`super::ThunkHandle::wait`]. A `String` does.
+    type Error: Serialize + DeserializeOwned + Send + 'static;
 
     /// Whether it is started at all. Asked in the transaction that would start it, so that of several processes one
     /// gets a yes; it must be quick.
@@ -66,7 +71,14 @@ pub trait Thunk: Send + Sync + 'static {
         &self,
         cx: ThunkContext,
         argument: Self::Argument,
-    ) -> impl Future<Output = Result<Self::Output, String>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+
+    /// The action that is recorded with its start, in the transaction that starts it: where it cannot be done, nothing
+    /// is started. The reply to put into it is `{"id": "…"}`, the start's name.
+    fn pending(argument: &Self::Argument) -> Option<FollowUp> {
+        let _ = argument;
+        None
+    }
 
     /// The action that is recorded with its fulfilment, in the transaction that settles it: exactly once. The reply
     /// to put into it is the output. It goes to the document that the start names.
@@ -75,10 +87,32 @@ pub trait Thunk: Send + Sync + 'static {
         None
     }
 
-    /// The action that is recorded with its rejection; the reply is `{"error": "…"}`. An abort records none.
+    /// The action that is recorded with its rejection. The reply is `{"error": …, "cause": "returned"}` with what it
+    /// returned; after a panic or a deadline the error is a text, and the cause `panicked` or `timed_out`.
     fn rejected(argument: &Self::Argument) -> Option<FollowUp> {
         let _ = argument;
         None
+    }
+
+    /// The action that is recorded when somebody aborts it. The reply is `{"error": "…", "cause": "aborted"}`.
+    fn aborted(argument: &Self::Argument) -> Option<FollowUp> {
+        let _ = argument;
+        None
+    }
+
+    /// The action that is recorded when a later start of its key takes its place ([`StartOptions::latest_only`]), before
+    /// that one's [`Thunk::pending`]. The reply is `{"error": "…", "cause": "superseded", "by": "…"}` with that start's
+    /// name.
+    fn superseded(argument: &Self::Argument) -> Option<FollowUp> {
+        let _ = argument;
+        None
+    }
+
+    /// The action that is recorded when its process died, or stopped before it ended, and it is not run again: see
+    /// [`Thunk::ON_DEATH`]. The reply is `{"error": "…", "cause": "orphaned"}`. Where nothing is said it is that of a
+    /// rejection.
+    fn orphaned(argument: &Self::Argument) -> Option<FollowUp> {
+        Self::rejected(argument)
     }
 }
 
@@ -104,7 +138,7 @@ impl ThunkGround<'_> {
     /// The state at a JSON Pointer of that document.
     ///
     /// # Errors
-    /// [`Error::Action`] for a pointer that leads nowhere; [`Error::InvalidThunk`] where no document is named.
+    /// [`crate::Error::Action`] for a pointer that leads nowhere; [`crate::Error::InvalidThunk`] where no document is named.
     pub fn state(&self, pointer: &str) -> Result<Value> {
         (self.state)(pointer)
     }
@@ -172,103 +206,10 @@ impl StartOptions {
     }
 }
 
-type Condition = fn(&Value, &ThunkGround<'_>) -> Result<bool>;
-
-/// A start of a thunk, without its types: for [`super::Reaction::thunk`].
-///
-/// ```
-/// # use rejoin::work::{StartOptions, Thunk, ThunkContext, ThunkRequest};
-/// # struct Double;
-/// # impl Thunk for Double {
-/// #     const NAME: &'static str = "double"; type Argument = i64; type Output = i64;
-/// #     async fn run(&self, _: ThunkContext, n: i64) -> Result<i64, String> { Ok(n * 2) }
-/// # }
-/// let request = ThunkRequest::new::<Double>(21, StartOptions::new());
-/// # let _ = request;
-/// ```
-#[derive(Debug, Clone)]
-pub struct ThunkRequest {
-    pub(crate) id: ThunkId,
-    pub(crate) name: &'static str,
-    pub(crate) argument: Result<Value, String>,
-    pub(crate) options: StartOptions,
-    pub(crate) on_death: Orphan,
-    pub(crate) fulfilled: Option<FollowUp>,
-    pub(crate) rejected: Option<FollowUp>,
-    pub(crate) condition: Condition,
-}
-
-impl ThunkRequest {
-    /// A start with this argument. What is wrong with it is told when it is started.
-    pub fn new<T: Thunk>(argument: T::Argument, options: StartOptions) -> Self {
-        Self {
-            id: ThunkId::random(),
-            name: T::NAME,
-            argument: serde_json::to_value(&argument).map_err(|error| error.to_string()),
-            options,
-            on_death: T::ON_DEATH,
-            fulfilled: T::fulfilled(&argument),
-            rejected: T::rejected(&argument),
-            condition: check::<T>,
-        }
-    }
-
-    /// The name that this start will have.
-    pub fn id(&self) -> ThunkId {
-        self.id
-    }
-
-    /// What can be checked without the store. Returns the argument.
-    pub(crate) fn check(&self) -> Result<&Value> {
-        let wrong = |what: String| Error::InvalidThunk(format!("{:?}: {what}", self.name));
-        for (what, name) in [("name", Some(self.name)), ("key", self.options.key.as_deref())] {
-            if let Some(name) = name.filter(|n| n.is_empty() || n.len() > NAME_BYTES) {
-                let bytes = name.len();
-                return Err(wrong(format!(
-                    "its {what} has {bytes} bytes, and 1 to {NAME_BYTES} are possible"
-                )));
-            }
-        }
-        let argument = self.argument.as_ref().map_err(|error| wrong(format!("its argument: {error}")))?;
-        let follow_ups = [("fulfilled", &self.fulfilled), ("rejected", &self.rejected)];
-        for (what, follow) in follow_ups.into_iter().filter_map(|(what, f)| Some((what, f.as_ref()?))) {
-            if !follow.is_valid() {
-                return Err(wrong(format!(
-                    "its action for {what} has no type, or puts the reply at what is no JSON Pointer"
-                )));
-            }
-            if self.options.document.is_none() {
-                return Err(wrong(format!("its action for {what} has no document to go to")));
-            }
-            check_size(&serde_json::to_value(follow).unwrap_or_default()).map_err(&wrong)?;
-        }
-        check_size(argument).map_err(wrong)?;
-        Ok(argument)
-    }
-}
-
-/// # Errors
-/// What is too large.
-pub(crate) fn check_size(value: &Value) -> Result<(), String> {
-    let bytes = value.to_string().len();
-    if bytes > JSON_BYTES {
-        return Err(format!("{bytes} bytes of JSON, and {JSON_BYTES} are possible"));
-    }
-    Ok(())
-}
-
-fn check<T: Thunk>(argument: &Value, ground: &ThunkGround<'_>) -> Result<bool> {
-    let argument = serde_json::from_value(argument.clone());
-    let argument = argument.map_err(|error| {
-        Error::InvalidThunk(format!("{:?}: its argument cannot be read back: {error}", T::NAME))
-    })?;
-    Ok(T::condition(&argument, ground))
-}
-
 /// A thunk without its types.
 pub(crate) trait AnyThunk: Send + Sync {
     fn deadline(&self) -> Duration;
-    fn run(&self, cx: ThunkContext, info: ThunkInfo) -> BoxFuture<'static, Result<Value, String>>;
+    fn run(&self, cx: ThunkContext, info: ThunkInfo) -> BoxFuture<'static, Result<Value, ThunkFailure>>;
 }
 
 pub(crate) struct Of<T> {
@@ -287,15 +228,24 @@ impl<T: Thunk> AnyThunk for Of<T> {
         T::DEADLINE
     }
 
-    fn run(&self, cx: ThunkContext, info: ThunkInfo) -> BoxFuture<'static, Result<Value, String>> {
+    fn run(&self, cx: ThunkContext, info: ThunkInfo) -> BoxFuture<'static, Result<Value, ThunkFailure>> {
         let thunk = Arc::clone(&self.thunk);
         async move {
+            let unreadable = |why: String| ThunkFailure::new(ThunkCause::Unreadable, why);
             let argument = serde_json::from_value(info.argument);
-            let argument = argument.map_err(|error| format!("its argument cannot be read: {error}"))?;
-            let output = thunk.run(cx, argument).await?;
-            let output = serde_json::to_value(output).map_err(|error| format!("its result: {error}"))?;
-            check_size(&output).map_err(|error| format!("its result has {error}"))?;
-            Ok(output)
+            let argument =
+                argument.map_err(|error| unreadable(format!("its argument cannot be read: {error}")))?;
+            let (what, given) = match thunk.run(cx, argument).await {
+                Ok(output) => ("result", Ok(serde_json::to_value(output))),
+                Err(error) => ("error", Err(serde_json::to_value(error))),
+            };
+            let (Ok(value) | Err(value)) = &given;
+            let value = value.as_ref().map_err(|error| unreadable(format!("its {what}: {error}")))?;
+            check_size(value).map_err(|error| unreadable(format!("its {what} has {error}")))?;
+            match given {
+                Ok(output) => output.map_err(|error| unreadable(error.to_string())),
+                Err(error) => Err(ThunkFailure::returned(error.map_err(|e| unreadable(e.to_string()))?)),
+            }
         }
         .boxed()
     }

@@ -88,6 +88,96 @@ impl fmt::Display for ThunkState {
     }
 }
 
+/// Why a thunk gave no output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ThunkCause {
+    /// It returned an error.
+    Returned,
+    /// It panicked.
+    Panicked,
+    /// It did not end within [`super::Thunk::DEADLINE`].
+    TimedOut,
+    /// Its argument could not be read, or what it gave not be written or was too large.
+    Unreadable,
+    /// Its process died or stopped before it ended, and it is not run again.
+    Orphaned,
+    /// Somebody aborted it.
+    Aborted,
+    /// A later one of the same key took its place.
+    Superseded,
+}
+
+impl ThunkCause {
+    const ALL: [Self; 7] = [
+        Self::Returned,
+        Self::Panicked,
+        Self::TimedOut,
+        Self::Unreadable,
+        Self::Orphaned,
+        Self::Aborted,
+        Self::Superseded,
+    ];
+
+    /// The word for it, as in the SQL view.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Returned => "returned",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Unreadable => "unreadable",
+            Self::Orphaned => "orphaned",
+            Self::Aborted => "aborted",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text)
+    }
+
+    /// How a thunk stands that ended so.
+    pub const fn state(self) -> ThunkState {
+        match self {
+            Self::Aborted | Self::Superseded => ThunkState::Aborted,
+            _ => ThunkState::Rejected,
+        }
+    }
+}
+
+impl fmt::Display for ThunkCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A thunk that gave no output.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{why}")]
+#[non_exhaustive]
+pub struct ThunkFailure {
+    /// Why, in kind.
+    pub cause: ThunkCause,
+    /// Why, in words.
+    pub why: String,
+    /// What it returned as its error, as JSON.
+    pub returned: Option<Value>,
+}
+
+impl ThunkFailure {
+    /// For another reason than an error that it returned.
+    pub fn new(cause: ThunkCause, why: impl Into<String>) -> Self {
+        Self { cause, why: why.into(), returned: None }
+    }
+
+    /// It returned this error. A text says it by itself, anything else as JSON.
+    pub fn returned(error: Value) -> Self {
+        let why = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+        Self { cause: ThunkCause::Returned, why, returned: Some(error) }
+    }
+}
+
 /// What becomes of a thunk whose process died while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,8 +227,14 @@ pub struct ThunkInfo {
     pub attempts: u64,
     /// What it gave.
     pub result: Option<Value>,
-    /// Why it was rejected or aborted; of a fulfilled one, why the action after it failed.
+    /// Why it was rejected or aborted, in words: of an error that it returned the text alone, or its JSON.
     pub error: Option<String>,
+    /// Why it was rejected or aborted, in kind.
+    pub cause: Option<ThunkCause>,
+    /// What it returned as its error.
+    pub rejection: Option<Value>,
+    /// Why the action that follows its end was not done: a reducer or middleware that rejected it, say.
+    pub follow_error: Option<String>,
     /// When it was started.
     pub created_at: Millis,
     /// When it was last begun.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rejoin::{
     DocumentId, Error, Store,
-    slice::{Draft, Migration, Rejection, Slice},
+    slice::{Draft, Migration, Newer, Rejection, Slice},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -88,6 +88,32 @@ impl Slice for Stubborn {
     }
 }
 
+/// Version 1 with its own types, and a choice: it writes no more once a newer version has written.
+struct Careful;
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OldPerson {
+    name: String,
+    phones: Vec<String>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OldPeople {
+    people: BTreeMap<String, OldPerson>,
+}
+
+impl Slice for Careful {
+    const NAME: &'static str = "contacts";
+    const NEWER: Newer = Newer::ReadOnly;
+    type State = OldPeople;
+    type Action = Act;
+    fn reduce(draft: &mut Draft<'_>, action: &Act) -> Result<(), Rejection> {
+        put(draft, action)
+    }
+}
+
 fn contact(id: &str, fields: Value) -> Act {
     Act::Put { id: id.to_owned(), contact: fields }
 }
@@ -158,4 +184,92 @@ async fn a_migration_that_fails_changes_nothing_and_says_why() {
     let error = store.slice::<Stubborn>(id).dispatch(contact("x", json!({}))).await.unwrap_err();
     assert!(error.to_string().contains("the moon is full"), "{error}");
     assert_eq!(store.state(id, "").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_older_version_says_that_a_newer_one_has_written_and_not_how_its_types_differ() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (new, old) = (open::<V2>(&place, "a.db").await, open::<Careful>(&place, "b.db").await);
+    let contacts = old.slice::<Careful>(id);
+    let phones = contacts.select("/people/ada/phones", |phones: &Vec<String>| phones.len());
+    assert_eq!((*phones.get().await.unwrap(), contacts.newer_version().await.unwrap()), (2, None));
+    new.slice::<V2>(id).state().await.unwrap();
+    server.sync(&[&new, &old]).await;
+    let said = "slice contacts was written by version 2; this is version 1";
+    assert_eq!(contacts.state().await.unwrap_err().to_string(), said);
+    assert_eq!(phones.get().await.unwrap_err().to_string(), said);
+    assert_eq!(contacts.newer_version().await.unwrap(), Some(2));
+    old.close().await.unwrap();
+    let read = move || {
+        let store = Store::builder(place.path().join("b.db")).slice::<Careful>().open_blocking().unwrap();
+        store.slice::<Careful>(id).state().unwrap_err().to_string()
+    };
+    assert_eq!(tokio::task::spawn_blocking(read).await.unwrap(), said);
+}
+
+#[tokio::test]
+async fn whether_an_older_version_goes_on_writing_is_the_apps_choice() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (new, old) = (open::<V2>(&place, "a.db").await, open::<Careful>(&place, "b.db").await);
+    let contacts = old.slice::<Careful>(id);
+    contacts.dispatch(contact("bob", json!({"name": "Bob"}))).await.unwrap();
+    new.slice::<V2>(id).state().await.unwrap();
+    server.sync(&[&new, &old]).await;
+    let before = old.history(id, None).await.unwrap().len();
+    let refused = contacts.dispatch(contact("bob", json!({"name": "Rob"}))).await.unwrap_err();
+    assert!(matches!(refused, Error::NewerSlice { written: 2, version: 1, .. }), "{refused}");
+    assert_eq!(old.history(id, None).await.unwrap().len(), before);
+    drop(contacts);
+    old.close().await.unwrap();
+    // The same version that chose otherwise.
+    let old = open::<V1>(&place, "b.db").await;
+    old.slice::<V1>(id).dispatch(contact("bob", json!({"name": "Rob"}))).await.unwrap();
+    server.sync(&[&new, &old]).await;
+    assert_eq!(new.slice::<V2>(id).state().await.unwrap().people["bob"].full_name, "Rob");
+}
+
+/// Writes as if it were then, in seconds after a moment.
+async fn write_at<S: Slice<Action = Act>>(store: &Store, id: DocumentId, (second, fields): (i64, Value)) {
+    let then = 1_900_000_000_000 + second * 1_000;
+    store
+        .with_core(move |core| {
+            core.set_clock(Box::new(move || then));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    store.slice::<S>(id).dispatch(contact("ada", fields)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_devices_earlier_edit_does_not_go_over_a_newer_devices_later_one() {
+    for (old_at, new_at, stays) in [(10, 20, "new"), (20, 10, "old"), (10, 10, "new")] {
+        let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+        let id = two_old(&place, &server).await;
+        let (new, old) = (open::<V2>(&place, "a.db").await, open::<V1>(&place, "b.db").await);
+        new.slice::<V2>(id).state().await.unwrap();
+        write_at::<V1>(&old, id, (old_at, json!({"name": "old"}))).await;
+        write_at::<V2>(&new, id, (new_at, json!({"full_name": "new"}))).await;
+        server.sync(&[&new, &old]).await;
+        let state = new.slice::<V2>(id).state().await.unwrap();
+        assert_eq!(state.people["ada"].full_name, stays, "{old_at} {new_at}");
+        server.sync(&[&new, &old]).await;
+        assert_eq!(old.state(id, "/contacts").await.unwrap(), new.state(id, "/contacts").await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_older_devices_edit_is_kept_where_only_a_migration_wrote_the_new_place() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (new, old) = (open::<V2>(&place, "a.db").await, open::<V1>(&place, "b.db").await);
+    write_at::<V1>(&old, id, (10, json!({"name": "old"}))).await;
+    // Later by the clock, and nobody's edit.
+    write_at::<V2>(&new, id, (20, json!({"note": "x"}))).await;
+    server.sync(&[&new, &old]).await;
+    assert_eq!(new.state(id, "/contacts/people/ada/full_name").await.unwrap(), "Ada");
+    new.slice::<V2>(id).dispatch(contact("ben", json!({}))).await.unwrap();
+    assert_eq!(new.state(id, "/contacts/people/ada/full_name").await.unwrap(), "old");
 }

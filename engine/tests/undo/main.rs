@@ -14,4 +14,5 @@ mod random;
 mod revert;
 mod square;
 mod stack;
+mod steps;
 mod support;

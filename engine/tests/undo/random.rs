@@ -1,7 +1,7 @@
 //! Random actions on two replicas, syncs between, then everything of one undone and redone.
 
 use proptest::prelude::*;
-use rejoin::{Action, DocumentId, store::Core};
+use rejoin::{Action, DocumentId, Receipt, UndoStep, store::Core};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Erase(u8, u8),
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
+pub(crate) fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         (0..3_u8, any::<u8>()).prop_map(|(k, v)| Kind::Set(k, v)),
         (0..3_u8).prop_map(Kind::SetMap),
@@ -87,6 +87,12 @@ pub(crate) fn fit(core: &mut Core, id: DocumentId, root: &str, kind: &Kind) -> O
     })
 }
 
+/// Does an action, by itself or as a part of the step before it.
+fn does(core: &mut Core, id: DocumentId, (action, grouped): (Action, bool)) -> rejoin::Result<Receipt> {
+    let step = if grouped { UndoStep::new().group("g") } else { UndoStep::new() };
+    core.dispatch_step(id, &action, &step)
+}
+
 fn undo_all(core: &mut Core, id: DocumentId) -> usize {
     let mut count = 0;
     while let Some(undone) = core.undo(id).unwrap() {
@@ -114,7 +120,7 @@ proptest! {
     /// leaves everything as before.
     #[test]
     fn undoing_all_of_one_leaves_the_others_and_redoing_is_as_before(
-        steps in prop::collection::vec(step(), 1..40)
+        steps in prop::collection::vec(step(), 1..40), grouped in any::<bool>()
     ) {
         let (mut a, mut b, id) = two(vec![]);
         for step in &steps {
@@ -123,7 +129,7 @@ proptest! {
                 Step::Act(mine, kind) => {
                     let (core, root) = if *mine { (&mut a, "a") } else { (&mut b, "b") };
                     if let Some(action) = fit(core, id, root, kind) {
-                        act(core, id, action);
+                        does(core, id, (action, grouped)).unwrap();
                     }
                 }
                 Step::Undo(mine) => drop(if *mine { &mut a } else { &mut b }.undo(id).unwrap()),
@@ -143,7 +149,9 @@ proptest! {
 
     /// Where both write everywhere nothing panics, both end equal, and what is undone can be redone.
     #[test]
-    fn undoing_in_one_place_together_converges(steps in prop::collection::vec(step(), 1..40)) {
+    fn undoing_in_one_place_together_converges(
+        steps in prop::collection::vec(step(), 1..40), grouped in any::<bool>()
+    ) {
         let (mut a, mut b, id) = two(vec![]);
         for step in &steps {
             match step {
@@ -151,7 +159,7 @@ proptest! {
                 Step::Act(mine, kind) => {
                     let core = if *mine { &mut a } else { &mut b };
                     if let Some(action) = fit(core, id, "both", kind) {
-                        let _ = core.dispatch(&[(id, action)]).unwrap();
+                        let _ = does(core, id, (action, grouped));
                     }
                 }
                 Step::Undo(mine) => drop(if *mine { &mut a } else { &mut b }.undo(id).unwrap()),
@@ -179,7 +187,7 @@ proptest! {
     /// it undoes and redoes then is as if they had not been.
     #[test]
     fn what_was_written_again_after_a_fork_can_still_be_undone_and_redone(
-        steps in prop::collection::vec(step(), 1..25)
+        steps in prop::collection::vec(step(), 1..25), grouped in any::<bool>()
     ) {
         let (mut a, mut b, id) = two(vec![set("/x", json!(0))]);
         b.take_fresh_actor(a.actor().clone()).unwrap();
@@ -191,7 +199,7 @@ proptest! {
                 Step::Act(mine, kind) => {
                     let (core, root) = if *mine { (&mut a, "a") } else { (&mut b, "b") };
                     if let Some(action) = fit(core, id, root, kind) {
-                        act(core, id, action);
+                        does(core, id, (action, grouped)).unwrap();
                     }
                 }
                 Step::Undo(mine) => drop(if *mine { &mut a } else { &mut b }.undo(id).unwrap()),

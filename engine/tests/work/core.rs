@@ -130,7 +130,8 @@ fn an_action_that_fails_takes_nothing_back_and_says_so() {
     assert!(bench.core.settle_thunk(id, &lease, Ok(json!({"say": "x"}))).unwrap());
     let info = bench.info(id);
     assert_eq!((info.state, info.result), (ThunkState::Fulfilled, Some(json!({"say": "x"}))));
-    assert!(info.error.unwrap().starts_with("the action after it failed: "));
+    assert_eq!(info.error, None);
+    assert!(info.follow_error.unwrap().contains("/a"));
 }
 
 #[test]

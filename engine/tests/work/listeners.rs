@@ -158,6 +158,7 @@ impl Thunk for Said {
     const NAME: &'static str = "said";
     type Argument = String;
     type Output = ();
+    type Error = String;
 
     async fn run(&self, cx: ThunkContext, path: String) -> Result<(), String> {
         let document = cx.document.ok_or("no document")?;

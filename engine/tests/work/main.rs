@@ -10,8 +10,10 @@
 )]
 
 mod core;
+mod follow_ups;
 mod listeners;
 mod listeners_core;
 mod processes;
 mod support;
 mod thunks;
+mod undo;

@@ -9,7 +9,9 @@ use std::{
 
 use rejoin::{
     Store,
-    work::{Heard, Listener, Reaction, Settled, StartOptions, ThunkState, WorkOptions},
+    work::{
+        Heard, Listener, Reaction, Settled, StartOptions, ThunkCause, ThunkFailure, ThunkState, WorkOptions,
+    },
 };
 use serde_json::json;
 
@@ -48,6 +50,7 @@ impl rejoin::work::Thunk for Hangs {
     const NAME: &'static str = Once::NAME;
     type Argument = serde_json::Value;
     type Output = i64;
+    type Error = String;
 
     async fn run(&self, cx: rejoin::work::ThunkContext, _: serde_json::Value) -> Result<i64, String> {
         Waits(Arc::clone(&self.0)).run(cx, 0).await
@@ -100,7 +103,8 @@ async fn kill_9_leaves_no_pending_for_ever_and_no_action_unheard() {
     child.wait().unwrap();
     // The next who opens the store settles what must not be begun twice; no lease is waited for.
     let next = open().await.unwrap();
-    let died = Settled::Rejected("the process that ran it ended before it did".to_owned());
+    let why = "the process that ran it ended before it did";
+    let died = Settled::Failed(ThunkFailure::new(ThunkCause::Orphaned, why));
     assert_eq!(soon(rejected.wait()).await.unwrap(), died);
     assert_eq!(next.state(id, "/why").await.unwrap(), "the process that ran it ended before it did");
     let go = async {

@@ -57,6 +57,7 @@ impl Thunk for Echo {
     const NAME: &'static str = "echo";
     type Argument = Value;
     type Output = Value;
+    type Error = String;
 
     fn condition(argument: &Value, ground: &ThunkGround<'_>) -> bool {
         match argument["when"].as_str() {
@@ -92,6 +93,7 @@ impl Thunk for Once {
     const ON_DEATH: Orphan = Orphan::Reject;
     type Argument = Value;
     type Output = Value;
+    type Error = String;
 
     async fn run(&self, _: ThunkContext, argument: Value) -> Result<Value, String> {
         Ok(argument)
@@ -151,6 +153,7 @@ impl Thunk for Waits {
     const NAME: &'static str = "waits";
     type Argument = i64;
     type Output = i64;
+    type Error = String;
 
     async fn run(&self, _: ThunkContext, argument: i64) -> Result<i64, String> {
         let _guard = OnDrop(Arc::clone(&self.0));

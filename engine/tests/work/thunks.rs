@@ -4,7 +4,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use rejoin::{
     DocumentId, Error, Store,
-    work::{Settled, StartOptions, Thunk, ThunkContext, ThunkError, ThunkInfo, ThunkState, WorkOptions},
+    work::{
+        Settled, StartOptions, Thunk, ThunkCause, ThunkContext, ThunkError, ThunkFailure, ThunkInfo,
+        ThunkState, WorkOptions,
+    },
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -17,6 +20,7 @@ impl Thunk for Panics {
     const NAME: &'static str = "panics";
     type Argument = ();
     type Output = ();
+    type Error = String;
 
     async fn run(&self, _: ThunkContext, (): ()) -> Result<(), String> {
         panic!("a bad day")
@@ -30,6 +34,7 @@ impl Thunk for Hangs {
     const DEADLINE: Duration = Duration::from_millis(20);
     type Argument = i64;
     type Output = i64;
+    type Error = String;
 
     async fn run(&self, cx: ThunkContext, argument: i64) -> Result<i64, String> {
         Waits(Arc::clone(&self.0)).run(cx, argument).await
@@ -96,8 +101,11 @@ async fn an_error_a_panic_and_a_deadline_reject_with_the_reason() {
     let hangs = store.start::<Hangs>(1, options()).await.unwrap().unwrap();
     soon(store.run_until_idle(WorkOptions::default())).await.unwrap();
     assert_eq!(fails.wait().await.unwrap(), Settled::Rejected("no".to_owned()));
-    assert_eq!(panics.wait().await.unwrap(), Settled::Rejected("it panicked: a bad day".to_owned()));
-    assert_eq!(hangs.wait().await.unwrap(), Settled::Rejected("it did not end within 20 ms".to_owned()));
+    let failed = |cause, why: &str| ThunkFailure::new(cause, why);
+    let panicked = failed(ThunkCause::Panicked, "a bad day");
+    assert_eq!(panics.wait().await.unwrap(), Settled::Failed(panicked));
+    let late = failed(ThunkCause::TimedOut, "it did not end within 20 ms");
+    assert_eq!(hangs.wait().await.unwrap(), Settled::Failed(late));
     gate.until(&gate.dropped, 1).await;
     assert!(matches!(fails.unwrap().await, Err(ThunkError::Rejected(why)) if why == "no"));
 }

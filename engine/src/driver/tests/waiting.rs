@@ -88,6 +88,25 @@ async fn a_refused_connection_fails_fast_and_for_all_documents_at_once() {
     assert_eq!(report.queued, 2);
 }
 
+/// A thousand documents took a minute and a half, and an address was counted out that had only the wrong token.
+#[tokio::test]
+async fn a_token_that_a_server_does_not_know_is_not_shown_to_it_for_each_document() {
+    let refusal = || reply("401 Unauthorized", &[("content-type", "application/problem+json")], b"{}");
+    let server = Server::start(move |_| Say::Bytes(refusal())).await;
+    let (_dir, store, _) = store_with(2).await;
+    for _ in 0..20 {
+        let id = store.create(None, None).await.unwrap();
+        store.dispatch(id, Action::Set { path: "/a".into(), value: json!(1) }).await.unwrap();
+    }
+    let options = SyncOptions { at_once: 4, ..to(&server.url) };
+    let report = store.sync(options).await.unwrap();
+    assert!(server.heard().len() <= 4, "{}", server.heard().len());
+    assert_eq!(report.documents.len(), 21);
+    let refused = |d: &crate::DocumentReport| matches!(d.error.as_deref(), Some(Error::Unauthorized(_)));
+    assert!(report.documents.iter().all(refused));
+    assert_eq!(report.queued, 22);
+}
+
 #[tokio::test]
 async fn refused_credentials_are_told_and_one_document_stops_no_other() {
     let dir = tempfile::tempdir().unwrap();

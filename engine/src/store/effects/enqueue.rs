@@ -3,7 +3,7 @@
 use automerge::ChangeHash;
 
 use super::{
-    super::{Core, Receipt, core::Writing, rows as documents},
+    super::{Core, Receipt, core::Writing, dispatch::Asked, rows as documents},
     rows::{self, NewEffect},
 };
 use crate::{
@@ -42,7 +42,7 @@ impl Core {
             if let Err(error) = w.check_effects(effects)? {
                 return Ok(Err(error));
             }
-            let done = w.dispatch_one(id, action)?;
+            let done = w.dispatch_one(id, action, Asked::default())?;
             if let Ok(receipt) = &done {
                 w.enqueue_effects((id, receipt.hash), (action.kind(), &text), effects)?;
             }

@@ -129,7 +129,7 @@ impl Writing<'_> {
     fn commit_of(&mut self, row: &mut EffectRow) -> Result<()> {
         let Some(commit) = &row.commit else { return Ok(()) };
         let action = commit.with_reply(row.effect.outcome.as_ref().unwrap_or(&Value::Null));
-        match self.follow(row.effect.document, &action)? {
+        match self.follow(row.effect.document, (&action, commit.is_undoable()))? {
             Ok(receipt) => row.effect.settled_change = Some(receipt.hash),
             // Nobody waits for what is to be recorded there.
             Err(Error::UnknownDocument(_) | Error::Deleted(_)) => {
@@ -169,7 +169,8 @@ impl Writing<'_> {
             Some(Rollback::Guarded) => self.roll_back_guarded(row.effect.document, row.effect.change)?,
             Some(Rollback::Action(follow)) => {
                 let reply = row.effect.outcome.as_ref().unwrap_or(&Value::Null);
-                self.follow(row.effect.document, &follow.with_reply(reply))?.map(|r| Some(r.hash))
+                self.follow(row.effect.document, (&follow.with_reply(reply), follow.is_undoable()))?
+                    .map(|r| Some(r.hash))
             }
         };
         match done {
@@ -184,9 +185,13 @@ impl Writing<'_> {
     }
 
     /// Dispatches a commit or rollback action. The inner result is the action's.
-    fn follow(&mut self, document: DocumentId, action: &Value) -> Result<Result<Receipt>> {
+    fn follow(
+        &mut self,
+        document: DocumentId,
+        (action, undoable): (&Value, bool),
+    ) -> Result<Result<Receipt>> {
         self.also.push(document);
-        let done = self.dispatch_value(document, action)?;
+        let done = self.dispatch_value(document, action, undoable)?;
         self.settle_document(document)?;
         Ok(done)
     }

@@ -156,6 +156,25 @@ pub(in crate::store) fn oldest_unmigrated(
     )?)
 }
 
+/// The newest version above `version` under which something was written to this slice after a position.
+pub(in crate::store) fn newest_above(
+    connection: &Connection,
+    (document, after): (i64, u64),
+    (slice, version): (&str, u32),
+) -> Result<Option<u32>> {
+    let sql = "SELECT max(action_version) FROM change
+                WHERE id > :from AND id <= :to AND action_version > :version AND action_type >= :first
+                  AND action_type < :end AND replaced_by IS NULL AND quarantined IS NULL";
+    // '0' is the character after '/'.
+    Ok(connection.prepare_cached(sql)?.query_row(
+        named_params! {
+            ":from": row_id(document, after), ":to": id_range(document).1, ":version": version,
+            ":first": format!("{slice}/"), ":end": format!("{slice}0"),
+        },
+        |r| r.get(0),
+    )?)
+}
+
 /// The slice has its newest form up to this position.
 pub(in crate::store) fn note_migrated(
     connection: &Connection,

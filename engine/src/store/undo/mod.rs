@@ -5,10 +5,12 @@ mod beside;
 mod facts;
 mod reset;
 mod stack;
+mod step_rows;
+mod steps;
+mod types;
 
 use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
 use rusqlite::named_params;
-use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -26,62 +28,22 @@ use crate::{
     untrusted::guarded,
 };
 
+pub use steps::NextStep;
+pub use types::{UndoKind, Undone, UndonePart};
+
 pub(super) use facts::read_all_standing;
+pub(super) use step_rows::{NewStep, follow_step, insert as insert_step};
 
 use facts::read_facts;
 use stack::{ENTRY, Entry, Names, Taken, entry, next};
-
-/// How an action is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UndoKind {
-    /// By the person who did it: can be redone.
-    Undo,
-    /// Takes an undo back.
-    Redo,
-    /// Because what the action asked for failed: is not redone, and leaves the person's undos as they are.
-    Rollback,
-    /// By anybody, of anybody's change: an action of its own, which is undone like any other.
-    Revert,
-}
-
-impl UndoKind {
-    /// The action type that the change bears: `undo`, `redo`, `rollback` or `revert`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Undo => "undo",
-            Self::Redo => "redo",
-            Self::Rollback => "rollback",
-            Self::Revert => "revert",
-        }
-    }
-}
-
-/// What an undo, redo, rollback or revert did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Undone {
-    /// The new change.
-    pub hash: ChangeHash,
-    /// What it is.
-    pub kind: UndoKind,
-    /// The change that it takes back.
-    pub of: ChangeHash,
-    /// The action that is undone, or done again, in the end.
-    pub action: ChangeHash,
-    /// That action's type.
-    pub action_type: Option<String>,
-    /// At how many places something was written. With 0 nothing was left to undo, and an empty change notes that it
-    /// was asked for, so that the next undo goes on to the action before.
-    pub undone: u64,
-    /// At how many places it was left as it is: others wrote there since.
-    pub skipped: u64,
-    /// Where that is, as the change found it: JSON Pointers, of lists and texts that of the whole.
-    pub left: Vec<String>,
-}
+use step_rows::Place;
+use steps::label_of;
 
 impl Core {
-    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none. What slices
-    /// that stay on the device hold is in a document of its own, and is not undone by this.
+    /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none. Where the action
+    /// is one of a group, the whole group is undone, by a change for each action in one transaction: see
+    /// [`crate::UndoStep::group`]. What slices that stay on the device hold is in a document of its own, and is not undone
+    /// by this.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`], [`Error::Deleted`]; [`Error::Refused`] when what it would write is outside the
@@ -90,8 +52,8 @@ impl Core {
         self.undo_next(id, UndoKind::Undo)
     }
 
-    /// Does the last undone action of this replica again, by a new change. `None`: there is none, or an action
-    /// came after the undo.
+    /// Does the last undone action of this replica again, by a new change, or the whole group that was undone together.
+    /// `None`: there is none, or an action came after the undo.
     ///
     /// # Errors
     /// As [`Core::undo`].
@@ -146,16 +108,14 @@ impl Core {
     fn has_next(&mut self, id: DocumentId, kind: UndoKind) -> Result<bool> {
         self.replicas.begin();
         let replica = self.replicas.get(&self.connection, id, &self.actor)?;
-        Ok(next(&self.connection, replica, kind)?.is_some())
+        Ok(!next(&self.connection, replica, kind)?.is_empty())
     }
 
     fn undo_next(&mut self, id: DocumentId, kind: UndoKind) -> Result<Option<Undone>> {
         self.undoing(id, |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
-            match next(w.tx, replica, kind)? {
-                Some(entry) => Ok(w.take_back(id, &entry, kind)?.map(Some)),
-                None => Ok(Ok(None)),
-            }
+            let entries = next(w.tx, replica, kind)?;
+            w.take_back_step(id, &entries, kind)
         })
     }
 
@@ -211,26 +171,42 @@ impl Writing<'_> {
         if Taken::that_nothing_is_left_of(self.tx, replica, &names)?.changes.contains(&live) {
             return Ok(Ok(None));
         }
-        Ok(self.take_back(id, &entry, kind)?.map(Some))
+        Ok(self.take_back(id, &entry, (kind, Place::Alone))?.map(Some))
     }
 
-    fn take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Result<Undone>> {
-        match self.try_take_back(id, entry, kind) {
+    fn take_back(
+        &mut self,
+        id: DocumentId,
+        entry: &Entry,
+        (kind, place): (UndoKind, Place),
+    ) -> Result<Result<Undone>> {
+        let step = NewStep::of_undo(place);
+        match self.try_take_back(id, entry, (kind, step.as_ref())) {
             Ok(undone) => Ok(Ok(undone)),
             Err(Failed::Action(error)) => Ok(Err(error)),
             Err(Failed::Transaction(error)) => Err(error),
         }
     }
 
-    fn try_take_back(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Result<Undone, Failed> {
+    fn try_take_back(
+        &mut self,
+        id: DocumentId,
+        entry: &Entry,
+        how: (UndoKind, Option<&NewStep>),
+    ) -> Result<Undone, Failed> {
         if self.replicas.get(self.tx, id, self.actor)?.row.tombstone.is_some() {
             return Err(Error::Deleted(id).into());
         }
-        let done = self.in_steps(id, |w| w.take_back_once(id, entry, kind))?;
+        let done = self.in_steps(id, |w| w.take_back_once(id, entry, how))?;
         done.map_err(|refused| Error::Refused(refused.1).into())
     }
 
-    fn take_back_once(&mut self, id: DocumentId, entry: &Entry, kind: UndoKind) -> Attempt<Undone> {
+    fn take_back_once(
+        &mut self,
+        id: DocumentId,
+        entry: &Entry,
+        (kind, step): (UndoKind, Option<&NewStep>),
+    ) -> Attempt<Undone> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;
         let bytes = rows::read_bytes(self.tx, rows::row_id(replica.row.id, entry.position))?;
         let change = parse_stored(entry.hash, &bytes)?;
@@ -238,6 +214,7 @@ impl Writing<'_> {
         let mut message = self.first_bears_nonce(id, Message::of_action(kind.name()).by(self.author))?;
         message.undoes = Some(entry.key.to_string());
         let replica = self.replicas.get(self.tx, id, self.actor)?;
+        let document = replica.row.id;
         let time = seconds(self.now);
         // Invariant 8 holds for what the library does with honest input too: a panic ends this undo only.
         let listening = self.listening;
@@ -256,7 +233,8 @@ impl Writing<'_> {
         };
         let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text };
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step };
+        let label = label_of(self.tx, document, action)?;
         let stored = self.store_made(id, made, &told)?;
         let Plan { undone, skipped, left, .. } = plan;
         Ok(stored.map(|checked| Undone {
@@ -265,9 +243,11 @@ impl Writing<'_> {
             of: entry.hash,
             action,
             action_type,
+            label: label.clone(),
             undone,
             skipped,
             left: left.clone(),
+            with: Vec::new(),
         }))
     }
 }

@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Change, ChangeHash, ReadDoc as _};
 use rusqlite::{Connection, named_params};
 
-use super::{UndoKind, facts::read_standing_of};
+use super::{
+    UndoKind,
+    facts::read_standing_of,
+    step_rows::{self, StepRow},
+};
 use crate::{
     Actor, Error, Result,
     store::{
@@ -40,6 +44,11 @@ impl Entry {
         self.takes_back() || self.is(UndoKind::Revert)
     }
 
+    /// Whether undo passes it by, as one that stands so: nobody did it, or it says so.
+    pub(super) fn is_passed_by(&self, row: Option<&StepRow>) -> bool {
+        self.is_migration() || (!self.takes_back() && row.is_some_and(|row| !row.undoable))
+    }
+
     /// Brings a slice to its newest form: nobody did it.
     fn is_migration(&self) -> bool {
         self.action_type.as_deref().is_some_and(|kind| kind.ends_with(MIGRATION))
@@ -68,41 +77,58 @@ pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Which change made here is taken back next. Walks from the newest to the first that answers.
+/// Which changes made here are taken back next, the newest first: none, one, or those of one step. Walks from the newest
+/// to the first that answers, and on through its step.
 ///
 /// What counts as taken back is passed by, whoever did it: another copy of the store may have. What somebody only says
 /// to have taken back is not: see [`Taken`]. A redo stands for the action itself, and an action after an undo leaves
-/// nothing to redo. What effects did when they were settled, and migrations, are nobody's action: they are passed by.
-pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -> Result<Option<Entry>> {
+/// nothing to redo. What follows from something (from an effect, a thunk, what a listener heard), migrations, and what
+/// says so are passed by.
+pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -> Result<Vec<Entry>> {
     let document = replica.row.id;
     let names = Names::read(connection, document)?;
     let taken = Taken::that_nothing_is_left_of(connection, replica, &names)?;
-    let (rolled_back, settled) = read_settled(connection, document, &names)?;
+    let rolled_back = read_rolled_back(connection, document, &names)?;
     let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&sql)?;
     let (from, to) = rows::id_range(document);
     let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
+    let (mut found, mut step) = (Vec::new(), None);
     for entry in entries {
         let entry = entry?;
         let live = names.live(entry.key);
-        let nobodys = entry.is_migration() || (!entry.takes_back() && settled.contains(&live));
-        if nobodys || taken.changes.contains(&live) || rolled_back.contains(&live) {
+        if taken.changes.contains(&live) || rolled_back.contains(&live) {
             continue;
         }
-        match kind {
-            UndoKind::Redo if entry.is(UndoKind::Undo) => return Ok(Some(entry)),
-            // An action: there is nothing to redo.
-            UndoKind::Redo if !entry.takes_back() => return Ok(None),
-            UndoKind::Redo => {}
+        let row = step_rows::read(connection, document, entry.key)?;
+        if entry.is_passed_by(row.as_ref()) {
+            continue;
+        }
+        let answers = match kind {
+            UndoKind::Redo if entry.is(UndoKind::Undo) => true,
+            // An action: there is nothing to redo before it.
+            UndoKind::Redo if !entry.takes_back() => break,
+            UndoKind::Redo => false,
             UndoKind::Undo | UndoKind::Rollback | UndoKind::Revert => {
                 let does = !entry.takes_back() || entry.is(UndoKind::Redo);
-                if does && !taken.changes.contains(&taken.action(live)) {
-                    return Ok(Some(entry));
-                }
+                does && !taken.changes.contains(&taken.action(live))
             }
+        };
+        if !answers {
+            continue;
+        }
+        let of = row.and_then(|row| row.step);
+        if found.is_empty() {
+            step = of;
+        } else if of != step {
+            break;
+        }
+        found.push(entry);
+        if step.is_none() {
+            break;
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// What undos, redos, rollbacks and reverts take back, all under the hashes by which they stand.
@@ -268,25 +294,14 @@ fn held(replica: &Replica, hash: ChangeHash) -> Option<Change> {
     guarded(|| replica.am.get_change_by_hash(&hash)).ok().flatten()
 }
 
-/// The actions that effects rolled back by an action of their own, and what effects did when they were settled.
-fn read_settled(
-    connection: &Connection,
-    document: i64,
-    names: &Names,
-) -> Result<(HashSet<ChangeHash>, HashSet<ChangeHash>)> {
-    let sql = "SELECT e.change_hash, e.settled_change, e.rolled_back FROM effect e
-                 JOIN document d ON d.uuid = e.document
-                WHERE d.id = :document AND e.settled_change IS NOT NULL";
+/// The actions that effects rolled back by an action of their own.
+fn read_rolled_back(connection: &Connection, document: i64, names: &Names) -> Result<HashSet<ChangeHash>> {
+    let sql = "SELECT e.change_hash FROM effect e JOIN document d ON d.uuid = e.document
+                WHERE d.id = :document AND e.settled_change IS NOT NULL AND e.rolled_back";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query(named_params! {":document": document})?;
-    let (mut rolled_back, mut settled) = (HashSet::new(), HashSet::new());
-    while let Some(row) = found.next()? {
-        settled.insert(names.live(ChangeHash(row.get(1)?)));
-        if row.get(2)? {
-            rolled_back.insert(names.live(ChangeHash(row.get(0)?)));
-        }
-    }
-    Ok((rolled_back, settled))
+    let found = statement
+        .query_map(named_params! {":document": document}, |r| Ok(names.live(ChangeHash(r.get(0)?))))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Under which hash a change stands now.

@@ -64,7 +64,7 @@ impl Core {
     ) -> Result<Reacted> {
         let recorded = self.write(&[], |w| {
             let Some(mut row) = held(w, claim)? else { return Ok(Reacted::Lost) };
-            w.record_reaction(&row, heard, reaction)?;
+            w.record_reaction(&row, heard, (reaction, listener.undoable || reaction.undoable))?;
             let from = std::mem::replace(&mut row.position, claim.position);
             (row.attempts, row.last_error, row.next_attempt_at) = (0, None, None);
             (row.owner, row.lease_until) = (None, None);
@@ -178,10 +178,15 @@ impl Writing<'_> {
 
     /// # Errors
     /// What fails fails the whole: the transaction is given up.
-    fn record_reaction(&mut self, row: &Listening, heard: &Heard, reaction: &Reaction) -> Result<()> {
+    fn record_reaction(
+        &mut self,
+        row: &Listening,
+        heard: &Heard,
+        (reaction, undoable): (&Reaction, bool),
+    ) -> Result<()> {
         for (document, action) in &reaction.actions {
             let document = document.unwrap_or(heard.document);
-            let receipt = self.dispatch_within(document, action)??;
+            let receipt = self.dispatch_within(document, (action, undoable))??;
             self.note_own(row, document, receipt.hash)?;
         }
         self.check_effects(&reaction.effects)??;
@@ -193,7 +198,7 @@ impl Writing<'_> {
         let asked_by = (heard.document, heard.hash);
         self.enqueue_effects(asked_by, (kind, &action.to_string()), &reaction.effects)?;
         for thunk in &reaction.thunks {
-            self.start_thunk(thunk)??;
+            self.start_thunk(thunk)?;
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ use crate::{
     Millis, Result,
     effects::owner,
     leases::{lease_millis, wait_until},
+    slice::Registry,
     work::{
-        Heard, Listener, ThunkInfo,
+        Heard, Listener, ThunkCause, ThunkFailure, ThunkInfo,
         plan::{Pending, Step, listener_step, step},
     },
 };
@@ -61,7 +62,7 @@ impl Core {
         let mut work = Work::default();
         let mut due = false;
         for row in rows::read_pending(&self.connection)? {
-            match step_of(&row, terms, now) {
+            match step_of(&row, (terms, &self.registry), now) {
                 Step::Run { .. } => due |= terms.most_thunks > 0,
                 Step::Reject(_) => due = true,
                 Step::Wait(at) => work.wake(at, now),
@@ -96,19 +97,25 @@ impl Core {
     }
 }
 
-fn step_of(row: &rows::ThunkRow, terms: &WorkTerms, now: Millis) -> Step {
+fn step_of(row: &rows::ThunkRow, (terms, registry): (&WorkTerms, &Registry), now: Millis) -> Step {
     let handled = terms.thunks.contains(&row.info.name);
-    step(Pending { held: row.held(), on_death: row.on_death, deaths: row.deaths, handled }, now)
+    match step(Pending { held: row.held(), on_death: row.on_death, deaths: row.deaths, handled }, now) {
+        // One whose action only another process can do ends there.
+        Step::Reject(_) if row.unknown_slice(ThunkCause::Orphaned, registry).is_some() => Step::Leave,
+        step => step,
+    }
 }
 
 impl Writing<'_> {
     fn lease_work(&mut self, terms: &WorkTerms) -> Result<Work> {
         let mut work = Work::default();
         for row in rows::read_pending(self.tx)? {
-            match step_of(&row, terms, self.now) {
+            match step_of(&row, (terms, self.registry), self.now) {
                 Step::Run { .. } if work.thunks.len() >= terms.most_thunks => {}
                 Step::Run { orphan } => work.thunks.push(self.lease_thunk(row, orphan, terms)?),
-                Step::Reject(why) => self.reject(row, why)?,
+                Step::Reject(why) => {
+                    self.fail_thunk(row, ThunkFailure::new(ThunkCause::Orphaned, why))?;
+                }
                 Step::Wait(at) => work.wake(at, self.now),
                 Step::Leave => {}
             }

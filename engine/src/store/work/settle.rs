@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use automerge::ChangeHash;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,10 +9,10 @@ use super::{
     thunk_rows::{self as rows, ThunkRow},
 };
 use crate::{
-    DocumentId, Error, Result,
-    effects::judge::short,
+    DocumentId, Result,
+    effects::{FollowUp, judge::short},
     leases::lease_millis,
-    work::{Orphan, ThunkId, ThunkState},
+    work::{Orphan, ThunkCause, ThunkFailure, ThunkId, ThunkState},
 };
 
 /// How many of each way to end are kept to be looked at.
@@ -25,12 +24,17 @@ impl Core {
     ///
     /// # Errors
     /// The file's: then nothing was recorded, and it may be tried again.
-    pub fn settle_thunk(&mut self, id: ThunkId, lease: &str, outcome: Result<Value, String>) -> Result<bool> {
+    pub fn settle_thunk(
+        &mut self,
+        id: ThunkId,
+        lease: &str,
+        outcome: Result<Value, ThunkFailure>,
+    ) -> Result<bool> {
         self.write(&[], |w| {
             let Some(row) = held_thunk(w, id, lease)? else { return Ok(false) };
             match outcome {
                 Ok(result) => w.fulfil(row, result)?,
-                Err(why) => w.reject(row, why)?,
+                Err(failure) => w.fail_thunk(row, failure)?,
             }
             Ok(true)
         })
@@ -67,7 +71,8 @@ impl Core {
         self.write(&[], |w| {
             let Some(mut row) = held_thunk(w, id, lease)? else { return Ok(()) };
             if row.on_death == Orphan::Reject {
-                return w.reject(row, "it was broken off before it ended".to_owned());
+                let why = "it was broken off before it ended";
+                return w.fail_thunk(row, ThunkFailure::new(ThunkCause::Orphaned, why));
             }
             (row.owner, row.lease_until) = (None, None);
             w.update_thunk(&row)
@@ -86,30 +91,28 @@ fn held_thunk(w: &Writing<'_>, id: ThunkId, lease: &str) -> Result<Option<ThunkR
 
 impl Writing<'_> {
     fn fulfil(&mut self, mut row: ThunkRow, result: Value) -> Result<()> {
-        if let Some(follow) = &row.fulfilled {
-            match self.follow_thunk(row.info.document, &follow.with_reply(&result))? {
-                Ok(change) => row.info.settled_change = Some(change),
-                // What was done stays done.
-                Err(error) => row.info.error = Some(short(format!("the action after it failed: {error}"))),
-            }
-        }
+        let follow = row.follow.fulfilled.clone();
+        // What was done stays done.
+        self.follow_thunk(&mut row, follow.as_ref(), &result)?;
         row.info.result = Some(result);
         self.end_thunk(row, ThunkState::Fulfilled)
     }
 
-    pub(super) fn reject(&mut self, mut row: ThunkRow, why: String) -> Result<()> {
-        let mut why = short(why);
-        if let Some(follow) = &row.rejected {
-            match self.follow_thunk(row.info.document, &follow.with_reply(&json!({ "error": why })))? {
-                Ok(change) => row.info.settled_change = Some(change),
-                Err(error) => why = short(format!("{why}; the action after it failed: {error}")),
-            }
+    /// Ends a thunk without an output. The reason of a rejection is what was returned, alone.
+    pub(super) fn fail_thunk(&mut self, mut row: ThunkRow, failure: ThunkFailure) -> Result<()> {
+        let ThunkFailure { cause, why, returned } = failure;
+        let why = if returned.is_some() { why } else { short(why) };
+        let mut reply = json!({"error": returned.as_ref().unwrap_or(&json!(why)), "cause": cause});
+        if let (Some(by), Some(fields)) = (row.info.superseded_by, reply.as_object_mut()) {
+            fields.insert("by".to_owned(), json!(by));
         }
-        row.info.error = Some(why);
-        self.end_thunk(row, ThunkState::Rejected)
+        let follow = row.follow.after(cause).cloned();
+        self.follow_thunk(&mut row, follow.as_ref(), &reply)?;
+        (row.info.error, row.info.cause, row.info.rejection) = (Some(why), Some(cause), returned);
+        self.end_thunk(row, cause.state())
     }
 
-    pub(super) fn end_thunk(&mut self, mut row: ThunkRow, state: ThunkState) -> Result<()> {
+    fn end_thunk(&mut self, mut row: ThunkRow, state: ThunkState) -> Result<()> {
         row.info.state = state;
         row.info.settled_at = Some(self.now);
         (row.owner, row.lease_until) = (None, None);
@@ -122,12 +125,14 @@ impl Writing<'_> {
         rows::update(self.tx, row, self.ordinal)
     }
 
-    /// The inner result is the action's.
-    fn follow_thunk(&mut self, document: Option<DocumentId>, action: &Value) -> Result<Result<ChangeHash>> {
-        let Some(document) = document else {
-            return Ok(Err(Error::InvalidThunk("there is no document for its action".to_owned())));
-        };
-        Ok(self.dispatch_within(document, action)?.map(|receipt| receipt.hash))
+    /// Does the action that follows what happened to a thunk. One that fails is told in the row.
+    fn follow_thunk(&mut self, row: &mut ThunkRow, follow: Option<&FollowUp>, reply: &Value) -> Result<()> {
+        let (Some(follow), Some(document)) = (follow, row.info.document) else { return Ok(()) };
+        match self.dispatch_within(document, (&follow.with_reply(reply), follow.is_undoable()))? {
+            Ok(receipt) => row.info.settled_change = Some(receipt.hash),
+            Err(error) => row.info.follow_error = Some(short(error.to_string())),
+        }
+        Ok(())
     }
 
     /// Dispatches an action in this transaction and settles the documents it wrote to. The inner result is the
@@ -135,10 +140,10 @@ impl Writing<'_> {
     pub(super) fn dispatch_within(
         &mut self,
         document: DocumentId,
-        action: &Value,
+        (action, undoable): (&Value, bool),
     ) -> Result<Result<Receipt>> {
         self.also.push(document);
-        let done = self.dispatch_value(document, action)?;
+        let done = self.dispatch_value(document, action, undoable)?;
         self.settle_document(document)?;
         for companion in self.companions.clone() {
             self.settle_document(companion)?;

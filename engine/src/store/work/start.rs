@@ -1,22 +1,25 @@
 //! Starting thunks, looking at them, aborting them, telling of them.
 
+use serde_json::json;
+
 use super::{
     super::{Core, core::Writing},
-    thunk_rows as rows,
+    thunk_rows::{self as rows, ThunkRow},
 };
 use crate::{
     Error, Result, state,
     store::make::caught,
-    work::{ThunkGround, ThunkId, ThunkInfo, ThunkRequest, ThunkState},
+    work::{ThunkCause, ThunkFailure, ThunkGround, ThunkId, ThunkInfo, ThunkRequest},
 };
 
 impl Core {
     /// Starts a thunk: when this returns it is durably pending. `None`: its condition does not hold.
     ///
     /// # Errors
-    /// [`Error::InvalidThunk`], [`Error::UnknownDocument`]: nothing was started.
+    /// [`Error::InvalidThunk`], [`Error::UnknownSlice`], [`Error::UnknownDocument`], and what its action for `pending` fails
+    /// with: nothing was started.
     pub fn start_thunk(&mut self, request: &ThunkRequest) -> Result<Option<ThunkId>> {
-        self.write(&[], |w| w.start_thunk(request))?
+        self.write(&[], |w| w.start_thunk(request))
     }
 
     /// All thunks that are kept, in the order of their starts.
@@ -39,14 +42,14 @@ impl Core {
     /// Aborts a thunk; whoever runs it drops it. `false`: it was settled before.
     ///
     /// # Errors
-    /// [`Error::UnknownThunk`].
+    /// [`Error::UnknownThunk`]; [`Error::UnknownSlice`] where the slice of the action that follows is not registered.
     pub fn abort_thunk(&mut self, id: ThunkId) -> Result<bool> {
         self.write(&[], |w| {
             let row = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownThunk(id.to_string()))?;
             if row.info.state.is_settled() {
                 return Ok(false);
             }
-            w.abort_row(row, ("aborted".to_owned(), None))?;
+            w.abort_row(row, ThunkFailure::new(ThunkCause::Aborted, "aborted"))?;
             Ok(true)
         })
     }
@@ -82,32 +85,33 @@ impl Core {
 }
 
 impl Writing<'_> {
-    /// The inner result is the request's.
-    pub(super) fn start_thunk(&mut self, request: &ThunkRequest) -> Result<Result<Option<ThunkId>>> {
-        let argument = match request.check() {
-            Ok(argument) => argument,
-            Err(error) => return Ok(Err(error)),
-        };
+    /// Starts a thunk in the open transaction, which is given up where that fails.
+    pub(super) fn start_thunk(&mut self, request: &ThunkRequest) -> Result<Option<ThunkId>> {
+        let argument = request.check()?;
+        request.check_slices(self.registry)?;
         let (name, key) = (request.name, request.options.key.as_deref());
         if rows::read_one(self.tx, request.id)?.is_some() {
-            return Ok(Err(Error::InvalidThunk(format!("{name:?}: its id {} was used before", request.id))));
+            return Err(Error::InvalidThunk(format!("{name:?}: its id {} was used before", request.id)));
         }
         let pending = rows::read_pending_of(self.tx, name, key)?;
-        match self.holds(request, !pending.is_empty()) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Ok(None)),
-            Err(error) if error.is_of_the_file() => return Err(error),
-            Err(error) => return Ok(Err(error)),
+        if !self.holds(request, !pending.is_empty())? {
+            return Ok(None);
         }
-        rows::insert(self.tx, (request, argument), (self.now, self.ordinal))?;
         if request.options.latest_only {
-            for row in pending {
+            for mut row in pending {
                 let why = format!("superseded by the later {}", request.id);
-                self.abort_row(row, (why, Some(request.id)))?;
+                row.info.superseded_by = Some(request.id);
+                self.abort_row(row, ThunkFailure::new(ThunkCause::Superseded, why))?;
             }
         }
+        // After those of the older ones: what is read in the end is that this one is pending.
+        if let (Some(follow), Some(document)) = (&request.follow.pending, request.options.document) {
+            let action = follow.with_reply(&json!({"id": request.id}));
+            self.dispatch_within(document, (&action, follow.is_undoable()))??;
+        }
+        rows::insert(self.tx, (request, argument), (self.now, self.ordinal))?;
         self.worked = true;
-        Ok(Ok(Some(request.id)))
+        Ok(Some(request.id))
     }
 
     /// Whether its condition holds.
@@ -132,13 +136,10 @@ impl Writing<'_> {
     }
 
     /// Its result, if there will be one, is not wanted: "a late older reply never overwrites a newer one".
-    pub(super) fn abort_row(
-        &mut self,
-        mut row: rows::ThunkRow,
-        (why, by): (String, Option<ThunkId>),
-    ) -> Result<()> {
-        row.info.error = Some(why);
-        row.info.superseded_by = by;
-        self.end_thunk(row, ThunkState::Aborted)
+    fn abort_row(&mut self, row: ThunkRow, failure: ThunkFailure) -> Result<()> {
+        if let Some(slice) = row.unknown_slice(failure.cause, self.registry) {
+            return Err(Error::UnknownSlice(slice.to_owned()));
+        }
+        self.fail_thunk(row, failure)
     }
 }

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Params, named_params};
 use crate::{
     DocumentId, Error, Millis, Result,
     effects::{FollowUp, owner},
-    work::{Orphan, ThunkId, ThunkInfo, ThunkRequest, ThunkState, plan::Held},
+    slice::Registry,
+    work::{FollowUps, Orphan, ThunkCause, ThunkId, ThunkInfo, ThunkRequest, ThunkState, plan::Held},
 };
 
 /// A row of `thunk` with what is not shown.
@@ -14,8 +15,8 @@ use crate::{
 pub(super) struct ThunkRow {
     pub(super) info: ThunkInfo,
     pub(super) on_death: Orphan,
-    pub(super) fulfilled: Option<FollowUp>,
-    pub(super) rejected: Option<FollowUp>,
+    /// None of it is for `pending`: that was done.
+    pub(super) follow: FollowUps,
     pub(super) deaths: u64,
     pub(super) owner: Option<String>,
     pub(super) lease_until: Option<Millis>,
@@ -26,6 +27,12 @@ impl ThunkRow {
     pub(super) fn held(&self) -> Option<Held> {
         held(self.owner.as_deref(), self.lease_until)
     }
+
+    /// The slice of the action that follows such an end, where this process does not know it.
+    pub(super) fn unknown_slice(&self, cause: ThunkCause, registry: &Registry) -> Option<&str> {
+        let slice = self.follow.after(cause).and_then(FollowUp::slice)?;
+        (!registry.knows_slice(slice)).then_some(slice)
+    }
 }
 
 /// How a row is held, if it is.
@@ -35,7 +42,8 @@ pub(super) fn held(owner: Option<&str>, until: Option<Millis>) -> Option<Held> {
 
 const COLUMNS: &str =
     "ordinal, id, name, key, document, argument, on_death, fulfilled, rejected, state, attempts, deaths, owner,
-    lease_until, result, error, created_at, started_at, settled_at, settled_change, superseded_by";
+    lease_until, result, error, created_at, started_at, settled_at, settled_change, superseded_by, aborted,
+    superseded, orphaned, cause, rejection, follow_error";
 
 fn map(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ThunkRow>> {
     let id: String = row.get("id")?;
@@ -44,7 +52,13 @@ fn map(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ThunkRow>> {
     let (state, on_death): (String, String) = (row.get("state")?, row.get("on_death")?);
     let (document, superseded) = (text("document")?, text("superseded_by")?);
     let (argument, result) = (text("argument")?, text("result")?);
-    let (fulfilled, rejected) = (text("fulfilled")?, text("rejected")?);
+    let follow = |name: &str| -> rusqlite::Result<_> {
+        let json = text(name)?;
+        Ok(move || json.map(|json| serde_json::from_str::<FollowUp>(&json)).transpose().ok())
+    };
+    let (fulfilled, rejected, orphaned) = (follow("fulfilled")?, follow("rejected")?, follow("orphaned")?);
+    let (aborted, superseded_follow) = (follow("aborted")?, follow("superseded")?);
+    let (cause, rejection) = (text("cause")?, text("rejection")?);
     let owner = text("owner")?;
     let parsed = (|| -> Option<ThunkRow> {
         Some(ThunkRow {
@@ -60,6 +74,9 @@ fn map(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ThunkRow>> {
                 attempts: 0,
                 result: result.map(|r| serde_json::from_str(&r)).transpose().ok()?,
                 error: None,
+                cause: cause.map(|c| ThunkCause::parse(&c).ok_or(())).transpose().ok()?,
+                rejection: rejection.map(|r| serde_json::from_str(&r)).transpose().ok()?,
+                follow_error: None,
                 created_at: 0,
                 started_at: None,
                 settled_at: None,
@@ -67,8 +84,14 @@ fn map(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ThunkRow>> {
                 superseded_by: superseded.map(|s| s.parse::<ThunkId>()).transpose().ok()?,
             },
             on_death: Orphan::parse(&on_death)?,
-            fulfilled: fulfilled.map(|f| serde_json::from_str(&f)).transpose().ok()?,
-            rejected: rejected.map(|f| serde_json::from_str(&f)).transpose().ok()?,
+            follow: FollowUps {
+                pending: None,
+                fulfilled: fulfilled()?,
+                rejected: rejected()?,
+                aborted: aborted()?,
+                superseded: superseded_follow()?,
+                orphaned: orphaned()?,
+            },
             deaths: 0,
             owner,
             lease_until: None,
@@ -83,6 +106,7 @@ fn map(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ThunkRow>> {
     info.key = text("key")?;
     info.attempts = count("attempts")?;
     info.error = text("error")?;
+    info.follow_error = text("follow_error")?;
     info.created_at = row.get("created_at")?;
     info.started_at = row.get("started_at")?;
     info.settled_at = row.get("settled_at")?;
@@ -147,13 +171,17 @@ pub(super) fn insert(
         let text = follow.as_ref().map(serde_json::to_string).transpose();
         text.map_err(|error| Error::Bug(error.to_string()))
     };
-    let sql = "INSERT INTO thunk (id, name, key, document, argument, on_death, fulfilled, rejected, created_at, changed)
-               VALUES (:id, :name, :key, :document, :argument, :on_death, :fulfilled, :rejected, :now, :changed)";
+    let sql = "INSERT INTO thunk (id, name, key, document, argument, on_death, fulfilled, rejected, aborted, superseded,
+                      orphaned, created_at, changed)
+               VALUES (:id, :name, :key, :document, :argument, :on_death, :fulfilled, :rejected, :aborted, :superseded,
+                      :orphaned, :now, :changed)";
+    let follow = &request.follow;
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": request.id.to_string(), ":name": request.name, ":key": request.options.key,
         ":document": request.options.document.map(|d| d.to_string()), ":argument": argument.to_string(),
-        ":on_death": request.on_death.as_str(), ":fulfilled": json(&request.fulfilled)?,
-        ":rejected": json(&request.rejected)?, ":now": now, ":changed": changed,
+        ":on_death": request.on_death.as_str(), ":fulfilled": json(&follow.fulfilled)?,
+        ":rejected": json(&follow.rejected)?, ":aborted": json(&follow.aborted)?,
+        ":superseded": json(&follow.superseded)?, ":orphaned": json(&follow.orphaned)?, ":now": now, ":changed": changed,
     })?;
     Ok(())
 }
@@ -163,7 +191,7 @@ pub(super) fn update(connection: &Connection, row: &ThunkRow, changed: i64) -> R
     let sql = "UPDATE thunk SET state = :state, attempts = :attempts, deaths = :deaths, owner = :owner,
                       lease_until = :lease_until, result = :result, error = :error, started_at = :started_at,
                       settled_at = :settled_at, settled_change = :settled_change, superseded_by = :superseded_by,
-                      changed = :changed
+                      cause = :cause, rejection = :rejection, follow_error = :follow_error, changed = :changed
                 WHERE id = :id";
     let info = &row.info;
     connection.prepare_cached(sql)?.execute(named_params! {
@@ -172,7 +200,8 @@ pub(super) fn update(connection: &Connection, row: &ThunkRow, changed: i64) -> R
         ":result": info.result.as_ref().map(ToString::to_string), ":error": info.error,
         ":started_at": info.started_at, ":settled_at": info.settled_at,
         ":settled_change": info.settled_change.map(|h| h.0),
-        ":superseded_by": info.superseded_by.map(|id| id.to_string()), ":changed": changed, ":id": info.id.to_string(),
+        ":superseded_by": info.superseded_by.map(|id| id.to_string()), ":cause": info.cause.map(ThunkCause::as_str),
+        ":rejection": info.rejection.as_ref().map(ToString::to_string), ":follow_error": info.follow_error, ":changed": changed, ":id": info.id.to_string(),
     })?;
     Ok(())
 }
