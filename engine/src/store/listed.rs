@@ -1,13 +1,15 @@
-//! Which documents are in step with a server as far as is known here: what its list of documents is compared with.
+//! Which documents are in step with a server as far as is known here, and which are not for long: what its list of documents
+//! is compared with, and what a sync notes.
 
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, named_params};
 
 use super::{
-    Core,
+    Core, SyncProblem,
+    home::Standing,
     open::{get_meta, set_meta},
-    problem::read_troubled,
+    problem::{PREFIX, forget_problem, key, read_problem},
     rows,
 };
 use crate::{Cursor, DocumentId, Result};
@@ -87,4 +89,43 @@ fn owes(connection: &Connection, document: i64) -> Result<bool> {
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
+}
+
+/// The documents that have one.
+fn read_troubled(connection: &Connection) -> Result<HashSet<DocumentId>> {
+    let sql = "SELECT key FROM meta WHERE key >= :first AND key < :end";
+    let mut statement = connection.prepare_cached(sql)?;
+    // '0' is the character after '/'.
+    let range = named_params! {":first": PREFIX, ":end": "sync_problem0"};
+    let keys = statement.query_map(range, |row| row.get::<_, String>(0))?;
+    let keys: Vec<String> = keys.collect::<rusqlite::Result<_>>()?;
+    Ok(keys.iter().filter_map(|key| key.strip_prefix(PREFIX)?.parse().ok()).collect())
+}
+
+impl Core {
+    /// Notes how a sync of a document with this server ended: with a problem, or well. What a server says that a store was
+    /// pointed to for a single sync is not kept: it is not the document's.
+    ///
+    /// # Errors
+    /// The file's. A document that is not here any more is none.
+    pub(crate) fn note_sync_problem(
+        &mut self,
+        id: DocumentId,
+        server: &str,
+        problem: Option<SyncProblem>,
+    ) -> Result<()> {
+        let Ok(row) = self.document_row(id) else { return Ok(()) };
+        let saved: Option<String> = get_meta(&self.connection, "server")?;
+        if !Standing::of(&row, saved.as_deref(), server).is_owed_to()
+            || read_problem(&self.connection, id)? == problem
+        {
+            return Ok(());
+        }
+        let text = problem.as_ref().map(serde_json::to_string).transpose();
+        let text = text.map_err(|e| crate::Error::Bug(e.to_string()))?;
+        self.write(&[], |w| match &text {
+            Some(text) => Ok(set_meta(w.tx, &key(id), text)?),
+            None => forget_problem(w.tx, id),
+        })
+    }
 }

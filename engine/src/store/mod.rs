@@ -18,6 +18,7 @@ mod fork;
 mod heal;
 mod home;
 mod intake;
+#[cfg(feature = "sync")]
 mod listed;
 mod make;
 mod mark;

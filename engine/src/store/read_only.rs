@@ -58,7 +58,12 @@ pub(super) fn why_unreadable(path: &Path) -> Option<Error> {
 #[cfg(unix)]
 pub(super) fn may_write(path: &Path) -> bool {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    // Android asks for the real user alone; there it is the effective one too.
+    #[cfg(target_os = "android")]
+    let as_who = AtFlags::empty();
+    #[cfg(not(target_os = "android"))]
+    let as_who = AtFlags::EACCESS;
+    accessat(CWD, path, Access::WRITE_OK, as_who).is_ok()
 }
 
 #[cfg(not(unix))]
