@@ -5,10 +5,10 @@ use rusqlite::{Connection, named_params};
 use super::{
     Core, DocumentInfo,
     core::{Writing, clean_optional_server},
+    counts::{Counts, count_all, count_one},
     home::same_server,
     open::get_meta,
-    problem::{forget_problem, read_problem},
-    queue::read_not_allowed,
+    problem::{SyncProblem, forget_problem, read_problem, read_problems},
     rows::{self, DocumentRow},
     trash::may_return,
 };
@@ -97,7 +97,7 @@ impl Core {
     /// What SQLite says.
     pub fn documents(&mut self) -> Result<Vec<DocumentInfo>> {
         let rows = rows::read_documents(&self.connection)?;
-        rows.into_iter().filter(|r| r.tombstone.is_none()).map(|r| info(&self.connection, r)).collect()
+        self.infos(rows.into_iter().filter(|row| row.tombstone.is_none()).collect())
     }
 
     /// Every document that a sync has to look at: also the deleted ones. A server that was restored to before a
@@ -107,7 +107,7 @@ impl Core {
     /// What SQLite says.
     pub fn documents_to_sync(&mut self) -> Result<Vec<DocumentInfo>> {
         let rows = rows::read_documents(&self.connection)?;
-        rows.into_iter().map(|r| info(&self.connection, r)).collect()
+        self.infos(rows)
     }
 
     /// One document.
@@ -116,7 +116,17 @@ impl Core {
     /// [`Error::UnknownDocument`].
     pub fn document(&mut self, id: DocumentId) -> Result<DocumentInfo> {
         let row = self.document_row(id)?;
-        info(&self.connection, row)
+        let (counts, problem) = (count_one(&self.connection, row.id)?, read_problem(&self.connection, id)?);
+        Ok(info(row, counts, problem))
+    }
+
+    fn infos(&self, rows: Vec<DocumentRow>) -> Result<Vec<DocumentInfo>> {
+        let (mut counts, mut problems) = (count_all(&self.connection)?, read_problems(&self.connection)?);
+        let one = |row: DocumentRow| {
+            let (counts, problem) = (counts.remove(&row.id), problems.remove(&row.uuid));
+            info(row, counts.unwrap_or_default(), problem)
+        };
+        Ok(rows.into_iter().map(one).collect())
     }
 
     pub(super) fn document_row(&self, id: DocumentId) -> Result<DocumentRow> {
@@ -324,39 +334,25 @@ pub(super) fn free_name(connection: &Connection, document: i64) -> Result<()> {
     Ok(())
 }
 
-fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
-    let (from, to) = rows::id_range(row.id);
-    let range = named_params! {":from": from, ":to": to};
-    // A cross join is walked as it is written: the queue is short, and the document may be long.
-    let sql = "SELECT count(*) FILTER (WHERE c.container = 0 AND p.state <> 'parked'),
-                      count(*) FILTER (WHERE c.container = 0 AND p.state = 'parked'), count(*)
-                 FROM pending p CROSS JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
-    let mut statement = connection.prepare_cached(sql)?;
-    let (queued, parked, rows_left): (i64, i64, i64) =
-        statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let sql = "SELECT count(*), count(quarantine_seen) FROM change
-                WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
-    let (quarantined, seen): (i64, i64) =
-        connection.prepare_cached(sql)?.query_row(range, |r| Ok((r.get(0)?, r.get(1)?)))?;
-    let problem = read_problem(connection, row.uuid)?;
-    Ok(DocumentInfo {
+fn info(row: DocumentRow, counts: Counts, problem: Option<SyncProblem>) -> DocumentInfo {
+    DocumentInfo {
         id: row.uuid,
         name: row.name,
         server: row.server,
         home: row.home,
         heads: row.heads,
-        changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
-        queued: queued.max(0) as u64,
-        parked: parked.max(0) as u64,
-        quarantined: quarantined.max(0) as u64,
-        quarantined_seen: seen.max(0) as u64,
-        in_step: row.at_end && rows_left == 0 && row.cursor.is_some() && problem.is_none(),
+        changes: row.changes.saturating_sub(counts.containers),
+        queued: counts.queued,
+        parked: counts.parked,
+        quarantined: counts.quarantined,
+        quarantined_seen: counts.quarantined_seen,
+        in_step: row.at_end && counts.owed == 0 && row.cursor.is_some() && problem.is_none(),
         behind: row.cursor.is_some() && !row.at_end && !row.healing,
         problem,
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,
         deleted: row.tombstone.is_some(),
         not_served_by: row.not_served_by,
-        not_allowed: read_not_allowed(connection, (from, to))?,
-    })
+        not_allowed: counts.not_allowed,
+    }
 }

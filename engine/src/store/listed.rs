@@ -9,7 +9,7 @@ use super::{
     Core, SyncProblem,
     home::Standing,
     open::{get_meta, set_meta},
-    problem::{PREFIX, forget_problem, key, read_problem},
+    problem::{forget_problem, key, read_problem, read_problems},
     rows,
 };
 use crate::{Cursor, DocumentId, Result};
@@ -27,7 +27,7 @@ impl Core {
     ) -> Result<HashMap<DocumentId, Cursor>> {
         let mut found = HashMap::new();
         // What failed last is asked for by itself: only that shows that it is well again.
-        let troubled = read_troubled(&self.connection)?;
+        let troubled = read_problems(&self.connection)?;
         for row in rows::read_documents(&self.connection)? {
             let Some(cursor) = row.cursor_at(server).cloned().filter(|_| documents.contains(&row.uuid))
             else {
@@ -35,7 +35,7 @@ impl Core {
             };
             let settled =
                 row.at_end && !row.healing && row.tombstone.is_none() && row.not_served_by.is_none();
-            if settled && !troubled.contains(&row.uuid) && !owes(&self.connection, row.id)? {
+            if settled && !troubled.contains_key(&row.uuid) && !owes(&self.connection, row.id)? {
                 found.insert(row.uuid, cursor);
             }
         }
@@ -89,17 +89,6 @@ fn owes(connection: &Connection, document: i64) -> Result<bool> {
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
-}
-
-/// The documents that have one.
-fn read_troubled(connection: &Connection) -> Result<HashSet<DocumentId>> {
-    let sql = "SELECT key FROM meta WHERE key >= :first AND key < :end";
-    let mut statement = connection.prepare_cached(sql)?;
-    // '0' is the character after '/'.
-    let range = named_params! {":first": PREFIX, ":end": "sync_problem0"};
-    let keys = statement.query_map(range, |row| row.get::<_, String>(0))?;
-    let keys: Vec<String> = keys.collect::<rusqlite::Result<_>>()?;
-    Ok(keys.iter().filter_map(|key| key.strip_prefix(PREFIX)?.parse().ok()).collect())
 }
 
 impl Core {

@@ -8,6 +8,7 @@ mod claims;
 mod classes;
 mod conflicts;
 mod core;
+mod counts;
 mod dispatch;
 mod documents;
 mod edits;

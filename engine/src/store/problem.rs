@@ -1,7 +1,9 @@
 //! Why the last sync of a document with its server did not end well, where only somebody at the server or here can help:
 //! so that a list says of a document what a sync says.
 
-use rusqlite::Connection;
+use std::collections::HashMap;
+
+use rusqlite::{Connection, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::open::{get_meta, unset_meta};
@@ -28,7 +30,7 @@ pub enum SyncProblemKind {
 }
 
 /// What the keys of `meta` begin with under which problems are kept.
-pub(super) const PREFIX: &str = "sync_problem/";
+const PREFIX: &str = "sync_problem/";
 
 /// Where it is kept of a document.
 pub(super) fn key(id: DocumentId) -> String {
@@ -38,6 +40,23 @@ pub(super) fn key(id: DocumentId) -> String {
 pub(super) fn read_problem(connection: &Connection, id: DocumentId) -> Result<Option<SyncProblem>> {
     let text = get_meta(connection, &key(id))?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// Those of all documents that have one.
+pub(super) fn read_problems(connection: &Connection) -> Result<HashMap<DocumentId, SyncProblem>> {
+    let sql = "SELECT key, CAST(value AS TEXT) FROM meta WHERE key >= :first AND key < :end";
+    let mut statement = connection.prepare_cached(sql)?;
+    // '0' is the character after '/'.
+    let mut rows = statement.query(named_params! {":first": PREFIX, ":end": "sync_problem0"})?;
+    let mut problems = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let (key, text): (String, String) = (row.get(0)?, row.get(1)?);
+        let id = key.strip_prefix(PREFIX).and_then(|id| id.parse().ok());
+        if let (Some(id), Ok(problem)) = (id, serde_json::from_str(&text)) {
+            problems.insert(id, problem);
+        }
+    }
+    Ok(problems)
 }
 
 pub(super) fn forget_problem(connection: &Connection, id: DocumentId) -> Result<()> {

@@ -27,7 +27,7 @@ const SHORTEST_PREFIX: usize = 4;
 /// document: nothing is wrong with the change, and it is offered again by itself.
 const NO_ROOM: &str = "no room: ";
 /// What the last error of a row begins with that the server did not take because this token may not write there.
-const NOT_ALLOWED: &str = "not allowed: ";
+pub(super) const NOT_ALLOWED: &str = "not allowed: ";
 /// What the reason of a row begins with that is parked because of another.
 pub(super) const WAITS: &str = "it depends on ";
 
@@ -58,15 +58,6 @@ pub(super) fn parked_in_words(connection: &Connection, id: i64) -> Result<Option
     let path = crate::slice::pointer(made.path());
     let why = why.unwrap_or_else(|| "no reason was given".to_owned());
     Ok(Some(format!("the {} {path}, which was refused: {why}", made.kind().word())))
-}
-
-/// Why rows between these ids wait for a right that this token has not; `None` where none does.
-pub(super) fn read_not_allowed(connection: &Connection, (from, to): (i64, i64)) -> Result<Option<String>> {
-    let sql = "SELECT substr(last_error, length(:prefix) + 1) FROM pending
-                WHERE id BETWEEN :from AND :to AND state <> 'parked' AND last_error GLOB :prefix || '*' LIMIT 1";
-    let params = named_params! {":from": from, ":to": to, ":prefix": NOT_ALLOWED};
-    let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row(params, |r| r.get(0)).optional()?)
 }
 
 impl QueueEntry {
