@@ -67,7 +67,7 @@
 //! | `dispatch` | [`slice::SliceHandle::dispatch`] | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
 //! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | a selector is computed again only when its part of the state changed |
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
-//! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`] | `upsert` merges field by field, across devices too |
+//! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`], [`slice::EntityList`] | `upsert` merges field by field, across devices too; a sorted and filtered list reads only what changed |
 //! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
 //! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind, and an action where you name one; an abort stops the work; `rejectWithValue` is [`work::Thunk::Error`] |
 //! | listener middleware | [`Builder::listener`] | resumes where it stopped |

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Draft, Part, Rejection, draft::escape};
 
@@ -38,6 +38,22 @@ impl<'e, 'd> Entities<'e, 'd> {
     /// Something else than a map is at the path.
     pub fn contains(&self, id: &str) -> Result<bool, Rejection> {
         self.draft.holds(&self.at(id))
+    }
+
+    /// The entity under an id, as a type; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Entities::contains`], and where it does not fit the type.
+    pub fn get<T: DeserializeOwned>(&self, id: &str) -> Result<Option<T>, Rejection> {
+        self.draft.read(&self.at(id))
+    }
+
+    /// Every entity with its id, sorted by id. It costs the size of the map.
+    ///
+    /// # Errors
+    /// As [`Entities::get`].
+    pub fn values<T: DeserializeOwned>(&self) -> Result<EntityMap<T>, Rejection> {
+        Ok(self.draft.read(&self.path)?.unwrap_or_default())
     }
 
     /// Every id, sorted.
@@ -223,6 +239,11 @@ impl<T> EntityMap<T> {
         self.0.iter().map(|(id, entity)| (id.as_str(), entity))
     }
 
+    /// Every entity, sorted by id.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values()
+    }
+
     /// Those that fit, sorted by id.
     pub fn filtered(&self, fits: impl Fn(&T) -> bool) -> impl Iterator<Item = (&str, &T)> {
         self.iter().filter(move |(_, entity)| fits(entity))
@@ -233,6 +254,32 @@ impl<T> EntityMap<T> {
         let mut all: Vec<_> = self.iter().collect();
         all.sort_by_cached_key(|(_, entity)| key(entity));
         all
+    }
+}
+
+/// # Panics
+/// Where there is none of this id, as a map's index does: see [`EntityMap::get`].
+impl<T> std::ops::Index<&str> for EntityMap<T> {
+    type Output = T;
+    #[allow(clippy::indexing_slicing, reason = "that is what an index does")]
+    fn index(&self, id: &str) -> &T {
+        &self.0[id]
+    }
+}
+
+impl<T> IntoIterator for EntityMap<T> {
+    type Item = (String, T);
+    type IntoIter = std::collections::btree_map::IntoIter<String, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a EntityMap<T> {
+    type Item = (&'a String, &'a T);
+    type IntoIter = std::collections::btree_map::Iter<'a, String, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{Command, Selector, Slice, Typed, middleware::parse_action, select::touches};
+use super::{Command, EntityQuery, Selector, Slice, Typed, middleware::parse_action, select::touches};
 use crate::{
     ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
     effects::EffectRequest, store::Core,
@@ -187,6 +187,11 @@ impl<S: Slice> SliceHandle<S> {
         F: Fn(&P) -> T + Send + Sync + 'static,
     {
         Selector::new(self.clone(), pointer, Box::new(compute))
+    }
+
+    /// The entities of the map at a JSON Pointer, to be filtered, sorted and listed: see [`super::EntityList`].
+    pub fn entities<T>(&self, pointer: &str) -> EntityQuery<S, T> {
+        EntityQuery::new(self.clone(), pointer)
     }
 
     /// What happens to this slice from now on, as a stream, after it is durable: every action of it, of this replica

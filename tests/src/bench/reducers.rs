@@ -84,8 +84,35 @@ fn one<S: Slice<Action = Act, State = Things>>(n: usize, actions: usize) -> f64 
     ms(began.elapsed()) / actions as f64
 }
 
+/// Milliseconds after a change of one of `n` things for a sorted list of them, and for all of the state.
+fn listed(n: usize, actions: usize) -> (f64, f64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = rejoin::Builder::in_memory().slice::<Direct>().open().await.expect("the store opens");
+        let things = store.slice::<Direct>(store.create(None, None).await.expect("it is made"));
+        things.dispatch(Act::Filled { n }).await.expect("it is filled");
+        let list = things.entities::<Thing>("/items").sort_by(|thing| thing.name.clone()).list();
+        list.get().await.expect("it is listed");
+        let (mut of_list, mut of_state) = (0.0, 0.0);
+        for i in 0..actions {
+            let renamed = Act::Renamed { nth: i * 7 % n, name: format!("name {i}") };
+            things.dispatch(renamed).await.expect("it is renamed");
+            let began = Instant::now();
+            assert_eq!(list.get().await.expect("it is listed").len(), n);
+            of_list += ms(began.elapsed());
+            let began = Instant::now();
+            assert_eq!(things.state().await.expect("it is read").items.len(), n);
+            of_state += ms(began.elapsed());
+        }
+        (of_list / actions as f64, of_state / actions as f64)
+    })
+}
+
 pub(super) fn run(options: &Options, table: &mut Table) {
     let actions = options.size(200);
+    let (list, state) = listed(5_000, actions.min(50));
+    let note = format!("1/{:.0} of reading all of them", state / list);
+    table.add("sorted list of 5,000 entities after a change", (list * 1e3, "µs"), note);
     for n in [100, 10_000] {
         let (direct, typed) = (one::<Direct>(n, actions), one::<Typed>(n, actions));
         table.add(format!("reducer on the transaction, {n} things"), (direct * 1e3, "µs/action"), "no flush");
