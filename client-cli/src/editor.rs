@@ -63,9 +63,9 @@ impl Draft {
 
 /// `VISUAL`, else `EDITOR`, else what every system has.
 fn editor() -> String {
-    let named = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok());
+    let set = |name| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
     let usual = if cfg!(windows) { "notepad" } else { "vi" };
-    named.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| usual.to_owned())
+    ["VISUAL", "EDITOR"].into_iter().find_map(set).unwrap_or_else(|| usual.to_owned())
 }
 
 /// The editor is a command line: `code --wait`.

@@ -40,7 +40,7 @@ pub(crate) struct SyncArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     document_bytes: u64,
     /// Take no more of it than this many actors: devices, pages of a browser
-    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    #[arg(long, value_name = "N", default_value_t = 8_192)]
     document_actors: u64,
     /// The documents [default: all]
     #[arg(value_name = "DOC")]

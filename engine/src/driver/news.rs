@@ -4,8 +4,8 @@
 //! step asks one question and not a thousand. Two rules keep that true:
 //!
 //! - The token moves only when all that was listed and is held here came into step. What failed is listed again.
-//! - After an hour, and with other credentials, the whole list is asked for: it shows what may not be read any more, where
-//!   a list of changes says nothing. Such a document is asked for by itself.
+//! - After five minutes, and with other credentials, the whole list is asked for: it shows what may not be read any more,
+//!   where a list of changes says nothing, and mends what a list that lied left out. Such a document is asked for by itself.
 //!
 //! A document is left out only where its cursor is the list's, or where it was in step and is not listed. A server that was put
 //! back does not know the token, and of the whole list each cursor proves itself.
@@ -24,7 +24,7 @@ use crate::{Cursor, DocumentId, Millis, Store};
 /// From so many documents on that owe a server nothing it is asked for the list.
 pub(super) const MANY: usize = 8;
 /// How long changes are asked for before the whole list is, in milliseconds.
-const WHOLE_AGAIN: Millis = 3_600_000;
+const WHOLE_AGAIN: Millis = 300_000;
 
 /// How far the list of a server is known. Kept in the store's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,7 +51,7 @@ pub struct SyncOptions {
     /// What a document may come to here by what servers send, in plain bytes of changes. Default 1 GiB, as much as a server
     /// takes by default. A server whose log has no end would fill the disk otherwise.
     pub document_bytes: u64,
-    /// How many actors it may have by what servers send. Default 16,384, four times as many as a server takes by default.
+    /// How many actors it may have by what servers send. Default 8,192, twice as many as a server takes by default.
     pub document_actors: u64,
     /// Is told how far the sync is, after each reply.
     pub progress: Option<watch::Sender<SyncProgress>>,

@@ -50,8 +50,8 @@ pub struct SessionLimits {
 
 /// As much as a server takes by default.
 pub const DOCUMENT_BYTES: u64 = 1 << 30;
-/// Four times as many as a server takes by default.
-pub const DOCUMENT_ACTORS: u64 = 1 << 14;
+/// Twice as many as a server takes by default.
+pub const DOCUMENT_ACTORS: u64 = 1 << 13;
 
 impl Default for SessionLimits {
     fn default() -> Self {
