@@ -8,7 +8,9 @@ use std::{
 };
 
 use crate::{
-    Durability, Result, Store, TrashLimits, blocking,
+    Durability, Result, Store, TrashLimits,
+    api::{FailedDispatch, OnFailed},
+    blocking,
     slice::{Middleware, Registry, Slice},
     verify::VerifyCommand,
     work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
@@ -43,6 +45,7 @@ pub struct Builder {
     trash: TrashLimits,
     undo_window: Option<Duration>,
     access: Access,
+    failed: OnFailed,
 }
 
 /// What is to be done with the file.
@@ -61,6 +64,7 @@ pub(crate) struct Built {
     pub(crate) durability: Durability,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
+    pub(crate) failed: OnFailed,
     pub(crate) verify: Option<VerifyCommand>,
     pub(crate) trash: TrashLimits,
     pub(crate) undo_window: Option<Duration>,
@@ -88,6 +92,7 @@ impl Builder {
             trash: TrashLimits::default(),
             undo_window: None,
             access: Access::default(),
+            failed: OnFailed::default(),
         }
     }
 
@@ -127,6 +132,14 @@ impl Builder {
     /// [`crate::UndoStep::group`]. One second, where nothing is said.
     pub fn undo_window(mut self, window: Duration) -> Self {
         self.undo_window = Some(window);
+        self
+    }
+
+    /// Who is told when a dispatch fails that nobody waits for: see [`Store::dispatch_soon`]. It is called on the store's own
+    /// thread, or on the caller's where the store is closed; it must be quick, and cannot ask the store. Where nothing is said,
+    /// failures are logged.
+    pub fn on_failed_dispatch(mut self, hook: impl Fn(FailedDispatch) + Send + Sync + 'static) -> Self {
+        self.failed = OnFailed::new(hook);
         self
     }
 
@@ -208,8 +221,8 @@ impl Builder {
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
         let (durability, verify, trash, access) = (self.durability, self.verify, self.trash, self.access);
-        let undo_window = self.undo_window;
-        Ok((self.path, Built { access, durability, registry, tasks, verify, trash, undo_window }))
+        let (undo_window, failed) = (self.undo_window, self.failed);
+        Ok((self.path, Built { access, durability, registry, tasks, failed, verify, trash, undo_window }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

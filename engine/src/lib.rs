@@ -138,12 +138,13 @@ mod error;
 mod ids;
 mod leases;
 mod message;
+mod transaction;
 
 /// The library of the documents: its types are in this API.
 pub use automerge;
 
 pub use action::Action;
-pub use api::Store;
+pub use api::{FailedDispatch, Store, WeakStore};
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
@@ -161,4 +162,5 @@ pub use store::{
     Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
     QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
 };
+pub use transaction::Transaction;
 pub use undo::UndoStep;

@@ -259,7 +259,7 @@ impl Writing<'_> {
         let text = json.to_string();
         let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: None };
         let stored = self.store_made(id, made, &told)?;
-        Ok(stored.map(|checked| Receipt { hash: checked.hash }))
+        Ok(stored.map(|checked| Receipt { hash: checked.hash, id: None }))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     make::{Made, Work, caught, commit_options, make, make_slice, message_of},
     rows::{self, NewPending},
     steps::{Attempt, is_by_too_many},
-    undo::{NewStep, insert_step},
+    undo::{NewStep, Place, insert_step},
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
@@ -67,7 +67,8 @@ impl Core {
             return self.dispatch_in_memory(&(id, command.clone()));
         }
         self.write(&[id], |w| {
-            let done = w.dispatch_one(id, command, Asked { follows: false, step: Some(step) })?;
+            let done =
+                w.dispatch_one(id, command, Asked { follows: false, step: Some(step), within: None })?;
             w.settle_document(id)?;
             Ok(done)
         })?
@@ -138,7 +139,17 @@ fn step_of(command: &Command, asked: Asked<'_>) -> Result<Option<NewStep>> {
         step = step.or(caught(intent.kind(), || Ok(intent.undo_step()))?);
     }
     step.check(command.kind())?;
-    Ok(NewStep::of(step, asked.follows))
+    Ok(match asked.within {
+        // "One commit, one step of undo." A transaction that is of a group joins what came before it.
+        Some(within) if asked.step.is_none_or(|step| step.group.is_none()) => {
+            let place = match within {
+                Within::First => Place::First,
+                Within::After(first) => Place::After(first),
+            };
+            Some(NewStep::placed(step, place))
+        }
+        _ => NewStep::of(step, asked.follows),
+    })
 }
 
 fn commands(actions: &[(DocumentId, Action)]) -> Vec<(DocumentId, Command)> {
@@ -184,6 +195,15 @@ pub(super) struct Asked<'a> {
     pub(super) follows: bool,
     /// What is said of it beside what its slice says.
     pub(super) step: Option<&'a UndoStep>,
+    /// Where it stands in the transaction of which it is a part.
+    pub(super) within: Option<Within>,
+}
+
+/// Where an action stands among those of its transaction in one document.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Within {
+    First,
+    After(automerge::ChangeHash),
 }
 
 impl Writing<'_> {
@@ -209,7 +229,7 @@ impl Writing<'_> {
         undoable: bool,
     ) -> Result<Result<Receipt>> {
         let always = undoable.then(|| UndoStep::new().always());
-        let asked = Asked { follows: true, step: always.as_ref() };
+        let asked = Asked { follows: true, step: always.as_ref(), within: None };
         match self.registry.decode(action) {
             Ok(command) if command.scope() == Scope::Memory => {
                 let reason = "its slice is in memory only, and no part of a transaction".to_owned();
@@ -252,7 +272,7 @@ impl Writing<'_> {
         let checked = self.commit_one(home, command, (&told, &about))?;
         self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
             .map_err(Failed::Transaction)?;
-        Ok(Receipt { hash: checked.hash })
+        Ok(Receipt { hash: checked.hash, id: about.action_id() })
     }
 
     fn about(&self, id: DocumentId, command: &Command) -> ActionInfo {

@@ -198,7 +198,7 @@ impl Core {
         let _ = self.events.send(event);
         let kind = message.action.unwrap_or_default();
         self.tell_middleware(&[Committed { document: *id, hash, action_type: kind, action: json.clone() }]);
-        Ok(Receipt { hash })
+        Ok(Receipt { hash, id: about.action_id() })
     }
 
     pub(super) fn tell_middleware(&self, committed: &[Committed]) {

@@ -26,6 +26,10 @@ pub enum Durability {
 pub struct Receipt {
     /// The change, by which the action is known from now on.
     pub hash: ChangeHash,
+    /// The action's id: what its reducer had as [`crate::slice::ActionInfo::id`], and so of what it made with it. `None` for
+    /// an action of the built-in JSON slice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<uuid::Uuid>,
 }
 
 /// What is remembered for all documents of a store.

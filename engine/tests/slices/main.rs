@@ -8,4 +8,5 @@ mod reading;
 mod reducers;
 mod scopes;
 mod support;
+mod transactions;
 mod typed;

@@ -32,11 +32,11 @@ pub use steps::NextStep;
 pub use types::{UndoKind, Undone, UndonePart};
 
 pub(super) use facts::read_all_standing;
-pub(super) use step_rows::{NewStep, follow_step, insert as insert_step};
+pub(super) use step_rows::{NewStep, Place, follow_step, insert as insert_step};
 
 use facts::read_facts;
 use stack::{ENTRY, Entry, Names, Taken, entry, next};
-use step_rows::Place;
+
 use steps::label_of;
 
 impl Core {
