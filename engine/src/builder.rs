@@ -11,7 +11,7 @@ use crate::{
     Durability, Result, Store, TrashLimits,
     api::{FailedDispatch, OnFailed},
     blocking,
-    slice::{Middleware, Registry, Slice},
+    slice::{ExtraReducer, Middleware, Registry, Slice},
     verify::VerifyCommand,
     work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
@@ -159,6 +159,12 @@ impl Builder {
     /// A slice. A name that is taken, or can be none, is told by `open`.
     pub fn slice<S: Slice>(self) -> Self {
         self.register(Registry::add::<S>)
+    }
+
+    /// `S` reacts to the actions of `Other`, in the same change: see [`ExtraReducer`]. Both are registered before it, and live
+    /// in the same place ([`Slice::SCOPE`]); in documents of a kind that does not take `S` it does not react.
+    pub fn extra_reducer<S: ExtraReducer<Other>, Other: Slice>(self) -> Self {
+        self.register(Registry::add_extra::<S, Other>)
     }
 
     /// A kind of document: documents of it take actions of these slices and no others, the built-in JSON actions not

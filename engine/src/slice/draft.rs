@@ -164,6 +164,18 @@ impl<'d> Draft<'d> {
         (self.tx, self.missing)
     }
 
+    /// Does what another slice does about the same action, on a draft of that one.
+    pub(super) fn within<T>(
+        &mut self,
+        slice: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let own = std::mem::replace(&mut self.slice, slice);
+        let done = work(self);
+        self.slice = own;
+        done
+    }
+
     /// What is known of the action.
     pub fn info(&self) -> &ActionInfo {
         self.about

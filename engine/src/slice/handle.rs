@@ -310,7 +310,8 @@ impl<S: Slice> Changes<S> {
             let own = kind.strip_prefix(S::NAME).is_some_and(|rest| rest.starts_with('/'));
             // An undo, say, an action of the JSON slice, or a change of another program.
             let of_no_slice = !kind.contains('/');
-            if !(own || (of_no_slice && touched)) {
+            let reacted = change.reacted.iter().any(|slice| slice == S::NAME);
+            if !(own || reacted || (of_no_slice && touched)) {
                 continue;
             }
             let action = (change.action_version <= S::VERSION)

@@ -68,6 +68,7 @@ mod collaborative;
 mod draft;
 mod edit;
 mod entities;
+mod extra;
 mod handle;
 mod latest;
 mod middleware;
@@ -80,6 +81,7 @@ mod shape;
 pub use collaborative::{Counter, Text};
 pub use draft::{ActionInfo, Draft, Rejection, pointer};
 pub use entities::{Entities, EntityMap};
+pub use extra::ExtraReducer;
 pub use handle::{Changes, SliceChange, SliceHandle};
 pub use latest::Results;
 pub use middleware::{Before, Committed, Middleware, Verdict};
@@ -88,6 +90,7 @@ pub use part::Part;
 pub use select::Selector;
 
 pub(crate) use draft::{Ground, Writers};
+pub(crate) use extra::AnyExtra;
 pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};

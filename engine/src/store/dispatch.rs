@@ -1,12 +1,14 @@
 //! From an action to a change and its queue row.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
     Core, Event, EventChange, Origin, Receipt,
     append::{Appended, append},
     core::Writing,
-    make::{Made, Work, caught, commit_options, make, make_slice, message_of},
+    make::{Made, Work, caught, commit_options, make, make_slice, message_of, reduce_all},
     rows::{self, NewPending},
     steps::{Attempt, is_by_too_many},
     undo::{NewStep, Place, insert_step},
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     Action, DocumentId, Error, Message, Result,
     fence::{self, CheckedChange, Refusal, RefusalCode},
-    slice::{ActionInfo, Command, Committed, Scope, payload_of},
+    slice::{ActionInfo, AnyExtra, Command, Committed, Scope, payload_of},
     undo::UndoStep,
 };
 
@@ -186,6 +188,8 @@ pub(super) struct Told<'a> {
     pub(super) text: &'a str,
     /// How it stands in undo; `None`: as usual.
     pub(super) step: Option<&'a NewStep>,
+    /// The slices that react to it in its change.
+    pub(super) extras: &'a [Arc<dyn AnyExtra>],
 }
 
 /// Who dispatches an action, as far as undo asks.
@@ -249,9 +253,14 @@ impl Writing<'_> {
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
-        self.check_not_newer(home, command)?;
+        let extras = self.extras(id, command)?;
         if let Command::Slice(intent) = command {
+            self.check_not_newer(home, (intent.slice(), intent.version(), intent.newer()))?;
             self.migrate_slice(home, intent.slice())?;
+        }
+        for extra in &extras {
+            self.check_not_newer(home, (extra.slice(), extra.version(), extra.newer()))?;
+            self.migrate_slice(home, extra.slice())?;
         }
         let json = command.to_json()?;
         let text = json.to_string();
@@ -259,8 +268,15 @@ impl Writing<'_> {
             return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
         let step = step_of(command, asked)?;
-        let message = self.first_bears_nonce(home, message_of(command, self.author))?;
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: step.as_ref() };
+        let message = self.first_bears_nonce(home, message_of(command, self.author, &extras))?;
+        let told = Told {
+            shown_as: id,
+            message: &message,
+            json: &json,
+            text: &text,
+            step: step.as_ref(),
+            extras: &extras,
+        };
         let about = self.about(id, command);
         let effects = match command {
             Command::Slice(intent) if intent.scope() == Scope::Synced => {
@@ -273,6 +289,12 @@ impl Writing<'_> {
         self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
             .map_err(Failed::Transaction)?;
         Ok(Receipt { hash: checked.hash, id: about.action_id() })
+    }
+
+    /// The slices that react to an action.
+    fn extras(&mut self, id: DocumentId, command: &Command) -> Result<Vec<Arc<dyn AnyExtra>>> {
+        let kind = self.replicas.get(self.tx, id, self.actor)?.row.kind.as_deref();
+        Ok(self.registry.extras(kind, command))
     }
 
     fn about(&self, id: DocumentId, command: &Command) -> ActionInfo {
@@ -319,7 +341,7 @@ impl Writing<'_> {
                 let work = Work {
                     slice: intent.slice(),
                     about,
-                    reduce: &|draft| intent.reduce(draft),
+                    reduce: &|draft| reduce_all((intent.as_ref(), told.extras), draft),
                     writers: None,
                 };
                 let made = make_slice(replica, &work, options, listening)?;
@@ -433,6 +455,7 @@ impl Writing<'_> {
                 action_version: message.version.unwrap_or(1),
                 author: message.author.clone(),
                 payload: payload_of(told.json),
+                reacted: reacted(message),
             };
             self.events.push(Event {
                 document: told.shown_as,
@@ -455,6 +478,11 @@ impl Writing<'_> {
         }
         rows::insert_pending(self.tx, &new)
     }
+}
+
+/// The names of the slices that reacted.
+pub(super) fn reacted(message: &Message) -> Vec<String> {
+    message.reacted().into_iter().map(|(slice, _)| slice.to_owned()).collect()
 }
 
 fn too_large(found: usize, most: usize) -> Refusal {

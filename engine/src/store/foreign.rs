@@ -110,6 +110,7 @@ fn event_change(connection: &Connection, change: &ChangeRow) -> Result<EventChan
         action_version: change.action_version,
         author: change.author.clone(),
         payload: payload(connection, change.id)?,
+        reacted: change.reacted.clone(),
     })
 }
 

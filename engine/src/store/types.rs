@@ -273,4 +273,6 @@ pub struct EventChange {
     /// The action's fields without its type, where they are known: it was made on this store (by another process: as
     /// long as it waits in the queue), or its slice puts them into the message.
     pub payload: Option<Value>,
+    /// The slices beside the action's own that reacted to it in this change: see [`crate::slice::ExtraReducer`].
+    pub reacted: Vec<String>,
 }

@@ -206,3 +206,47 @@ async fn find_or_create_makes_a_document_of_a_name_once() {
     let other = one.find_or_create("outbox").await.unwrap();
     assert_eq!(two.find("outbox").await.unwrap(), other);
 }
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_done_in_turn_and_its_failures_are_told_to_the_hook() {
+    let place = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let store = Store::builder(place.path().join("a.db"))
+        .slice::<TaskSlice>()
+        .on_failed_dispatch(move |failed| {
+            tell.send((failed.action_type, failed.error)).unwrap();
+            panic!("a hook that panics ends alone");
+        })
+        .open()
+        .await
+        .unwrap();
+    let tasks = store.slice::<TaskSlice>(store.create(None, None).await.unwrap());
+    tasks.dispatch_soon(count(1));
+    tasks.dispatch_soon(TaskAction::Spoilt);
+    tasks.dispatch_soon(count(2));
+    store.dispatch_soon(DocumentId::random(), Action::Delete { path: "/x".into() });
+    assert_eq!(tasks.state().await.unwrap().count, 3);
+    let (kind, error) = told.recv().unwrap();
+    assert!(kind == "tasks/spoilt" && matches!(error, Error::Rejected { .. }));
+    let (kind, error) = told.recv().unwrap();
+    assert!(kind == "delete" && matches!(error, Error::UnknownDocument(_)));
+    assert!(told.try_recv().is_err(), "what was done is told to nobody");
+    store.close().await.unwrap();
+    tasks.dispatch_soon(count(1));
+    assert!(matches!(told.recv().unwrap().1, Error::Closed));
+}
+
+#[test]
+fn blocking_handles_have_the_latest_state_and_dispatches_that_nobody_waits_for() {
+    let place = tempfile::tempdir().unwrap();
+    let builder = Store::builder(place.path().join("a.db")).slice::<TaskSlice>();
+    let store = builder.open_blocking().unwrap();
+    let tasks = store.slice::<TaskSlice>(store.find_or_create("a").unwrap());
+    let latest = tasks.latest().unwrap();
+    tasks.dispatch_soon(count(2));
+    tasks.dispatch_all(vec![count(1), TaskAction::Spoilt]).unwrap();
+    assert_eq!((latest.borrow().count, tasks.snapshot().unwrap().count), (3, 3));
+    let both = Transaction::new().dispatch::<TaskSlice>(store.find("a").unwrap(), count(4));
+    store.transact(both).unwrap();
+    assert_eq!(latest.borrow().count, 7);
+}

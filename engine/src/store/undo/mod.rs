@@ -223,7 +223,7 @@ impl Writing<'_> {
         };
         let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step };
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step, extras: &[] };
         let label = label_of(self.tx, document, action)?;
         let stored = self.store_made(id, made, &told)?;
         let Plan { undone, skipped, left, .. } = plan;
