@@ -9,17 +9,17 @@ use crate::commands::*;
 
 const EXAMPLES: &str = "\
 Begin here:
-  rejoin demo                                  two people, offline, then one truth
+  rejoin demo                                  two people, then one truth
 
 A day with it:
   rejoin init --server http://127.0.0.1:4810 --author Ada
   rejoin new --name trip                       a document; prints its id
-  rejoin insert trip /list/- '\"tent\"'          works offline, and is durable at once
+  rejoin insert trip /list/- '\"tent\"'          works offline, durable at once
   rejoin queue                                 what waits for the server
   rejoin sync                                  push and pull
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is kept),
-4 credentials refused, 5 something needs a person (see `rejoin status`).";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reached (the queue is
+kept), 4 credentials refused, 5 something needs a person (see `rejoin status`).";
 
 /// Work apart, rejoin without conflict: documents that are edited offline and merge when the server is back.
 #[derive(Debug, Parser)]
@@ -253,11 +253,29 @@ mod tests {
         }
     }
 
+    /// Every command, and those of `queue` and the like.
+    fn each_command(command: &clap::Command, each: &mut dyn FnMut(&clap::Command)) {
+        each(command);
+        command.get_subcommands().for_each(|sub| each_command(sub, each));
+    }
+
     #[test]
     fn every_command_has_examples() {
-        for command in Cli::command().get_subcommands() {
+        let root = Cli::command();
+        let all = root.get_subcommands().chain(root.get_subcommands().flat_map(|sub| sub.get_subcommands()));
+        for command in all.filter(|command| command.get_name() != "help") {
             let help = command.clone().render_long_help().to_string();
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }
+    }
+
+    #[test]
+    fn examples_are_not_broken_on_a_terminal_of_80_columns() {
+        each_command(&Cli::command(), &mut |command| {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in examples.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        });
     }
 }

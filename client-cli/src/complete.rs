@@ -12,6 +12,7 @@ use rejoin::{DocumentId, DocumentInfo, HistoryEntry, store::Core};
 use serde_json::Value;
 
 use crate::cli::Cli;
+use crate::commands::queue::describe;
 use crate::format::{moment, printable, shorten};
 
 /// Set by the scripts that `rejoin completions` prints, to the shell's name.
@@ -25,6 +26,7 @@ const MOST: usize = 200;
 /// Arguments by what they name.
 const DOCUMENTS: [&str; 2] = ["doc", "docs"];
 const POINTERS: [&str; 1] = ["pointer"];
+const QUEUED: [&str; 1] = ["id"];
 const CHANGES: [&str; 5] = ["change", "from", "to", "at", "take"];
 
 /// Answers a shell, where one asks. Whether one did.
@@ -61,7 +63,21 @@ fn command(words: &[OsString]) -> Command {
             let command =
                 with(command, &DOCUMENTS, words, move |asked, current| documents(asked, current, deleted));
             let command = with(command, &POINTERS, words, pointers);
-            with(command, &CHANGES, words, changes)
+            let command = with(command, &CHANGES, words, changes);
+            if command.get_name() == "queue" { with_queued(command, words) } else { command }
+        })
+    })
+}
+
+/// The commands of `queue`, with what waits.
+fn with_queued(command: Command, words: &[OsString]) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |sub| {
+            let sub = with(sub, &DOCUMENTS, words, |asked: &mut Asked, current: &str| {
+                documents(asked, current, false)
+            });
+            with(sub, &QUEUED, words, queued)
         })
     })
 }
@@ -183,6 +199,20 @@ fn changes(asked: &mut Asked, current: &str) -> Option<Candidates> {
         let hash: String = entry.hash.to_string().chars().take(12.max(last.len())).collect();
         if hash.starts_with(last) {
             found.push(CompletionCandidate::new(format!("{before}{hash}")).help(Some(told(entry).into())));
+        }
+    }
+    Some(found)
+}
+
+/// The numbers of what waits, with what it is; the starts of hashes where one was begun that is no number.
+fn queued(asked: &mut Asked, current: &str) -> Option<Candidates> {
+    let mut found = Vec::new();
+    for entry in asked.core.queue(None).ok()?.iter().take(MOST) {
+        let hash: String = entry.change_hash.to_string().chars().take(12.max(current.len())).collect();
+        let (number, help) = (entry.position.to_string(), describe(entry, 60));
+        let shown = if number.starts_with(current) { number } else { hash };
+        if shown.starts_with(current) {
+            found.push(CompletionCandidate::new(shown).help(Some(help.into())));
         }
     }
     Some(found)

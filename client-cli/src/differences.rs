@@ -3,31 +3,38 @@
 use rejoin::Difference;
 use serde_json::Value;
 
-use crate::format::printable;
+use crate::format::{place, printable};
 use crate::output::{Output, Paint};
 
 /// Texts that are longer than this together are told by the part that differs.
 const SHORT: usize = 80;
 
-/// One place: what was there, and what is there.
-pub(crate) fn line(out: &Output, difference: &Difference) -> String {
-    let path = match difference.path.as_str() {
-        "" => "(the whole document)".to_owned(),
-        path => printable(path),
-    };
+/// One place: what was there, and what is there. On a terminal in lines of its width, the first of which begins behind so
+/// many blanks.
+pub(crate) fn line(out: &Output, difference: &Difference, indent: usize) -> String {
+    let (paint, text) = tell(difference);
+    let text = out.wrapped(&format!("{}{text}", " ".repeat(indent)), indent + 4);
+    match paint {
+        Some(paint) => text.lines().map(|line| out.paint(paint, line)).collect::<Vec<_>>().join("\n"),
+        None => text,
+    }
+}
+
+fn tell(difference: &Difference) -> (Option<Paint>, String) {
+    let path = place(&difference.path);
     let value = |value: &Value| printable(&value.to_string());
     match (&difference.before, &difference.after) {
-        (None, Some(after)) => out.paint(Paint::Green, format_args!("+ {path}  {}", value(after))),
-        (Some(before), None) => out.paint(Paint::Red, format_args!("- {path}  {}", value(before))),
+        (None, Some(after)) => (Some(Paint::Green), format!("+ {path}  {}", value(after))),
+        (Some(before), None) => (Some(Paint::Red), format!("- {path}  {}", value(before))),
         (Some(Value::String(before)), Some(Value::String(after))) if before.len() + after.len() > SHORT => {
             let (at, before, after) = middle(before, after);
             let (before, after) = (value(&before.into()), value(&after.into()));
-            out.paint(Paint::Yellow, format_args!("~ {path} at {at}  {before} -> {after}"))
+            (Some(Paint::Yellow), format!("~ {path} at {at}  {before} -> {after}"))
         }
         (Some(before), Some(after)) => {
-            out.paint(Paint::Yellow, format_args!("~ {path}  {} -> {}", value(before), value(after)))
+            (Some(Paint::Yellow), format!("~ {path}  {} -> {}", value(before), value(after)))
         }
-        (None, None) => format!("  {path}"),
+        (None, None) => (None, format!("  {path}")),
     }
 }
 

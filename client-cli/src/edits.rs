@@ -3,7 +3,7 @@
 use rejoin::{Edit, Edits, HistoryEntry};
 use serde_json::Value;
 
-use crate::format::{printable, short_hash, shorten};
+use crate::format::{place, printable, short_hash, shorten};
 
 /// How much of a value is told in a line.
 const VALUE: usize = 60;
@@ -17,12 +17,21 @@ pub(crate) fn deed(entry: &HistoryEntry, edits: &Edits) -> String {
     match (&entry.action_type, &edits.message) {
         (Some(action), _) => match edits.edits.as_slice() {
             [edit] if edit.kind() == action => told,
+            [] if edits.already_so => format!("{}{of} {}", printable(action), nothing_done(action)),
             [] => format!("{}{of}", printable(action)),
             _ => format!("{}{of}: {told}", printable(action)),
         },
         (None, Some(message)) => printable(message.trim_end()),
         (None, None) if told.is_empty() => "(another program's)".to_owned(),
         (None, None) => told,
+    }
+}
+
+/// What is said of a change that did nothing.
+pub(crate) fn nothing_done(action: &str) -> &'static str {
+    match action {
+        "undo" | "redo" | "revert" | "reset" => "(nothing was left to change)",
+        _ => "(already so)",
     }
 }
 
@@ -37,10 +46,7 @@ fn list(edits: &[Edit]) -> String {
 
 /// One edit: `set /title "plan"`, `splice /note at 12 +"ten"`. Values are cut to so many characters.
 pub(crate) fn sentence(edit: &Edit, most: usize) -> String {
-    let path = match edit.path() {
-        "" => "(the whole document)".to_owned(),
-        path => printable(path),
-    };
+    let path = place(edit.path());
     let value = |value: &Value| shorten(&printable(&value.to_string()), most);
     let quoted = |text: &str| shorten(&printable(&Value::from(text).to_string()), most);
     let rest = match edit {

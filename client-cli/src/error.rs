@@ -210,7 +210,13 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "`rejoin ls --deleted` shows what is kept; `rejoin undelete` makes a new document of it, `rejoin export` \
              writes it to a file, `rejoin discard` forgets it"
         }
+        E::Action(rejoin::reducer::ActionError::OutOfRange { .. }) => {
+            "nothing was changed; whole numbers go from -2^63 to 2^63-1, a counter's sum too: `rejoin increment` with a negative \
+             number counts back, `rejoin set` begins a new counter"
+        }
         E::Action(_) => "nothing was changed; `rejoin get` shows what is there",
+        E::AmbiguousChange(_) => "type more of its hash; `rejoin log --json` has them whole",
+        E::ShortHash(_) => "type more of its hash; `rejoin log` shows the first 12 digits",
         E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
         E::NotOwn(_) => "whoever made it can undo it there; or change the document again",
         E::NoConflict(_) => "`rejoin conflicts` lists the places where writes met, and their values",
@@ -274,6 +280,11 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "it stays deleted here; whoever looks after the server gives this token the right with `rejoin-server token \
              grant NAME --document ID --access admin`, or `rejoin join ID` takes the deletion back"
         }
+        E::Forbidden(why) if why.contains(rejoin::session::NOT_BEGUN) => {
+            "the queue is kept; a token with `create` or `admin` may begin documents: whoever looks after the server makes one \
+             with `rejoin-server token create --name NAME --document '*' --access create`, or begins the document with \
+             another token and grants `write` on it; then `rejoin sync`"
+        }
         E::Forbidden(_) => {
             "the queue is kept; this token is valid, and may not do this: whoever looks after the server gives it the \
              right with `rejoin-server token grant NAME --document ID --access write`, then `rejoin sync`"
@@ -296,7 +307,14 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
 fn hint_of_refusal(code: rejoin::fence::RefusalCode) -> &'static str {
     use rejoin::fence::RefusalCode as C;
     match code {
-        C::TooLarge | C::TooManyOperations => "nothing was changed; split it into smaller actions",
+        C::TooLarge => {
+            "nothing was changed; write it in parts: a long text with several `rejoin append DOC POINTER @FILE` of at most \
+             100,000 characters, a large map or list key by key with `rejoin set` and `rejoin insert`"
+        }
+        C::TooManyOperations => {
+            "nothing was changed; write it in parts: each character of a text is an operation, and several `rejoin append` of \
+             at most 100,000 characters do it"
+        }
         C::OutOfRange => {
             "nothing was changed; `rejoin sync` leaves out what counted so far, then try again, and if it stays so \
              `rejoin export` and `rejoin import` make a new document of it"

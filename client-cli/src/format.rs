@@ -13,9 +13,27 @@ pub(crate) fn short_hash(hash: &ChangeHash) -> String {
     hash.to_string().chars().take(SHORT).collect()
 }
 
+/// The text, with each whole hash in it as its first digits: enough to be typed back.
+pub(crate) fn short_hashes(text: &str) -> String {
+    let is_hash = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut short = String::with_capacity(text.len());
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let rest = word.get(digits.len()..).unwrap_or_default();
+        short.push_str(if is_hash(digits) { digits.get(..SHORT).unwrap_or(digits) } else { digits });
+        short.push_str(rest);
+    }
+    short
+}
+
 /// The text in one line, with everything written out that steers a terminal or a reader.
 pub(crate) fn printable(text: &str) -> String {
     rejoin::printable::printable(text).into_owned()
+}
+
+/// A JSON Pointer for people: the empty one in words.
+pub(crate) fn place(path: &str) -> String {
+    if path.is_empty() { "(the whole document)".to_owned() } else { printable(path) }
 }
 
 /// The text, cut to `limit` characters with an ellipsis.
@@ -72,8 +90,15 @@ pub(crate) fn show_utc() {
     UTC.store(true, Ordering::Relaxed);
 }
 
-/// How wide [`moment`] is at most, from the year 0 to 9999.
-pub(crate) const MOMENT: usize = 26;
+/// How wide [`moment`] and [`short_moment`] are at most, from the year 0 to 9999.
+pub(crate) fn moment_width(short: bool) -> usize {
+    match (short, UTC.load(Ordering::Relaxed)) {
+        (false, false) => 26,
+        (false, true) => 20,
+        (true, false) => 16,
+        (true, true) => 17,
+    }
+}
 
 /// A time for people, to the second, in their own time zone (`TZ`, else the system's): `2026-11-27 03:27:48 +01:00`.
 pub(crate) fn moment(at: Millis) -> String {
@@ -87,6 +112,17 @@ pub(crate) fn moment(at: Millis) -> String {
     let zoned = jiff::Timestamp::from_millisecond(at).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
     // Beyond the year 9999: as it is, whatever a wrong clock said.
     zoned.map_or_else(|_| utc(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S %:z").to_string())
+}
+
+/// As [`moment`], to the minute and without the zone, where there is little room.
+pub(crate) fn short_moment(at: Millis) -> String {
+    let text = moment(at);
+    let zone = if text.ends_with('Z') { "Z" } else { "" };
+    // Beyond the year 9999 it is longer.
+    match (text.find(['T', ' ']), text.find(':')) {
+        (Some(_), Some(colon)) => format!("{}{zone}", text.get(..colon + 3).unwrap_or(&text)),
+        _ => text,
+    }
 }
 
 /// So far ahead of this clock a time can be without a remark: clocks differ.
@@ -169,6 +205,14 @@ mod tests {
         assert_eq!(rfc3339(951_782_400_123), "2000-02-29T00:00:00.123Z");
         assert_eq!(rfc3339(1_795_231_668_007), "2026-11-21T03:27:48.007Z");
         assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_hash_in_a_sentence_is_told_by_its_first_digits() {
+        let hash = "0123456789ab".repeat(6).get(..64).unwrap().to_owned();
+        assert_eq!(short_hashes(&format!("on {hash}, and é")), "on 0123456789ab, and é");
+        assert_eq!(short_hashes(&hash), "0123456789ab");
+        assert_eq!(short_hashes("none of 64 (x)"), "none of 64 (x)");
     }
 
     #[test]

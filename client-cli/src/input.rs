@@ -5,6 +5,9 @@ use std::io::{IsTerminal as _, Read as _};
 use crate::context::Context;
 use crate::error::{CliError, Result};
 
+/// What some programs put before a text in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A text: `-` is standard input, `@FILE` a file, `@@TEXT` the text `@TEXT`, and everything else itself.
 pub(crate) fn text(context: &Context, typed: String) -> Result<String> {
     match (typed.as_str(), typed.strip_prefix('@')) {
@@ -42,7 +45,11 @@ fn read_file(path: &str) -> Result<String> {
     decoded(bytes, path)
 }
 
-fn decoded(bytes: Vec<u8>, source: &str) -> Result<String> {
+/// The text, without the mark of UTF-8 that some programs put before it: it says nothing.
+fn decoded(mut bytes: Vec<u8>, source: &str) -> Result<String> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     String::from_utf8(bytes).map_err(|_| {
         CliError::failed(
             format!("{source} is no text: it is not UTF-8"),

@@ -7,6 +7,7 @@ use rejoin::Action;
 use tokio::sync::mpsc;
 
 use crate::error::{CliError, Result};
+use crate::input::BYTE_ORDER_MARK;
 use crate::numbers::check_integers;
 
 /// How much is read at once, and so how many actions a chunk has at most.
@@ -128,7 +129,8 @@ impl<R: Read> LineReader<R> {
 
     fn take_line(&mut self, line: &[u8], chunk: &mut Chunk) {
         self.number += 1;
-        let line = line.trim_ascii();
+        let mark = if self.number == 1 { BYTE_ORDER_MARK } else { b"" };
+        let line = line.strip_prefix(mark).unwrap_or(line).trim_ascii();
         if line.is_empty() {
             return;
         }
@@ -181,6 +183,7 @@ mod tests {
         assert_eq!(chunks(&[one, half, rest]), [(vec![1], None), (vec![2], None)]);
         assert_eq!(chunks(&["\n \r\n", one, "\n"]), [(vec![3], None)]);
         assert_eq!(chunks(&[]), []);
+        assert_eq!(chunks(&["\u{feff}{\"type\":\"delete\",\"path\":\"/a\"}\n"]), [(vec![1], None)]);
     }
 
     #[test]
@@ -192,7 +195,7 @@ mod tests {
             "[]",
             "{}",
             "{\"type\":\"delete\",\"path\":\"/a\",\"path\":\"/b\"}",
-            "\u{feff}",
+            "\u{feff}nonsense",
             "{\"type\":\"set\",\"path\":\"/a\",\"value\":99999999999999999999}",
         ] {
             assert_eq!(chunks(&[bad]).first(), Some(&(vec![], Some(1))), "{bad}");

@@ -141,6 +141,11 @@ impl Output {
         self.width.unwrap_or(80)
     }
 
+    /// Columns of the terminal; `None` where it is another program that reads.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        self.width.map(usize::from)
+    }
+
     /// The text with an emphasis, where colour is on.
     pub(crate) fn paint(&self, paint: Paint, text: impl std::fmt::Display) -> String {
         if self.colour { format!("\x1b[{}m{text}\x1b[0m", paint.code()) } else { text.to_string() }
@@ -214,6 +219,12 @@ impl Output {
     pub(crate) fn say(&mut self, text: impl std::fmt::Display) -> Result<()> {
         let text = self.folded(&text.to_string());
         self.line(text)
+    }
+
+    /// The text in lines of the terminal's width, each but the first with this many blanks before it; as it is for other
+    /// programs. Nothing of it is left out.
+    pub(crate) fn wrapped(&self, text: &str, indent: usize) -> String {
+        self.width.map_or_else(|| text.to_owned(), |width| table::wrap_all(text, usize::from(width), indent))
     }
 
     fn folded(&self, text: &str) -> String {

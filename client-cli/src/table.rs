@@ -218,6 +218,38 @@ pub(crate) fn folded(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
+/// All of a text in lines of at most so many columns: broken between words, and inside those that have no room in a line,
+/// but for ids and hashes.
+pub(crate) fn wrap_all(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut used, before) = (0, " ".repeat(indent.min(width / 2)));
+    for word in text.split_inclusive(' ') {
+        if used > before.len() && used + word.trim_end().width() > width {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.push_str(&before);
+            used = before.len();
+        }
+        for c in word.chars() {
+            let wide = c.width().unwrap_or(0);
+            if used + wide > width && c != ' ' && !is_id(word) {
+                out.push('\n');
+                out.push_str(&before);
+                used = before.len();
+            }
+            out.push(c);
+            used += wide;
+        }
+    }
+    out
+}
+
+/// A hash, an id or an actor: somebody wants to copy it whole.
+fn is_id(word: &str) -> bool {
+    let word = word.trim_end();
+    word.len() >= 32 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
 /// How wide a text is on a terminal, its colours left out.
 fn visible(text: &str) -> usize {
     let mut parts = text.split('\u{1b}');
@@ -300,6 +332,19 @@ mod tests {
         assert_eq!(cut("holidays", 5), "holi…");
         assert_eq!(cut("旅行の計画", 5), "旅行…");
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn all_of_a_long_value_is_shown_in_lines_of_the_terminals_width() {
+        let text = format!("set /a {} end", "x".repeat(50));
+        let wrapped = wrap_all(&text, 20, 4);
+        assert!(wrapped.lines().all(|line| line.width() <= 20), "{wrapped}");
+        let all: String = wrapped.split_whitespace().collect();
+        assert_eq!(all, text.split_whitespace().collect::<String>());
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("    ")), "{wrapped}");
+        assert_eq!(wrap_all("one two", 20, 4), "one two");
+        let hash = "0123456789abcdef".repeat(4);
+        assert_eq!(wrap_all(&format!("change {hash}"), 40, 4), format!("change\n    {hash}"));
     }
 
     #[test]

@@ -48,19 +48,28 @@ pub(crate) fn save(store: &Path, server: &str, token: &str) -> Result<()> {
 
 /// The token kept for this server; none where none was kept, or for another one.
 pub(crate) fn load(store: &Path, server: &str) -> Result<Option<String>> {
+    let saved = read(store)?.filter(|saved| saved.server == normal(server));
+    Ok(saved.map(|saved| saved.token))
+}
+
+/// The server that the token is kept for, where one is.
+pub(crate) fn server_of(store: &Path) -> Result<Option<String>> {
+    Ok(read(store)?.map(|saved| saved.server))
+}
+
+fn read(store: &Path) -> Result<Option<Saved>> {
     let path = file_of(store);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(CliError::io(format!("{} could not be read", path.display()), e)),
     };
-    let saved: Saved = serde_json::from_slice(&bytes).map_err(|_| {
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| {
         CliError::failed(
             format!("{} holds no token", path.display()),
             "save it again with `rejoin init --token -`",
         )
-    })?;
-    Ok((saved.server == normal(server)).then_some(saved.token))
+    })
 }
 
 /// By what it is told that another token was saved: [`save`] makes a new file.

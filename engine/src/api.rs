@@ -423,7 +423,7 @@ thread_local! {
 }
 
 /// A verb that waits for the store's thread would never end on that thread.
-fn refuse_inside() -> Result<()> {
+pub(crate) fn refuse_inside() -> Result<()> {
     if INSIDE.get() { Err(Error::InsideStore) } else { Ok(()) }
 }
 

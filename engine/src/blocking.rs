@@ -1,6 +1,9 @@
 //! The same store for callers without an async runtime: each verb waits on the calling thread.
 
+mod away;
+
 use std::{
+    future::Future,
     path::Path,
     pin::pin,
     sync::Arc,
@@ -9,6 +12,8 @@ use std::{
 };
 
 use tokio::sync::{broadcast, oneshot, watch};
+
+pub use away::{Changes, Going, ThunkHandle};
 
 use crate::{
     Action, ChangeHash, DocumentId, Error, Receipt, Result,
@@ -19,6 +24,11 @@ use crate::{
 
 /// Waits for an answer on the calling thread, wherever that is: the store answers on its own.
 pub(crate) fn wait<T>(answer: oneshot::Receiver<T>) -> Result<T> {
+    block_on(answer).map_err(|_| Error::Closed)
+}
+
+/// Waits for a future on the calling thread: one that needs no runtime, for another thread wakes it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -26,10 +36,10 @@ pub(crate) fn wait<T>(answer: oneshot::Receiver<T>) -> Result<T> {
         }
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut context, mut answer) = (Context::from_waker(&waker), pin!(answer));
+    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
     loop {
-        match answer.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer.map_err(|_| Error::Closed),
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
             Poll::Pending => thread::park(),
         }
     }
@@ -61,14 +71,6 @@ impl<S: Slice> SliceHandle<S> {
     /// Does an action, and does not wait for it: see [`crate::slice::SliceHandle::dispatch_soon`].
     pub fn dispatch_soon(&self, action: S::Action) {
         self.inner.dispatch_soon(action);
-    }
-
-    /// Does these actions in one commit, each succeeding or failing alone.
-    ///
-    /// # Errors
-    /// As [`crate::slice::SliceHandle::dispatch_all`].
-    pub fn dispatch_all(&self, actions: Vec<S::Action>) -> Result<Vec<Result<Receipt>>> {
-        self.inner.store().with_core_blocking(self.inner.dispatching_all(actions)?)
     }
 
     /// The latest state, kept read from now on: `borrow` reads it at once, and `has_changed` tells whether there is a newer
@@ -153,6 +155,19 @@ impl Store {
     /// As [`crate::Store::open`].
     pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
         crate::Store::builder(path).durability(durability).open_blocking()
+    }
+
+    /// A store in memory, which no file knows: for tests, and for what need not last.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn in_memory() -> Result<Self> {
+        block_on(crate::Store::in_memory()).map(|inner| Self { inner })
+    }
+
+    /// Where the store's file is; `None` for one in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.inner.path()
     }
 
     /// A slice of a document, for typed actions and typed state.

@@ -64,6 +64,16 @@ impl ContainerKind {
         }
     }
 
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Text => "text",
+            Self::Counter => "counter",
+        }
+    }
+
     const fn tag(self) -> u8 {
         match self {
             Self::Map => 0,

@@ -100,6 +100,12 @@ pub enum Error {
     /// A head or hash that this document does not hold.
     #[error("the document holds no change {0}")]
     UnknownChange(String),
+    /// The beginning of a hash fits several changes of the document.
+    #[error("{0:?} could mean several changes of the document")]
+    AmbiguousChange(String),
+    /// The beginning of a hash is too short to be looked up.
+    #[error("{0:?} is too short: at least 4 digits of a change's hash are needed")]
+    ShortHash(String),
     /// Made by another replica: only its own actions can be undone here.
     #[error("the change {0} was made by another replica, and is undone there")]
     NotOwn(String),
@@ -288,6 +294,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::AmbiguousDocument(_)
+            | Self::AmbiguousChange(_)
+            | Self::ShortHash(_)
             | Self::InvalidName { .. }
             | Self::InvalidServer(_)
             | Self::PlainHttp(_)

@@ -9,8 +9,9 @@
 
 use rejoin::{
     Action, ChangeHash, Cursor, DocumentId, Error,
-    fence::{self, Limits},
-    store::{BatchBounds, Core, Durability, Page},
+    fence::{self, Limits, RefusalCode},
+    store::{BatchBounds, Core, Durability, Page, QueueState},
+    wire::Rejected,
 };
 use serde_json::json;
 
@@ -354,6 +355,129 @@ fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
         found += 1;
     }
     assert_eq!(found, 3);
+}
+
+/// A change that was found to do harm late is at the server, and not in the document in memory: its number is given out
+/// again. Nobody copied the store.
+#[test]
+fn what_is_written_again_behind_own_quarantined_changes_is_not_blamed_on_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    let id = core.create(None, None).unwrap();
+    let first = act(&mut core, id, set("/a", json!(1)));
+    act(&mut core, id, set("/b", json!(2)));
+    let accepted = core.take_batch(id, ALL).unwrap().rows.iter().map(|row| row.id).collect();
+    let cursor = Cursor::parse("2.aa");
+    core.store_page(id, Page { accepted, cursor: cursor.clone(), at_end: true, ..Page::default() }).unwrap();
+    drop(core);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute("UPDATE change SET quarantined = 'it does harm' WHERE id & 1099511627775 = 2", []).unwrap();
+    let sql = "UPDATE document SET heads = ?1, heads_at = '1', changes = 1, epoch = epoch + 1";
+    raw.execute(sql, [first.to_string()]).unwrap();
+    drop(raw);
+    let mut core = Core::open(&path, Durability::Normal).unwrap();
+    act(&mut core, id, set("/c", json!(3)));
+    let row = &core.take_batch(id, ALL).unwrap().rows[0];
+    let refused = Rejected {
+        hash: row.hash.to_string(),
+        code: RefusalCode::ActorFork,
+        detail: "another has its number".to_owned(),
+        missing: Vec::new(),
+        stands: None,
+    };
+    let page = Page {
+        asked: cursor.clone(),
+        rejected: vec![(row.id, refused)],
+        cursor,
+        at_end: true,
+        ..Page::default()
+    };
+    let outcome = core.store_page(id, page).unwrap();
+    assert_eq!((outcome.own_rewritten, outcome.after_quarantine), (1, true));
+    assert_eq!(core.state(id, "", None).unwrap(), json!({"a": 1, "c": 3}));
+}
+
+/// A store that has what another made.
+fn copy_of(core: &mut Core, id: DocumentId) -> Core {
+    let mut copy = Core::open_in_memory().unwrap();
+    copy.join(id, None, None).unwrap();
+    hand_over(core, &mut copy, id);
+    copy
+}
+
+#[test]
+fn what_repeats_a_queued_value_goes_with_it_when_that_is_dropped() {
+    let empty = json!({"b": null, "l": [{}, 1], "n": 1});
+    for again in [
+        set("/b", json!(null)),
+        set("/l/0", json!({})),
+        set("/l/1", json!(1)),
+        set("/n", json!(1)),
+        set("", empty.clone()),
+    ] {
+        let mut core = Core::open_in_memory().unwrap();
+        let id = core.create(None, None).unwrap();
+        let first = act(&mut core, id, set("", empty.clone()));
+        let second = act(&mut core, id, again.clone());
+        assert_eq!(core.state(id, "", None).unwrap(), empty);
+        let queue = core.queue(None).unwrap();
+        assert!(!queue[1].already_so, "{again:?}");
+        let plan = core.plan_drop(&first.to_string()).unwrap();
+        let named: Vec<_> = plan.dropped.iter().map(|e| e.change_hash).collect();
+        assert_eq!(named, [first, second], "{again:?}");
+        // The later one alone leaves what the first wrote.
+        core.drop_queued(&second.to_string()).unwrap();
+        assert_eq!(core.state(id, "", None).unwrap(), empty, "{again:?}");
+        assert!(core.check().unwrap().ok);
+    }
+}
+
+#[test]
+fn setting_what_others_wrote_already_writes_nothing_and_says_so() {
+    let (mut a, id) = {
+        let mut a = Core::open_in_memory().unwrap();
+        let id = a.create(None, None).unwrap();
+        act(&mut a, id, set("/a", json!("x")));
+        (a, id)
+    };
+    let mut b = copy_of(&mut a, id);
+    let again = act(&mut b, id, set("/a", json!("x")));
+    let made = act(&mut b, id, set("/m", json!({})));
+    let said: Vec<_> = b.queue(None).unwrap().iter().map(|e| (e.change_hash, e.already_so)).collect();
+    assert_eq!(said, [(again, true), (made, false)]);
+    let edits = b.edits(id, &[again, made]).unwrap();
+    assert!(edits[0].already_so && edits[0].edits.is_empty());
+    assert_eq!(edits[1].edits, [rejoin::Edit::Set { path: "/m".into(), value: json!({}) }]);
+    // A concurrent edit of somebody else stands: nothing was written against it.
+    act(&mut a, id, set("/a", json!("y")));
+    hand_over(&mut a, &mut b, id);
+    assert_eq!(b.state(id, "/a", None).unwrap(), "y");
+}
+
+#[test]
+fn what_depends_on_a_hidden_change_says_what_was_refused_and_is_offered_with_it() {
+    let mut core = Core::open_in_memory().unwrap();
+    let id = core.create(None, None).unwrap();
+    act(&mut core, id, Action::Splice { path: "/a/note".into(), pos: 0, delete: 0, insert: "x".into() });
+    let batch = core.take_batch(id, ALL).unwrap();
+    // The map, the text in it, and the action.
+    assert_eq!(batch.rows.len(), 3);
+    let first = &batch.rows[0];
+    let refused = Rejected {
+        hash: first.hash.to_string(),
+        code: RefusalCode::OutOfRange,
+        detail: "it is not wanted".to_owned(),
+        missing: Vec::new(),
+        stands: None,
+    };
+    core.store_page(id, Page { rejected: vec![(first.id, refused)], ..Page::default() }).unwrap();
+    let queue = core.queue(None).unwrap();
+    assert_eq!(queue.len(), 1);
+    let why = "it depends on the map /a, which was refused: it is not wanted";
+    assert_eq!((queue[0].state, queue[0].last_error.as_deref()), (QueueState::Parked, Some(why)));
+    assert_eq!(core.retry("1").unwrap(), 1, "the one that is shown");
+    assert_eq!(core.take_batch(id, ALL).unwrap().rows.len(), 3, "and what it needs");
 }
 
 #[test]

@@ -227,7 +227,9 @@ fn examine(database: &Path, limits: &ServerLimits) -> Result<(), Failure> {
     if !crowds.is_empty() {
         say(CROWDED)?;
     }
-    say(&format!("Checked {} documents and {} changes.", diagnosis.documents, diagnosis.changes))?;
+    let some = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+    let (documents, changes) = (some(diagnosis.documents, "document"), some(diagnosis.changes, "change"));
+    say(&format!("Checked {documents} and {changes}."))?;
     if diagnosis.findings.is_empty() {
         return say("All is well.");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{parse_pointer, printable, short_hash, shorten};
+use crate::format::{parse_pointer, place, short_hash, shorten};
 use crate::input;
 use crate::numbers::check_integers;
 use crate::output::Paint;
@@ -24,9 +24,10 @@ Examples:
   rejoin set trip /height -5
   rejoin set trip /people/ada '{\"train\": true}'
   rejoin set trip '' '{\"title\": \"Alps\"}'       the whole document
-  rejoin set trip /people @people.json         from a file; - reads standard input
+  rejoin set trip /people @people.json         from a file; - is standard input
 
-Values: no JSON begins with @, so @FILE is always a file. With --string, @@TEXT is the text @TEXT.")]
+Values: no JSON begins with @, so @FILE is always a file.
+With --string, @@TEXT is the text @TEXT.")]
 pub(crate) struct SetArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
@@ -79,10 +80,11 @@ pub(crate) struct IncrementArgs {
 #[command(after_help = "\
 Examples:
   rejoin insert trip /list/- '\"tent\"'          at the end
-  rejoin insert trip /list/0 --string stove    at the beginning, without quoting
-  rejoin insert trip /list/- @item.json        from a file; - reads standard input
+  rejoin insert trip /list/0 --string stove    at the beginning, no quoting
+  rejoin insert trip /list/- @item.json        from a file; - is standard input
 
-Values: no JSON begins with @, so @FILE is always a file. With --string, @@TEXT is the text @TEXT.")]
+Values: no JSON begins with @, so @FILE is always a file.
+With --string, @@TEXT is the text @TEXT.")]
 pub(crate) struct InsertArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
@@ -187,7 +189,7 @@ pub(super) async fn dispatch(
     (store, id): (&Store, DocumentId),
     action: Action,
 ) -> Result<Exit> {
-    let (kind, path) = (action.kind(), printable(action.path()));
+    let (kind, path) = (action.kind(), place(action.path()));
     let receipt = store.dispatch(id, action).await?;
     if context.out.is_json() {
         context.out.json(&json!({ "document": id, "hash": receipt.hash.to_string() }))?;

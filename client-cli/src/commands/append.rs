@@ -13,7 +13,7 @@ use crate::input;
 #[command(after_help = "\
 Examples:
   rejoin append trip /note ' See you there.'
-  date | rejoin append trip /note -            what standard input holds, as it is
+  date | rejoin append trip /note -            what standard input holds
   rejoin append trip /note @letter.txt         what a file holds, as it is
   rejoin append trip /note @@ada               the text @ada")]
 pub(crate) struct AppendArgs {

@@ -29,7 +29,7 @@ Lines:
 
 Examples:
   rejoin apply trip actions.ndjson
-  generate | rejoin apply trip --ack           a hash a line, each once it is durable")]
+  generate | rejoin apply trip --ack           a hash once a change is durable")]
 pub(crate) struct ApplyArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,

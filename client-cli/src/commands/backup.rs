@@ -1,10 +1,11 @@
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::{Exit, Result};
+use crate::error::{CliError, Exit, Result};
 
 /// Write a consistent copy of the whole store, also while it is in use
 #[derive(Debug, Args)]
@@ -19,7 +20,13 @@ pub(crate) struct BackupArgs {
 
 pub(crate) async fn run(context: &mut Context, args: BackupArgs) -> Result<Exit> {
     let store = context.open().await?;
-    store.backup(&args.file).await?;
+    store.backup(&args.file).await.map_err(|error| match error {
+        rejoin::Error::Io { path, source } if source.kind() == ErrorKind::AlreadyExists => CliError::failed(
+            format!("{} is there already, and was left as it is", path.display()),
+            "give another name: a backup never takes the place of another file",
+        ),
+        error => error.into(),
+    })?;
     if context.out.is_json() {
         context.out.json(&json!({ "file": args.file }))?;
     } else {

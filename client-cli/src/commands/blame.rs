@@ -2,11 +2,10 @@ use clap::Args;
 use rejoin::{Blame, Writer};
 use serde_json::{Value, json};
 
-use super::provenance;
+use super::{Told, print_line, provenance};
 use crate::context::{Context, resolve_heads};
 use crate::error::{Exit, Result};
-use crate::format::{moment, parse_pointer, printable, rfc3339, short_hash, shorten};
-use crate::output::Paint;
+use crate::format::{parse_pointer, place, printable, rfc3339, short_hash, shorten};
 
 /// Show who wrote what is at a path, and with which action
 ///
@@ -18,7 +17,7 @@ Examples:
   rejoin blame trip /title
   rejoin blame trip /note                      a text: who wrote which part
   rejoin blame trip                            everything
-  rejoin blame trip /note --at 4f1c09ab        as it was after that change (see `rejoin log`)")]
+  rejoin blame trip /note --at 4f1c09ab        as it was after that change")]
 pub(crate) struct BlameArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
@@ -41,8 +40,7 @@ pub(crate) async fn run(context: &mut Context, args: BlameArgs) -> Result<Exit> 
     }
     context.out.page();
     for blame in &lines {
-        let line = line(context, blame);
-        context.out.line(line.trim_end())?;
+        print(context, blame)?;
     }
     Ok(Exit::Done)
 }
@@ -67,27 +65,22 @@ pub(super) fn beside(writer: &Writer) -> String {
     provenance(writer.author.as_deref(), elsewhere, writer.pushed_by.as_deref())
 }
 
-fn line(context: &Context, blame: &Blame) -> String {
+fn print(context: &mut Context, blame: &Blame) -> Result<()> {
     let writer = &blame.writer;
-    let out = &context.out;
-    let hash = out.paint(Paint::Yellow, short_hash(&writer.hash));
-    let time = if writer.container { "-".to_owned() } else { moment(writer.made_at) };
-    let time = out.paint(Paint::Dim, format!("{time:<24}"));
     let action = match &writer.action_type {
         _ if writer.container => "(container)".to_owned(),
         Some(action) => printable(action),
         None => "(another program's)".to_owned(),
     };
-    let path = match blame.path.as_str() {
-        "" => "(the whole document)".to_owned(),
-        path => printable(path),
-    };
+    let path = place(&blame.path);
     let span = blame.start.zip(blame.length).map(|(start, length)| format!(" {start}..{}", start + length));
     let added = blame.added.map(|by| format!(" {by:+}")).unwrap_or_default();
     let back = blame.restored_by.map(|hash| format!("  put back by {}", short_hash(&hash)));
     let (span, back) = (span.unwrap_or_default(), back.unwrap_or_default());
-    let beside = beside(writer);
-    format!("{hash}  {time}  {:<12}  {action:<9}  {path}{span}{added}{back}{beside}", who(writer))
+    let what = format!("{action:<9}  {path}{span}{added}{back}");
+    let made_at = (!writer.container).then_some(writer.made_at);
+    let told = Told { who: &who(writer), what: &what, beside: &beside(writer) };
+    print_line(context, (&writer.hash, made_at), &told)
 }
 
 fn json_blame(blame: &Blame) -> Value {

@@ -1,11 +1,12 @@
 use clap::Args;
 use rejoin::{Choice, Conflict, ConflictValue, DocumentId, Store};
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::blame::{beside, json_writer, who};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{moment, parse_pointer, printable, short_hash, shorten};
+use crate::format::{parse_pointer, place, printable, short_hash, shorten};
 use crate::output::Paint;
 
 /// List the places where concurrent writes met: every value, who wrote it and when
@@ -44,7 +45,7 @@ pub(crate) async fn run(context: &mut Context, args: ConflictsArgs) -> Result<Ex
         context.out.note("No writes met: there is no place with several values.");
     }
     for conflict in &conflicts {
-        let path = context.out.cut(&printable(&conflict.path), 0);
+        let path = context.out.cut(&place(&conflict.path), 0);
         context.out.line(path)?;
         for (nth, value) in (1..).zip(&conflict.values) {
             print_value(context, nth, value)?;
@@ -71,7 +72,7 @@ async fn take(
         context.out.json(&json!({ "document": id, "hash": receipt.hash.to_string() }))?;
     } else {
         let hash = context.out.paint(Paint::Yellow, short_hash(&receipt.hash));
-        context.out.line(format_args!("{hash} take {}", printable(pointer)))?;
+        context.out.line(format_args!("{hash} take {}", place(pointer)))?;
     }
     Ok(Exit::Done)
 }
@@ -80,7 +81,8 @@ fn print_value(context: &mut Context, nth: usize, value: &ConflictValue) -> Resu
     let out = &mut context.out;
     let mark = if value.wins { "*" } else { " " };
     let hash = out.paint(Paint::Yellow, short_hash(&value.writer.hash));
-    let time = if value.writer.container { "-".to_owned() } else { moment(value.writer.made_at) };
+    let time = super::line_time(out, (!value.writer.container).then_some(value.writer.made_at));
+    let taken = super::HASH + time.width() + 2;
     let time = out.paint(Paint::Dim, time);
     let read = shorten(&printable(&value.value.to_string()), 60);
     let beside = beside(&value.writer);
@@ -92,7 +94,7 @@ fn print_value(context: &mut Context, nth: usize, value: &ConflictValue) -> Resu
         return out.line(format_args!("    {hash}"));
     }
     let before = format!("{mark} {nth}  ");
-    let text = out.cut(&format!("{who:<12}  {read}{beside}"), before.len() + super::HASH_AND_TIME + 2);
+    let text = out.cut(&format!("{who:<12}  {read}{beside}"), before.len() + taken);
     out.line(format_args!("{before}{hash}  {time}  {text}"))
 }
 

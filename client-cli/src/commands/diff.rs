@@ -18,8 +18,8 @@ use crate::error::{CliError, Exit, Result};
 Examples:
   rejoin diff trip 4f1c09ab                    from that change until now
   rejoin diff trip 4f1c09ab 77d0e2f1
-  rejoin diff trip 4f1c09ab,9e01bb3c           from two heads, separated by a comma
-  rejoin diff trip --with trip.automerge       a file of `rejoin export`, or JSON
+  rejoin diff trip 4f1c09ab,9e01bb3c           from two heads
+  rejoin diff trip --with trip.automerge       an exported file, or JSON
   rejoin diff trip --with ../ada/rejoin.db     the document in another store
   rejoin diff trip 4f1c09ab --with plan.json   as it was after that change")]
 pub(crate) struct DiffArgs {
@@ -48,7 +48,12 @@ pub(crate) async fn run(context: &mut Context, args: DiffArgs) -> Result<Exit> {
                 Some(heads) => store.state_at(id, "", heads).await?,
                 None => store.state(id, "").await?,
             };
-            Difference::between(&here, &there(with, id, &args.doc).await?)
+            let there = match is_same_file(with, &context.store_path()?) {
+                // A second handle of this process would take the locks of the first.
+                true => store.state(id, "").await?,
+                false => there(with, id, &args.doc).await?,
+            };
+            Difference::between(&here, &there)
         }
         (None, from) => {
             let from = from.as_deref().unwrap_or_default();
@@ -67,7 +72,7 @@ pub(crate) async fn run(context: &mut Context, args: DiffArgs) -> Result<Exit> {
     }
     context.out.page();
     for difference in &differences {
-        let line = differences::line(&context.out, difference);
+        let line = differences::line(&context.out, difference, 0);
         context.out.line(line)?;
     }
     Ok(Exit::Done)
@@ -76,6 +81,11 @@ pub(crate) async fn run(context: &mut Context, args: DiffArgs) -> Result<Exit> {
 /// The heads in a list separated by commas.
 fn names(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// How a file of SQLite begins.
@@ -87,7 +97,9 @@ async fn there(with: &Path, id: DocumentId, doc: &str) -> Result<Value> {
     let bytes = std::fs::read(with).map_err(unreadable)?;
     if bytes.starts_with(SQLITE) {
         drop(bytes);
-        let other = Store::open(with).await?;
+        rejoin::store::check_log(with)?;
+        // It is somebody else's: it is read, and nothing is left beside it.
+        let other = Store::builder(with).read_only().open().await?;
         let found = match other.document(id).await {
             Ok(found) => found.id,
             Err(_) => other.find(doc).await.map_err(|error| {

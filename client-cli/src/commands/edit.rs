@@ -7,7 +7,7 @@ use super::actions::dispatch;
 use crate::context::Context;
 use crate::editor::Draft;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{parse_pointer, printable, short_hash};
+use crate::format::{parse_pointer, place, short_hash};
 use crate::numbers::check_integers;
 use crate::output::Paint;
 
@@ -38,6 +38,10 @@ pub(crate) async fn run(context: &mut Context, args: EditArgs) -> Result<Exit> {
         Some(Value::String(text)) => (text.clone(), ".txt"),
         Some(value) => (indented(value)?, ".json"),
     };
+    // Before anybody writes what could not be kept.
+    if store.is_read_only().await? {
+        return Err(rejoin::Error::ReadOnly.into());
+    }
     context.out.flush()?;
     let mut draft = Draft::new(&text, suffix)?;
     let edited = draft.edit()?;
@@ -115,7 +119,7 @@ pub(super) fn tell(
     id: DocumentId,
     (pointer, revised): (&str, &Revised),
 ) -> Result<Exit> {
-    let path = |path: &str| if path.is_empty() { "(the whole document)".to_owned() } else { printable(path) };
+    let path = place;
     if context.out.is_json() {
         let hash = revised.hash.map(|hash| hash.to_string());
         let Revised { left, over, .. } = revised;

@@ -16,11 +16,11 @@ use crate::table::{Cell, Fit};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin effects                               what waits, what is held, and the dead letters
+  rejoin effects                               what waits, and the dead letters
   rejoin effects ls --all                      also what is done or was dropped
   rejoin effects show 1
   rejoin effects retry 1                       send it now, under the same key
-  rejoin effects drop 1                        do not send it any more; names what goes, and asks")]
+  rejoin effects drop 1                        do not send it any more; asks")]
 pub(crate) struct EffectsArgs {
     #[command(subcommand)]
     command: Option<EffectsCommand>,
@@ -29,22 +29,35 @@ pub(crate) struct EffectsArgs {
 #[derive(Debug, Subcommand)]
 enum EffectsCommand {
     /// List them in the order in which they were asked for (the same as no command)
+    #[command(after_help = "\
+Examples:
+  rejoin effects ls --all                      those that are over, too")]
     Ls {
         /// Also what is done or was dropped
         #[arg(short, long)]
         all: bool,
     },
     /// Show one in full
+    #[command(after_help = "\
+Examples:
+  rejoin effects show 1")]
     Show {
         /// Its number, or the start of its id
         id: String,
     },
     /// Send one now, with the dead ones that it comes after
+    #[command(after_help = "\
+Examples:
+  rejoin effects retry 1")]
     Retry {
         /// Its number, or the start of its id
         id: String,
     },
     /// Take one off the list; what its action wrote stays
+    #[command(after_help = "\
+Examples:
+  rejoin effects drop 1                        names what goes, and asks
+  rejoin effects drop 1 --roll-back            and take back what it wrote")]
     Drop {
         /// Its number, or the start of its id
         id: String,

@@ -18,7 +18,7 @@ Examples:
   rejoin get trip /title --json
   rejoin get trip /note --format raw > note.txt
   rejoin get trip /people --format table       a line for each of a list or map
-  rejoin get trip --at 4f1c09ab                as it was after that change (see `rejoin log`)")]
+  rejoin get trip --at 4f1c09ab                as it was after that change")]
 pub(crate) struct GetArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
@@ -52,11 +52,17 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Exit> {
     }
     let (store, id) = context.open_document(&args.doc).await?;
     let value = if args.at.is_empty() {
-        store.state(id, &args.pointer).await?
+        store.state(id, &args.pointer).await
     } else {
         let heads = resolve_heads(&store, id, &args.at).await?;
-        store.state_at(id, &args.pointer, &heads).await?
+        store.state_at(id, &args.pointer, &heads).await
     };
+    let value = value.map_err(|error| match error {
+        rejoin::Error::Action(_) => {
+            CliError::from(error).with_hint("without a path `rejoin get` shows all that is there")
+        }
+        error => error.into(),
+    })?;
     let out = &mut context.out;
     match (args.format, &value) {
         _ if out.is_json() => out.json(&value)?,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
+use crate::input::BYTE_ORDER_MARK;
 use crate::numbers::check_integers;
 
 /// The largest part of a JSON file that becomes one change, as its length in bytes: well below what one may be.
@@ -40,12 +41,14 @@ pub(crate) async fn run(context: &mut Context, args: ImportArgs) -> Result<Exit>
     let bytes = without_mark(read(&args.file)?);
     let length = bytes.len() as u64;
     let store = context.open().await?;
-    let id = match object(&bytes)? {
+    let object = object(&bytes)?;
+    let json = object.is_some();
+    let id = match object {
         Some(object) => {
             let progress = context.out.progress(Some(length), "importing");
             let done = import_json(&store, object, (&args, &progress)).await;
             progress.finish_and_clear();
-            done.map_err(CliError::shortened)?
+            done.map_err(advise).map_err(CliError::shortened)?
         }
         None => store.import(bytes, args.id, args.name.as_deref()).await?,
     };
@@ -54,8 +57,29 @@ pub(crate) async fn run(context: &mut Context, args: ImportArgs) -> Result<Exit>
         context.out.json(&json!({ "id": id, "name": args.name, "changes": changes }))?;
     } else {
         context.out.line(id)?;
+        let changes = store.document(id).await?.changes;
+        if json && changes > MANY {
+            context.out.note(format_args!(
+                "The file is too large for one change and became {changes}: `rejoin undo` takes them back one by one, \
+                 `rejoin leave {id}` forgets the document before it was sent."
+            ));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// So many changes are worth a word: each is a step of `undo`, and a line of the queue.
+const MANY: u64 = 100;
+
+/// What can be done about a part of a JSON file that cannot be written.
+fn advise(error: CliError) -> CliError {
+    if !error.what().contains("change_bytes") {
+        return error;
+    }
+    error.with_hint(
+        "no document was made; one string of a file may have about 1 MiB: take it out of the file, import the rest, and put the \
+         long text there with `rejoin append DOC POINTER @FILE`, in files of at most 100,000 characters each",
+    )
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
@@ -71,8 +95,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// A mark of UTF-8 that some programs put before a text says nothing of it.
 fn without_mark(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        bytes.drain(..3);
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     bytes
 }
@@ -90,12 +114,28 @@ fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>> {
             "a document is a JSON object, and this is another JSON value",
             "put it under a key, as in {\"list\": …}",
         )),
+        Err(_) if is_utf16(bytes) => Err(CliError::failed(
+            "this is JSON as UTF-16, and not as UTF-8",
+            "save it as UTF-8, for example with `iconv -f UTF-16 -t UTF-8`",
+        )),
         Err(error) if std::str::from_utf8(bytes).is_ok() => Err(CliError::failed(
             format!("this is neither an Automerge file nor JSON ({error})"),
             "give an Automerge file or a JSON file",
         )),
         Err(_) => Ok(None),
     }
+}
+
+/// Whether it is JSON as UTF-16, with its mark or without.
+fn is_utf16(bytes: &[u8]) -> bool {
+    let read = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16(&units).is_ok_and(|text| {
+            let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+            text.starts_with(['{', '['])
+        })
+    };
+    bytes.len().is_multiple_of(2) && (read(u16::from_le_bytes) || read(u16::from_be_bytes))
 }
 
 /// All of it, or nothing: a document that cannot be filled is forgotten again.

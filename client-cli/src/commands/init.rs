@@ -1,4 +1,5 @@
 use std::io::{BufRead as _, Read as _};
+use std::path::Path;
 
 use clap::Args;
 use rejoin::{HttpOptions, Store, driver::HttpTransport};
@@ -18,7 +19,7 @@ Examples:
   rejoin init --server http://127.0.0.1:4810 --author Ada
   rejoin init --author ''                      forget the author again
   rejoin init --token - < token.txt            keep a token for the server
-  rejoin init --ca-cert ./server.pem           trust a server that signed its own certificate
+  rejoin init --ca-cert ./server.pem           trust a certificate of its own
   rejoin init --trash-days 30 --trash-bytes 64MiB
   rejoin --store ./other.db init               a store of your own choosing")]
 pub(crate) struct InitArgs {
@@ -62,6 +63,8 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
         let server = settings.server.as_deref().ok_or(rejoin::Error::NoServer)?;
         token::save(&path, server, &read_token()?)?;
         context.out.note("The token is kept for this server, readable by you alone.");
+    } else if let Some(Some(server)) = &new_server {
+        tell_other_token(context, &path, server)?;
     }
     if context.out.is_json() {
         context.out.json(&json!({
@@ -77,6 +80,18 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     let (days, size) = (format::count(trash.days.into(), "day"), format::size(trash.bytes));
     context.out.line(format_args!("trash   {days}, {size}"))?;
     Ok(Exit::Done)
+}
+
+/// A token that was saved for another server stays that one's.
+fn tell_other_token(context: &Context, store: &Path, server: &str) -> Result<()> {
+    if let Some(other) = token::server_of(store)?.filter(|other| other != server) {
+        context.out.note(format_args!(
+            "The saved token is for {}: it is kept, and this server never sees it. `rejoin init --token -` saves one for \
+             this server in its place.",
+            format::printable(&other)
+        ));
+    }
+    Ok(())
 }
 
 /// Names the documents that do not follow: each has an address of its own.

@@ -13,12 +13,13 @@ use crate::format::printable;
 /// document that is here already an address says where it lives, and it syncs there from then on: that server is believed when it says that the document
 /// was deleted, and no other is.
 #[derive(Debug, Args)]
+#[command(override_usage = "rejoin join [OPTIONS] <DOC>\n       rejoin join [OPTIONS] --all")]
 #[command(after_help = "\
 Examples:
-  rejoin join http://127.0.0.1:4810/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e
+  rejoin join http://host:4810/v1/documents/6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e
   rejoin join 6f1d2c5e-8f0b-4c58-9d3e-3a1f2b4c5d6e --name trip
   rejoin join automerge:2fYtAAMcCUsXiqkLcRNvCWZJvJ8c --name trip
-  rejoin join --all                            on a second device: all that the server has for this token")]
+  rejoin join --all                            all that is for this token")]
 pub(crate) struct JoinArgs {
     /// A UUID, an automerge: URL, or http(s)://SERVER/v1/documents/UUID
     #[arg(required_unless_present = "all")]
@@ -36,18 +37,23 @@ pub(crate) async fn run(context: &mut Context, args: JoinArgs) -> Result<Exit> {
     let (id, address) = parse(doc)?;
     let store = context.open().await?;
     let saved = store.settings().await?.server;
-    let known = store.document(id).await.is_ok_and(|d| !d.deleted);
+    let before = store.document(id).await.ok().map(|document| document.deleted);
     let id = store.join(id, args.name.as_deref(), address.as_deref()).await?;
     if context.out.is_json() {
         let name = store.document(id).await?.name;
         context.out.json(&json!({ "id": id, "name": name, "server": address.or(saved) }))?;
     } else {
         context.out.line(id)?;
-        match address.filter(|_| known) {
-            Some(server) => {
-                context.out.note(format_args!("It syncs with {} from now on.", printable(&server)))
+        match (before, address) {
+            (Some(false), Some(server)) => {
+                context.out.note(format_args!("It syncs with {} from now on.", printable(&server)));
             }
-            None => context.out.note("Joined; `rejoin sync` fetches it."),
+            (Some(true), _) => context.out.note(format_args!(
+                "Joined, though it was deleted once: where the server still has it `rejoin sync` fetches it, and where it was \
+                 deleted for everyone it never comes back. Then `rejoin leave {id}` forgets it, and `rejoin new` makes \
+                 another."
+            )),
+            _ => context.out.note("Joined; `rejoin sync` fetches it."),
         }
     }
     Ok(Exit::Done)

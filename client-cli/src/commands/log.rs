@@ -2,13 +2,13 @@ use clap::Args;
 use rejoin::{ChangeHash, DocumentId, Edits, HistoryEntry, Store};
 use serde_json::{Value, json};
 
+use super::queue::{LONGEST, describe};
 use super::{Told, json_time, print_line, provenance};
 use crate::context::Context;
 use crate::differences;
 use crate::edits::deed;
 use crate::error::{Exit, Result};
-use crate::format::{ahead, moment, parse_pointer, printable, rfc3339, short_hash, shorten};
-use crate::output::Paint;
+use crate::format::{ahead, parse_pointer, printable, rfc3339, short_hash, short_hashes, shorten};
 
 /// How many changes are read before they are shown: a long history begins at once.
 const PART: usize = 64;
@@ -23,7 +23,7 @@ Examples:
   rejoin log trip
   rejoin log trip -n 5
   rejoin log trip /title                       what was done at one place
-  rejoin log trip /list/0 -p                   and what each change made different
+  rejoin log trip /list/0 -p                   with what each made different
   rejoin log trip --json")]
 pub(crate) struct LogArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &mut Context, args: LogArgs) -> Result<Exit> {
     context.out.page();
     for part in history.chunks(PART) {
         for (entry, edits) in part.iter().zip(edits(&store, id, part).await?) {
-            print_entry(context, entry, &edits)?;
+            print_entry(context, &store, (entry, &edits)).await?;
             if args.patch {
                 print_differences(context, (&store, id), entry).await?;
             }
@@ -74,11 +74,30 @@ pub(super) async fn edits(store: &Store, id: DocumentId, history: &[HistoryEntry
     Ok(store.edits(id, &hashes).await?)
 }
 
-pub(super) fn print_entry(context: &mut Context, entry: &HistoryEntry, edits: &Edits) -> Result<()> {
-    let hash = context.out.paint(Paint::Yellow, short_hash(&entry.hash));
-    let time = context.out.paint(Paint::Dim, moment(entry.made_at));
-    let told = Told { who: &who(entry), what: &deed(entry, edits), beside: &beside(entry) };
-    print_line(context, (&hash, &time), &told)
+pub(super) async fn print_entry(
+    context: &mut Context,
+    store: &Store,
+    (entry, edits): (&HistoryEntry, &Edits),
+) -> Result<()> {
+    let what = match queued_deed(store, entry, edits).await? {
+        Some(what) => what,
+        None => deed(entry, edits),
+    };
+    let told = Told { who: &who(entry), what: &what, beside: &beside(entry) };
+    print_line(context, (&entry.hash, Some(entry.made_at)), &told)
+}
+
+/// What a change was to do that did nothing: the queue knows, as long as it waits there.
+async fn queued_deed(store: &Store, entry: &HistoryEntry, edits: &Edits) -> Result<Option<String>> {
+    if !edits.already_so || !entry.local || entry.acknowledged_at.is_some() {
+        return Ok(None);
+    }
+    match store.find_queued(&entry.hash.to_string()).await {
+        Ok(queued) => Ok(Some(describe(&queued, LONGEST))),
+        // It left the queue meanwhile.
+        Err(rejoin::Error::UnknownQueueRow(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the change made different, a line a place, and an empty line.
@@ -88,8 +107,8 @@ async fn print_differences(
     entry: &HistoryEntry,
 ) -> Result<()> {
     for difference in changed_by(store, id, entry).await? {
-        let line = differences::line(&context.out, &difference);
-        context.out.line(format_args!("    {line}"))?;
+        let line = differences::line(&context.out, &difference, 4);
+        context.out.line(line)?;
     }
     context.out.line("")
 }
@@ -115,7 +134,7 @@ pub(super) fn who(entry: &HistoryEntry) -> String {
 /// How the change stands, and what is to be known of whose it is.
 pub(super) fn beside(entry: &HistoryEntry) -> String {
     let stands = match (&entry.quarantined, &entry.replaced_by, entry.acknowledged_at) {
-        (Some(why), _, _) => format!("  left out: {}", printable(why)),
+        (Some(why), _, _) => format!("  left out: {}", short_hashes(&printable(why))),
         (_, Some(new), _) => format!("  written again as {}", short_hash(new)),
         (_, _, None) if entry.local => "  (queued)".to_owned(),
         _ => String::new(),
@@ -149,6 +168,7 @@ pub(super) fn json_entry(entry: &HistoryEntry, edits: &Edits) -> Value {
         "message": edits.message,
         "of": edits.of.map(|of| of.to_string()),
         "edits": edits.edits,
+        "already_so": edits.already_so,
         "made_at": rfc3339(entry.made_at),
         "origin": if entry.local { "local" } else { "remote" },
         "own_actor": entry.own_actor,

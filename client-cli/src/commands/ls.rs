@@ -1,5 +1,5 @@
 use clap::Args;
-use rejoin::DocumentInfo;
+use rejoin::{DocumentInfo, store::SyncProblemKind};
 
 use super::{json_document, remote, trash};
 use crate::context::Context;
@@ -13,8 +13,8 @@ use crate::table::{Cell, Fit};
 #[command(after_help = "\
 Examples:
   rejoin ls
-  rejoin ls --remote                           what the server has for this token, and what of it is here
-  rejoin ls --deleted                          what was deleted and is kept, with what was never sent of it
+  rejoin ls --remote                           what the server has for you
+  rejoin ls --deleted                          what was deleted and is kept
   rejoin ls --json")]
 pub(crate) struct LsArgs {
     /// List the documents that were deleted, by others or by you, and are kept here, instead; they count as looked at
@@ -51,6 +51,9 @@ pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
             ],
             &rows,
         )?;
+        if documents.iter().any(is_not_allowed) {
+            context.out.note("Not allowed: `rejoin status` says what to do.");
+        }
     }
     Ok(Exit::Done)
 }
@@ -58,7 +61,8 @@ pub(crate) async fn run(context: &mut Context, args: LsArgs) -> Result<Exit> {
 fn row(document: &DocumentInfo) -> Vec<Cell> {
     let step = match document {
         d if d.parked > 0 => Cell::new("no: parked").paint(Paint::Red),
-        d if d.not_allowed.is_some() => Cell::new("no: not allowed").paint(Paint::Red),
+        d if is_not_allowed(d) => Cell::new("no: not allowed").paint(Paint::Red),
+        d if d.problem.is_some() => Cell::new("no: the last sync failed").paint(Paint::Red),
         d if d.quarantined > d.quarantined_seen => Cell::new("no: changes left out").paint(Paint::Red),
         d if d.in_step => Cell::new("yes").paint(Paint::Green),
         _ => Cell::new("no").paint(Paint::Yellow),
@@ -70,4 +74,10 @@ fn row(document: &DocumentInfo) -> Vec<Cell> {
         Cell::new(document.queued + document.parked),
         step,
     ]
+}
+
+/// Whether the server refused this token what it asked of the document at the last sync.
+fn is_not_allowed(document: &DocumentInfo) -> bool {
+    let problem = document.problem.as_ref().map(|problem| problem.kind);
+    document.not_allowed.is_some() || problem == Some(SyncProblemKind::NotAllowed)
 }

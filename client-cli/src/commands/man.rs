@@ -11,7 +11,6 @@ use crate::error::{CliError, Exit, Result};
 ///
 /// For those who make packages. Without a directory the first page is printed.
 #[derive(Debug, Args)]
-#[command(hide = true)]
 #[command(after_help = "\
 Examples:
   rejoin man | man -l -

@@ -44,12 +44,15 @@ pub(crate) mod watch;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use rejoin::{DocumentInfo, Millis};
+use rejoin::{ChangeHash, DocumentInfo, Millis};
 
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{MOMENT, count, moment, now, printable, relative, rfc3339, shorten};
+use crate::format::{
+    count, moment, moment_width, now, printable, relative, rfc3339, short_hash, short_moment, shorten,
+};
+use crate::output::{Output, Paint};
 
 /// Runs what was typed.
 pub(crate) async fn run(context: &mut Context, command: Option<Command>) -> Result<Exit> {
@@ -131,48 +134,64 @@ fn provenance(claimed: Option<&str>, own_actor_elsewhere: bool, pushed_by: Optio
     text
 }
 
-/// How wide a short hash and a time are.
-const HASH_AND_TIME: usize = 12 + 2 + MOMENT;
+/// How wide a short hash is, and what is between it and what follows.
+const HASH: usize = 12 + 2;
 
-/// The room that what was done has at least, before what is to be known beside it takes some.
-const LEAST_DEED: usize = 14;
+/// Below this many columns a time is shown to the minute.
+const WIDE: usize = 100;
 
 /// What a line of the history tells.
 struct Told<'a> {
     who: &'a str,
-    /// What was done and where: cut where there is no room.
+    /// What was done and where: cut where even a line of its own has no room.
     what: &'a str,
     /// How it stands and whose it is: cut last.
     beside: &'a str,
 }
 
-/// A change in one line, or in a few where the terminal is narrow: its hash and when, who and what.
-fn print_line(context: &mut Context, (hash, time): (&str, &str), told: &Told<'_>) -> Result<()> {
+/// A time for a line of the history, padded; none where nobody made it.
+fn line_time(out: &Output, at: Option<Millis>) -> String {
+    let short = out.columns().is_some_and(|columns| columns < WIDE);
+    let shown = at.map(if short { short_moment } else { moment });
+    let shown = shown.unwrap_or_else(|| "-".to_owned());
+    format!("{shown:<width$}", width = moment_width(short))
+}
+
+/// A change in one line: its hash and when, who and what. What was done goes before all else: where it does not fit beside
+/// them, it has a line of its own.
+fn print_line(
+    context: &mut Context,
+    (hash, at): (&ChangeHash, Option<Millis>),
+    told: &Told<'_>,
+) -> Result<()> {
     let out = &mut context.out;
     let Told { who, what, beside } = *told;
-    if out.is_narrow() {
-        out.line(format_args!("{hash}  {time}"))?;
-        let text = out.cut(&format!("{who}  {what}"), 2);
-        out.line(format_args!("  {}", text.trim_end()))?;
-        return match beside.trim_start() {
-            "" => Ok(()),
-            beside => out.line(format_args!("  {}", out.cut(beside, 2))),
-        };
-    }
-    // Of a long name a fifth of the line says enough.
+    let time = line_time(out, at);
+    let taken = HASH + time.width() + 2;
+    let before = format!("{}  {}", out.paint(Paint::Yellow, short_hash(hash)), out.paint(Paint::Dim, time));
     let width = usize::from(out.width());
-    let who = format!("{:<12}", out.cut(who, width - width / 5));
-    let taken = HASH_AND_TIME + 2 + who.width() + 2;
-    let room = width.saturating_sub(taken + LEAST_DEED);
-    let what = out.cut(what, taken + beside.width().min(room));
-    let text = out.cut(&format!("{who}  {what}{beside}"), HASH_AND_TIME + 2);
-    out.line(format!("{hash}  {time}  {text}").trim_end())
+    let narrow = out.is_narrow();
+    // Of a long name a fifth of the line says enough.
+    let who = if narrow { who.to_owned() } else { format!("{:<12}", out.cut(who, width - width / 5)) };
+    let room = width.saturating_sub(taken + who.width() + 2);
+    if out.columns().is_none() || (!narrow && what.width() + beside.width() <= room) {
+        return out.line(format!("{before}  {who}  {what}{beside}").trim_end());
+    }
+    let fits = taken + who.width() + beside.width() <= width;
+    let above = out.cut(&format!("{who}{}", if fits { beside } else { "" }), taken);
+    out.line(format!("{before}  {above}").trim_end())?;
+    out.line(format_args!("    {}", out.cut(what, 4)))?;
+    match beside.trim_start() {
+        beside if !fits && !beside.is_empty() => out.line(format_args!("    {}", out.cut(beside, 4))),
+        _ => Ok(()),
+    }
 }
 
 /// One thing in full, a field a line. Whatever others wrote cannot steer the terminal.
 fn print_card(context: &mut Context, lines: &[(&str, String)]) -> Result<Exit> {
     for (name, value) in lines {
-        context.out.line(format_args!("{name:<11} {}", printable(value)))?;
+        let line = context.out.wrapped(&format!("{name:<11} {}", printable(value)), 12);
+        context.out.line(line)?;
     }
     Ok(Exit::Done)
 }
@@ -196,6 +215,7 @@ fn json_document(document: &DocumentInfo) -> Value {
         "deleted": document.deleted,
         "not_served_by": document.not_served_by,
         "not_allowed": document.not_allowed,
+        "problem": document.problem,
     })
 }
 
@@ -211,9 +231,26 @@ fn left_out(quarantined: u64, seen: u64) -> Option<String> {
 
 /// What a person can do where this token may not push what waits: the whole command, ready to be handed on.
 fn not_allowed(document: &DocumentInfo) -> String {
+    if document.not_allowed.as_deref().is_some_and(|why| why.contains(rejoin::session::NOT_BEGUN)) {
+        return format!(
+            "What waits is kept. Whoever looks after the server makes a token that may begin documents with \
+             `rejoin-server token create --name NAME --document '*' --access create`, or gives this one all rights with \
+             `rejoin-server token grant NAME --document {} --access admin`; `rejoin queue drop` takes an edit back",
+            document.id
+        );
+    }
     format!(
         "What waits is kept. Whoever looks after the server gives the right with `rejoin-server token grant NAME \
          --document {} --access write`; `rejoin queue drop` takes an edit back",
+        document.id
+    )
+}
+
+/// What a person can do where this token may not even read a document.
+fn may_not_read(document: &DocumentInfo) -> String {
+    format!(
+        "Whoever looks after the server gives the right with `rejoin-server token grant NAME --document {} --access read`, \
+         or `write`; `rejoin leave` forgets the document here.",
         document.id
     )
 }

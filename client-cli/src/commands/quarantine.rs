@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{ago, json_time, provenance, title};
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::format::{count, moment, printable, rfc3339, short_hash, shorten};
+use crate::format::{count, moment, printable, rfc3339, short_hash, short_hashes, shorten};
 use crate::output::Paint;
 
 /// Show the changes that were left out of documents, why, and whose they say they are
@@ -89,12 +89,14 @@ fn print(context: &mut Context, documents: &[DocumentInfo], changes: &[Quarantin
         let action = change.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
         let author = change.author.as_deref().map_or_else(|| "nobody".to_owned(), printable);
         let came = change.arrived_at.map_or_else(|| moment(change.made_at), ago);
-        context.out.line(format_args!(
+        context.out.say(format_args!(
             "{hash}  {}  {action} by {}, came {came}{beside}{seen}",
             shorten(&name, 36),
             shorten(&author, 24)
         ))?;
-        context.out.line(format_args!("              left out: {}", printable(&change.why)))?;
+        let why = format!("    left out: {}", short_hashes(&printable(&change.why)));
+        let why = context.out.wrapped(&why, 8);
+        context.out.line(why)?;
     }
     Ok(())
 }

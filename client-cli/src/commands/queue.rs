@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::export::{check_target, named, write};
 use super::{ago, ago_or, json_time, not_allowed, print_card, title};
 use crate::context::Context;
+use crate::edits::nothing_done;
 use crate::error::{Exit, Result};
-use crate::format::{count, now, printable, relative, rfc3339, short_hash, shorten};
+use crate::format::{count, now, place, printable, relative, rfc3339, short_hash, short_hashes, shorten};
 use crate::output::Paint;
 use crate::table::{Cell, Fit};
 
@@ -21,7 +22,7 @@ Examples:
   rejoin queue                                 what waits
   rejoin queue show 1
   rejoin queue retry 1                         offer a parked change again
-  rejoin queue drop 1                          take it back here, too; names what goes, and asks
+  rejoin queue drop 1                          take it back here too; asks
   rejoin queue export 1 change.automerge       the raw change")]
 pub(crate) struct QueueArgs {
     #[command(subcommand)]
@@ -31,21 +32,35 @@ pub(crate) struct QueueArgs {
 #[derive(Debug, Subcommand)]
 enum QueueCommand {
     /// List what waits, in order (the same as no command)
+    #[command(after_help = "\
+Examples:
+  rejoin queue ls trip                         of one document")]
     Ls {
         /// Only of this document
         doc: Option<String>,
     },
     /// Show one change in full
+    #[command(after_help = "\
+Examples:
+  rejoin queue show 1
+  rejoin queue show 4f1c09ab                   by the start of the hash")]
     Show {
         /// Its number, or the start of its hash
         id: String,
     },
     /// Offer a parked change, and those that wait for it, again at the next sync
+    #[command(after_help = "\
+Examples:
+  rejoin queue retry 1")]
     Retry {
         /// Its number, or the start of its hash
         id: String,
     },
     /// Remove a change from the document here, with the later ones that touch what it made
+    #[command(after_help = "\
+Examples:
+  rejoin queue drop 1                          names what goes, and asks
+  rejoin queue drop 4f1c09ab --yes")]
     Drop {
         /// Its number, or the start of its hash
         id: String,
@@ -54,6 +69,9 @@ enum QueueCommand {
         yes: bool,
     },
     /// Write the raw change, as Automerge has it
+    #[command(after_help = "\
+Examples:
+  rejoin queue export 1 change.automerge")]
     Export {
         /// Its number, or the start of its hash
         id: String,
@@ -61,6 +79,9 @@ enum QueueCommand {
         file: Option<PathBuf>,
     },
 }
+
+/// How much of an action is told where it is not in a table, in characters: a value may be a megabyte.
+pub(super) const LONGEST: usize = 100;
 
 pub(crate) async fn run(context: &mut Context, args: QueueArgs) -> Result<Exit> {
     match args.command.unwrap_or(QueueCommand::Ls { doc: None }) {
@@ -92,7 +113,7 @@ async fn list(context: &mut Context, doc: Option<String>) -> Result<Exit> {
     } else {
         let documents = store.documents().await?;
         // What is left for the action beside the other columns.
-        let room = usize::from(context.out.width()).saturating_sub(44).clamp(20, 100);
+        let room = usize::from(context.out.width()).saturating_sub(44).clamp(20, LONGEST);
         let rows: Vec<_> = entries.iter().map(|entry| row(entry, &documents, room)).collect();
         context.out.table(
             &[
@@ -118,7 +139,7 @@ fn row(entry: &QueueEntry, documents: &[DocumentInfo], room: usize) -> Vec<Cell>
     vec![
         Cell::new(entry.position),
         Cell::new(shorten(&name, 24)),
-        Cell::new(shorten(&describe(entry), room)),
+        Cell::new(describe(entry, room)),
         Cell::new(short_hash(&entry.change_hash).get(..8).unwrap_or_default()),
         state(entry),
         Cell::new(entry.attempts),
@@ -134,16 +155,26 @@ fn state(entry: &QueueEntry) -> Cell {
     }
 }
 
-/// The action as a person would say it: `insert /list/- "tent"`.
-pub(crate) fn describe(entry: &QueueEntry) -> String {
+/// The action as a person would say it, in so many characters: `insert /list/- "tent"`.
+pub(crate) fn describe(entry: &QueueEntry, room: usize) -> String {
+    let said = shorten(&printable(&say(entry)), room);
+    if !entry.already_so {
+        return said;
+    }
+    let note = nothing_done(entry.action_type.as_deref().unwrap_or_default());
+    format!("{} {note}", shorten(&said, room.saturating_sub(note.len() + 1)))
+}
+
+fn say(entry: &QueueEntry) -> String {
     let Some(Value::Object(action)) = &entry.action else {
-        return entry.action_type.as_deref().map_or_else(|| "(another program's)".to_owned(), printable);
+        return entry.action_type.clone().unwrap_or_else(|| "(another program's)".to_owned());
     };
     let mut words = vec![entry.action_type.clone().unwrap_or_default()];
     for (key, value) in action {
         match (key.as_str(), value) {
             ("type", _) => {}
-            ("path", Value::String(path)) => words.push(path.clone()),
+            ("path", Value::String(path)) => words.push(place(path)),
+            ("of", Value::String(hash)) => words.push(hash.chars().take(12).collect()),
             ("by", by) => words.push(format!("by {by}")),
             ("pos", pos) => words.push(format!("at {pos}")),
             ("delete", n) => words.push(if n == 0 { String::new() } else { format!("-{n}") }),
@@ -153,7 +184,7 @@ pub(crate) fn describe(entry: &QueueEntry) -> String {
         }
     }
     words.retain(|w| !w.is_empty());
-    printable(&words.join(" "))
+    words.join(" ")
 }
 
 /// What a person can do where the server had no room for a change.
@@ -165,10 +196,14 @@ fn explain(context: &Context, entries: &[QueueEntry]) {
     let failed = entries.iter().filter(|e| e.state != QueueState::Parked).max_by_key(|e| e.last_attempt_at);
     if let Some((entry, error)) = failed.and_then(|e| e.last_error.as_deref().map(|error| (e, error))) {
         let next = entry.next_attempt_at.map(|at| format!("; next try {}", relative(at, now())));
-        context.out.note(format_args!("Last error: {}{}", printable(error), next.unwrap_or_default()));
+        let error = short_hashes(&printable(error));
+        context.out.note(format_args!("Last error: {error}{}", next.unwrap_or_default()));
     }
     for entry in entries.iter().filter(|e| e.state == QueueState::Parked).take(5) {
-        let why = entry.last_error.as_deref().map_or_else(String::new, |e| format!(": {}", printable(e)));
+        let why = entry
+            .last_error
+            .as_deref()
+            .map_or_else(String::new, |e| format!(": {}", short_hashes(&printable(e))));
         context.out.note(format_args!("Parked {}{why}", entry.position));
     }
     if entries.iter().any(QueueEntry::waits_for_room) {
@@ -230,6 +265,8 @@ async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
     let again = context.open().await?.retry(id).await?;
     if context.out.is_json() {
         context.out.json(&json!({ "retried": again }))?;
+    } else if again == 0 {
+        context.out.note("Nothing was parked or put off: what waits goes at the next sync.");
     } else {
         context.out.line(format_args!("{} to be offered again at the next sync", count(again, "change")))?;
     }
@@ -256,7 +293,7 @@ async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     for entry in &done.dropped {
-        let line = format!("dropped {} {}", short_hash(&entry.change_hash), describe(entry));
+        let line = format!("dropped {} {}", short_hash(&entry.change_hash), describe(entry, LONGEST));
         context.out.line(line)?;
     }
     if done.rewritten > 0 {
@@ -271,7 +308,7 @@ async fn name_what_goes(context: &Context, store: &Store, plan: &DropPlan) -> Re
     for entry in &plan.dropped {
         let document = documents.iter().find(|d| d.id == entry.document).map(title).unwrap_or_default();
         let hash = short_hash(&entry.change_hash);
-        context.out.note(format_args!("  {} {document} {hash} {}", entry.position, describe(entry)));
+        context.out.note(format_args!("  {} {document} {hash} {}", entry.position, describe(entry, LONGEST)));
     }
     if plan.rewritten > 0 {
         context
@@ -295,5 +332,6 @@ fn json_entry(entry: &QueueEntry) -> Value {
         "last_error": entry.last_error,
         "next_attempt_at": json_time(entry.next_attempt_at),
         "state": entry.state,
+        "already_so": entry.already_so,
     })
 }

@@ -17,7 +17,7 @@ Examples:
   rejoin replace trip /note nine ten
   rejoin replace trip /note ' (draft)' ''      takes it out
   rejoin replace trip /note nine ten --all
-  rejoin replace trip /note @@ada @new.txt     the text @ada, by what a file holds")]
+  rejoin replace trip /note @@ada @new.txt     @ada, by what a file holds")]
 pub(crate) struct ReplaceArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,

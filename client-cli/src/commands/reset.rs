@@ -13,8 +13,8 @@ use crate::output::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin reset trip --to 4f1c09ab              as it was after that change (see `rejoin log`)
-  rejoin reset trip --to 4f1c09ab,9e01bb3c     as it was at two heads, separated by a comma
+  rejoin reset trip --to 4f1c09ab              as it was after that change
+  rejoin reset trip --to 4f1c09ab,9e01bb3c     as it was at two heads
   rejoin get trip --at 4f1c09ab                look at it first")]
 pub(crate) struct ResetArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL

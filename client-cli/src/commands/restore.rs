@@ -17,12 +17,12 @@ use crate::format::{count, printable};
 Examples:
   rejoin restore rejoin-2026-11-21.db
   rejoin restore rejoin-2026-11-21.db --yes    without a question
-  rejoin --store PATH.before-restore queue     what was not sent of the old one")]
+  rejoin --store PATH.before-restore queue     what the old one never sent")]
 pub(crate) struct RestoreArgs {
     /// The file that `rejoin backup` wrote, or another copy of a store
     file: PathBuf,
     /// Do not ask
-    #[arg(long)]
+    #[arg(short, long)]
     yes: bool,
 }
 

@@ -1,8 +1,9 @@
 use clap::Args;
+use serde_json::json;
 
 use super::undo::tell;
 use crate::context::Context;
-use crate::error::{CliError, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::format::short_hash;
 
 /// Take one change back, anybody's, by a new change
@@ -12,7 +13,7 @@ use crate::format::short_hash;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin revert trip 4f1c09ab                  a hash, or its beginning (see `rejoin log`)
+  rejoin revert trip 4f1c09ab                  a hash, or its beginning
   rejoin revert trip 4f1c09ab --json
   rejoin undo trip                             takes the revert back")]
 pub(crate) struct RevertArgs {
@@ -25,11 +26,16 @@ pub(crate) struct RevertArgs {
 pub(crate) async fn run(context: &mut Context, args: RevertArgs) -> Result<Exit> {
     let (store, id) = context.open_document(&args.doc).await?;
     let hash = store.resolve_hash(id, &args.change).await?;
-    let nothing = || {
-        CliError::failed(
-            format!("the change {} is taken back already", short_hash(&hash)),
-            "`rejoin log` shows by which; revert that one to have it again",
-        )
-    };
-    tell(context, id, &store.revert(id, hash).await?.ok_or_else(nothing)?)
+    match store.revert(id, hash).await? {
+        Some(done) => return tell(context, id, &done),
+        None if context.out.is_json() => {
+            context.out.json(&json!({ "document": id, "hash": null, "kind": "revert", "of": hash.to_string() }))?;
+        }
+        None => context.out.note(format_args!(
+            "There is nothing to revert: the change {} is taken back already, or others wrote over it. `rejoin log` shows \
+             which.",
+            short_hash(&hash)
+        )),
+    }
+    Ok(Exit::Done)
 }

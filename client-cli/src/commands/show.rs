@@ -5,7 +5,7 @@ use serde_json::json;
 use super::log::{beside, changed_by, edits, json_entry};
 use crate::context::Context;
 use crate::differences;
-use crate::edits::sentence;
+use crate::edits::{nothing_done, sentence};
 use crate::error::{CliError, Exit, Result};
 use crate::format::{moment, printable, short_hash};
 use crate::output::Paint;
@@ -14,7 +14,7 @@ use crate::output::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin show trip 4f1c09ab                    a hash, or its beginning (see `rejoin log`)
+  rejoin show trip 4f1c09ab                    a hash, or its beginning
   rejoin show trip 4f1c09ab --json")]
 pub(crate) struct ShowArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
@@ -46,14 +46,19 @@ pub(crate) async fn run(context: &mut Context, args: ShowArgs) -> Result<Exit> {
     }
     context.out.page();
     print_head(context, &entry, done)?;
+    if done.already_so {
+        let note = nothing_done(entry.action_type.as_deref().unwrap_or_default());
+        context.out.line(format_args!("  {note}"))?;
+    }
     for edit in &done.edits {
-        context.out.line(format_args!("  {}", sentence(edit, usize::MAX)))?;
+        let line = context.out.wrapped(&format!("  {}", sentence(edit, usize::MAX)), 6);
+        context.out.line(line)?;
     }
     if !differences.is_empty() {
         context.out.line("")?;
     }
     for difference in &differences {
-        let line = differences::line(&context.out, difference);
+        let line = differences::line(&context.out, difference, 0);
         context.out.line(line)?;
     }
     Ok(Exit::Done)
@@ -77,13 +82,15 @@ fn print_head(context: &mut Context, entry: &HistoryEntry, edits: &Edits) -> Res
     ];
     for (name, value) in lines {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            out.line(format_args!("{name:<8} {value}"))?;
+            let line = out.wrapped(&format!("{name:<8} {value}"), 9);
+            out.line(line)?;
         }
     }
     if let Some(message) = &edits.message {
         out.line("")?;
         for line in message.lines() {
-            out.line(format_args!("    {}", printable(line)))?;
+            let line = out.wrapped(&format!("    {}", printable(line)), 4);
+            out.line(line)?;
         }
     }
     out.line("")

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use rejoin::{ChangeHash, DocumentInfo, Store};
+use rejoin::{ChangeHash, DocumentInfo, Store, store::SyncProblemKind};
 use serde_json::{Value, json};
 
-use super::{json_document, left_out, not_allowed, service, title, trash};
+use super::{json_document, left_out, may_not_read, not_allowed, service, title, trash};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, now, printable, relative, short_hash, shorten};
@@ -65,7 +65,8 @@ pub(crate) async fn run(context: &mut Context, _args: StatusArgs) -> Result<Exit
 
 /// Something is parked, may not be pushed by this token, or was left out and is not seen yet.
 fn needs_person(document: &DocumentInfo) -> bool {
-    document.parked > 0 || document.quarantined > document.quarantined_seen || document.not_allowed.is_some()
+    let left_out = document.quarantined > document.quarantined_seen;
+    document.parked > 0 || left_out || document.not_allowed.is_some() || document.problem.is_some()
 }
 
 fn is_refusal(error: &rejoin::Error) -> bool {
@@ -163,6 +164,11 @@ fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) 
     for document in documents {
         if let Some(why) = &document.not_allowed {
             out.note(format_args!("{}: {}. {}", title(document), printable(why), not_allowed(document)));
+        } else if let Some(problem) = &document.problem
+            && problem.kind == SyncProblemKind::NotAllowed
+        {
+            let why = printable(problem.why.trim_end_matches('.'));
+            out.note(format_args!("{}: {why}. {}", title(document), may_not_read(document)));
         }
     }
     Ok(())
@@ -208,21 +214,43 @@ fn reason(document: &DocumentInfo) -> Option<String> {
         why.push(if d.in_step { "deleted" } else { "deleted; the server is to be told" }.to_owned());
     }
     if let Some(server) = &d.not_served_by {
-        why.push(format!("{} says it was deleted, and it does not live there", printable(server)));
+        let says = format!("{} says it was deleted", printable(server));
+        why.push(match d.heads.is_empty() {
+            true => format!("{says}; `rejoin leave` forgets it here"),
+            false => format!("{says}, and it does not live there"),
+        });
     }
     if d.parked > 0 {
         why.push(format!("{} parked: see `rejoin queue`", count(d.parked, "change")));
     }
     if d.queued > 0 {
-        let refused =
-            if d.not_allowed.is_some() { ", not allowed: this token may not write here" } else { "" };
+        let refused = match d.not_allowed.as_deref() {
+            Some(why) if why.contains(rejoin::session::NOT_BEGUN) => {
+                ", not allowed: this token may not begin a document"
+            }
+            Some(_) => ", not allowed: this token may not write here",
+            None => "",
+        };
         why.push(format!("{} queued{refused}", count(d.queued, "change")));
     }
+    match &d.problem {
+        // What waits says the same.
+        Some(problem) if problem.kind == SyncProblemKind::NotAllowed && d.not_allowed.is_none() => {
+            why.push("not allowed: this token may not read here".to_owned());
+        }
+        Some(problem) if problem.kind != SyncProblemKind::NotAllowed => {
+            why.push(format!("the last sync failed: {}", printable(&problem.why)));
+        }
+        _ => {}
+    }
     if why.is_empty() && !d.in_step {
+        let named = d.server.is_some() || d.home.is_some();
         let reason = match (d.last_sync_at, d.changes) {
-            (None, 0) => "not fetched yet",
+            (None, 0) if named => "not fetched yet",
+            (None, 0) => "nothing in it yet; never synced",
             (None, _) => "never synced",
-            (Some(_), _) => "the server has more",
+            (Some(_), _) if d.behind => "the server has more",
+            (Some(_), _) => "to be compared with its server at the next sync",
         };
         why.push(reason.to_owned());
     }

@@ -27,7 +27,7 @@ Examples:
   rejoin sync
   rejoin sync trip                             this document alone
   rejoin sync --timeout 5s
-  rejoin sync --watch                          until Ctrl-C; a line for each round that moved something
+  rejoin sync --watch                          until Ctrl-C
   rejoin sync --server http://127.0.0.1:4810")]
 pub(crate) struct SyncArgs {
     /// Stay, and follow both sides
@@ -293,6 +293,9 @@ fn print_round(out: &mut Output, report: &SyncReport) -> Result<()> {
     }
     explain(out, report);
     explain_errors(out, report);
+    if matches!(report.worst(), Some(rejoin::Error::Unauthorized(_))) {
+        out.note("Waiting for a valid token: save one with `rejoin init --token -`, and this goes on; Ctrl-C ends.");
+    }
     Ok(())
 }
 
@@ -374,6 +377,12 @@ fn another_writer(report: &SyncReport) -> Option<String> {
     let goes_on = "this store goes on under another";
     if report.own_rewritten > 0 {
         let changes = count(report.own_rewritten, "change");
+        if report.after_quarantine {
+            return Some(format!(
+                "{changes} of this store written again: others of this store, which they came after, were left out (see \
+                 `rejoin quarantine`). Nothing is lost."
+            ));
+        }
         return Some(format!(
             "{changes} of this store written again: it was copied or put back, and both copies were used, or somebody \
              else wrote under its name. Nothing is lost; {goes_on}."
@@ -403,12 +412,15 @@ fn explain_errors(out: &Output, report: &SyncReport) {
 fn not_served(document: &DocumentReport) -> String {
     let (name, id) = (name(document), document.id);
     let server = document.not_served_by.as_deref().map_or_else(|| "the server".to_owned(), printable);
-    let says =
-        format!("{name}: {server} says that it was deleted, and it does not live there: nothing was changed");
     if document.heads.is_empty() {
-        return format!("{says}. Nothing of it was ever here: `rejoin leave {id}` forgets it");
+        return format!(
+            "{name}: {server} says that it was deleted, and nothing of it is here: `rejoin leave {id}` forgets it"
+        );
     }
-    format!("{says}. If it was moved there, say so: `rejoin join {server}/v1/documents/{id}`")
+    format!(
+        "{name}: {server} says that it was deleted, and it does not live there: nothing was changed. If it was moved there, \
+         say so: `rejoin join {server}/v1/documents/{id}`"
+    )
 }
 
 fn name(document: &DocumentReport) -> String {

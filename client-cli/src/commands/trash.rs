@@ -21,7 +21,7 @@ const SHOWN: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin ls --deleted                          which they are, and what was never sent
+  rejoin ls --deleted                          which they are
   rejoin undelete trip
   rejoin undelete 6f1d2c5e --name trip-2")]
 pub(crate) struct UndeleteArgs {
@@ -156,6 +156,7 @@ fn json(document: &DeletedDocument, unsent: &[UnsentChange]) -> Value {
         "name": document.name,
         "by_others": document.by_others,
         "server": document.server,
+        "owed": document.owed,
         "deleted_at": json_time(Some(document.deleted_at)),
         "changes": document.changes,
         "bytes": document.bytes,
@@ -204,7 +205,12 @@ fn row(document: &DeletedDocument) -> Vec<Cell> {
         Cell::new(document.changes),
         if document.unsent > 0 { unsent.paint(Paint::Red) } else { unsent },
         Cell::new(format!("by {}, {}", whom(document), relative(document.deleted_at, now()))),
-        Cell::new(document.server.as_deref().map_or_else(|| "not known".to_owned(), printable)),
+        Cell::new(match document.server.as_deref() {
+            Some(server) => printable(server),
+            None if document.owed => "to be told".to_owned(),
+            None if document.by_others => "not known".to_owned(),
+            None => "none had it".to_owned(),
+        }),
     ]
 }
 
@@ -229,7 +235,7 @@ pub(crate) fn summary(kept: &[DeletedDocument]) -> Option<String> {
 
 /// What `rejoin status` says of a deletion that no server was told of yet; `None` where one was.
 pub(crate) fn owed(document: &DeletedDocument) -> Option<String> {
-    (!document.by_others && document.server.is_none()).then(|| {
+    document.owed.then(|| {
         format!(
             "{}: deleted here, and no server was told yet; `rejoin sync` tells it, `rejoin join {}` takes it back",
             title(document),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::format::{count, printable, short_hash};
+use crate::format::{count, place, printable, short_hash};
 use crate::output::Paint;
 
 /// Undo the last action made here, by a new change
@@ -107,7 +107,7 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
     };
     context.out.line(format_args!("{what}{left}"))?;
     for path in &done.left {
-        let path = if path.is_empty() { "(the whole document)".to_owned() } else { printable(path) };
+        let path = place(path);
         context.out.line(format_args!("  left as it is: {path}"))?;
     }
     Ok(Exit::Done)

@@ -19,7 +19,7 @@ use crate::format::parse_pointer;
 Examples:
   rejoin watch trip
   rejoin watch trip /list
-  rejoin watch trip --json                     a JSON value a line, as of `rejoin log`")]
+  rejoin watch trip --json                     a JSON value a line")]
 pub(crate) struct WatchArgs {
     /// The document: name, UUID, start of a UUID, or automerge: URL
     doc: String,
@@ -84,7 +84,7 @@ impl Watch {
             if context.out.is_json() {
                 context.out.json(&json_entry(entry, &edits))?;
             } else {
-                print_entry(context, entry, &edits)?;
+                print_entry(context, &self.store, (entry, &edits)).await?;
             }
         }
         context.out.flush()

@@ -90,3 +90,21 @@ fn a_shell_takes_the_script_that_completions_prints() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said.trim(), "trip", "{output:?}");
 }
+
+#[test]
+fn what_waits_in_the_queue_is_completed_by_its_number_or_its_hash() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("trip");
+    let hash = ada.json(&["set", "trip", "/x", "1"])["hash"].as_str().unwrap().to_owned();
+    ada.ok(&["set", "trip", "/y", "1"]);
+    for command in ["show", "retry", "drop", "export"] {
+        let mut found = asked(&env, &ada.store, &["queue", command, ""]);
+        found.retain(|word| !word.starts_with('-'));
+        assert_eq!(found, ["1", "2"], "{command}");
+    }
+    if !hash.starts_with(['1', '2']) {
+        assert_eq!(asked(&env, &ada.store, &["queue", "show", &hash[..3]]), [&hash[..12]]);
+    }
+    assert_eq!(asked(&env, &ada.store, &["queue", "ls", "tr"]), ["trip"]);
+}

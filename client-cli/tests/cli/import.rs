@@ -71,7 +71,7 @@ fn a_wrong_value_is_not_repeated_whole() {
 
 /// Imports a file, and gives the time on the processor that it took.
 fn time_import(person: &Person<'_>, name: &str) -> Duration {
-    let typed = person.command(&["import", name, "--name", name]);
+    let typed = person.command(&["import", name, "--name", name, "-q"]);
     let mut command = Command::new("bash");
     command.args(["-c", "TIMEFORMAT='%U %S'; time \"$0\" \"$@\" > /dev/null"]).arg(typed.get_program());
     command.args(typed.get_args()).current_dir(typed.get_current_dir().unwrap()).env_clear();
@@ -97,4 +97,46 @@ fn import_of_json_grows_as_its_file_does() {
     let (few, many) = (took("few", 10_000), took("many", 40_000));
     assert!(many < few * 6, "{few:?} for 10,000 strings, and {many:?} for 40,000");
     assert_eq!(ada.json(&["get", "many", "/list"]).as_array().unwrap().len(), 40_000);
+}
+
+#[test]
+fn a_string_that_fits_no_change_is_refused_with_advice_that_can_be_followed() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let long = "x".repeat(1_200_000);
+    let refused = ada.run_with(&["import", "-", "--name", "d"], &json!({"a": 1, "text": long}).to_string());
+    let refused = refused.expect(1);
+    assert!(refused.stderr.contains("rejoin append DOC POINTER @FILE"), "{}", refused.stderr);
+    assert_eq!(ada.json(&["ls"]), json!([]));
+    // As it says.
+    ada.run_with(&["import", "-", "--name", "d"], &json!({"a": 1}).to_string()).expect(0);
+    for part in long.as_bytes().chunks(100_000).take(2) {
+        std::fs::write(env.path("part"), part).unwrap();
+        ada.ok(&["append", "d", "/text", "@part"]);
+    }
+    assert_eq!(ada.json(&["get", "d", "/text"]), json!(long[..200_000]));
+}
+
+#[test]
+fn a_file_that_becomes_many_changes_says_so() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let item = "y".repeat(2_000);
+    let few = ada.run_with(&["import", "-"], &json!({"list": [item, item]}).to_string()).expect(0);
+    assert!(!few.stderr.contains("undo"), "{few:#?}");
+    let many = json!({"list": vec![item; 150]}).to_string();
+    let many = ada.run_with(&["import", "-"], &many).expect(0);
+    assert!(many.stderr.contains("became 151") && many.stderr.contains("rejoin undo"), "{many:#?}");
+}
+
+#[test]
+fn utf_16_is_called_by_its_name() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let wide: Vec<u8> = "\u{feff}{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bytes in [wide.clone(), wide[2..].to_vec()] {
+        std::fs::write(env.path("wide.json"), bytes).unwrap();
+        let ran = ada.run(&["import", "wide.json"]).expect_error(1, "UTF-16");
+        assert!(ran.stderr.contains("iconv"), "{ran:#?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The real binary, in an environment of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agree;
 mod apply;
 mod authors;
 mod bad_input;
@@ -9,9 +10,11 @@ mod demo;
 mod effects;
 mod environment;
 mod help;
+mod hints;
 mod history;
 mod import;
 mod local;
+mod queue;
 mod read_only;
 mod reading;
 mod remote;

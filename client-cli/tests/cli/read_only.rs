@@ -160,3 +160,70 @@ fn a_store_on_a_disk_that_is_read_only_can_be_read() {
     let ran = run(&["set", "d", "/a", "3"]);
     assert!(String::from_utf8_lossy(&ran.stderr).contains("not written"), "{ran:?}");
 }
+
+#[test]
+fn a_store_that_is_compared_with_is_only_read() {
+    let env = Environment::new();
+    let (ada, ben) = (env.person("shelf/ada"), env.person("ben"));
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "2"]);
+    ben.ok(&["new", "--id", &id, "--name", "d"]);
+    ben.ok(&["set", "d", "/a", "1"]);
+    fs::remove_file(env.path("shelf/ada.db-mark")).unwrap();
+    let before = crate::environment::contents(&env.path("shelf"));
+    let path = ada.store.to_str().unwrap();
+    for permissions in [0o755, 0o555] {
+        mode(&env.path("shelf"), permissions);
+        assert_eq!(ben.ok(&["diff", "d", "--with", path]), "~ /a  1 -> 2\n");
+    }
+    mode(&env.path("shelf"), 0o755);
+    assert_eq!(crate::environment::contents(&env.path("shelf")), before);
+    // Itself is a store too.
+    assert_eq!(ada.ok(&["diff", "d", "--with", path]), "");
+}
+
+#[test]
+fn a_store_that_cannot_even_be_read_is_not_said_to_be_readable() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    let program = reachable_program(&env);
+    mode(&env.path(""), 0o755);
+    if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
+        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        return;
+    }
+    mode(&ada.store, 0o000);
+    for words in [&["ls"][..], &["set", "d", "/a", "1"]] {
+        let ran = run(&program, &ada.store, words);
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("Permission denied") && said.contains("who may read"), "{words:?}: {said}");
+        assert!(!said.contains("can be read here"), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn no_editor_opens_on_a_store_that_cannot_be_written() {
+    let env = Environment::new();
+    let ada = env.person("shelf/ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let program = reachable_program(&env);
+    mode(&env.path(""), 0o777);
+    if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
+        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        return;
+    }
+    mode(&ada.store, 0o444);
+    mode(&env.path("shelf"), 0o555);
+    let opened = env.path("opened");
+    let editor = format!("touch {} ;", opened.display());
+    let script = format!("EDITOR='{editor}' exec {} edit d", program.display());
+    let ran = run(Path::new("/bin/sh"), &ada.store, &["-c", &script]);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("can be read here, and not written"), "{said}");
+    assert!(!opened.exists(), "the editor was opened");
+    mode(&env.path("shelf"), 0o755);
+}

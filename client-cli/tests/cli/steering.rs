@@ -199,6 +199,7 @@ fn invocations(env: &Environment, id: &str, server: &str) -> Vec<(&'static str, 
         ),
         ("doctor", lines(&[&["doctor"]])),
         ("completions", lines(&[&["completions", &evil]])),
+        ("man", lines(&[&["man"]])),
     ]
 }
 

@@ -371,3 +371,25 @@ fn a_deletion_that_is_not_allowed_is_named_and_can_be_taken_back() {
     assert_eq!(ben.json(&["get", "d"]), json!({"x": 1}));
     assert_eq!(ben.json(&["status"])["deletions_owed"], json!([]));
 }
+
+#[test]
+fn whoever_joins_what_was_deleted_and_discarded_is_told_what_to_do() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start(env.path("server.db"));
+    ada.ok(&["init", "--server", &server.url()]);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    ada.ok(&["sync"]);
+    ada.ok(&["rm", "d", "--yes"]);
+    ada.ok(&["sync"]);
+    ada.ok(&["discard", "d", "--yes"]);
+    let joined = ada.run(&["join", &id]).expect(0);
+    assert!(joined.stderr.contains("deleted once") && joined.stderr.contains(&format!("rejoin leave {id}")));
+    let synced = ada.run(&["sync"]).expect(5);
+    assert!(synced.stderr.contains(&format!("rejoin leave {id}")), "{synced:#?}");
+    assert!(!synced.stderr.contains("does not live there"), "{synced:#?}");
+    assert!(ada.run(&["status"]).expect(5).stdout.contains("`rejoin leave`"));
+    ada.ok(&["leave", &id, "--yes"]);
+    ada.run(&["sync"]).expect(0);
+}

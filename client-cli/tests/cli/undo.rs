@@ -159,7 +159,11 @@ fn revert_takes_anothers_change_back_and_names_what_others_built_on() {
     let said = ada.ok(&["revert", "d", &hash[..8]]);
     assert!(said.contains(" reverted set ") && said.contains("  left as it is: /nights\n"), "{said}");
     assert_eq!(meet(&ada, &ben), json!({"title": "Alps", "nights": 5}));
-    ada.run(&["revert", "d", hash]).expect_error(1, "taken back already");
+    let before = ada.json(&["log", "d"]);
+    let nothing = ada.run(&["revert", "d", hash]).expect(0);
+    assert!(nothing.stderr.contains("nothing to revert") && nothing.stdout.is_empty(), "{nothing:#?}");
+    assert_eq!(ada.json(&["revert", "d", hash])["hash"], serde_json::Value::Null);
+    assert_eq!(ada.json(&["log", "d"]), before, "no change was made");
     assert_eq!(words(&ada.ok(&["undo", "d"]))[..2], ["undid", "revert"]);
     assert_eq!(meet(&ada, &ben), json!({"title": "Andes", "nights": 5}));
     assert_eq!(ada.json(&["redo", "d"])["left"], json!([]));

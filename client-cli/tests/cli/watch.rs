@@ -153,6 +153,36 @@ fn a_watch_ends_with_exit_code_4_where_only_another_typed_token_would_help() {
 }
 
 #[test]
+fn a_watch_whose_saved_token_was_revoked_says_what_it_waits_for() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start(env.path("server.db"));
+    let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+    let new = |name: &str| NewToken {
+        name: name.to_owned(),
+        document: None,
+        access: Access::Admin,
+        lifetime: None,
+    };
+    let (first, second) = (tokens.create(&new("first")).unwrap(), tokens.create(&new("second")).unwrap());
+    ada.ok(&["init", "--server", &server.url()]);
+    ada.run_with(&["init", "--token", "-"], first.reveal()).expect(0);
+    tokens.revoke("first").unwrap();
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let mut command = ada.command(&["sync", "--watch"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let hint = said.find(|line| line.as_ref().unwrap().contains("rejoin init --token -"));
+    assert!(hint.unwrap().unwrap().starts_with("Waiting for a valid token"));
+    ada.run_with(&["init", "--token", "-"], second.reveal()).expect(0);
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(printed.next().unwrap().unwrap().contains("pushed 1"));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_watch_goes_on_after_a_suspend_and_after_its_server_was_restarted() {
     let env = Environment::new();
     let ada = env.person("ada");

@@ -16,6 +16,7 @@ use crate::{
         EffectDrop, HistoryEntry, NextStep, QuarantinedChange, QueueEntry, Receipt, Settings, TrashLimits,
         Undone, UnsentChange,
     },
+    work::{ListenerInfo, ThunkId, ThunkInfo},
 };
 
 /// Writes the verbs of [`Store`] and [`blocking::Store`] out of one list, so that they cannot differ.
@@ -65,6 +66,49 @@ verbs! {
     /// # Errors
     /// The file's.
     set_author(author: Option<&str> = author.map(str::to_owned)) -> () { |core| core.set_author(author.as_deref()) }
+    /// All thunks that are kept, in the order of their starts: the pending ones, and the newest thousand of each way
+    /// to end.
+    ///
+    /// # Errors
+    /// The file's.
+    thunks() -> Vec<ThunkInfo> { |core| core.thunks() }
+    /// One thunk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownThunk`].
+    thunk_info(id: ThunkId = id) -> ThunkInfo { |core| core.thunk_info(id) }
+    /// Aborts a thunk, and drops its future wherever it runs; its [`Thunk::aborted`](crate::work::Thunk::aborted) is
+    /// dispatched in the same transaction. `false`: it was settled before.
+    ///
+    /// # Errors
+    /// [`Error::UnknownThunk`]; [`Error::UnknownSlice`] where the slice of that action is not registered here: then it is
+    /// not aborted; the file's.
+    abort_thunk(id: ThunkId = id) -> bool { |core| core.abort_thunk(id) }
+    /// How far each listener that was ever registered has heard each document.
+    ///
+    /// # Errors
+    /// The file's.
+    listeners() -> Vec<ListenerInfo> { |core| core.listeners() }
+    /// Lets a listener that failed try again now, on one document or on all. Returns on how many.
+    ///
+    /// # Errors
+    /// [`Error::UnknownListener`]; the file's.
+    resume_listener(name: &str = name.to_owned(), document: Option<DocumentId> = document) -> u64 {
+        |core| core.resume_listener(&name, document)
+    }
+    /// Lets a listener go on after the action of this document on which it failed, without hearing it. Returns on how
+    /// many actions: 0 where it failed on none, 2 where it failed in a local-only slice as well.
+    ///
+    /// # Errors
+    /// [`Error::UnknownListener`]; the file's.
+    skip_listener(name: &str = name.to_owned(), document: DocumentId = document) -> u64 {
+        |core| core.skip_listener(&name, document)
+    }
+    /// Forgets a listener that is no longer registered, with its positions. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// The file's.
+    forget_listener(name: &str = name.to_owned()) -> bool { |core| core.forget_listener(&name) }
     /// Makes an empty document.
     ///
     /// # Errors

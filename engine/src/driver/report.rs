@@ -38,6 +38,8 @@ pub struct SyncReport {
     /// Of these, changes that this store had dispatched: it was copied or put back, and both copies were used, or
     /// somebody wrote under its name.
     pub own_rewritten: u64,
+    /// Those were made in the place of changes of this store that were quarantined, and nobody else wrote under its name.
+    pub after_quarantine: bool,
     /// Somebody else wrote under this store's actor: it writes under another from now on.
     pub left_actor: bool,
     /// The documents, in the order of the store.
@@ -150,6 +152,7 @@ impl SyncReport {
         self.quarantined_seen += document.quarantined_seen;
         self.rewritten += progress.rewritten;
         self.own_rewritten += progress.own_rewritten;
+        self.after_quarantine |= progress.after_quarantine;
         self.left_actor |= progress.left_actor;
         self.documents.push(document);
     }

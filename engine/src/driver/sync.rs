@@ -19,7 +19,7 @@ use super::{
 use crate::{
     DeletedDocument, DocumentId, Error, Millis, Result, Store,
     session::{self, Backoff, Hint, Outcome, Progress, Session, SessionLimits, TroubleKind},
-    store::{Core, DocumentInfo},
+    store::{Core, DocumentInfo, SyncProblem, SyncProblemKind},
     wire::ChangesEvent,
 };
 
@@ -133,6 +133,7 @@ impl<'a> Driver<'a> {
         for (place, id, run) in runs {
             self.note_server(&run);
             self.note_rest(id, &run);
+            self.note_problem(id, &run).await?;
             self.sessions.extend(run.session.map(|session| (id, session)));
             ended.insert(place, (id, run.progress, run.result));
         }
@@ -241,6 +242,22 @@ impl<'a> Driver<'a> {
         } else {
             self.resting.remove(&id);
         }
+    }
+
+    /// What only a person can help with is kept, so that lists say it too; a run that ends well takes it away.
+    async fn note_problem(&self, id: DocumentId, run: &Ended) -> Result<()> {
+        let problem = match &run.result {
+            Ok(Some(_)) => None,
+            Err(Error::Forbidden(why)) => Some((SyncProblemKind::NotAllowed, why.clone())),
+            Err(error @ (Error::Protocol(_) | Error::LogTooLarge { .. })) => {
+                Some((SyncProblemKind::Failed, error.to_string()))
+            }
+            // Nothing was learnt of the document.
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        let problem = problem.map(|(kind, why)| SyncProblem { kind, why });
+        let server = run.server.clone();
+        self.store.with_core(move |core| core.note_sync_problem(id, &server, problem)).await
     }
 
     /// The server of a document: the one of this run, else its own, else the store's, else the one where it lives.

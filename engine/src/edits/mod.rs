@@ -111,6 +111,8 @@ pub struct Edits {
     pub of: Option<ChangeHash>,
     /// What it did, place by place. Empty where it did nothing, and where the change is not in the document.
     pub edits: Vec<Edit>,
+    /// It holds no operation, and nothing was made beside it: what it was to do was so already.
+    pub already_so: bool,
 }
 
 fn hex_or_null<S: serde::Serializer>(hash: &Option<ChangeHash>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -128,7 +130,7 @@ impl Edits {
 
     /// A change of which nothing can be read.
     pub(crate) fn unread(change: ChangeHash) -> Self {
-        Self { change, message: None, of: None, edits: Vec::new() }
+        Self { change, message: None, of: None, edits: Vec::new(), already_so: false }
     }
 
     /// What a change says of itself, without what it did: for one that is not in the document.
@@ -141,6 +143,7 @@ impl Edits {
             message: foreign.map(str::to_owned),
             of: message.undoes(),
             edits: Vec::new(),
+            already_so: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     json::Step,
+    queued::QueuedOps,
     value::{self, Slot},
 };
 use crate::Action;
@@ -16,13 +17,13 @@ use crate::Action;
 pub(super) fn apply(
     tx: &mut Transaction<'_>,
     action: &Action,
-    parts: &[String],
-    step: Step<'_>,
+    (parts, step): (&[String], Step<'_>),
+    queued: &QueuedOps,
 ) -> Result<(), automerge::AutomergeError> {
     match step {
         Step::Nothing => Ok(()),
-        Step::SetRoot(entries) => set_root(tx, entries),
-        Step::Replace(parent, prop, new) => replace(tx, &parent, &prop, new),
+        Step::SetRoot(entries) => set_root(tx, entries, queued),
+        Step::Replace(parent, prop, new) => replace(tx, (&parent, &prop), new, queued),
         Step::ReplaceByCounter(parent, prop, n) => replace_by_counter(tx, &parent, &prop, n),
         Step::Delete(parent, prop) => tx.delete(&parent, prop),
         Step::Add(parent, prop, by) => tx.increment(&parent, prop, by),
@@ -68,26 +69,52 @@ fn slot(prop: &Prop) -> Slot<'_> {
     }
 }
 
-/// Puts a value in the place of another. An empty container in the place of one of its kind that is empty
-/// changes nothing: so one that was just made by its own change stays.
+/// Puts a value in the place of another. Where the same is there already nothing is written: an equal value, or an
+/// empty container of its kind, so one that was just made by its own change stays.
+///
+/// Where a change that waits in the queue wrote what is there, it is written again: that change may be dropped, and
+/// what this action put must not go unseen.
 fn replace(
     tx: &mut Transaction<'_>,
+    (parent, prop): (&ObjId, &Prop),
+    new: &Value,
+    queued: &QueuedOps,
+) -> Result<(), automerge::AutomergeError> {
+    let Some(id) = same_there(tx, parent, prop, new)? else {
+        return value::write(tx, parent, slot(prop), new);
+    };
+    if !queued.wrote(&id) {
+        return Ok(());
+    }
+    // The library writes nothing for an equal value.
+    if !new.is_object() && !new.is_array() {
+        let between = if new.is_null() { ScalarValue::Boolean(false) } else { ScalarValue::Null };
+        value::put(tx, parent, slot(prop), between)?;
+    }
+    value::write(tx, parent, slot(prop), new)
+}
+
+/// What is at a place, where it is alone there and setting this would change nothing: the object, or the operation
+/// that put the value.
+pub(super) fn same_there<R: ReadDoc>(
+    doc: &R,
     parent: &ObjId,
     prop: &Prop,
     new: &Value,
-) -> Result<(), automerge::AutomergeError> {
-    let empty = match new {
-        Value::Object(entries) if entries.is_empty() => Some(ObjType::Map),
-        Value::Array(items) if items.is_empty() => Some(ObjType::List),
-        _ => None,
+) -> Result<Option<ObjId>, automerge::AutomergeError> {
+    let mut found = doc.get_all(parent, prop.clone())?;
+    let Some((value, id)) = found.pop() else { return Ok(None) };
+    let empty = |id: &ObjId| doc.length(id) == 0;
+    let same = match (&value, new) {
+        (automerge::Value::Object(ObjType::Map), Value::Object(entries)) => entries.is_empty() && empty(&id),
+        (automerge::Value::Object(ObjType::List), Value::Array(items)) => items.is_empty() && empty(&id),
+        // The library settles a conflict by writing the value again.
+        (automerge::Value::Scalar(there), new) => {
+            found.is_empty() && value::scalar(new).is_some_and(|new| new == *there.as_ref())
+        }
+        _ => false,
     };
-    if let Some((automerge::Value::Object(kind), id)) = tx.get(parent, prop.clone())?
-        && Some(kind) == empty
-        && tx.length(&id) == 0
-    {
-        return Ok(());
-    }
-    value::write(tx, parent, slot(prop), new)
+    Ok(same.then_some(id))
 }
 
 /// Puts a new counter. Where one is there that began with the same value, the library writes nothing, whatever
@@ -108,13 +135,17 @@ fn replace_by_counter(
     Ok(())
 }
 
-fn set_root(tx: &mut Transaction<'_>, entries: &Map<String, Value>) -> Result<(), automerge::AutomergeError> {
+fn set_root(
+    tx: &mut Transaction<'_>,
+    entries: &Map<String, Value>,
+    queued: &QueuedOps,
+) -> Result<(), automerge::AutomergeError> {
     let gone: Vec<String> = tx.keys(automerge::ROOT).filter(|key| !entries.contains_key(key)).collect();
     for key in gone {
         tx.delete(automerge::ROOT, key)?;
     }
     for (key, new) in entries {
-        replace(tx, &automerge::ROOT, &Prop::Map(key.clone()), new)?;
+        replace(tx, (&automerge::ROOT, &Prop::Map(key.clone())), new, queued)?;
     }
     Ok(())
 }

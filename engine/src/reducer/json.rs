@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{
     ActionError, Kind,
-    apply::apply,
+    apply::{apply, same_there},
     kind_of,
     place::{self, Place, find, parse_pointer, past_end, prefix},
+    queued::QueuedOps,
     value,
 };
 use crate::{
@@ -87,11 +88,30 @@ impl Prepared<'_> {
     /// # Errors
     /// Only what the library refuses all the same; the transaction must then be rolled back.
     pub fn reduce(self, tx: &mut Transaction<'_>) -> Result<(), ActionError> {
+        self.reduce_over(tx, &QueuedOps::default())
+    }
+
+    /// The same, where what waits in the queue is written again rather than taken as there.
+    ///
+    /// # Errors
+    /// As [`Prepared::reduce`].
+    pub(crate) fn reduce_over(self, tx: &mut Transaction<'_>, queued: &QueuedOps) -> Result<(), ActionError> {
         if !self.containers.is_empty() {
             return reduce(tx, self.action);
         }
         let Plan { parts, step } = self.plan;
-        apply(tx, self.action, &parts, step).map_err(ActionError::library(self.action.path()))
+        apply(tx, self.action, (&parts, step), queued).map_err(ActionError::library(self.action.path()))
+    }
+
+    /// Whether something that it sets is there already: then it matters who wrote that.
+    pub(crate) fn repeats(&self, doc: &Automerge) -> bool {
+        match &self.plan.step {
+            Step::SetRoot(_) => true,
+            Step::Replace(parent, prop, new) => {
+                same_there(doc, parent, prop, new).is_ok_and(|there| there.is_some())
+            }
+            _ => false,
+        }
     }
 }
 
@@ -113,7 +133,7 @@ pub fn plan_action(
 /// As [`prepare`]; the transaction must then be rolled back.
 pub fn reduce(tx: &mut Transaction<'_>, action: &Action) -> Result<(), ActionError> {
     let Plan { parts, step } = plan(tx, action)?;
-    apply(tx, action, &parts, step).map_err(ActionError::library(action.path()))
+    apply(tx, action, (&parts, step), &QueuedOps::default()).map_err(ActionError::library(action.path()))
 }
 
 /// Does the action on a transaction that may have done others already, and gives the containers that were
@@ -124,7 +144,7 @@ pub fn reduce(tx: &mut Transaction<'_>, action: &Action) -> Result<(), ActionErr
 /// As [`prepare`]; the transaction must then be rolled back.
 pub(crate) fn reduce_within(
     tx: &mut Transaction<'_>,
-    base: &[ChangeHash],
+    (base, queued): (&[ChangeHash], &QueuedOps),
     held: &impl Held,
     action: &Action,
 ) -> Result<Vec<ContainerSpec>, ActionError> {
@@ -133,7 +153,7 @@ pub(crate) fn reduce_within(
         Step::Make(..) => containers((tx, Some(base)), held, action, &parts),
         _ => Vec::new(),
     };
-    apply(tx, action, &parts, step).map_err(ActionError::library(action.path()))?;
+    apply(tx, action, (&parts, step), queued).map_err(ActionError::library(action.path()))?;
     Ok(missing)
 }
 

@@ -87,7 +87,8 @@ pub(super) fn put<T: Transactable>(
     }
 }
 
-fn scalar(value: &Value) -> Option<ScalarValue> {
+/// What the value is where it holds nothing; `None` for a map, a list, or a number that fits nothing.
+pub(super) fn scalar(value: &Value) -> Option<ScalarValue> {
     match value {
         Value::Null => Some(ScalarValue::Null),
         Value::Bool(value) => Some(ScalarValue::Boolean(*value)),

@@ -32,7 +32,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use event::{Hint, take_event};
-pub use next::next;
+pub use next::{NOT_BEGUN, next};
 pub use settle::{handle, settle};
 pub use state::Session;
 pub use types::{

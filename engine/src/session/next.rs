@@ -65,7 +65,12 @@ fn step(
                 session.start_run();
                 None
             }
-            Move::Finish(finish) => return Ok(finish_run(session, finish)),
+            Move::Finish(finish) => {
+                if finish == Finish::NotThere {
+                    note_not_begun(core, session)?;
+                }
+                return Ok(finish_run(session, finish));
+            }
             Move::Delete => Some(send(session, Sent::Delete)),
             Move::Snapshot => Some(send(session, Sent::Snapshot)),
             Move::Pull => Some(send(session, Sent::Pull { after: facts.cursor.clone() })),
@@ -81,6 +86,19 @@ fn step(
     // Whatever this is, it does not become better by turning faster.
     session.wait_within(session.limits.backoff.cap, now.steady, rng);
     Ok(Step::Wait { until: session.wait_until.unwrap_or(now.steady) })
+}
+
+/// What [`Outcome::Forbidden`] says where the server does not have the document and the token may not begin one: a right to
+/// write in it would not help.
+pub const NOT_BEGUN: &str = "the document has not begun there, and this token may not begin one";
+
+/// What was refused was the beginning of a document: that is noted where the refusal was.
+fn note_not_begun(core: &mut Core, session: &mut Session) -> Result<()> {
+    let Some(refused) = session.learn().only_read.take() else { return Ok(()) };
+    let why = format!("{NOT_BEGUN} ({})", refused.trim_end_matches('.'));
+    core.note_not_allowed(session.document, &why)?;
+    session.learn().only_read = Some(why);
+    Ok(())
 }
 
 fn finish_run(session: &mut Session, finish: Finish) -> Step {
@@ -139,8 +157,7 @@ fn with_body(step: Step, chunks: Vec<u8>) -> Step {
 /// One move of healing; `None` when it came to its end, or when what it was to offer is not here any more.
 fn heal(core: &mut Core, session: &mut Session, facts: &Facts) -> Result<Option<Step>> {
     if session.healing.is_none() {
-        // "The old cursor stays until the new one is stored, so a crash in between heals again."
-        core.begin_heal(session.document)?;
+        // That it heals is noted with the first answer: a server that is not there changes nothing here.
         let nodes = core.heal_graph(session.document)?;
         // Without a cursor it is this store that is new to the server: nobody else heals at the same moment.
         session.healing = Some(Healing::new(nodes, facts.cursor.is_some()));

@@ -109,6 +109,7 @@ const ANSWERED: Progress = Progress {
     quarantined: 0,
     rewritten: 0,
     own_rewritten: 0,
+    after_quarantine: false,
     left_actor: false,
 };
 
@@ -326,6 +327,10 @@ impl Turn<'_> {
         let (Some(healing), Sent::Missing { hashes }) = (self.session.healing.as_mut(), sent) else {
             return Ok(ANSWERED);
         };
+        // "The old cursor stays until the new one is stored, so a crash in between heals again."
+        if !self.core.facts_at(self.session.document, &self.session.server)?.healing {
+            self.core.begin_heal(self.session.document)?;
+        }
         match healing.answered(hashes, missing, end) {
             Some(window) => self.session.wait_within(window, self.now.steady, rng),
             None => return self.begin_heal(rng),
@@ -412,10 +417,12 @@ impl Turn<'_> {
             healing.only_read();
             return Ok(ANSWERED);
         }
-        // The server has the tombstone already, and whether it lost it is for those to mend who may delete.
-        if matches!(sent, Sent::Delete)
-            && self.core.facts_at(self.session.document, &self.session.server)?.tombstone_known
-        {
+        // The server has the tombstone already, and whether it lost it is for those to mend who may delete. Of a document
+        // that was never at a server there is nothing to delete.
+        let ended = matches!(sent, Sent::Delete)
+            && (self.core.facts_at(self.session.document, &self.session.server)?.tombstone_known
+                || self.core.end_deletion_of_unsent(self.session.document)?);
+        if ended {
             tracing::debug!(document = %self.session.document, %detail, "the deletion is not told again");
             self.session.learn().tombstone_told = true;
             return Ok(ANSWERED);
@@ -482,6 +489,7 @@ fn counted(outcome: &PageOutcome) -> Progress {
         quarantined: outcome.quarantined,
         rewritten: outcome.rewritten,
         own_rewritten: outcome.own_rewritten,
+        after_quarantine: outcome.after_quarantine,
         left_actor: outcome.left_actor,
         answered: true,
     }

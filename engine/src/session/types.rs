@@ -153,6 +153,8 @@ pub struct Progress {
     pub rewritten: u64,
     /// Of these, changes that this store had dispatched.
     pub own_rewritten: u64,
+    /// They were made in the place of changes of this store that were quarantined.
+    pub after_quarantine: bool,
     /// What came was made under this store's actor by somebody else: it writes under another from now on.
     pub left_actor: bool,
     /// The server answered, and the answer could be used.
@@ -168,6 +170,7 @@ impl Progress {
         self.quarantined += other.quarantined;
         self.rewritten += other.rewritten;
         self.own_rewritten += other.own_rewritten;
+        self.after_quarantine |= other.after_quarantine;
         self.left_actor |= other.left_actor;
         self.answered |= other.answered;
     }

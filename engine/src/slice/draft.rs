@@ -14,7 +14,7 @@ use super::{Entities, Part};
 use crate::{
     Action, DocumentId, Message, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
-    reducer::{ActionError, Place, find, parse_pointer, reduce_within},
+    reducer::{ActionError, Place, QueuedOps, find, parse_pointer, reduce_within},
     state,
 };
 
@@ -112,6 +112,7 @@ pub struct Draft<'d> {
     about: &'d ActionInfo,
     base: &'d [ChangeHash],
     held: &'d ContainerSet,
+    queued: &'d QueuedOps,
     writers: Option<&'d Writers>,
     missing: Vec<ContainerSpec>,
     /// What this action writes whole: whatever it makes there is its own, and no other device's.
@@ -134,6 +135,8 @@ pub(crate) struct Ground<'d> {
     /// The heads before the transaction.
     pub(crate) base: &'d [ChangeHash],
     pub(crate) held: &'d ContainerSet,
+    /// What waits, and may be dropped.
+    pub(crate) queued: &'d QueuedOps,
     /// When the document's changes were made, for a migration.
     pub(crate) writers: Option<&'d Writers>,
 }
@@ -155,8 +158,8 @@ impl Writers {
 
 impl<'d> Draft<'d> {
     pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
-        let Ground { slice, about, base, held, writers } = *ground;
-        Self { tx, slice, about, base, held, writers, missing: Vec::new(), whole: Vec::new() }
+        let Ground { slice, about, base, held, queued, writers } = *ground;
+        Self { tx, slice, about, base, held, queued, writers, missing: Vec::new(), whole: Vec::new() }
     }
 
     /// The transaction, and the containers that must be made first.
@@ -188,7 +191,7 @@ impl<'d> Draft<'d> {
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Rejection> {
-        let missing = reduce_within(&mut self.tx, self.base, self.held, action)?;
+        let missing = reduce_within(&mut self.tx, (self.base, self.queued), self.held, action)?;
         for spec in missing {
             let own = self.whole.iter().any(|path| spec.path().starts_with(path));
             if !own && !self.missing.contains(&spec) {
@@ -254,16 +257,28 @@ impl<'d> Draft<'d> {
 
     fn merge_value(&mut self, path: &str, value: Value) -> Result<(), Rejection> {
         let Value::Object(entries) = value else {
-            if self.get(path)?.as_ref() == Some(&value) {
-                return Ok(());
-            }
-            return self.set(path, value);
+            return match self.get(path)? {
+                Some(there) if there == value => self.put_again(path, value),
+                _ => self.set(path, value),
+            };
         };
         self.object(path, ContainerKind::Map)?;
         for (key, value) in entries {
             self.merge_value(&format!("{path}/{}", escape(&key)), value)?;
         }
         Ok(())
+    }
+
+    /// Sets what is there already: something is written only where a change that may be dropped wrote it. A text or a
+    /// counter that reads alike stays what it is.
+    fn put_again(&mut self, path: &str, value: Value) -> Result<(), Rejection> {
+        if self.is_collaborative(path)? {
+            return Ok(());
+        }
+        match &value {
+            Value::Object(_) | Value::Array(_) => Ok(()),
+            _ => self.act(&Action::Set { path: self.full(path)?, value }),
+        }
     }
 
     /// Removes what is at a path. Where nothing is, nothing happens.

@@ -105,17 +105,10 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// The outer one is the file's: then nothing was done. The inner ones are as for [`SliceHandle::dispatch`].
     pub async fn dispatch_all(&self, actions: Vec<S::Action>) -> Result<Vec<Result<Receipt>>> {
-        self.store.with_core(self.dispatching_all(actions)?).await
-    }
-
-    pub(crate) fn dispatching_all(
-        &self,
-        actions: Vec<S::Action>,
-    ) -> Result<impl FnOnce(&mut Core) -> Result<Vec<Result<Receipt>>> + Send + 'static> {
         let document = self.document;
         let typed = |action| Ok((document, Command::Slice(Arc::new(Typed::<S>::new(action)?))));
         let commands = actions.into_iter().map(typed).collect::<Result<Vec<_>>>()?;
-        Ok(move |core: &mut Core| core.dispatch_commands(&commands, false))
+        self.store.with_core(move |core| core.dispatch_commands(&commands, false)).await
     }
 
     /// Does an action, and does not wait for it: for a caller that can do nothing about a failure, as one that handles a

@@ -146,6 +146,20 @@ impl Classes {
         row.deps.iter().filter_map(|position| self.at.get(position).copied())
     }
 
+    /// Whether one of these was made here under the number of another that was made here too, and left out since: what is
+    /// left out is not in the document in memory, where the next number is taken from.
+    pub(super) fn follow_quarantined(&self, refused: &[ChangeHash]) -> bool {
+        let left_out: HashSet<(&Actor, u64)> = self
+            .list
+            .iter()
+            .flat_map(|class| &class.spellings)
+            .filter(|row| row.local && row.quarantined.is_some())
+            .map(|row| (&row.actor, row.seq))
+            .collect();
+        let follows = |row: &ChangeRow| row.local && left_out.contains(&(&row.actor, row.seq));
+        refused.iter().filter_map(|hash| self.row(hash)).any(follows)
+    }
+
     /// What the log is known to hold: these, and everything they were made on, as they are spelled.
     fn pinned(&self, forks: &Forks) -> HashSet<ChangeHash> {
         let told = forks.stands.iter().chain(forks.twins.iter().map(|(_, arrives)| arrives));

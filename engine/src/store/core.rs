@@ -131,9 +131,12 @@ impl Core {
             open::open_file(path, durability)
         };
         match opened {
-            // What cannot be read either is told as what it was.
+            // What cannot be read either is told as what it was; and never as what can be read.
             Err(error) if there && read_only::is_unwritable(&error) => {
-                Self::open_to_read(path).map_err(|_| error)
+                Self::open_to_read(path).map_err(|reading| match error {
+                    Error::ReadOnly => read_only::why_unreadable(path).unwrap_or(reading),
+                    error => error,
+                })
             }
             opened => Self::from_opened(opened?, verify),
         }

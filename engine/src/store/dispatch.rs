@@ -332,11 +332,12 @@ impl Writing<'_> {
         (told, about): (&Told<'_>, &ActionInfo),
     ) -> Result<Made, Failed> {
         let options = commit_options(told.message, self.now);
-        let replica = self.replicas.get(self.tx, home, self.actor)?;
+        let connection = self.tx;
+        let replica = self.replicas.get(connection, home, self.actor)?;
         let listening = self.listening;
         // Invariant 8 holds for what the library does with honest input too: a panic ends this action only.
         let made = caught(command.kind(), || match command {
-            Command::Json(action) => make(replica, action, options, listening),
+            Command::Json(action) => make((connection, replica), action, options, listening),
             Command::Slice(intent) => {
                 let work = Work {
                     slice: intent.slice(),
@@ -344,7 +345,7 @@ impl Writing<'_> {
                     reduce: &|draft| reduce_all((intent.as_ref(), told.extras), draft),
                     writers: None,
                 };
-                let made = make_slice(replica, &work, options, listening)?;
+                let made = make_slice((connection, replica), &work, options, listening)?;
                 made.ok_or_else(|| Error::Bug("an action made no change".to_owned()))
             }
         });

@@ -5,9 +5,10 @@ use rusqlite::{Connection, named_params};
 use super::{
     Core, DocumentInfo,
     core::{Writing, clean_optional_server},
+    counts::{Counts, count_all, count_one},
     home::same_server,
     open::get_meta,
-    queue::read_not_allowed,
+    problem::{SyncProblem, forget_problem, read_problem, read_problems},
     rows::{self, DocumentRow},
     trash::may_return,
 };
@@ -114,7 +115,7 @@ impl Core {
     /// What SQLite says.
     pub fn documents(&mut self) -> Result<Vec<DocumentInfo>> {
         let rows = rows::read_documents(&self.connection)?;
-        rows.into_iter().filter(|r| r.tombstone.is_none()).map(|r| info(&self.connection, r)).collect()
+        self.infos(rows.into_iter().filter(|row| row.tombstone.is_none()).collect())
     }
 
     /// Every document that a sync has to look at: also the deleted ones. A server that was restored to before a
@@ -124,7 +125,7 @@ impl Core {
     /// What SQLite says.
     pub fn documents_to_sync(&mut self) -> Result<Vec<DocumentInfo>> {
         let rows = rows::read_documents(&self.connection)?;
-        rows.into_iter().map(|r| info(&self.connection, r)).collect()
+        self.infos(rows)
     }
 
     /// One document.
@@ -133,7 +134,17 @@ impl Core {
     /// [`Error::UnknownDocument`].
     pub fn document(&mut self, id: DocumentId) -> Result<DocumentInfo> {
         let row = self.document_row(id)?;
-        info(&self.connection, row)
+        let (counts, problem) = (count_one(&self.connection, row.id)?, read_problem(&self.connection, id)?);
+        Ok(info(row, counts, problem))
+    }
+
+    fn infos(&self, rows: Vec<DocumentRow>) -> Result<Vec<DocumentInfo>> {
+        let (mut counts, mut problems) = (count_all(&self.connection)?, read_problems(&self.connection)?);
+        let one = |row: DocumentRow| {
+            let (counts, problem) = (counts.remove(&row.id), problems.remove(&row.uuid));
+            info(row, counts.unwrap_or_default(), problem)
+        };
+        Ok(rows.into_iter().map(one).collect())
     }
 
     pub(super) fn document_row(&self, id: DocumentId) -> Result<DocumentRow> {
@@ -154,6 +165,7 @@ impl Core {
                 let companion = rows::read_document(w.tx, companion)?;
                 companion.map_or(Ok(()), |companion| remove(w.tx, companion.id))?;
             }
+            forget_problem(w.tx, id)?;
             remove(w.tx, row.id)
         })
     }
@@ -176,6 +188,23 @@ impl Core {
             w.enqueued += 1;
             w.put_into_trash(&row, false)
         })
+    }
+}
+
+impl Core {
+    /// Ends the debt of a deletion where no server ever held the document, as far as is known here: none was named for it
+    /// by a person, none gave a cursor or took a push. `false`: it is owed on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`]; the file's.
+    pub(crate) fn end_deletion_of_unsent(&mut self, id: DocumentId) -> Result<bool> {
+        let mut row = self.document_row(id)?;
+        if row.tombstone.as_deref() != Some("owed") || row.home.is_some() || row.cursor.is_some() {
+            return Ok(false);
+        }
+        row.tombstone = Some("known".to_owned());
+        self.write(&[], |w| rows::write_document(w.tx, &row))?;
+        Ok(true)
     }
 }
 
@@ -214,6 +243,7 @@ impl Writing<'_> {
             return Err(Error::DocumentExists(row.uuid.to_string()));
         }
         if let Some(server) = server {
+            forget_problem(self.tx, row.uuid)?;
             let own = self.own_server(Some(server))?;
             let sql =
                 "UPDATE document SET server = :own, home = :server, not_served_by = NULL WHERE id = :id";
@@ -322,36 +352,25 @@ pub(super) fn free_name(connection: &Connection, document: i64) -> Result<()> {
     Ok(())
 }
 
-fn info(connection: &Connection, row: DocumentRow) -> Result<DocumentInfo> {
-    let (from, to) = rows::id_range(row.id);
-    let range = named_params! {":from": from, ":to": to};
-    // A cross join is walked as it is written: the queue is short, and the document may be long.
-    let sql = "SELECT count(*) FILTER (WHERE c.container = 0 AND p.state <> 'parked'),
-                      count(*) FILTER (WHERE c.container = 0 AND p.state = 'parked'), count(*)
-                 FROM pending p CROSS JOIN change c ON c.id = p.id WHERE p.id BETWEEN :from AND :to";
-    let mut statement = connection.prepare_cached(sql)?;
-    let (queued, parked, rows_left): (i64, i64, i64) =
-        statement.query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let sql = "SELECT count(*), count(quarantine_seen) FROM change
-                WHERE id BETWEEN :from AND :to AND quarantined IS NOT NULL";
-    let (quarantined, seen): (i64, i64) =
-        connection.prepare_cached(sql)?.query_row(range, |r| Ok((r.get(0)?, r.get(1)?)))?;
-    Ok(DocumentInfo {
+fn info(row: DocumentRow, counts: Counts, problem: Option<SyncProblem>) -> DocumentInfo {
+    DocumentInfo {
         id: row.uuid,
         name: row.name,
         server: row.server,
         home: row.home,
         heads: row.heads,
-        changes: row.changes.saturating_sub(rows::count_containers(connection, row.id)?),
-        queued: queued.max(0) as u64,
-        parked: parked.max(0) as u64,
-        quarantined: quarantined.max(0) as u64,
-        quarantined_seen: seen.max(0) as u64,
-        in_step: row.at_end && rows_left == 0 && row.cursor.is_some(),
+        changes: row.changes.saturating_sub(counts.containers),
+        queued: counts.queued,
+        parked: counts.parked,
+        quarantined: counts.quarantined,
+        quarantined_seen: counts.quarantined_seen,
+        in_step: row.at_end && counts.owed == 0 && row.cursor.is_some() && problem.is_none(),
+        behind: row.cursor.is_some() && !row.at_end && !row.healing,
+        problem,
         cursor: row.cursor,
         last_sync_at: row.last_sync_at,
         deleted: row.tombstone.is_some(),
         not_served_by: row.not_served_by,
-        not_allowed: read_not_allowed(connection, (from, to))?,
-    })
+        not_allowed: counts.not_allowed,
+    }
 }

@@ -1,15 +1,18 @@
 //! What changes did, and which of them wrote at a place.
 
 use automerge::ChangeHash;
+use serde_json::json;
 
 use super::{
     Core, HistoryEntry,
+    queue::made_beside,
     replica::{Replica, parse_stored},
     rows,
 };
 use crate::{
     DocumentId, Error, Result,
-    edits::{Edits, Places, spot},
+    container::{ContainerKind, ContainerSpec},
+    edits::{Edit, Edits, Places, spot},
     untrusted::guarded,
 };
 
@@ -86,7 +89,23 @@ fn edits(connection: &rusqlite::Connection, replica: &Replica, hash: ChangeHash)
     };
     let held = replica.am.get_change_meta_by_hash(&hash).is_some();
     match guarded(|| Edits::of(&replica.am, &change)) {
+        Ok(_) if held && change.is_empty() => {
+            let made = made_beside(connection, replica.row.id, &change)?;
+            let edits = made.iter().map(made_edit).collect::<Vec<_>>();
+            Ok(Edits { already_so: edits.is_empty(), edits, ..Edits::said(&change) })
+        }
         Ok(edits) if held => Ok(edits),
         _ => Ok(Edits::said(&change)),
     }
+}
+
+/// What making a container beside a change comes to.
+fn made_edit(made: &ContainerSpec) -> Edit {
+    let value = match made.kind() {
+        ContainerKind::Map => json!({}),
+        ContainerKind::List => json!([]),
+        ContainerKind::Text => json!(""),
+        ContainerKind::Counter => json!(0),
+    };
+    Edit::Set { path: crate::slice::pointer(made.path()), value }
 }

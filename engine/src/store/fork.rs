@@ -118,6 +118,9 @@ pub(super) struct Again {
     pub(super) all: u64,
     /// Of these, how many this store had dispatched.
     pub(super) own: u64,
+    /// Those of its own were made in the place of changes of its own that were quarantined: nobody else wrote under its
+    /// name.
+    pub(super) after_quarantine: bool,
 }
 
 /// Builds the document again, in the open transaction. Returns how many changes were written again.
@@ -133,13 +136,16 @@ pub(super) fn rebuild(w: &mut Writing<'_>, id: DocumentId, why: Rebuild) -> Resu
             take_another_actor(w, &plan, &forks)?;
             if planted::is_planted(Bug::DispatchAgainAfterFork) {
                 let all = dispatch_again(w, id, &plan)?;
-                return Ok(Again { all, own: all });
+                return Ok(Again { all, own: all, after_quarantine: false });
             }
-            let count = plan.count_changed();
+            let again = Again {
+                after_quarantine: plan.classes.follow_quarantined(&forks.refused),
+                ..plan.count_changed()
+            };
             apply(w, row.id, &plan)?;
-            count
+            again
         }
-        Rebuild::Drop(dropped) => Again { all: drop_changes(w, row.id, &dropped)?, own: 0 },
+        Rebuild::Drop(dropped) => Again { all: drop_changes(w, row.id, &dropped)?, ..Again::default() },
     };
     settle(w, id)?;
     if arrives {

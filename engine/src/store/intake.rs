@@ -20,7 +20,7 @@ use super::{
     meet::find_forks,
     open::{self, get_meta},
     prove::Proof,
-    queue::{WAITS, parked_because},
+    queue::{WAITS, parked_because, parked_in_words},
     reach, rows,
 };
 use crate::{
@@ -438,8 +438,8 @@ impl Writing<'_> {
             let waits_for = rows::read_deps(self.tx, id)?.into_iter().find(|dep| parked.contains(dep));
             let error = match (refused.get(&id), waits_for) {
                 (Some(detail), _) => detail.clone(),
-                (None, Some(dep)) => match rows::read_hash(self.tx, rows::row_id(document, dep))? {
-                    Some(hash) => format!("{WAITS}{hash}, which is parked"),
+                (None, Some(dep)) => match parked_in_words(self.tx, rows::row_id(document, dep))? {
+                    Some(what) => format!("{WAITS}{what}"),
                     None => continue,
                 },
                 (None, None) => continue,
@@ -476,5 +476,6 @@ impl PageOutcome {
     fn note_rewritten(&mut self, again: fork::Again) {
         self.rewritten += again.all;
         self.own_rewritten += again.own;
+        self.after_quarantine |= again.after_quarantine;
     }
 }

@@ -1,12 +1,15 @@
-//! Which documents are in step with a server as far as is known here: what its list of documents is compared with.
+//! Which documents are in step with a server as far as is known here, and which are not for long: what its list of documents
+//! is compared with, and what a sync notes.
 
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, named_params};
 
 use super::{
-    Core,
+    Core, SyncProblem,
+    home::Standing,
     open::{get_meta, set_meta},
+    problem::{forget_problem, key, read_problem, read_problems},
     rows,
 };
 use crate::{Cursor, DocumentId, Result};
@@ -23,6 +26,8 @@ impl Core {
         server: &str,
     ) -> Result<HashMap<DocumentId, Cursor>> {
         let mut found = HashMap::new();
+        // What failed last is asked for by itself: only that shows that it is well again.
+        let troubled = read_problems(&self.connection)?;
         for row in rows::read_documents(&self.connection)? {
             let Some(cursor) = row.cursor_at(server).cloned().filter(|_| documents.contains(&row.uuid))
             else {
@@ -30,7 +35,7 @@ impl Core {
             };
             let settled =
                 row.at_end && !row.healing && row.tombstone.is_none() && row.not_served_by.is_none();
-            if settled && !owes(&self.connection, row.id)? {
+            if settled && !troubled.contains_key(&row.uuid) && !owes(&self.connection, row.id)? {
                 found.insert(row.uuid, cursor);
             }
         }
@@ -84,4 +89,32 @@ fn owes(connection: &Connection, document: i64) -> Result<bool> {
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
+}
+
+impl Core {
+    /// Notes how a sync of a document with this server ended: with a problem, or well. What a server says that a store was
+    /// pointed to for a single sync is not kept: it is not the document's.
+    ///
+    /// # Errors
+    /// The file's. A document that is not here any more is none.
+    pub(crate) fn note_sync_problem(
+        &mut self,
+        id: DocumentId,
+        server: &str,
+        problem: Option<SyncProblem>,
+    ) -> Result<()> {
+        let Ok(row) = self.document_row(id) else { return Ok(()) };
+        let saved: Option<String> = get_meta(&self.connection, "server")?;
+        if !Standing::of(&row, saved.as_deref(), server).is_owed_to()
+            || read_problem(&self.connection, id)? == problem
+        {
+            return Ok(());
+        }
+        let text = problem.as_ref().map(serde_json::to_string).transpose();
+        let text = text.map_err(|e| crate::Error::Bug(e.to_string()))?;
+        self.write(&[], |w| match &text {
+            Some(text) => Ok(set_meta(w.tx, &key(id), text)?),
+            None => forget_problem(w.tx, id),
+        })
+    }
 }

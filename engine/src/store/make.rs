@@ -6,13 +6,14 @@ use automerge::{
     Automerge, Change, Patch, PatchLog,
     transaction::{CommitOptions, Transactable},
 };
+use rusqlite::Connection;
 
-use super::{Millis, replica::Replica};
+use super::{Millis, queued::read_queued_ops, replica::Replica};
 use crate::{
     Action, Error, Message, Result,
     container::{self, ContainerChange, ContainerSet},
     fence::LAST_TIME,
-    reducer,
+    reducer::{self, QueuedOps},
     slice::{ActionInfo, AnyExtra, Command, Draft, Ground, Intent, Rejection, Writers},
     untrusted::contained,
 };
@@ -82,7 +83,7 @@ pub(super) struct Work<'a> {
 /// As [`make`], for a reducer that is found to need containers only while it runs: it is run again when these are
 /// there. `None`: a migration that had nothing to do.
 pub(super) fn make_slice(
-    replica: &mut Replica,
+    (connection, replica): (&Connection, &mut Replica),
     work: &Work<'_>,
     options: CommitOptions,
     listening: bool,
@@ -94,6 +95,7 @@ pub(super) fn make_slice(
     };
     let mut containers: Vec<ContainerChange> = Vec::new();
     let mut patches = Vec::new();
+    let queued = read_queued_ops(connection, replica)?;
     let mut held: Option<ContainerSet> = None;
     let mut fork: Option<Automerge> = None;
     for round in 0.. {
@@ -107,6 +109,7 @@ pub(super) fn make_slice(
             about: work.about,
             base: &base,
             held: held_now,
+            queued: &queued,
             writers: work.writers,
         };
         let mut draft = Draft::new(tx, &ground);
@@ -153,14 +156,16 @@ pub(super) fn make_slice(
 /// The containers and the change, in memory only. A failing action leaves the document as it was: containers
 /// are made on a fork.
 pub(super) fn make(
-    replica: &mut Replica,
+    (connection, replica): (&Connection, &mut Replica),
     action: &Action,
     options: CommitOptions,
     listening: bool,
 ) -> Result<Made> {
     let prepared = reducer::prepare(&replica.am, &replica.containers, action)?;
     if prepared.containers().is_empty() {
-        let (change, patches) = commit(&mut replica.am, prepared, options, listening)?;
+        let repeats = prepared.repeats(&replica.am);
+        let queued = if repeats { read_queued_ops(connection, replica)? } else { QueuedOps::default() };
+        let (change, patches) = commit(&mut replica.am, (prepared, &queued), options, listening)?;
         return Ok(Made { containers: Vec::new(), change, patches });
     }
     let containers: Vec<ContainerChange> = prepared.containers().iter().map(container::make).collect();
@@ -170,7 +175,7 @@ pub(super) fn make(
     let changes: Vec<Change> = containers.iter().map(parse_container).collect::<Result<_>>()?;
     fork.apply_changes_log_patches(changes, &mut log).map_err(library)?;
     let mut patches = if listening { fork.make_patches(&mut log) } else { Vec::new() };
-    let (change, more) = commit(&mut fork, prepared, options, listening)?;
+    let (change, more) = commit(&mut fork, (prepared, &QueuedOps::default()), options, listening)?;
     patches.extend(more);
     replica.am = fork;
     Ok(Made { containers, change, patches })
@@ -182,14 +187,14 @@ fn parse_container(container: &ContainerChange) -> Result<Change> {
 
 fn commit(
     am: &mut Automerge,
-    prepared: reducer::Prepared<'_>,
+    (prepared, queued): (reducer::Prepared<'_>, &QueuedOps),
     options: CommitOptions,
     listening: bool,
 ) -> Result<(Change, Vec<Patch>)> {
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let empty = CommitOptions { message: options.message.clone(), time: options.time };
     let mut tx = am.transaction_log_patches(log).map_err(library)?;
-    prepared.reduce(&mut tx)?;
+    prepared.reduce_over(&mut tx, queued)?;
     let (hash, mut log) = tx.commit_with(options);
     if hash.is_none() {
         am.empty_commit(empty);

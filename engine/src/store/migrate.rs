@@ -57,9 +57,10 @@ impl Writing<'_> {
         (kind, message): (&str, &Message),
     ) -> Result<Option<Made>, Failed> {
         let options = commit_options(message, self.now);
-        let replica = self.replicas.get(self.tx, home, self.actor)?;
+        let connection = self.tx;
+        let replica = self.replicas.get(connection, home, self.actor)?;
         let listening = self.listening;
-        match caught(kind, || make_slice(replica, work, options, listening)) {
+        match caught(kind, || make_slice((connection, replica), work, options, listening)) {
             Ok(made) => Ok(made),
             Err(error) => {
                 self.reopen(home)?;

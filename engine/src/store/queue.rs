@@ -2,16 +2,23 @@
 
 use std::collections::HashSet;
 
-use automerge::ChangeHash;
+use automerge::{Change, ChangeHash};
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::{
     Core, DropPlan, QueueEntry, QueueState,
     fork::{self, Rebuild},
     make::library,
+    replica::{container_position, parse_stored},
     rows,
 };
-use crate::{DocumentId, Error, Result, fence::RefusalCode, rewrite, wire::Rejected};
+use crate::{
+    DocumentId, Error, Result,
+    container::{self, ContainerSpec},
+    fence::RefusalCode,
+    rewrite,
+    wire::Rejected,
+};
 
 /// The shortest prefix of a change's hash that names a queue row, in hex digits.
 const SHORTEST_PREFIX: usize = 4;
@@ -20,7 +27,7 @@ const SHORTEST_PREFIX: usize = 4;
 /// document: nothing is wrong with the change, and it is offered again by itself.
 const NO_ROOM: &str = "no room: ";
 /// What the last error of a row begins with that the server did not take because this token may not write there.
-const NOT_ALLOWED: &str = "not allowed: ";
+pub(super) const NOT_ALLOWED: &str = "not allowed: ";
 /// What the reason of a row begins with that is parked because of another.
 pub(super) const WAITS: &str = "it depends on ";
 
@@ -35,13 +42,22 @@ pub(super) fn parked_because(rejected: &Rejected) -> String {
     if no_room { format!("{NO_ROOM}{}", rejected.detail) } else { rejected.detail.clone() }
 }
 
-/// Why rows between these ids wait for a right that this token has not; `None` where none does.
-pub(super) fn read_not_allowed(connection: &Connection, (from, to): (i64, i64)) -> Result<Option<String>> {
-    let sql = "SELECT substr(last_error, length(:prefix) + 1) FROM pending
-                WHERE id BETWEEN :from AND :to AND state <> 'parked' AND last_error GLOB :prefix || '*' LIMIT 1";
-    let params = named_params! {":from": from, ":to": to, ":prefix": NOT_ALLOWED};
-    let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row(params, |r| r.get(0)).optional()?)
+/// A parked change in words, for what depends on it: by its hash, or as what it makes where no list shows it.
+pub(super) fn parked_in_words(connection: &Connection, id: i64) -> Result<Option<String>> {
+    let Some(hash) = rows::read_hash(connection, id)? else { return Ok(None) };
+    let change = parse_stored(hash, &rows::read_bytes(connection, id)?)?;
+    let Some(made) = container::spec_of(change.message()) else {
+        return Ok(Some(format!("{hash}, which is parked")));
+    };
+    let sql = "SELECT last_error FROM pending WHERE id = :id";
+    let why: Option<String> = connection.query_row(sql, named_params! {":id": id}, |r| r.get(0))?;
+    // What it is in was refused: that is where the reason is.
+    if let Some(outer) = why.as_deref().and_then(|why| why.strip_prefix(WAITS)) {
+        return Ok(Some(outer.to_owned()));
+    }
+    let path = crate::slice::pointer(made.path());
+    let why = why.unwrap_or_else(|| "no reason was given".to_owned());
+    Ok(Some(format!("the {} {path}, which was refused: {why}", made.kind().word())))
 }
 
 impl QueueEntry {
@@ -97,10 +113,44 @@ fn read_queue(connection: &Connection) -> Result<Vec<Row>> {
                     "parked" => QueueState::Parked,
                     _ => QueueState::Waiting,
                 },
+                already_so: false,
             },
         });
     }
     Ok(queue)
+}
+
+/// The longest chunk that can hold no operation: a message, an actor, and as many heads as one change names.
+const LONGEST_EMPTY: u64 = 16 * 1024;
+
+/// Notes of these rows which did nothing.
+fn note_already_so(connection: &Connection, rows: &mut [Row]) -> Result<()> {
+    let sql = "SELECT bytes FROM change WHERE id = :id AND length(bytes) <= :longest";
+    let mut statement = connection.prepare_cached(sql)?;
+    for row in rows {
+        let params = named_params! {":id": row.id, ":longest": LONGEST_EMPTY as i64};
+        let bytes: Option<Vec<u8>> = statement.query_row(params, |r| r.get(0)).optional()?;
+        let Some(bytes) = bytes else { continue };
+        let change = parse_stored(row.entry.change_hash, &bytes)?;
+        row.entry.already_so =
+            change.is_empty() && made_beside(connection, row.id >> 40, &change)?.is_empty();
+    }
+    Ok(())
+}
+
+/// The containers that were made for a change, by changes of their own beside it: it depends on them.
+pub(super) fn made_beside(
+    connection: &Connection,
+    document: i64,
+    change: &Change,
+) -> Result<Vec<ContainerSpec>> {
+    let mut made = Vec::new();
+    for dep in change.deps() {
+        let Some(position) = container_position(connection, document, *dep)? else { continue };
+        let bytes = rows::read_bytes(connection, rows::row_id(document, position))?;
+        made.extend(container::spec_of(parse_stored(*dep, &bytes)?.message()));
+    }
+    Ok(made)
 }
 
 /// Which parked rows of a document are to be offered again.
@@ -147,9 +197,10 @@ impl Core {
     /// # Errors
     /// What SQLite says.
     pub fn queue(&mut self, document: Option<DocumentId>) -> Result<Vec<QueueEntry>> {
-        let rows = read_queue(&self.connection)?;
-        let wanted = rows.into_iter().map(|row| row.entry);
-        Ok(wanted.filter(|e| document.is_none_or(|id| e.document == id)).collect())
+        let mut rows = read_queue(&self.connection)?;
+        rows.retain(|row| document.is_none_or(|id| row.entry.document == id));
+        note_already_so(&self.connection, &mut rows)?;
+        Ok(rows.into_iter().map(|row| row.entry).collect())
     }
 
     /// One row, by its position or by a prefix of its change's hash (4 hex digits or more).
@@ -157,7 +208,10 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownQueueRow`] when none or several answer to it.
     pub fn find_queued(&mut self, id: &str) -> Result<QueueEntry> {
-        Ok(self.find_row(id)?.entry)
+        let mut row = [self.find_row(id)?];
+        note_already_so(&self.connection, &mut row)?;
+        let [row] = row;
+        Ok(row.entry)
     }
 
     fn find_row(&self, id: &str) -> Result<Row> {
@@ -195,12 +249,20 @@ impl Core {
         let row = self.find_row(id)?;
         let document = row.entry.document;
         self.write(&[document], |w| {
-            let sql = "UPDATE pending SET state = 'waiting', next_attempt_at = NULL
-                        WHERE id BETWEEN :from AND :to AND (state = 'parked' OR next_attempt_at IS NOT NULL)";
             let (from, to) = rows::id_range(row.id >> 40);
-            let changed = w.tx.execute(sql, named_params! {":from": from, ":to": to})? as u64;
-            w.enqueued += changed;
-            Ok(changed)
+            let range = named_params! {":from": from, ":to": to};
+            let which =
+                "p.id BETWEEN :from AND :to AND (p.state = 'parked' OR p.next_attempt_at IS NOT NULL)";
+            // Containers go with them, and have no line of their own.
+            let sql = format!(
+                "SELECT count(*) FROM pending p CROSS JOIN change c ON c.id = p.id
+                  WHERE {which} AND c.container = 0"
+            );
+            let shown: i64 = w.tx.query_row(&sql, range, |r| r.get(0))?;
+            let sql =
+                format!("UPDATE pending AS p SET state = 'waiting', next_attempt_at = NULL WHERE {which}");
+            w.enqueued += w.tx.execute(&sql, range)? as u64;
+            Ok(shown.max(0) as u64)
         })
     }
 
@@ -264,7 +326,10 @@ impl Core {
         let mut dropped = rewrite::without(&affected, &hash).map_err(library)?;
         dropped.also.push(hash);
         let gone: HashSet<ChangeHash> = dropped.also.iter().copied().collect();
-        let entries = queue.into_iter().map(|r| r.entry).filter(|e| gone.contains(&e.change_hash)).collect();
+        let mut goes: Vec<Row> =
+            queue.into_iter().filter(|row| gone.contains(&row.entry.change_hash)).collect();
+        note_already_so(&self.connection, &mut goes)?;
+        let entries = goes.into_iter().map(|row| row.entry).collect();
         Ok((DropPlan { dropped: entries, rewritten: dropped.rewritten.len() as u64 }, dropped))
     }
 }

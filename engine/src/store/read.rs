@@ -117,13 +117,17 @@ impl Core {
         let unknown = || Error::UnknownChange(prefix.to_owned());
         let document = self.document_row(id)?.id;
         let wanted = prefix.to_ascii_lowercase();
-        if wanted.len() < SHORTEST_HASH_PREFIX || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if wanted.is_empty() || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(unknown());
+        }
+        if wanted.len() < SHORTEST_HASH_PREFIX {
+            return Err(Error::ShortHash(prefix.to_owned()));
         }
         let hashes = rows::find_hashes(&self.connection, document, &wanted)?;
         match hashes.as_slice() {
             [hash] => Ok(*hash),
-            _ => Err(unknown()),
+            [] => Err(unknown()),
+            _ => Err(Error::AmbiguousChange(prefix.to_owned())),
         }
     }
 }

@@ -48,11 +48,22 @@ pub(super) fn is_unwritable(error: &Error) -> bool {
     }
 }
 
+/// What the system says where this user may not read the file. Nobody else in this process has it open.
+pub(super) fn why_unreadable(path: &Path) -> Option<Error> {
+    let source = std::fs::File::open(path).err()?;
+    Some(Error::Io { path: path.to_owned(), source })
+}
+
 /// Whether this user may write to the file. It is not opened for that: closing it would take SQLite's locks.
 #[cfg(unix)]
 pub(super) fn may_write(path: &Path) -> bool {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    // Android asks for the real user alone; there it is the effective one too.
+    #[cfg(target_os = "android")]
+    let as_who = AtFlags::empty();
+    #[cfg(not(target_os = "android"))]
+    let as_who = AtFlags::EACCESS;
+    accessat(CWD, path, Access::WRITE_OK, as_who).is_ok()
 }
 
 #[cfg(not(unix))]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rejoin_migrations::SERVER;
 use rusqlite::{Connection, backup::Backup};
 
 use super::{
@@ -31,6 +32,7 @@ pub fn restore(store: &Path, backup: &Path) -> Result<Option<PathBuf>> {
     let io = |source| Error::Io { path: store.clone(), source };
     check_backup(&store, backup)?;
     let source = connect_to_read(backup).map_err(|error| bad(backup, error))?;
+    check_whose(&source, backup)?;
     schema_of(&source, backup)?;
     let copy = Temporary::beside(&store).map_err(io)?;
     write_copy(&source, copy.path()).map_err(|error| bad(backup, error))?;
@@ -50,6 +52,16 @@ fn check_backup(store: &Path, backup: &Path) -> Result<()> {
         return why("it is the store itself");
     }
     check_log(backup)
+}
+
+/// A server keeps its log in a database of another kind.
+fn check_whose(source: &Connection, backup: &Path) -> Result<()> {
+    let id: i32 = source.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id != SERVER.application_id {
+        return Ok(());
+    }
+    let why = "it is the database of a server, which `rejoin-server restore` puts back".to_owned();
+    Err(Error::BadBackup { path: backup.to_owned(), why })
 }
 
 /// What is wrong with a file that is to be restored, and not with the store.

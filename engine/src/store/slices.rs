@@ -14,7 +14,7 @@ use super::{
 use crate::{
     DocumentId, Error, Result,
     container::ContainerSet,
-    reducer::{ActionError, parse_pointer},
+    reducer::{ActionError, QueuedOps, parse_pointer},
     slice::BUILT_IN,
     slice::{ActionInfo, Before, Command, Committed, Draft, Ground, Newer, Scope, Verdict, payload_of},
     state,
@@ -155,11 +155,17 @@ impl Core {
         };
         let mut copy = am.clone();
         let patches = caught(command.kind(), || {
-            let (base, held) = (copy.get_heads(), ContainerSet::default());
+            let (base, held, queued) = (copy.get_heads(), ContainerSet::default(), QueuedOps::default());
             let tx =
                 copy.transaction_log_patches(PatchLog::active()).map_err(|e| Error::Bug(e.to_string()))?;
-            let ground =
-                Ground { slice: work.slice, about: work.about, base: &base, held: &held, writers: None };
+            let ground = Ground {
+                slice: work.slice,
+                about: work.about,
+                base: &base,
+                held: &held,
+                queued: &queued,
+                writers: None,
+            };
             let mut draft = Draft::new(tx, &ground);
             (work.reduce)(&mut draft).map_err(|reason| Error::Rejected {
                 action: command.kind().to_owned(),

@@ -101,6 +101,8 @@ pub struct PageOutcome {
     pub rewritten: u64,
     /// Of these, changes that this store had dispatched.
     pub own_rewritten: u64,
+    /// They were made in the place of changes of this store that were quarantined.
+    pub after_quarantine: bool,
     /// What came was made under this store's actor by somebody else: it writes under another from now on.
     pub left_actor: bool,
     /// Changes that were quarantined.
@@ -123,6 +125,7 @@ impl PageOutcome {
             stale: later.stale,
             rewritten: self.rewritten + later.rewritten,
             own_rewritten: self.own_rewritten + later.own_rewritten,
+            after_quarantine: self.after_quarantine || later.after_quarantine,
             left_actor: self.left_actor || later.left_actor,
             quarantined: self.quarantined + later.quarantined,
             parked: self.parked + later.parked,

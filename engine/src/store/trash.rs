@@ -46,6 +46,8 @@ pub struct DeletedDocument {
     pub by_others: bool,
     /// The server that said so, or was told; `None` where none is known to have the tombstone.
     pub server: Option<String>,
+    /// A server is still to be told.
+    pub owed: bool,
     /// When that was learnt here.
     pub deleted_at: Millis,
     /// How many changes it holds; container changes left out.
@@ -258,7 +260,7 @@ fn read_kept(connection: &Connection, document: i64) -> Result<bool> {
 }
 
 fn read_trash(connection: &Connection, days: u32) -> Result<Vec<DeletedDocument>> {
-    let sql = "SELECT d.uuid, d.changes, d.tombstone_from, t.by_others, t.name, t.deleted_at, t.looked_at, t.bytes, d.id,
+    let sql = "SELECT d.uuid, d.changes, d.tombstone_from, t.by_others, t.name, t.deleted_at, t.looked_at, t.bytes, d.id, d.tombstone = 'owed' AS owed,
                       (SELECT count(*) FROM unsent u CROSS JOIN change c ON c.id = u.id
                         WHERE u.id BETWEEN d.id << 40 AND ((d.id + 1) << 40) - 1 AND c.container = 0)
                  FROM trash t JOIN document d ON d.id = t.document ORDER BY t.deleted_at, t.document";
@@ -269,7 +271,7 @@ fn read_trash(connection: &Connection, days: u32) -> Result<Vec<DeletedDocument>
         let uuid: String = row.get(0)?;
         let id = uuid.parse().map_err(|_| Error::Corrupt(format!("{uuid:?} is no document id")))?;
         let count = |n: i64| n.max(0) as u64;
-        let (by_others, unsent): (bool, u64) = (row.get(3)?, count(row.get(9)?));
+        let (by_others, unsent): (bool, u64) = (row.get(3)?, count(row.get(10)?));
         let (deleted_at, looked_at): (Millis, Option<Millis>) = (row.get(5)?, row.get(6)?);
         // What nobody has to look at is counted from the deletion.
         let from =
@@ -280,6 +282,7 @@ fn read_trash(connection: &Connection, days: u32) -> Result<Vec<DeletedDocument>
             name: row.get(4)?,
             by_others,
             server: row.get(2)?,
+            owed: row.get(9)?,
             deleted_at,
             changes: count(row.get(1)?).saturating_sub(containers),
             unsent,
@@ -438,6 +441,7 @@ mod tests {
             name: None,
             by_others,
             server: None,
+            owed: false,
             deleted_at,
             changes: 1,
             unsent,

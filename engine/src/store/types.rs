@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::problem::SyncProblem;
 use crate::{Actor, ChangeHash, Cursor, DocumentId};
 
 /// Milliseconds since 1970, UTC.
@@ -73,7 +74,7 @@ pub struct DocumentInfo {
     pub cursor: Option<Cursor>,
     /// When the last sync ended well.
     pub last_sync_at: Option<Millis>,
-    /// The last reply reached the log's end, and nothing waits.
+    /// The last reply reached the log's end, nothing waits, and the last sync met no problem.
     pub in_step: bool,
     /// Deleted for everyone; kept here so that it never comes back.
     pub deleted: bool,
@@ -82,6 +83,10 @@ pub struct DocumentInfo {
     pub not_served_by: Option<String>,
     /// Why what waits was not taken, where the server said at the last try that this token may not write there.
     pub not_allowed: Option<String>,
+    /// What kept it from being in step at the last sync with its server.
+    pub problem: Option<SyncProblem>,
+    /// The last reply came from within the log: the server has more.
+    pub behind: bool,
 }
 
 /// The state of a queue row.
@@ -121,6 +126,8 @@ pub struct QueueEntry {
     pub next_attempt_at: Option<Millis>,
     /// Its state.
     pub state: QueueState,
+    /// Its change holds no operation, and nothing was made beside it: what it was to do was so already.
+    pub already_so: bool,
 }
 
 /// What dropping a queue row would take along.

@@ -6,10 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{
-    ListenerInfo, StartOptions, Thunk, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, ThunkRequest, ThunkState,
-};
-use crate::{DocumentId, Error, Result, Store};
+use super::{StartOptions, Thunk, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, ThunkRequest, ThunkState};
+use crate::{Error, Result, Store};
 
 /// How a thunk ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,68 +178,5 @@ impl Store {
                 }
             }
         }
-    }
-
-    /// All thunks that are kept, in the order of their starts: the pending ones, and the newest thousand of each way
-    /// to end.
-    ///
-    /// # Errors
-    /// The file's.
-    pub async fn thunks(&self) -> Result<Vec<ThunkInfo>> {
-        self.with_core(|core| core.thunks()).await
-    }
-
-    /// One thunk.
-    ///
-    /// # Errors
-    /// [`Error::UnknownThunk`].
-    pub async fn thunk_info(&self, id: ThunkId) -> Result<ThunkInfo> {
-        self.with_core(move |core| core.thunk_info(id)).await
-    }
-
-    /// Aborts a thunk, and drops its future wherever it runs; its [`Thunk::aborted`] is dispatched in the same
-    /// transaction. `false`: it was settled before.
-    ///
-    /// # Errors
-    /// [`Error::UnknownThunk`]; [`Error::UnknownSlice`] where the slice of that action is not registered here: then it is
-    /// not aborted; the file's.
-    pub async fn abort_thunk(&self, id: ThunkId) -> Result<bool> {
-        self.with_core(move |core| core.abort_thunk(id)).await
-    }
-
-    /// How far each listener that was ever registered has heard each document.
-    ///
-    /// # Errors
-    /// The file's.
-    pub async fn listeners(&self) -> Result<Vec<ListenerInfo>> {
-        self.with_core(|core| core.listeners()).await
-    }
-
-    /// Lets a listener that failed try again now, on one document or on all. Returns on how many.
-    ///
-    /// # Errors
-    /// [`Error::UnknownListener`]; the file's.
-    pub async fn resume_listener(&self, name: &str, document: Option<DocumentId>) -> Result<u64> {
-        let name = name.to_owned();
-        self.with_core(move |core| core.resume_listener(&name, document)).await
-    }
-
-    /// Lets a listener go on after the action of this document on which it failed, without hearing it. Returns on how
-    /// many actions: 0 where it failed on none, 2 where it failed in a local-only slice as well.
-    ///
-    /// # Errors
-    /// [`Error::UnknownListener`]; the file's.
-    pub async fn skip_listener(&self, name: &str, document: DocumentId) -> Result<u64> {
-        let name = name.to_owned();
-        self.with_core(move |core| core.skip_listener(&name, document)).await
-    }
-
-    /// Forgets a listener that is no longer registered, with its positions. `false`: there is none of this name.
-    ///
-    /// # Errors
-    /// The file's.
-    pub async fn forget_listener(&self, name: &str) -> Result<bool> {
-        let name = name.to_owned();
-        self.with_core(move |core| core.forget_listener(&name)).await
     }
 }

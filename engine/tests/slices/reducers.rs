@@ -303,3 +303,26 @@ async fn a_state_that_does_not_fit_its_type_is_an_error_and_is_kept() {
     assert!(matches!(&error, Error::StateMismatch { slice, .. } if slice == "tasks"), "{error}");
     assert_eq!(device.store.state(id, "/tasks/count").await.unwrap(), "many");
 }
+
+/// What a form writes: all its fields, whether they changed or not.
+#[tokio::test]
+async fn what_an_action_merges_again_over_a_queued_one_goes_with_it_and_nothing_else_is_written() {
+    let (a, b, server, id) = two_devices().await;
+    let (tasks, others) = (a.store.slice::<TaskSlice>(id), b.store.slice::<TaskSlice>(id));
+    let form = |title: &str, done: bool| TaskAction::Upserted {
+        id: "1".into(),
+        fields: json!({"title": title, "done": done}),
+    };
+    tasks.dispatch(form("bread", false)).await.unwrap();
+    let again = tasks.dispatch(form("bread", false)).await.unwrap();
+    let first = a.store.queue(Some(id)).await.unwrap()[0].change_hash.to_string();
+    let plan = a.store.plan_drop(&first).await.unwrap();
+    assert!(plan.dropped.iter().any(|entry| entry.change_hash == again.hash), "{plan:?}");
+    server.sync(&[&a.store, &b.store]).await;
+    // What is at the server is written by nobody again: whoever changes it at the same time has the word.
+    others.dispatch(form("milk", false)).await.unwrap();
+    tasks.dispatch(form("bread", true)).await.unwrap();
+    server.sync(&[&a.store, &b.store]).await;
+    let task = tasks.state().await.unwrap().items.get("1").cloned().unwrap();
+    assert_eq!((task.title.as_str(), task.done), ("milk", true));
+}

@@ -77,8 +77,9 @@ fn revert_resurrects_nothing_that_others_took_away_meanwhile_whichever_came_firs
             hand_over(&mut a, &mut b, id);
         }
         a.revert(id, hash).unwrap().unwrap();
-        let reverted = a.revert(id, gone).unwrap().unwrap();
-        assert_eq!(reverted.left, ["/x"]);
+        let waiting = a.queue(Some(id)).unwrap().len();
+        assert_eq!(a.revert(id, gone).unwrap(), None, "nothing of it is left");
+        assert_eq!(a.queue(Some(id)).unwrap().len(), waiting, "a revert of nothing is no change");
         assert_eq!(sync(&mut a, &mut b, id), json!({"note": "abdef"}));
     }
 }

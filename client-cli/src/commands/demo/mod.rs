@@ -31,7 +31,7 @@ use crate::output::Paint;
 #[command(after_help = "\
 Examples:
   rejoin demo
-  rejoin demo --keep                           leave the stores there, to look around
+  rejoin demo --keep                           leave the stores there
   rejoin demo --json                           the outcome alone")]
 pub(crate) struct DemoArgs {
     /// Keep the directory with the stores and the server's log, and say where it is

@@ -25,7 +25,7 @@ use crate::output::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rejoin service install                       begins now, and whenever you log in
+  rejoin service install                       now, and when you log in
   rejoin service status
   rejoin service install --print               only show the unit
   rejoin service uninstall")]
@@ -37,14 +37,24 @@ pub(crate) struct ServiceArgs {
 #[derive(Debug, Subcommand)]
 enum ServiceCommand {
     /// Write the service for this store and start it; typed again, renew it
+    #[command(after_help = "\
+Examples:
+  rejoin service install
+  rejoin service install --print               the file, and nothing is changed")]
     Install {
         /// Print the file instead, and change nothing; for another system where one is named
         #[arg(long, value_name = "SYSTEM", num_args = 0..=1, require_equals = true)]
         print: Option<Option<Manager>>,
     },
     /// Show whether it is installed and runs; exit code 1 where it does not
+    #[command(after_help = "\
+Examples:
+  rejoin service status")]
     Status,
     /// Stop it and remove it; the store stays as it is
+    #[command(after_help = "\
+Examples:
+  rejoin service uninstall")]
     Uninstall,
 }
 

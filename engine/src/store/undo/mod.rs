@@ -71,12 +71,22 @@ impl Core {
 
     /// Takes this change back, whoever made it and whatever came after it, by a new change: an action of this replica,
     /// which can be undone. Only what still wins is taken back; [`Undone::left`] says where others built on it. `None`:
-    /// it is taken back already.
+    /// nothing of it is left to take back, and nothing was changed.
     ///
     /// # Errors
     /// As [`Core::undo`]; [`Error::UnknownChange`], also for a change that is nobody's action or not in the document.
     pub fn revert(&mut self, id: DocumentId, change: ChangeHash) -> Result<Option<Undone>> {
-        self.undoing(id, |w| w.undo_change(id, change, UndoKind::Revert))
+        let mut nothing_left = false;
+        let done = self.undoing(id, |w| {
+            let done = w.undo_change(id, change, UndoKind::Revert)?;
+            if matches!(&done, Ok(Some(done)) if done.undone == 0) {
+                nothing_left = true;
+                // An undo that did nothing says how far undoing came; a revert says nothing by that: it is given up.
+                return Err(Error::Bug("a revert of nothing is given up".to_owned()));
+            }
+            Ok(done)
+        });
+        if nothing_left { Ok(None) } else { done }
     }
 
     /// Whether there is an action to undo.
