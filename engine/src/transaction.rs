@@ -16,7 +16,8 @@ use crate::{
 /// of undo in each document that they write to. See [`crate::Store::transact`].
 ///
 /// Each action is a change of its own, in the order in which it was added, and sees what those before it wrote. Slices in
-/// memory ([`crate::Scope::Memory`]) take no part.
+/// memory ([`crate::Scope::Memory`]) take no part. To undo one costs the square of its actions in that document: a hundred
+/// take a tenth of a second.
 ///
 /// ```
 /// # use rejoin::{Error, Slice, blocking::Store, slice::{Draft, Rejection}};

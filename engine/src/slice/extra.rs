@@ -11,6 +11,9 @@ use super::{Draft, Newer, Rejection, Slice};
 /// other devices; an undo takes both back, and so does the rollback of an effect. A rejection here rejects the action. What
 /// it writes is no action: no slice reacts to it in turn, and its [`Slice::effects`] and [`Slice::undo_step`] are not asked.
 ///
+/// The change bears this slice's version too, so its migrations find what it wrote. Where a newer version has written to it
+/// and it only reads then ([`Slice::NEWER`]), the action is refused.
+///
 /// ```
 /// # use rejoin::{Slice, blocking::Store, slice::{Draft, Rejection}};
 /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum TodoAction { Added { title: String } }

@@ -100,7 +100,8 @@ impl<S: Slice> SliceHandle<S> {
     ///
     /// It never lags behind [`SliceHandle::state`] or a dispatch: when these return, the receiver has at least what they
     /// saw. Where what is written later does not fit the type, it stays at the last state that did. It ends when the store
-    /// is closed, keeps it not open, and then has the last state.
+    /// is closed, keeps it not open, and then has the last state. [`SliceHandle::changes`] may tell of a change a moment before
+    /// it is here: who draws waits for the receiver.
     ///
     /// ```
     /// # use rejoin::{Store, slice::{Draft, Rejection, Slice}};
