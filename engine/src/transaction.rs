@@ -64,8 +64,8 @@ pub struct Transaction {
 pub(crate) enum Deed {
     Command(DocumentId, Command),
     Json(DocumentId, Value),
-    Effect(EffectRequest),
-    Thunk(ThunkRequest),
+    Effect(Box<EffectRequest>),
+    Thunk(Box<ThunkRequest>),
 }
 
 impl Default for Transaction {
@@ -105,13 +105,13 @@ impl Transaction {
 
     /// Asks for this effect, on behalf of the action before it, beside those that its slice asks for.
     pub fn effect(self, effect: EffectRequest) -> Self {
-        self.with(|| Ok(Deed::Effect(effect)))
+        self.with(|| Ok(Deed::Effect(Box::new(effect))))
     }
 
     /// Starts this thunk, if its condition holds after the actions before it; where it does not, the rest is done all the
     /// same.
     pub fn thunk(self, thunk: ThunkRequest) -> Self {
-        self.with(|| Ok(Deed::Thunk(thunk)))
+        self.with(|| Ok(Deed::Thunk(Box::new(thunk))))
     }
 
     /// How it stands in undo: its label, its group, or that it cannot be undone. What is said here goes before what the

@@ -61,7 +61,7 @@ fn next<P: DeserializeOwned + Default>(
 }
 
 fn pairs(pointers: &[String], parts: Parts) -> impl Iterator<Item = (String, Option<Value>)> {
-    pointers.to_vec().into_iter().zip(parts)
+    pointers.iter().cloned().zip(parts)
 }
 
 fn owned(pointers: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
