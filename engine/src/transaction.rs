@@ -20,7 +20,7 @@ use crate::{
 /// take a tenth of a second.
 ///
 /// ```
-/// # use rejoin::{Error, Slice, blocking::Store, slice::{Draft, Rejection}};
+/// # use rejoin::{Error, Slice, Store, slice::{Draft, Rejection}};
 /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")]
 /// # enum Act { Moved { by: i64 } }
 /// # struct Purse;

@@ -15,7 +15,7 @@ use super::{Draft, Newer, Rejection, Slice};
 /// and it only reads then ([`Slice::NEWER`]), the action is refused.
 ///
 /// ```
-/// # use rejoin::{Slice, blocking::Store, slice::{Draft, Rejection}};
+/// # use rejoin::{Slice, Store, slice::{Draft, Rejection}};
 /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum TodoAction { Added { title: String } }
 /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum StatsAction { Cleared }
 /// # struct Todos; struct Stats;
