@@ -1,6 +1,11 @@
 //! The store for apps: a handle that can be cloned and sent, and a thread that owns the file.
 
+mod soon;
 mod verbs;
+mod weak;
+
+pub use soon::FailedDispatch;
+pub use weak::WeakStore;
 
 use std::{
     cell::Cell,
@@ -10,12 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use soon::Answer;
+pub(crate) use soon::OnFailed;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     Action, DocumentId, Error, Result, blocking,
     builder::{Access, Builder, Built},
-    slice::{Command, Slice, SliceHandle},
+    slice::{Command, Middleware, Slice, SliceHandle},
     store::{Core, Durability, Event, Receipt},
     untrusted::contained,
     work::{Tasks, ThunkInfo},
@@ -33,7 +40,7 @@ const QUIET: Duration = Duration::from_millis(250);
 /// What the thread is asked.
 enum Job {
     /// A dispatch: those that wait together share a commit.
-    Dispatch(DocumentId, Command, oneshot::Sender<Result<Receipt>>),
+    Dispatch(DocumentId, Command, Answer),
     /// Anything else.
     Call(Box<dyn FnOnce(&mut Core) + Send>),
     /// The end: what was asked before is done, what is asked later is not.
@@ -93,6 +100,7 @@ pub struct Store {
 /// What those who run thunks and listeners need.
 struct WorkBench {
     tasks: Tasks,
+    failed: OnFailed,
     thunks: broadcast::WeakSender<ThunkInfo>,
     stirred: watch::Receiver<u64>,
 }
@@ -155,7 +163,12 @@ impl Store {
         Self::finish(starting, blocking::wait(opened)?)
     }
 
-    fn start_thread(path: PathBuf, built: Built, answer: oneshot::Sender<Result<Opened>>) -> Result<Worker> {
+    fn start_thread(
+        path: PathBuf,
+        built: Built,
+        answer: oneshot::Sender<Result<Opened>>,
+    ) -> Result<(Worker, Vec<Arc<dyn Middleware>>)> {
+        let middleware = built.registry.middleware.clone();
         let (jobs, inbox) = mpsc::channel();
         let failed = path.clone();
         let run = move || match open_core(&path, &built) {
@@ -167,7 +180,7 @@ impl Store {
                     asked: core.effect_signal(),
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
-                    work: Arc::new(WorkBench { tasks: built.tasks, thunks, stirred }),
+                    work: Arc::new(WorkBench { tasks: built.tasks, failed: built.failed, thunks, stirred }),
                 };
                 if answer.send(Ok(opened)).is_ok() {
                     work(core, &inbox);
@@ -177,12 +190,17 @@ impl Store {
         };
         let thread = thread::Builder::new().name("rejoin-store".to_owned()).spawn(run);
         let thread = thread.map_err(|source| Error::Io { path: failed, source })?;
-        Ok(Worker { jobs: Some(jobs), thread: Some(thread) })
+        Ok((Worker { jobs: Some(jobs), thread: Some(thread) }, middleware))
     }
 
-    fn finish(worker: Worker, opened: Result<Opened>) -> Result<Self> {
+    fn finish(
+        (worker, middleware): (Worker, Vec<Arc<dyn Middleware>>),
+        opened: Result<Opened>,
+    ) -> Result<Self> {
         let Opened { events, queued, asked, work, path, mark } = opened?;
-        Ok(Self { worker: Arc::new(worker), events, queued, asked, work, path, mark })
+        let store = Self { worker: Arc::new(worker), events, queued, asked, work, path, mark };
+        middleware.iter().for_each(|one| one.opened(&store.downgrade()));
+        Ok(store)
     }
 
     fn submit(&self, job: Job) -> Result<()> {
@@ -191,7 +209,11 @@ impl Store {
 
     /// Asks for something to be done, and does not wait for it.
     pub(crate) fn submit_call(&self, work: impl FnOnce(&mut Core) + Send + 'static) -> Result<()> {
-        self.submit(Job::Call(Box::new(work)))
+        let job = move |core: &mut Core| {
+            work(core);
+            core.refresh_views();
+        };
+        self.submit(Job::Call(Box::new(job)))
     }
 
     fn call<T: Send + 'static>(
@@ -206,6 +228,8 @@ impl Store {
                 core.forget_replicas();
                 Err(Error::Panicked(why))
             });
+            // "A view never lags behind what a verb answered."
+            core.refresh_views();
             // A caller that went away needs no answer.
             let _ = answer.send(done);
         };
@@ -239,7 +263,7 @@ impl Store {
     ) -> Result<oneshot::Receiver<Result<Receipt>>> {
         refuse_inside()?;
         let (answer, result) = oneshot::channel();
-        self.submit(Job::Dispatch(id, action, answer))?;
+        self.submit(Job::Dispatch(id, action, Answer::Told(answer)))?;
         Ok(result)
     }
 
@@ -448,6 +472,7 @@ fn rest(core: &mut Core, rested: &mut bool) {
     if let Err(error) = core.hear_others() {
         tracing::debug!(%error, "what other processes wrote could not be read");
     }
+    core.refresh_views();
     if !*rested && let Err(error) = core.make_snapshots() {
         tracing::debug!(%error, "no snapshot was made");
     }
@@ -455,7 +480,7 @@ fn rest(core: &mut Core, rested: &mut bool) {
     *rested = true;
 }
 
-type Waiting = (DocumentId, Command, oneshot::Sender<Result<Receipt>>);
+type Waiting = (DocumentId, Command, Answer);
 
 /// Takes the dispatches that wait, and returns the first job that is none.
 fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) -> Option<Job> {
@@ -477,15 +502,17 @@ fn dispatch_group(core: &mut Core, inbox: &mpsc::Receiver<Job>, first: Waiting) 
     }
     match core.dispatch_commands(&actions, false) {
         Ok(results) => {
+            core.refresh_views();
             for (answer, result) in answers.into_iter().zip(results) {
-                let _ = answer.send(result);
+                answer.give(result);
             }
         }
         // The group's commit failed, and nothing of it was done: each tries alone and is told its own error.
         Err(_) => {
             for (action, answer) in actions.iter().zip(answers) {
                 let result = core.dispatch_commands(std::slice::from_ref(action), false);
-                let _ = answer.send(result.and_then(|mut r| r.pop().unwrap_or(Err(Error::Closed))));
+                core.refresh_views();
+                answer.give(result.and_then(|mut r| r.pop().unwrap_or(Err(Error::Closed))));
             }
         }
     }

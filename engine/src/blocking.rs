@@ -11,7 +11,7 @@ use std::{
     thread::{self, Thread},
 };
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 pub use away::{Changes, Going, ThunkHandle};
 
@@ -68,6 +68,25 @@ impl<S: Slice> SliceHandle<S> {
         self.inner.store().with_core_blocking(self.inner.stepping(action, step)?)
     }
 
+    /// Does an action, and does not wait for it: see [`crate::slice::SliceHandle::dispatch_soon`].
+    pub fn dispatch_soon(&self, action: S::Action) {
+        self.inner.dispatch_soon(action);
+    }
+
+    /// The latest state, kept read from now on: `borrow` reads it at once, and `has_changed` tells whether there is a newer
+    /// one.
+    ///
+    /// # Errors
+    /// As [`crate::slice::SliceHandle::latest`].
+    pub fn latest(&self) -> Result<watch::Receiver<Arc<S::State>>> {
+        self.fit(self.inner.store().with_core_blocking(self.inner.looking())?)
+    }
+
+    /// The latest state, at once: see [`crate::slice::SliceHandle::snapshot`].
+    pub fn snapshot(&self) -> Option<Arc<S::State>> {
+        self.inner.snapshot()
+    }
+
     /// The version of this slice that has written to it, where that is newer than this app's.
     ///
     /// # Errors
@@ -81,7 +100,8 @@ impl<S: Slice> SliceHandle<S> {
     /// # Errors
     /// As [`crate::slice::SliceHandle::state`].
     pub fn state(&self) -> Result<S::State> {
-        self.fit(self.inner.store().with_core_blocking(self.inner.read("", None))?)
+        let state = self.inner.store().with_core_blocking(self.inner.read("", None))?;
+        self.fit(slice::SliceHandle::<S>::typed(state))
     }
 
     /// The state as it was at these heads.
@@ -90,11 +110,12 @@ impl<S: Slice> SliceHandle<S> {
     /// As [`crate::slice::SliceHandle::state_at`].
     pub fn state_at(&self, heads: &[ChangeHash]) -> Result<S::State> {
         let heads = Some(heads.to_vec());
-        self.fit(self.inner.store().with_core_blocking(self.inner.read("", heads))?)
+        let state = self.inner.store().with_core_blocking(self.inner.read("", heads))?;
+        self.fit(slice::SliceHandle::<S>::typed(state))
     }
 
-    fn fit(&self, state: Option<serde_json::Value>) -> Result<S::State> {
-        match slice::SliceHandle::<S>::typed(state) {
+    fn fit<T>(&self, read: Result<T, String>) -> Result<T> {
+        match read {
             Ok(state) => Ok(state),
             Err(reason) => Err(self.inner.store().with_core_blocking(self.inner.mismatch(reason))?),
         }
@@ -165,6 +186,11 @@ impl Store {
     /// As [`crate::Store::dispatch`].
     pub fn dispatch(&self, id: DocumentId, action: Action) -> Result<Receipt> {
         wait(self.inner.submit_dispatch(id, action.into())?)?
+    }
+
+    /// Does an action, and does not wait for it: see [`crate::Store::dispatch_soon`].
+    pub fn dispatch_soon(&self, id: DocumentId, action: Action) {
+        self.inner.dispatch_soon(id, action);
     }
 
     /// Does these actions in one commit, each succeeding or failing alone.

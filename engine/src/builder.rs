@@ -8,8 +8,10 @@ use std::{
 };
 
 use crate::{
-    Durability, Result, Store, TrashLimits, blocking,
-    slice::{Middleware, Registry, Slice},
+    Durability, Result, Store, TrashLimits,
+    api::{FailedDispatch, OnFailed},
+    blocking,
+    slice::{ExtraReducer, Middleware, Registry, Slice},
     verify::VerifyCommand,
     work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
@@ -43,6 +45,7 @@ pub struct Builder {
     trash: TrashLimits,
     undo_window: Option<Duration>,
     access: Access,
+    failed: OnFailed,
 }
 
 /// What is to be done with the file.
@@ -61,6 +64,7 @@ pub(crate) struct Built {
     pub(crate) durability: Durability,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
+    pub(crate) failed: OnFailed,
     pub(crate) verify: Option<VerifyCommand>,
     pub(crate) trash: TrashLimits,
     pub(crate) undo_window: Option<Duration>,
@@ -88,6 +92,7 @@ impl Builder {
             trash: TrashLimits::default(),
             undo_window: None,
             access: Access::default(),
+            failed: OnFailed::default(),
         }
     }
 
@@ -130,6 +135,14 @@ impl Builder {
         self
     }
 
+    /// Who is told when a dispatch fails that nobody waits for: see [`Store::dispatch_soon`]. It is called on the store's own
+    /// thread, or on the caller's where the store is closed; it must be quick, and cannot ask the store. Where nothing is said,
+    /// failures are logged.
+    pub fn on_failed_dispatch(mut self, hook: impl Fn(FailedDispatch) + Send + Sync + 'static) -> Self {
+        self.failed = OnFailed::new(hook);
+        self
+    }
+
     /// Has what a server sends, and what is imported, tried in a process of its own first. There it may hang, take all
     /// memory (2 GiB) or end the process: the change that does it is quarantined, and the document goes on without it.
     /// The process is started when the first change arrives, and keeps a second copy in memory of documents whose log
@@ -146,6 +159,12 @@ impl Builder {
     /// A slice. A name that is taken, or can be none, is told by `open`.
     pub fn slice<S: Slice>(self) -> Self {
         self.register(Registry::add::<S>)
+    }
+
+    /// `S` reacts to the actions of `Other`, in the same change: see [`ExtraReducer`]. Both are registered before it, and live
+    /// in the same place ([`Slice::SCOPE`]); in documents of a kind that does not take `S` it does not react.
+    pub fn extra_reducer<S: ExtraReducer<Other>, Other: Slice>(self) -> Self {
+        self.register(Registry::add_extra::<S, Other>)
     }
 
     /// A kind of document: documents of it take actions of these slices and no others, the built-in JSON actions not
@@ -208,8 +227,8 @@ impl Builder {
     fn built(self) -> Result<(PathBuf, Built)> {
         let (registry, tasks) = (self.registry?, self.tasks?);
         let (durability, verify, trash, access) = (self.durability, self.verify, self.trash, self.access);
-        let undo_window = self.undo_window;
-        Ok((self.path, Built { access, durability, registry, tasks, verify, trash, undo_window }))
+        let (undo_window, failed) = (self.undo_window, self.failed);
+        Ok((self.path, Built { access, durability, registry, tasks, failed, verify, trash, undo_window }))
     }
 
     /// Opens the store in the file, or makes it (mode 0600).

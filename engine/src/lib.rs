@@ -64,13 +64,16 @@
 //! |---|---|---|
 //! | `createSlice` | [`slice::Slice`] | the reducer is an exhaustive `match`; it writes on a [`slice::Draft`], with no clock and no I/O |
 //! | `configureStore` | [`Store::builder`] | one file with many documents; a slice is registered once and used in any of them |
-//! | `dispatch` | [`slice::SliceHandle::dispatch`] | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
+//! | `dispatch` | [`slice::SliceHandle::dispatch`], [`dispatch_soon`](slice::SliceHandle::dispatch_soon) | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
 //! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | a selector is computed again only when its part of the state changed |
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
+//! | `extraReducers` | [`slice::ExtraReducer`] | what it writes is in the same change as the action |
+//! | `batch`, one thunk with several dispatches | [`Store::transact`] | all or none, one commit, one step of undo |
+//! | `useSelector` | [`slice::SliceHandle::latest`], [`snapshot`](slice::SliceHandle::snapshot), [`slice::Selector::results`] | kept read by the store; never behind `state` |
 //! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`], [`slice::EntityList`] | `upsert` merges field by field, across devices too; a sorted and filtered list reads only what changed |
-//! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it |
+//! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it, dispatch soon |
 //! | `createAsyncThunk` | [`work::Thunk`] | `pending` is a row that no death leaves behind, and an action where you name one; an abort stops the work; `rejectWithValue` is [`work::Thunk::Error`] |
-//! | listener middleware | [`Builder::listener`] | resumes where it stopped |
+//! | listener middleware | [`Builder::listener`], [`work::Heard`] | resumes where it stopped; `dispatch`, `state`, `take`, `fork`, which ends with the handler |
 //! | redux-offline's `meta.offline` | [`slice::Slice::effects`], [`effects`] | lanes, leases, one `Idempotency-Key` for each effect |
 //! | redux-persist | nothing to add | every action is a row; [`slice::Scope`] says what stays on the device or in memory |
 //! | redux-undo | [`Store::undo`], [`slice::Slice::undo_step`] | a new change: what others wrote stays; `groupBy` and `filter` are [`UndoStep`] |
@@ -138,12 +141,13 @@ mod error;
 mod ids;
 mod leases;
 mod message;
+mod transaction;
 
 /// The library of the documents: its types are in this API.
 pub use automerge;
 
 pub use action::Action;
-pub use api::Store;
+pub use api::{FailedDispatch, Store, WeakStore};
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
@@ -161,4 +165,5 @@ pub use store::{
     Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
     QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
 };
+pub use transaction::Transaction;
 pub use undo::UndoStep;

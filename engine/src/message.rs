@@ -41,6 +41,10 @@ pub struct Message {
     /// one that a clone of the store makes in the same second.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
+    /// The slices beside the action's own that reacted to it in this change, each with its version: an object. See
+    /// [`Message::reacted`].
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<Value>,
     /// What other releases wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -64,6 +68,22 @@ impl Message {
     pub fn with_nonce(mut self, nonce: u64) -> Self {
         self.nonce = Some(URL_SAFE_NO_PAD.encode(nonce.to_be_bytes()));
         self
+    }
+
+    /// With these slices that react to it, each with its version.
+    #[must_use]
+    pub(crate) fn with_reactions(mut self, slices: &[(&str, u32)]) -> Self {
+        let slices: Map<String, Value> =
+            slices.iter().map(|(slice, version)| ((*slice).to_owned(), (*version).into())).collect();
+        self.also = (!slices.is_empty()).then_some(Value::Object(slices));
+        self
+    }
+
+    /// The slices that reacted to it in this change, each with its version; what is no version is left out.
+    pub fn reacted(&self) -> Vec<(&str, u32)> {
+        let slices = self.also.as_ref().and_then(Value::as_object).into_iter().flatten();
+        let version = |version: &Value| version.as_u64().and_then(|version| u32::try_from(version).ok());
+        slices.filter_map(|(slice, found)| Some((slice.as_str(), version(found)?))).collect()
     }
 
     /// Reads a commit message; one that is no such object (another program's) says nothing.

@@ -75,7 +75,11 @@ fn a_store_syncs_and_watches_without_a_runtime() {
     assert_eq!(ada.sync(server.options()).unwrap().pushed, 1);
     let (told, reports) = mpsc::channel();
     let options = WatchOptions::default().sync(server.options());
-    let watch = ben.watch(options, move |report| drop(told.send(report.pulled))).unwrap();
+    let watch = ben
+        .watch(options, move |report| {
+            let _ = told.send(report.pulled);
+        })
+        .unwrap();
     // The first round, and what comes while it goes on.
     assert!(reports.iter().any(|pulled| pulled > 0));
     let mut changes = ben.slice::<Count>(id).changes();

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
 use rejoin::{
     Action, DocumentId, Error, ErrorKind, Slice, Store, blocking,
     slice::{Before, Draft, Middleware, Rejection, Verdict},

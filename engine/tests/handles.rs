@@ -171,3 +171,149 @@ async fn what_happens_to_a_document_of_another_process_is_told_from_its_first_ch
     b.slice::<Count>(document).dispatch(Act::Add { by: 1 }).await.unwrap();
     assert_eq!(told(&mut events, document, 1).await, history(&a, document).await);
 }
+
+type Seen = tokio::sync::watch::Receiver<std::sync::Arc<std::collections::BTreeMap<String, i64>>>;
+
+fn n(state: &std::collections::BTreeMap<String, i64>) -> i64 {
+    state.get("n").copied().unwrap_or(0)
+}
+
+async fn sees(latest: &mut Seen, want: i64) {
+    timeout(PATIENCE, latest.wait_for(|state| n(state) >= want)).await.expect("it is never seen").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_latest_state_never_lags_behind_the_state_also_of_what_other_processes_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let (a, b) = (open(&path).await, open(&path).await);
+    let document = a.create(None, None).await.unwrap();
+    let (a, b) = (a.slice::<Count>(document), b.slice::<Count>(document));
+    let mut latest = [a.latest().await.unwrap(), b.latest().await.unwrap()];
+    let selector = a.select("/n", |n: &i64| *n);
+    let mut selected = selector.latest().await.unwrap();
+    let mut other = start_other(&path, document, 40);
+    for round in 0..80 {
+        if round % 4 == 0 {
+            b.dispatch(Act::Add { by: 1 }).await.unwrap();
+            let state = n(&b.state().await.unwrap());
+            assert!(n(&latest[1].borrow_and_update()) >= state && n(&b.snapshot().unwrap()) >= state);
+        }
+        let state = n(&a.state().await.unwrap());
+        let now = [n(&latest[0].borrow_and_update()), **selected.borrow_and_update()];
+        assert!(now.iter().all(|now| *now >= state), "{now:?} after {state}");
+    }
+    assert!(other.wait().unwrap().success());
+    // What nobody asks for is seen as well.
+    for latest in &mut latest {
+        sees(latest, 60).await;
+    }
+    timeout(PATIENCE, selected.wait_for(|n| **n == 60)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_latest_state_has_a_dispatch_when_it_returns() {
+    let store = rejoin::Builder::in_memory().slice::<Count>().open().await.unwrap();
+    let slice = store.slice::<Count>(store.create(None, None).await.unwrap());
+    let mut latest = slice.latest().await.unwrap();
+    assert!(!latest.has_changed().unwrap() && n(&latest.borrow()) == 0);
+    for want in 1..20 {
+        slice.dispatch(Act::Add { by: 1 }).await.unwrap();
+        assert!(latest.has_changed().unwrap());
+        assert_eq!(n(&latest.borrow_and_update()), want);
+    }
+    // What is beside it wakes nobody.
+    let beside = Action::Set { path: "/beside".into(), value: 1.into() };
+    store.dispatch(slice.document(), beside).await.unwrap();
+    assert!(!latest.has_changed().unwrap());
+    store.undo(slice.document()).await.unwrap();
+    store.undo(slice.document()).await.unwrap();
+    assert_eq!(n(&latest.borrow_and_update()), 18);
+}
+
+#[tokio::test]
+async fn latest_states_end_when_the_store_is_closed_and_keep_no_file_open() {
+    let dir = tempfile::tempdir().unwrap();
+    for closes in [true, false] {
+        let store = open(&dir.path().join("a.db")).await;
+        let slice = store.slice::<Count>(store.find_or_create("a").await.unwrap());
+        let mut latest = slice.latest().await.unwrap();
+        let mut results = slice.select("/n", |n: &i64| *n).results().await.unwrap();
+        let mut changes = slice.changes();
+        results.next().await.unwrap();
+        slice.dispatch(Act::Add { by: 1 }).await.unwrap();
+        assert!(changes.next().await.unwrap().action.is_some());
+        assert!(results.next().await.is_some());
+        if closes {
+            store.close().await.unwrap();
+            assert!(slice.latest().await.is_err() && slice.snapshot().is_some());
+        }
+        drop((slice, store));
+        let left: Vec<_> = std::fs::read_dir("/proc/self/fd")
+            .into_iter()
+            .flatten()
+            .filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+            .filter(|path| path.starts_with(dir.path()))
+            .collect();
+        assert!(left.is_empty(), "{left:?} is open");
+        latest.borrow_and_update();
+        assert!(latest.changed().await.is_err());
+        assert!(results.next().await.is_none() && changes.next().await.is_none());
+        assert!(n(&latest.borrow()) > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_never_waits_for_the_store() {
+    let store = rejoin::Builder::in_memory().slice::<Count>().open().await.unwrap();
+    let slice = store.slice::<Count>(store.create(None, None).await.unwrap());
+    // The first call asks.
+    assert!(slice.snapshot().is_none());
+    slice.dispatch(Act::Add { by: 3 }).await.unwrap();
+    assert_eq!(n(&slice.snapshot().unwrap()), 3);
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (holds, holding) = tokio::sync::oneshot::channel();
+    let busy = store.clone();
+    let busy = tokio::spawn(async move {
+        let hold = move |_: &mut rejoin::store::Core| {
+            holds.send(()).unwrap();
+            held.recv().unwrap();
+            Ok(())
+        };
+        busy.with_core(hold).await
+    });
+    holding.await.unwrap();
+    assert_eq!(n(&slice.clone().snapshot().unwrap()), 3);
+    go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_selector_of_several_inputs_tells_its_results_only_when_they_change() {
+    let store = rejoin::Builder::in_memory().slice::<Count>().open().await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let slice = store.slice::<Count>(id);
+    let larger = slice.select2(["/n", "/m"], |n: &i64, m: &i64| *n.max(m));
+    let all = slice.select3(["/n", "/m", "/o"], |n: &i64, m: &i64, o: &i64| n + m + o);
+    let mut results = larger.results().await.unwrap();
+    assert_eq!(*results.next().await.unwrap(), 0);
+    let set = async |path: &str, value: i64| {
+        let action = Action::Set { path: format!("/count{path}"), value: value.into() };
+        store.dispatch(id, action).await.unwrap();
+    };
+    set("/n", 5).await;
+    assert_eq!(*results.next().await.unwrap(), 5);
+    set("/m", 4).await;
+    set("/m", 5).await;
+    set("/o", 9).await;
+    set("/m", 6).await;
+    assert_eq!(*results.next().await.unwrap(), 6);
+    assert_eq!(larger.computed(), 0);
+    assert_eq!((*larger.get().await.unwrap(), *all.get().await.unwrap()), (6, 20));
+    set("/o", 10).await;
+    assert_eq!((*larger.get().await.unwrap(), *all.get().await.unwrap()), (6, 21));
+    assert_eq!((larger.computed(), all.computed()), (1, 2));
+    // Nothing more is to be told.
+    store.close().await.unwrap();
+    assert!(results.next().await.is_none());
+}

@@ -85,6 +85,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0012_thunks_undo.sql",
             sql: include_str!("../engine/0012_thunks_undo.sql"),
         },
+        Migration {
+            version: 13,
+            name: "engine/0013_extra_reducers.sql",
+            sql: include_str!("../engine/0013_extra_reducers.sql"),
+        },
     ],
 };
 

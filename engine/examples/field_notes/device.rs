@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
 use rejoin::{
     Conflict, DocumentId, Error, Origin, Result, Store, SyncOptions, SyncReport, WatchOptions,
     slice::{Changes, EntityMap, Selector, SliceHandle},

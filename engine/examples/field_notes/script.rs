@@ -2,7 +2,6 @@
 
 use std::{error::Error, net::SocketAddr, path::Path, time::Duration};
 
-use futures_util::StreamExt;
 use ratatui::{
     Terminal,
     backend::TestBackend,

@@ -8,7 +8,7 @@ use super::Store;
 #[allow(unused_imports, reason = "the pages below name its kinds")]
 use crate::Error;
 use crate::{
-    Action, ChangeHash, DocumentId, Result, Revised, Revision, UndoStep, blocking,
+    Action, ChangeHash, DocumentId, Result, Revised, Revision, Transaction, UndoStep, blocking,
     edits::Edits,
     effects::{Effect, EffectRequest},
     store::{
@@ -157,6 +157,28 @@ verbs! {
     /// # Errors
     /// As [`Store::dispatch`], and [`Error::BadAction`], [`Error::UnknownSlice`].
     dispatch_json(id: DocumentId = id, action: &Value = action.clone()) -> Receipt { |core| core.dispatch_json(id, &action) }
+    /// Does all of a transaction, or nothing of it: in one commit, as one step of undo in each document. Returns what each of
+    /// its actions made, in their order. See [`Transaction`] for an example.
+    ///
+    /// # Errors
+    /// That of the first action that cannot be done, as [`Store::dispatch`] and [`crate::slice::SliceHandle::dispatch`];
+    /// [`Error::BadAction`] for one of a slice in memory; [`Error::InvalidEffect`], [`Error::InvalidThunk`]. Then nothing was
+    /// changed.
+    transact(transaction: Transaction = transaction) -> Vec<Receipt> { |core| core.transact(transaction) }
+    /// The document with this local name; made, empty, where there is none. Another process that does the same at the same
+    /// time gets the same document; another device makes its own.
+    ///
+    /// # Errors
+    /// As [`Store::create`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = rejoin::blocking::Store::open(dir.path().join("notes.db"))?;
+    /// let inbox = store.find_or_create("inbox")?;
+    /// assert_eq!(store.find_or_create("inbox")?, inbox);
+    /// # Ok::<(), rejoin::Error>(())
+    /// ```
+    find_or_create(name: &str = name.to_owned()) -> DocumentId { |core| core.find_or_create(&name) }
     /// The document with this local name, UUID, unique prefix of one (4 characters or more), or `automerge:`
     /// URL.
     ///

@@ -2,7 +2,6 @@
 
 use std::{future::Future, pin::pin, thread};
 
-use futures_util::StreamExt;
 use tokio::{runtime, sync::oneshot};
 
 use super::{SliceHandle, Store, block_on};

@@ -18,11 +18,15 @@ use crate::{
     state,
 };
 
-/// Why a reducer did not do an action: shown to the caller as it is.
+/// Why a reducer did not do an action: shown to the caller as it is. The usual errors become one by `?`.
 ///
 /// ```
 /// use rejoin::slice::Rejection;
 /// assert_eq!(Rejection::from("the list is full").to_string(), "the list is full");
+/// fn count(text: &str) -> Result<u64, Rejection> {
+///     Ok(text.parse::<u64>()?)
+/// }
+/// assert_eq!(count("many").unwrap_err().to_string(), "invalid digit found in string");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -44,6 +48,24 @@ impl From<ActionError> for Rejection {
     fn from(error: ActionError) -> Self {
         Self(error.to_string())
     }
+}
+
+/// What a reducer meets with `?`.
+macro_rules! rejections {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Rejection {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        }
+    )*};
+}
+
+rejections! {
+    serde_json::Error, std::num::ParseIntError, std::num::ParseFloatError, std::num::TryFromIntError,
+    std::str::ParseBoolError, std::str::Utf8Error, std::string::FromUtf8Error, std::char::ParseCharError,
+    std::fmt::Error, std::borrow::Cow<'_, str>, uuid::Error, crate::InvalidDocumentId,
+    Box<dyn std::error::Error>, Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl From<AutomergeError> for Rejection {
@@ -70,6 +92,11 @@ pub struct ActionInfo {
 impl ActionInfo {
     pub(crate) fn new(id: Uuid, made_at: Millis, author: Option<&str>, document: DocumentId) -> Self {
         Self { id, made_at, author: author.map(str::to_owned), document }
+    }
+
+    /// The id; `None` where the action has none.
+    pub(crate) fn action_id(&self) -> Option<Uuid> {
+        (!self.id.is_nil()).then_some(self.id)
     }
 }
 
@@ -138,6 +165,18 @@ impl<'d> Draft<'d> {
     /// The transaction, and the containers that must be made first.
     pub(crate) fn into_parts(self) -> (Transaction<'d>, Vec<ContainerSpec>) {
         (self.tx, self.missing)
+    }
+
+    /// Does what another slice does about the same action, on a draft of that one.
+    pub(super) fn within<T>(
+        &mut self,
+        slice: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let own = std::mem::replace(&mut self.slice, slice);
+        let done = work(self);
+        self.slice = own;
+        done
     }
 
     /// What is known of the action.

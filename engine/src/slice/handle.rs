@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{Command, EntityQuery, Selector, Slice, Typed, middleware::parse_action, select::touches};
+use super::{Command, EntityQuery, Slice, Typed, latest::Kept, middleware::parse_action, select::touches};
 use crate::{
     ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
     effects::EffectRequest, store::Core,
@@ -24,12 +24,12 @@ use crate::{
 pub struct SliceHandle<S: Slice> {
     store: Store,
     document: DocumentId,
-    slice: PhantomData<fn() -> S>,
+    kept: Arc<Kept<S::State>>,
 }
 
 impl<S: Slice> Clone for SliceHandle<S> {
     fn clone(&self) -> Self {
-        Self::new(self.store.clone(), self.document)
+        Self { store: self.store.clone(), document: self.document, kept: Arc::clone(&self.kept) }
     }
 }
 
@@ -41,7 +41,11 @@ impl<S: Slice> std::fmt::Debug for SliceHandle<S> {
 
 impl<S: Slice> SliceHandle<S> {
     pub(crate) fn new(store: Store, document: DocumentId) -> Self {
-        Self { store, document, slice: PhantomData }
+        Self { store, document, kept: Arc::default() }
+    }
+
+    pub(super) fn kept(&self) -> &Arc<Kept<S::State>> {
+        &self.kept
     }
 
     /// The document.
@@ -105,6 +109,40 @@ impl<S: Slice> SliceHandle<S> {
         let typed = |action| Ok((document, Command::Slice(Arc::new(Typed::<S>::new(action)?))));
         let commands = actions.into_iter().map(typed).collect::<Result<Vec<_>>>()?;
         self.store.with_core(move |core| core.dispatch_commands(&commands, false)).await
+    }
+
+    /// Does an action, and does not wait for it: for a caller that can do nothing about a failure, as one that handles a
+    /// key. Actions are done in the order in which they were asked for, by whichever verb. What fails is told to
+    /// [`crate::Builder::on_failed_dispatch`], also where the store is closed.
+    ///
+    /// ```
+    /// # use rejoin::{Store, slice::{Draft, Rejection, Slice}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum Act { Turned { by: i64 } }
+    /// # struct Dial;
+    /// # impl Slice for Dial {
+    /// #     const NAME: &'static str = "dial"; type State = serde_json::Value; type Action = Act;
+    /// #     fn reduce(draft: &mut Draft<'_>, Act::Turned { by }: &Act) -> Result<(), Rejection> {
+    /// #         if *by > 9 { return Err("it is stuck".into()) }
+    /// #         draft.increment("/at", *by)
+    /// #     }
+    /// # }
+    /// # fn main() -> rejoin::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let store = Store::builder(dir.path().join("app.db"))
+    ///     .slice::<Dial>()
+    ///     .on_failed_dispatch(move |failed| drop(tell.send(format!("{}: {}", failed.action_type, failed.error))))
+    ///     .open_blocking()?;
+    /// let dial = store.slice::<Dial>(store.create(None, None)?);
+    /// dial.dispatch_soon(Act::Turned { by: 2 });
+    /// dial.dispatch_soon(Act::Turned { by: 10 });
+    /// assert_eq!(dial.state()?["at"], 2);
+    /// assert!(told.recv().unwrap().contains("it is stuck"));
+    /// # Ok(()) }
+    /// ```
+    pub fn dispatch_soon(&self, action: S::Action) {
+        let typed = Typed::<S>::new(action).map(|typed| Command::Slice(Arc::new(typed)));
+        self.store.submit_soon(self.document, S::NAME, typed);
     }
 
     pub(crate) fn read(
@@ -178,17 +216,6 @@ impl<S: Slice> SliceHandle<S> {
         self.fit(Self::typed(state)).await
     }
 
-    /// A memoised view of the part of the state at a JSON Pointer (from the slice's root; `""` is all of it):
-    /// `compute` runs again only after something at, above or below that path changed. [`super::pointer`] makes a path of
-    /// keys. Of one that begins with no `/`, [`Selector::get`] is an error.
-    pub fn select<P, T, F>(&self, pointer: &str, compute: F) -> Selector<S, P, T>
-    where
-        P: serde::de::DeserializeOwned + Default,
-        F: Fn(&P) -> T + Send + Sync + 'static,
-    {
-        Selector::new(self.clone(), pointer, Box::new(compute))
-    }
-
     /// The entities of the map at a JSON Pointer, to be filtered, sorted and listed: see [`super::EntityList`].
     pub fn entities<T>(&self, pointer: &str) -> EntityQuery<S, T> {
         EntityQuery::new(self.clone(), pointer)
@@ -259,6 +286,11 @@ impl<S: Slice> std::fmt::Debug for Changes<S> {
 }
 
 impl<S: Slice> Changes<S> {
+    /// The next change; `None` when the store is closed. Cancel-safe. With `futures::StreamExt` it is a stream as well.
+    pub async fn next(&mut self) -> Option<SliceChange<S>> {
+        StreamExt::next(self).await
+    }
+
     fn receive(&mut self, event: Option<Event>) {
         let overtaken =
             |origin, heads| SliceChange { action: None, change: None, origin, patches: Arc::from([]), heads };
@@ -276,7 +308,8 @@ impl<S: Slice> Changes<S> {
             let own = kind.strip_prefix(S::NAME).is_some_and(|rest| rest.starts_with('/'));
             // An undo, say, an action of the JSON slice, or a change of another program.
             let of_no_slice = !kind.contains('/');
-            if !(own || (of_no_slice && touched)) {
+            let reacted = change.reacted.iter().any(|slice| slice == S::NAME);
+            if !(own || reacted || (of_no_slice && touched)) {
                 continue;
             }
             let action = (change.action_version <= S::VERSION)

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Command, Slice};
-use crate::{ChangeHash, DocumentId, Error, Result};
+use crate::{ChangeHash, DocumentId, Error, Result, WeakStore};
 
 /// What middleware decides about an action.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,41 @@ pub enum Verdict {
 /// [`crate::Store::subscribe`] and listeners.
 ///
 /// It runs on the store's own thread: what takes long belongs into an effect, a thunk or a listener. It does not call
-/// the store; a verb that would wait for the store's thread is [`Error::InsideStore`] here.
+/// the store; a verb that would wait for the store's thread is [`Error::InsideStore`] here. What it dispatches it dispatches
+/// soon, on the store that it was given when that was opened:
+///
+/// ```
+/// use std::sync::OnceLock;
+/// use rejoin::{Action, Store, WeakStore, slice::{Committed, Middleware}};
+///
+/// #[derive(Default)]
+/// struct Counts(OnceLock<WeakStore>);
+///
+/// impl Middleware for Counts {
+///     fn opened(&self, store: &WeakStore) {
+///         let _ = self.0.set(store.clone());
+///     }
+///     fn after(&self, action: &Committed) {
+///         let store = self.0.get().and_then(WeakStore::upgrade);
+///         if let (Some(store), "set") = (store, action.action_type.as_str()) {
+///             store.dispatch_soon(action.document, Action::Increment { path: "/sets".into(), by: 1 });
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = Store::builder(dir.path().join("a.db")).middleware(Counts::default()).open().await?;
+/// let id = store.create(None, None).await?;
+/// store.dispatch(id, Action::Set { path: "/title".into(), value: "Hello".into() }).await?;
+/// assert_eq!(store.state(id, "/sets").await?, 1);
+/// # Ok::<(), rejoin::Error>(()) }).unwrap();
+/// ```
 pub trait Middleware: Send + Sync + 'static {
+    /// The store is open, and nothing was dispatched yet. The handle does not keep it open.
+    fn opened(&self, store: &WeakStore) {
+        let _ = store;
+    }
+
     /// Before the reducer. A panic rejects the action.
     fn before(&self, action: &Before<'_>) -> Verdict {
         let _ = action;

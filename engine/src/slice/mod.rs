@@ -68,7 +68,9 @@ mod collaborative;
 mod draft;
 mod edit;
 mod entities;
+mod extra;
 mod handle;
+mod latest;
 mod list;
 mod middleware;
 mod migration;
@@ -80,7 +82,9 @@ mod shape;
 pub use collaborative::{Counter, Text};
 pub use draft::{ActionInfo, Draft, Rejection, pointer};
 pub use entities::{Entities, EntityMap};
+pub use extra::ExtraReducer;
 pub use handle::{Changes, SliceChange, SliceHandle};
+pub use latest::Results;
 pub use list::{Entity, EntityList, EntityQuery};
 pub use middleware::{Before, Committed, Middleware, Verdict};
 pub use migration::Migration;
@@ -88,6 +92,8 @@ pub use part::Part;
 pub use select::Selector;
 
 pub(crate) use draft::{Ground, Writers};
+pub(crate) use extra::AnyExtra;
+pub(crate) use middleware::read_action;
 pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
 
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,6 +1,7 @@
 //! The slices and middleware of a store, and actions on their way to the reducers.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     sync::Arc,
@@ -11,7 +12,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    ActionInfo, Draft, Middleware, Migration, Newer, Rejection, Scope, Slice, middleware::parse_action,
+    ActionInfo, AnyExtra, Draft, ExtraReducer, Middleware, Migration, Newer, Rejection, Scope, Slice,
+    extra::Extra, middleware::parse_action,
 };
 use crate::{Action, Error, Result, UndoStep, effects::EffectRequest};
 
@@ -80,6 +82,8 @@ pub(crate) trait Intent: Send + Sync {
     fn effects(&self, info: &ActionInfo) -> Vec<EffectRequest>;
     fn undo_step(&self) -> UndoStep;
     fn newer(&self) -> Newer;
+    /// The slice's own enum.
+    fn action(&self) -> &dyn Any;
 }
 
 /// An action of a slice `S`.
@@ -153,6 +157,10 @@ impl<S: Slice> Intent for Typed<S> {
     fn newer(&self) -> Newer {
         S::NEWER
     }
+
+    fn action(&self) -> &dyn Any {
+        &self.action
+    }
 }
 
 /// An action's fields without its type; `None` where it has no others.
@@ -215,6 +223,8 @@ const LONGEST_NAME: usize = 64;
 pub(crate) struct Registry {
     slices: BTreeMap<&'static str, Arc<dyn AnySlice>>,
     kinds: BTreeMap<String, BTreeSet<String>>,
+    /// Who reacts to the actions of a slice.
+    extras: BTreeMap<&'static str, Vec<Arc<dyn AnyExtra>>>,
     pub(crate) middleware: Vec<Arc<dyn Middleware>>,
 }
 
@@ -237,6 +247,32 @@ impl Registry {
             None => Ok(()),
             Some(_) => Err(bad("a slice of this name is registered already")),
         }
+    }
+
+    /// # Errors
+    /// [`Error::BadSlice`] where one of the two is not registered, they live in different places, or it was said before.
+    pub(crate) fn add_extra<S: ExtraReducer<Other>, Other: Slice>(&mut self) -> Result<()> {
+        let bad = |reason: String| Error::BadSlice { slice: S::NAME.to_owned(), reason };
+        if let Some(unknown) = [S::NAME, Other::NAME].iter().find(|name| !self.knows_slice(name)) {
+            return Err(bad(format!("it reacts to {:?}, and {unknown:?} is not registered", Other::NAME)));
+        }
+        if S::SCOPE != Other::SCOPE {
+            let reason = "they live in different places: one change cannot write to both";
+            return Err(bad(format!("it reacts to {:?}, and {reason}", Other::NAME)));
+        }
+        let extras = self.extras.entry(Other::NAME).or_default();
+        if S::NAME == Other::NAME || extras.iter().any(|extra| extra.slice() == S::NAME) {
+            return Err(bad(format!("it reacts to {:?} already", Other::NAME)));
+        }
+        extras.push(Arc::new(Extra::<S, Other>::new()));
+        Ok(())
+    }
+
+    /// Those that react to an action in a document of this kind.
+    pub(crate) fn extras(&self, kind: Option<&str>, command: &Command) -> Vec<Arc<dyn AnyExtra>> {
+        let Command::Slice(intent) = command else { return Vec::new() };
+        let extras = self.extras.get(intent.slice()).into_iter().flatten();
+        extras.filter(|extra| self.takes(kind, extra.slice())).cloned().collect()
     }
 
     /// # Errors

@@ -6,14 +6,18 @@ use std::sync::{
 };
 
 use automerge::{Patch, PatchAction, Prop};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::{Slice, SliceHandle, draft::escape};
-use crate::{Event, Result};
+use crate::{
+    Event, Result,
+    store::{Parts, Seen},
+};
 
-type Compute<P, T> = Box<dyn Fn(&P) -> T + Send + Sync>;
+pub(super) type Compute<P, T> = Arc<dyn Fn(&P) -> T + Send + Sync>;
+
+/// How the parts at the selector's paths become what it computes with, or why they do not fit.
+pub(super) type ReadParts<P> = fn(&[String], Parts) -> Result<P, String>;
 
 /// A memoised view of a part of a slice: made by [`SliceHandle::select`].
 ///
@@ -41,7 +45,8 @@ type Compute<P, T> = Box<dyn Fn(&P) -> T + Send + Sync>;
 /// ```
 pub struct Selector<S: Slice, P, T> {
     handle: SliceHandle<S>,
-    pointer: String,
+    pointers: Vec<String>,
+    read: ReadParts<P>,
     compute: Compute<P, T>,
     memo: Mutex<Memo<T>>,
     computed: AtomicU64,
@@ -58,15 +63,28 @@ impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Selector")
             .field("handle", &self.handle)
-            .field("pointer", &self.pointer)
+            .field("pointers", &self.pointers)
             .finish_non_exhaustive()
     }
 }
 
-impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
-    pub(super) fn new(handle: SliceHandle<S>, pointer: &str, compute: Compute<P, T>) -> Self {
+impl<S: Slice, P, T> Selector<S, P, T> {
+    pub(super) fn new(
+        handle: SliceHandle<S>,
+        pointers: Vec<String>,
+        (read, compute): (ReadParts<P>, Compute<P, T>),
+    ) -> Self {
         let memo = Mutex::new(Memo { events: handle.store().subscribe(), value: None, touched: 0 });
-        Self { handle, pointer: pointer.to_owned(), compute, memo, computed: AtomicU64::new(0) }
+        Self { handle, pointers, read, compute, memo, computed: AtomicU64::new(0) }
+    }
+
+    pub(super) fn handle(&self) -> &SliceHandle<S> {
+        &self.handle
+    }
+
+    /// What it reads, and how it makes its value of that.
+    pub(super) fn parts(&self) -> (Seen, ReadParts<P>, Compute<P, T>) {
+        (self.handle.seen(self.pointers.clone()), self.read, Arc::clone(&self.compute))
     }
 
     /// The value: the one of the last call, unless something at, above or below the selector's path has changed since,
@@ -81,14 +99,9 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
             Ok(value) => return Ok(value),
             Err(touched) => touched,
         };
-        let part = self.handle.store().with_core(self.handle.read(&self.pointer, None)).await?;
-        let part: P = match part {
-            None | Some(Value::Null) => P::default(),
-            Some(part) => {
-                let fits = serde_json::from_value(part);
-                self.handle.fit(fits.map_err(|error| format!("at {:?}: {error}", self.pointer))).await?
-            }
-        };
+        let (seen, read, _) = self.parts();
+        let parts = self.handle.store().with_core(move |core| core.read_seen(&seen)).await?;
+        let part = self.handle.fit(read(&self.pointers, parts)).await?;
         let value = Arc::new((self.compute)(&part));
         self.computed.fetch_add(1, Ordering::Relaxed);
         let mut memo = self.lock();
@@ -112,10 +125,12 @@ impl<S: Slice, P: DeserializeOwned + Default, T> Selector<S, P, T> {
     /// read: so a change in between makes it compute once more, and none is missed.
     fn known(&self) -> Result<Arc<T>, u64> {
         let mut memo = self.lock();
-        let path = format!("/{}{}", S::NAME, self.pointer);
+        let paths: Vec<_> = self.pointers.iter().map(|pointer| format!("/{}{pointer}", S::NAME)).collect();
         loop {
             let touched = match memo.events.try_recv() {
-                Ok(event) => event.document == self.handle.document() && touches(&event, &path),
+                Ok(event) => {
+                    event.document == self.handle.document() && paths.iter().any(|path| touches(&event, path))
+                }
                 Err(broadcast::error::TryRecvError::Lagged(_)) => true,
                 Err(_) => return memo.value.clone().ok_or(memo.touched),
             };

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::{
     Event, EventChange, Origin, Page, PageOutcome,
     claims::Proved,
+    dispatch::reacted,
     fork, reach,
     replica::{Held, Noted, Replica, apply_all, because_of, quarantine},
     rows::{self, NewChange},
@@ -269,6 +270,7 @@ fn event_changes(arrived: &[Arrived], gone: &HashSet<ChangeHash>) -> Vec<EventCh
             action_version: a.message.version.unwrap_or(1),
             author: a.message.author.clone(),
             payload: a.message.payload.clone(),
+            reacted: reacted(&a.message),
         })
         .collect()
 }

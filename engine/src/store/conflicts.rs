@@ -257,9 +257,10 @@ impl Writing<'_> {
         };
         let json = json!({"type": "take", "path": pointer, "hash": chosen.hash.to_string()});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: None };
+        let told =
+            Told { shown_as: id, message: &message, json: &json, text: &text, step: None, extras: &[] };
         let stored = self.store_made(id, made, &told)?;
-        Ok(stored.map(|checked| Receipt { hash: checked.hash }))
+        Ok(stored.map(|checked| Receipt { hash: checked.hash, id: None }))
     }
 }
 

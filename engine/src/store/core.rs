@@ -19,6 +19,7 @@ use super::{
     replica::Replicas,
     rows,
     underneath::Underneath,
+    views::Looking,
 };
 use crate::{
     Actor, DocumentId, Error, Result,
@@ -78,6 +79,8 @@ pub struct Core {
     /// The slices that live in memory only.
     pub(super) memory: HashMap<DocumentId, automerge::Automerge>,
     pub(super) heard: Heard,
+    /// What is kept read for those who look at it.
+    pub(super) views: Vec<Looking>,
     #[cfg(feature = "planted-bugs")]
     pub(super) late_pending: Vec<(i64, i64, Option<String>, Millis)>,
 }
@@ -183,6 +186,7 @@ impl Core {
             stirred_version: 0,
             memory: HashMap::new(),
             heard: Heard::default(),
+            views: Vec::new(),
             #[cfg(feature = "planted-bugs")]
             late_pending: Vec::new(),
         };

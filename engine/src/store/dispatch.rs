@@ -1,20 +1,22 @@
 //! From an action to a change and its queue row.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
     Core, Event, EventChange, Origin, Receipt,
     append::{Appended, append},
     core::Writing,
-    make::{Made, Work, caught, commit_options, make, make_slice, message_of},
+    make::{Made, Work, caught, commit_options, make, make_slice, message_of, reduce_all},
     rows::{self, NewPending},
     steps::{Attempt, is_by_too_many},
-    undo::{NewStep, insert_step},
+    undo::{NewStep, Place, insert_step},
 };
 use crate::{
     Action, DocumentId, Error, Message, Result,
     fence::{self, CheckedChange, Refusal, RefusalCode},
-    slice::{ActionInfo, Command, Committed, Scope, payload_of},
+    slice::{ActionInfo, AnyExtra, Command, Committed, Scope, payload_of},
     undo::UndoStep,
 };
 
@@ -67,7 +69,8 @@ impl Core {
             return self.dispatch_in_memory(&(id, command.clone()));
         }
         self.write(&[id], |w| {
-            let done = w.dispatch_one(id, command, Asked { follows: false, step: Some(step) })?;
+            let done =
+                w.dispatch_one(id, command, Asked { follows: false, step: Some(step), within: None })?;
             w.settle_document(id)?;
             Ok(done)
         })?
@@ -138,7 +141,17 @@ fn step_of(command: &Command, asked: Asked<'_>) -> Result<Option<NewStep>> {
         step = step.or(caught(intent.kind(), || Ok(intent.undo_step()))?);
     }
     step.check(command.kind())?;
-    Ok(NewStep::of(step, asked.follows))
+    Ok(match asked.within {
+        // "One commit, one step of undo." A transaction that is of a group joins what came before it.
+        Some(within) if asked.step.is_none_or(|step| step.group.is_none()) => {
+            let place = match within {
+                Within::First => Place::First,
+                Within::After(first) => Place::After(first),
+            };
+            Some(NewStep::placed(step, place))
+        }
+        _ => NewStep::of(step, asked.follows),
+    })
 }
 
 fn commands(actions: &[(DocumentId, Action)]) -> Vec<(DocumentId, Command)> {
@@ -175,6 +188,8 @@ pub(super) struct Told<'a> {
     pub(super) text: &'a str,
     /// How it stands in undo; `None`: as usual.
     pub(super) step: Option<&'a NewStep>,
+    /// The slices that react to it in its change.
+    pub(super) extras: &'a [Arc<dyn AnyExtra>],
 }
 
 /// Who dispatches an action, as far as undo asks.
@@ -184,6 +199,15 @@ pub(super) struct Asked<'a> {
     pub(super) follows: bool,
     /// What is said of it beside what its slice says.
     pub(super) step: Option<&'a UndoStep>,
+    /// Where it stands in the transaction of which it is a part.
+    pub(super) within: Option<Within>,
+}
+
+/// Where an action stands among those of its transaction in one document.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Within {
+    First,
+    After(automerge::ChangeHash),
 }
 
 impl Writing<'_> {
@@ -209,7 +233,7 @@ impl Writing<'_> {
         undoable: bool,
     ) -> Result<Result<Receipt>> {
         let always = undoable.then(|| UndoStep::new().always());
-        let asked = Asked { follows: true, step: always.as_ref() };
+        let asked = Asked { follows: true, step: always.as_ref(), within: None };
         match self.registry.decode(action) {
             Ok(command) if command.scope() == Scope::Memory => {
                 let reason = "its slice is in memory only, and no part of a transaction".to_owned();
@@ -229,9 +253,14 @@ impl Writing<'_> {
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
-        self.check_not_newer(home, command)?;
+        let extras = self.extras(id, command)?;
         if let Command::Slice(intent) = command {
+            self.check_not_newer(home, (intent.slice(), intent.version(), intent.newer()))?;
             self.migrate_slice(home, intent.slice())?;
+        }
+        for extra in &extras {
+            self.check_not_newer(home, (extra.slice(), extra.version(), extra.newer()))?;
+            self.migrate_slice(home, extra.slice())?;
         }
         let json = command.to_json()?;
         let text = json.to_string();
@@ -239,8 +268,15 @@ impl Writing<'_> {
             return Err(Error::Refused(too_large(text.len(), self.limits.change_bytes)).into());
         }
         let step = step_of(command, asked)?;
-        let message = self.first_bears_nonce(home, message_of(command, self.author))?;
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: step.as_ref() };
+        let message = self.first_bears_nonce(home, message_of(command, self.author, &extras))?;
+        let told = Told {
+            shown_as: id,
+            message: &message,
+            json: &json,
+            text: &text,
+            step: step.as_ref(),
+            extras: &extras,
+        };
         let about = self.about(id, command);
         let effects = match command {
             Command::Slice(intent) if intent.scope() == Scope::Synced => {
@@ -252,7 +288,13 @@ impl Writing<'_> {
         let checked = self.commit_one(home, command, (&told, &about))?;
         self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
             .map_err(Failed::Transaction)?;
-        Ok(Receipt { hash: checked.hash })
+        Ok(Receipt { hash: checked.hash, id: about.action_id() })
+    }
+
+    /// The slices that react to an action.
+    fn extras(&mut self, id: DocumentId, command: &Command) -> Result<Vec<Arc<dyn AnyExtra>>> {
+        let kind = self.replicas.get(self.tx, id, self.actor)?.row.kind.as_deref();
+        Ok(self.registry.extras(kind, command))
     }
 
     fn about(&self, id: DocumentId, command: &Command) -> ActionInfo {
@@ -300,7 +342,7 @@ impl Writing<'_> {
                 let work = Work {
                     slice: intent.slice(),
                     about,
-                    reduce: &|draft| intent.reduce(draft),
+                    reduce: &|draft| reduce_all((intent.as_ref(), told.extras), draft),
                     writers: None,
                 };
                 let made = make_slice((connection, replica), &work, options, listening)?;
@@ -414,6 +456,7 @@ impl Writing<'_> {
                 action_version: message.version.unwrap_or(1),
                 author: message.author.clone(),
                 payload: payload_of(told.json),
+                reacted: reacted(message),
             };
             self.events.push(Event {
                 document: told.shown_as,
@@ -436,6 +479,11 @@ impl Writing<'_> {
         }
         rows::insert_pending(self.tx, &new)
     }
+}
+
+/// The names of the slices that reacted.
+pub(super) fn reacted(message: &Message) -> Vec<String> {
+    message.reacted().into_iter().map(|(slice, _)| slice.to_owned()).collect()
 }
 
 fn too_large(found: usize, most: usize) -> Refusal {

@@ -28,6 +28,24 @@ impl Core {
         Ok(id)
     }
 
+    /// The document with this local name; made, empty, where there is none.
+    ///
+    /// # Errors
+    /// As [`Core::create`].
+    pub fn find_or_create(&mut self, name: &str) -> Result<DocumentId> {
+        self.write(&[], |w| {
+            let rows = rows::read_documents(w.tx)?;
+            let named =
+                |row: &&rows::DocumentRow| row.tombstone.is_none() && row.name.as_deref() == Some(name);
+            if let Some(row) = rows.iter().find(named) {
+                return Ok(row.uuid);
+            }
+            let id = DocumentId::random();
+            w.insert_document(id, Some(name), None)?;
+            Ok(id)
+        })
+    }
+
     /// Makes an empty document for each name, all in one transaction.
     ///
     /// # Errors

@@ -110,15 +110,16 @@ fn event_change(connection: &Connection, change: &ChangeRow) -> Result<EventChan
         action_version: change.action_version,
         author: change.author.clone(),
         payload: payload(connection, change.id)?,
+        reacted: change.reacted.clone(),
     })
 }
 
 impl Core {
-    /// Whether someone is subscribed, to documents, to thunks or to whatever happens.
+    /// Whether someone is subscribed, to documents, to thunks or to whatever happens, or looks at a view.
     pub fn is_heard(&self) -> bool {
         // One receiver is the handle's, from which others are made.
         let work = self.thunk_events.receiver_count() + self.stirred.receiver_count().saturating_sub(1);
-        self.events.receiver_count() + work > 0
+        self.events.receiver_count() + work + self.views.len() > 0
     }
 
     /// Wakes who waits for whatever happens, and tells of thunks.

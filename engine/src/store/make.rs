@@ -1,5 +1,7 @@
 //! From an action to its change, in memory: containers first, and everything on a fork where it may fail.
 
+use std::sync::Arc;
+
 use automerge::{
     Automerge, Change, Patch, PatchLog,
     transaction::{CommitOptions, Transactable},
@@ -12,7 +14,7 @@ use crate::{
     container::{self, ContainerChange, ContainerSet},
     fence::LAST_TIME,
     reducer::{self, QueuedOps},
-    slice::{ActionInfo, Command, Draft, Ground, Rejection, Writers},
+    slice::{ActionInfo, AnyExtra, Command, Draft, Ground, Intent, Rejection, Writers},
     untrusted::contained,
 };
 
@@ -27,9 +29,19 @@ pub(super) struct Made {
     pub(super) patches: Vec<Patch>,
 }
 
+/// An action's reducer, and after it those of the slices that react to it.
+pub(super) fn reduce_all(
+    (intent, extras): (&dyn Intent, &[Arc<dyn AnyExtra>]),
+    draft: &mut Draft<'_>,
+) -> Result<(), Rejection> {
+    intent.reduce(draft)?;
+    extras.iter().try_for_each(|extra| extra.react(draft, intent.action()))
+}
+
 /// What an action's change says of itself.
-pub(super) fn message_of(command: &Command, author: Option<&str>) -> Message {
-    let message = Message::of_action(command.kind()).by(author);
+pub(super) fn message_of(command: &Command, author: Option<&str>, extras: &[Arc<dyn AnyExtra>]) -> Message {
+    let reacted: Vec<_> = extras.iter().map(|extra| (extra.slice(), extra.version())).collect();
+    let message = Message::of_action(command.kind()).by(author).with_reactions(&reacted);
     match command {
         Command::Json(_) => message,
         Command::Slice(intent) => Message {

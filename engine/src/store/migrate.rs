@@ -36,7 +36,8 @@ impl Writing<'_> {
             let work = Work { slice: slice.name(), about: &about, reduce: &reduce, writers: Some(&writers) };
             let json = serde_json::json!({"type": kind, "from": from, "to": slice.version()});
             let text = json.to_string();
-            let told = Told { shown_as: home, message: &message, json: &json, text: &text, step: None };
+            let told =
+                Told { shown_as: home, message: &message, json: &json, text: &text, step: None, extras: &[] };
             let done = self.in_steps(home, |w| match w.make_migration(home, &work, (&kind, &message))? {
                 Some(made) => Ok(w.store_made(home, made, &told)?.map(drop)),
                 None => Ok(Ok(())),

@@ -45,10 +45,12 @@ mod slices;
 mod snapshot;
 mod steps;
 mod sync_types;
+mod transact;
 mod trash;
 mod types;
 mod underneath;
 mod undo;
+mod views;
 mod work;
 
 pub use self::core::Core;
@@ -68,3 +70,4 @@ pub use undo::{NextStep, UndoKind, Undone, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 pub(crate) use types::as_hex;
+pub(crate) use views::{Parts, Seen};

@@ -88,7 +88,8 @@ impl Writing<'_> {
         };
         let json = json!({"type": EDIT, "path": at.0});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: None };
+        let told =
+            Told { shown_as: id, message: &message, json: &json, text: &text, step: None, extras: &[] };
         let stored = self.store_made(id, made, &told)?;
         let (left, over) = (plan.left, plan.over);
         Ok(stored.map(|checked| Revised { hash: Some(checked.hash), left: left.clone(), over: over.clone() }))

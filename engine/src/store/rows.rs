@@ -79,9 +79,9 @@ pub(super) struct NewChange<'a> {
 
 pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Result<()> {
     let sql = "INSERT INTO change (id, hash, actor, seq, deps, bytes, container, action_type, author, made_at, local,
-               acknowledged_at, was, quarantined, action_version, target)
+               acknowledged_at, was, quarantined, action_version, target, also)
                VALUES (:id, :hash, :actor, :seq, :deps, :bytes, :container, :action_type, :author, :made_at, :local,
-               :acknowledged_at, :was, :quarantined, :action_version, :target)";
+               :acknowledged_at, :was, :quarantined, :action_version, :target, :also)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":hash": new.change.hash.0, ":actor": new.actor, ":seq": new.change.seq as i64,
         ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
@@ -89,9 +89,26 @@ pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Res
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
         ":was": new.was.map(|h| h.0), ":quarantined": new.quarantined,
         ":action_version": new.message.version.filter(|version| *version != 1),
-        ":target": new.message.undoes().map(|h| h.0),
+        ":target": new.message.undoes().map(|h| h.0), ":also": encode_reacted(new.message),
     })?;
     Ok(())
+}
+
+/// The slices that reacted, as a JSON object; `None` where none did.
+fn encode_reacted(message: &Message) -> Option<String> {
+    let reacted = message.reacted();
+    if reacted.is_empty() {
+        return None;
+    }
+    let slices: serde_json::Map<String, serde_json::Value> =
+        reacted.into_iter().map(|(slice, version)| (slice.to_owned(), version.into())).collect();
+    Some(serde_json::Value::Object(slices).to_string())
+}
+
+/// The names of the slices that [`encode_reacted`] wrote.
+fn decode_reacted(text: Option<&str>) -> Vec<String> {
+    let slices = text.and_then(|text| serde_json::from_str::<serde_json::Map<_, _>>(text).ok());
+    slices.into_iter().flatten().map(|(slice, _): (String, serde_json::Value)| slice).collect()
 }
 
 /// Dependencies as distances, LEB128: short, and without the hashes that do not compress.
@@ -134,6 +151,8 @@ pub(super) struct ChangeRow {
     pub(super) container: bool,
     pub(super) action_type: Option<String>,
     pub(super) action_version: u32,
+    /// The slices beside the action's own that reacted to it.
+    pub(super) reacted: Vec<String>,
     pub(super) author: Option<String>,
     pub(super) made_at: Millis,
     pub(super) local: bool,
@@ -163,7 +182,7 @@ impl ChangeRow {
 const CHANGE_COLUMNS: &str =
     "c.id, c.hash, a.bytes AS actor, c.seq, c.deps, c.container, c.action_type, c.author,
      c.made_at, c.local, c.acknowledged_at, c.was, c.loser, c.replaced_by, c.quarantined, c.action_version,
-     a.own AS own_actor, c.pusher";
+     a.own AS own_actor, c.pusher, c.also";
 
 fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
     let id: i64 = row.get("id")?;
@@ -178,6 +197,7 @@ fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
         container: row.get("container")?,
         action_type: row.get("action_type")?,
         action_version: row.get::<_, Option<u32>>("action_version")?.unwrap_or(1),
+        reacted: decode_reacted(row.get::<_, Option<String>>("also")?.as_deref()),
         author: row.get("author")?,
         made_at: row.get("made_at")?,
         local: row.get("local")?,

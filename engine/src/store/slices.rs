@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{
     Core, Event, EventChange, Origin, Receipt,
     core::Writing,
-    make::{Work, caught, commit_options, message_of},
+    dispatch::reacted,
+    make::{Work, caught, commit_options, message_of, reduce_all},
     read::check_heads,
     rows,
 };
@@ -143,12 +144,13 @@ impl Core {
             return Err(Error::Rejected { action: command.kind().to_owned(), reason });
         }
         let about = ActionInfo::new(intent.id(), now, self.author.as_deref(), *id);
-        let message = message_of(command, self.author.as_deref());
+        let extras = registry.extras(row.kind.as_deref(), command);
+        let message = message_of(command, self.author.as_deref(), &extras);
         let options = commit_options(&message, about.made_at);
         let work = Work {
             slice: intent.slice(),
             about: &about,
-            reduce: &|draft| intent.reduce(draft),
+            reduce: &|draft| reduce_all((intent.as_ref(), &extras), draft),
             writers: None,
         };
         let mut copy = am.clone();
@@ -189,6 +191,7 @@ impl Core {
             hash,
             action_type: message.action.clone(),
             action_version: intent.version(),
+            reacted: reacted(&message),
             author: message.author,
             payload: payload_of(json),
         };
@@ -204,7 +207,7 @@ impl Core {
         let _ = self.events.send(event);
         let kind = message.action.unwrap_or_default();
         self.tell_middleware(&[Committed { document: *id, hash, action_type: kind, action: json.clone() }]);
-        Ok(Receipt { hash })
+        Ok(Receipt { hash, id: about.action_id() })
     }
 
     pub(super) fn tell_middleware(&self, committed: &[Committed]) {
@@ -281,12 +284,14 @@ impl Writing<'_> {
     }
 
     /// Refuses an action of a slice to which a newer version has written, where this one only reads it then.
-    pub(super) fn check_not_newer(&mut self, home: DocumentId, command: &Command) -> Result<()> {
-        let Command::Slice(intent) = command else { return Ok(()) };
-        if intent.newer() == Newer::Write {
+    pub(super) fn check_not_newer(
+        &mut self,
+        home: DocumentId,
+        (slice, version, newer): (&'static str, u32, Newer),
+    ) -> Result<()> {
+        if newer == Newer::Write {
             return Ok(());
         }
-        let (slice, version) = (intent.slice(), intent.version());
         let replica = self.replicas.get(self.tx, home, self.actor)?;
         let after = replica.not_newer.get(slice).copied().unwrap_or(0);
         if let Some(written) = rows::newest_above(self.tx, (replica.row.id, after), (slice, version))? {

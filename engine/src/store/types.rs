@@ -27,6 +27,10 @@ pub enum Durability {
 pub struct Receipt {
     /// The change, by which the action is known from now on.
     pub hash: ChangeHash,
+    /// The action's id: what its reducer had as [`crate::slice::ActionInfo::id`], and so of what it made with it. `None` for
+    /// an action of the built-in JSON slice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<uuid::Uuid>,
 }
 
 /// What is remembered for all documents of a store.
@@ -276,4 +280,6 @@ pub struct EventChange {
     /// The action's fields without its type, where they are known: it was made on this store (by another process: as
     /// long as it waits in the queue), or its slice puts them into the message.
     pub payload: Option<Value>,
+    /// The slices beside the action's own that reacted to it in this change: see [`crate::slice::ExtraReducer`].
+    pub reacted: Vec<String>,
 }

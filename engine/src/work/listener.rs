@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
-use super::ThunkRequest;
+use super::{ThunkRequest, reach::Reach};
 use crate::{ChangeHash, DocumentId, Millis, Origin, effects::EffectRequest};
 
 /// How long a handler may take for one action, where nothing else is said.
@@ -172,6 +172,10 @@ impl Listener {
 }
 
 /// An action, as a listener hears it.
+///
+/// With it a handler reaches the store: [`Heard::dispatch`], [`Heard::state`], [`Heard::take`], [`Heard::fork`]. What is to be
+/// done exactly once for an action belongs into the [`Reaction`]: what a handler dispatches by itself is done when it says
+/// so, and again where the handler is run again. The listener hears that too, if it wants such actions.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Heard {
@@ -199,6 +203,7 @@ pub struct Heard {
     pub made_at: Millis,
     /// 1 for the first attempt; counted from where the last one failed.
     pub attempt: u64,
+    pub(crate) reach: Reach,
 }
 
 /// What a listener does about an action: recorded in one transaction with its new position, so exactly once for each

@@ -92,6 +92,7 @@ mod handle;
 mod leases;
 mod listener;
 pub(crate) mod plan;
+mod reach;
 mod request;
 mod run;
 mod tasks;
@@ -100,6 +101,7 @@ mod types;
 
 pub use handle::{Settled, ThunkError, ThunkHandle};
 pub use listener::{Heard, Listener, Reaction};
+pub use reach::Fork;
 pub use request::ThunkRequest;
 pub use run::WorkOptions;
 pub use thunk::{StartOptions, Thunk, ThunkContext, ThunkGround};
@@ -108,5 +110,6 @@ pub use types::{
 };
 
 pub(crate) use listener::Hearing;
+pub(crate) use reach::Reach;
 pub(crate) use request::FollowUps;
 pub(crate) use tasks::Tasks;

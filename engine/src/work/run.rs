@@ -17,7 +17,7 @@ use futures_util::{
 
 use super::{
     Heard, Reaction, ThunkCause, ThunkContext, ThunkFailure, ThunkInfo, leases::WorkLeases,
-    listener::Hearing, thunk::AnyThunk,
+    listener::Hearing, reach::EndsForks, thunk::AnyThunk,
 };
 use crate::{
     Result, Store,
@@ -270,7 +270,7 @@ async fn hear(ear: Ear, first: (Heard, Claim)) {
     let mut next = Some(first);
     while let Some((heard, claim)) = next.take() {
         let handled = tokio::select! {
-            handled = handle(hearing, heard.clone()) => handled,
+            handled = handle((&lease.store, hearing), heard.clone()) => handled,
             () = lease.keep_claim(&claim) => return,
         };
         let why = match handled {
@@ -299,8 +299,11 @@ async fn hear(ear: Ear, first: (Heard, Claim)) {
 }
 
 /// One call of the handler, in a task of its own.
-async fn handle(hearing: &Hearing, heard: Heard) -> Result<Reaction, String> {
+async fn handle((store, hearing): (&Store, &Hearing), heard: Heard) -> Result<Reaction, String> {
     let (call, deadline) = (Arc::clone(&hearing.handle), hearing.listener.deadline);
+    // "What a listener forked ends with it", however it ends.
+    let ends = EndsForks::default();
+    let heard = Heard { reach: ends.reach(store), ..heard };
     match attempt(deadline, async move { call(heard).await }).await {
         Attempt::Ended(handled) => handled,
         Attempt::Panicked(why) => Err(format!("the handler panicked: {why}")),

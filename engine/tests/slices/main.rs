@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here fails the test")]
 
+mod extras;
 mod lists;
 mod middleware;
 mod migrations;
@@ -9,4 +10,5 @@ mod reading;
 mod reducers;
 mod scopes;
 mod support;
+mod transactions;
 mod typed;

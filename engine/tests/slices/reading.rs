@@ -1,6 +1,5 @@
 use std::future::Future;
 
-use futures_util::StreamExt;
 use rejoin::{
     Action, Origin, Store,
     slice::{Draft, EntityMap, Rejection, Slice},

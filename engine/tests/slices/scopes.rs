@@ -3,7 +3,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use futures_util::StreamExt;
 use rejoin::{
     Error, Scope, Store,
     slice::{Draft, Rejection, Slice},

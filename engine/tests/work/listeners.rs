@@ -247,3 +247,123 @@ async fn a_name_that_is_taken_or_can_be_none_is_told_when_the_store_is_opened() 
     let empty = Store::builder(&path).listener(Listener::new(""), nothing);
     assert!(matches!(empty.open().await, Err(Error::BadListener { .. })));
 }
+
+/// A tally.
+struct Tally;
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum TallyAction {
+    Asked { of: String },
+    Answered { with: i64 },
+}
+
+impl Slice for Tally {
+    const NAME: &'static str = "tally";
+    type State = serde_json::Value;
+    type Action = TallyAction;
+
+    fn reduce(draft: &mut Draft<'_>, action: &TallyAction) -> Result<(), Rejection> {
+        match action {
+            TallyAction::Asked { of } => draft.set("/asked", of),
+            TallyAction::Answered { with } => draft.increment("/answers", *with),
+        }
+    }
+}
+
+fn tallying<F, Fut>(path: &Path, deadline: Duration, handler: F) -> rejoin::Builder
+where
+    F: Fn(Heard) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Reaction, String>> + Send + 'static,
+{
+    let listener = Listener::new("tally").types(["tally/asked"]).deadline(deadline).attempts(1);
+    Store::builder(path).slice::<Tally>().listener(listener, handler)
+}
+
+#[tokio::test]
+async fn a_handler_reads_dispatches_and_waits_for_another_action() {
+    let place = tempfile::tempdir().unwrap();
+    let (waits, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+    let store = tallying(&place.path().join("a.db"), Duration::from_secs(60), move |heard| {
+        let waits = waits.clone();
+        async move {
+            let why = |error: Error| error.to_string();
+            let asked = heard.action_of::<Tally>().ok_or("it is not known")?;
+            assert_eq!(asked, TallyAction::Asked { of: "ada".into() });
+            assert_eq!(heard.state::<Tally>().await.map_err(why)?["asked"], "ada");
+            heard.dispatch::<Tally>(TallyAction::Answered { with: 1 }).await.map_err(why)?;
+            let wanted = |change: &rejoin::slice::SliceChange<Tally>| {
+                change.action == Some(TallyAction::Answered { with: 5 })
+            };
+            let answer = heard.take::<Tally>(wanted);
+            waits.send(()).unwrap();
+            assert!(answer.await.map_err(why)?.change.is_some());
+            Ok(Reaction::none().json(json!({"type": "tally/answered", "with": 100})))
+        }
+    });
+    let store = store.open().await.unwrap();
+    let tally = store.slice::<Tally>(store.create(None, None).await.unwrap());
+    tally.dispatch(TallyAction::Asked { of: "ada".into() }).await.unwrap();
+    let others = async {
+        waiting.recv().await.unwrap();
+        for with in [3, 5] {
+            tally.dispatch(TallyAction::Answered { with }).await.unwrap();
+        }
+    };
+    let (ran, ()) = soon(async { tokio::join!(store.run_until_idle(quick()), others) }).await;
+    ran.unwrap();
+    assert_eq!(tally.state().await.unwrap()["answers"], 109);
+}
+
+/// Tells when it is dropped.
+struct Alive(Option<oneshot::Sender<()>>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let _ = self.0.take().unwrap().send(());
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_forked_ends_with_it_whether_it_returns_or_is_broken_off() {
+    for returns in [true, false] {
+        let place = tempfile::tempdir().unwrap();
+        let (ended, ends) = oneshot::channel();
+        let alive = Mutex::new(Some(Alive(Some(ended))));
+        let kept: Arc<Mutex<Option<Heard>>> = Arc::default();
+        let keeps = Arc::clone(&kept);
+        let deadline = if returns { Duration::from_secs(60) } else { Duration::from_millis(50) };
+        let store = tallying(&place.path().join("a.db"), deadline, move |heard| {
+            let alive = alive.lock().unwrap().take().unwrap();
+            *keeps.lock().unwrap() = Some(heard.clone());
+            async move {
+                let (begun, begins) = oneshot::channel();
+                drop(heard.fork(async move {
+                    let _alive = alive;
+                    begun.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                }));
+                begins.await.unwrap();
+                let cancelled = heard.fork(std::future::pending::<()>());
+                cancelled.cancel();
+                assert_eq!(cancelled.join().await, None);
+                assert_eq!(heard.fork(async { 7 }).join().await, Some(7));
+                if !returns {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Reaction::none())
+            }
+        });
+        let store = store.open().await.unwrap();
+        let tally = store.slice::<Tally>(store.create(None, None).await.unwrap());
+        tally.dispatch(TallyAction::Asked { of: "ada".into() }).await.unwrap();
+        soon(store.run_until_idle(quick())).await.unwrap();
+        soon(ends).await.unwrap();
+        // What was kept of it begins nothing more, and does not keep the store open.
+        let heard = kept.lock().unwrap().take().unwrap();
+        assert_eq!(soon(heard.fork(async { 7 }).join()).await, None);
+        assert_eq!(shown(&store).await.parked, !returns);
+        drop((tally, store));
+        assert!(matches!(heard.store(), Err(Error::Closed)));
+    }
+}

@@ -143,14 +143,21 @@ pub(in crate::store) fn oldest_unmigrated(
     if migrated >= document.last {
         return Ok(None);
     }
-    let sql = "SELECT min(coalesce(action_version, 1)) FROM change
-                WHERE id > :from AND id <= :to AND action_type >= :first AND action_type < :end
-                  AND coalesce(action_version, 1) < :version AND replaced_by IS NULL AND quarantined IS NULL";
+    // What it wrote as a reaction to another slice's action counts too.
+    let sql = "SELECT min(written) FROM (
+                 SELECT coalesce(action_version, 1) AS written FROM change
+                  WHERE id > :from AND id <= :to AND action_type >= :first AND action_type < :end
+                    AND replaced_by IS NULL AND quarantined IS NULL
+                 UNION ALL
+                 SELECT json_extract(also, :reacted) FROM change
+                  WHERE id > :from AND id <= :to AND also IS NOT NULL
+                    AND replaced_by IS NULL AND quarantined IS NULL)
+                WHERE written < :version";
     // '0' is the character after '/'.
     Ok(connection.prepare_cached(sql)?.query_row(
         named_params! {
             ":from": row_id(document.id, migrated), ":to": id_range(document.id).1, ":version": version,
-            ":first": format!("{slice}/"), ":end": format!("{slice}0"),
+            ":first": format!("{slice}/"), ":end": format!("{slice}0"), ":reacted": format!("$.\"{slice}\""),
         },
         |r| r.get(0),
     )?)
@@ -162,14 +169,20 @@ pub(in crate::store) fn newest_above(
     (document, after): (i64, u64),
     (slice, version): (&str, u32),
 ) -> Result<Option<u32>> {
-    let sql = "SELECT max(action_version) FROM change
-                WHERE id > :from AND id <= :to AND action_version > :version AND action_type >= :first
-                  AND action_type < :end AND replaced_by IS NULL AND quarantined IS NULL";
+    let sql = "SELECT max(written) FROM (
+                 SELECT action_version AS written FROM change
+                  WHERE id > :from AND id <= :to AND action_type >= :first AND action_type < :end
+                    AND replaced_by IS NULL AND quarantined IS NULL
+                 UNION ALL
+                 SELECT json_extract(also, :reacted) FROM change
+                  WHERE id > :from AND id <= :to AND also IS NOT NULL
+                    AND replaced_by IS NULL AND quarantined IS NULL)
+                WHERE written > :version";
     // '0' is the character after '/'.
     Ok(connection.prepare_cached(sql)?.query_row(
         named_params! {
             ":from": row_id(document, after), ":to": id_range(document).1, ":version": version,
-            ":first": format!("{slice}/"), ":end": format!("{slice}0"),
+            ":first": format!("{slice}/"), ":end": format!("{slice}0"), ":reacted": format!("$.\"{slice}\""),
         },
         |r| r.get(0),
     )?)

@@ -32,11 +32,11 @@ pub use steps::NextStep;
 pub use types::{UndoKind, Undone, UndonePart};
 
 pub(super) use facts::read_all_standing;
-pub(super) use step_rows::{NewStep, follow_step, insert as insert_step};
+pub(super) use step_rows::{NewStep, Place, follow_step, insert as insert_step};
 
 use facts::read_facts;
 use stack::{ENTRY, Entry, Names, Taken, entry, next};
-use step_rows::Place;
+
 use steps::label_of;
 
 impl Core {
@@ -233,7 +233,7 @@ impl Writing<'_> {
         };
         let json = json!({"type": kind.name(), "of": entry.hash.to_string()});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step };
+        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step, extras: &[] };
         let label = label_of(self.tx, document, action)?;
         let stored = self.store_made(id, made, &told)?;
         let Plan { undone, skipped, left, .. } = plan;

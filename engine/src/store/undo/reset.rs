@@ -79,8 +79,9 @@ impl Writing<'_> {
         let to: Vec<String> = heads.iter().map(ToString::to_string).collect();
         let json = json!({"type": RESET, "to": to});
         let text = json.to_string();
-        let told = Told { shown_as: id, message: &message, json: &json, text: &text, step: None };
+        let told =
+            Told { shown_as: id, message: &message, json: &json, text: &text, step: None, extras: &[] };
         let stored = self.store_made(id, made, &told)?;
-        Ok(stored.map(|checked| Some(Receipt { hash: checked.hash })))
+        Ok(stored.map(|checked| Some(Receipt { hash: checked.hash, id: None })))
     }
 }

@@ -46,6 +46,11 @@ impl NewStep {
         })
     }
 
+    /// Of an action of a transaction.
+    pub(in crate::store) fn placed(step: UndoStep, place: Place) -> Self {
+        Self { undoable: step.undoable.unwrap_or(true), label: step.label, place }
+    }
+
     /// Of an undo or redo. `None`: it is a step by itself.
     pub(super) fn of_undo(place: Place) -> Option<Self> {
         (place != Place::Alone).then_some(Self { undoable: true, label: None, place })

@@ -86,7 +86,7 @@ impl Core {
 
 impl Writing<'_> {
     /// Starts a thunk in the open transaction, which is given up where that fails.
-    pub(super) fn start_thunk(&mut self, request: &ThunkRequest) -> Result<Option<ThunkId>> {
+    pub(in super::super) fn start_thunk(&mut self, request: &ThunkRequest) -> Result<Option<ThunkId>> {
         let argument = request.check()?;
         request.check_slices(self.registry)?;
         let (name, key) = (request.name, request.options.key.as_deref());

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Message, Origin, Result, fence,
     slice::payload_of,
-    work::{Heard, Listener},
+    work::{Heard, Listener, Reach},
 };
 
 /// So many rows are looked at in one go: what is passed over is written down after so many, and read again before.
@@ -51,6 +51,7 @@ pub(super) fn next(
             payload,
             made_at: change.made_at,
             attempt: row.attempts + 1,
+            reach: Reach::default(),
         };
         return Ok((last, Some((last, heard))));
     }
