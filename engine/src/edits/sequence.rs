@@ -7,7 +7,7 @@ use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, Value};
 use super::Edit;
 use crate::{
     state,
-    undo::{OpId, op_of, width},
+    undo::{OpId, Widths, op_of},
 };
 
 /// One visible element, and the operation whose value reads there.
@@ -28,12 +28,12 @@ impl Element {
 }
 
 /// The elements as they were at these heads.
-fn read(am: &Automerge, object: &ObjId, kind: ObjType, heads: &[ChangeHash]) -> Vec<Element> {
-    let text = kind == ObjType::Text;
+fn read(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> Vec<Element> {
+    let widths = Widths::read(am, object, Some(heads));
     let mut elements = Vec::new();
     for item in am.list_range_at(object, .., heads) {
         let Some(id) = op_of(&item.id()) else { continue };
-        let width = if text { width(&item.value) } else { 1 };
+        let width = widths.of(&id, &item.value);
         if width == 0 {
             continue;
         }
@@ -57,8 +57,8 @@ impl SequenceEdit<'_> {
     /// The edits, from the beginning to the end. An element that is in both stays; between two of these, everything
     /// that is only in the first was deleted, and everything that is only in the second inserted.
     pub(super) fn read(&self, kind: ObjType) -> Vec<Edit> {
-        let before = read(self.am, self.object, kind, self.before);
-        let after = read(self.am, self.object, kind, self.after);
+        let before = read(self.am, self.object, self.before);
+        let after = read(self.am, self.object, self.after);
         let ids: HashMap<&OpId, usize> = before.iter().enumerate().map(|(nth, e)| (&e.id, nth)).collect();
         let was = |element: &Element| {
             let replaced = self.replaced.get(&element.id);

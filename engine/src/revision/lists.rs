@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use automerge::{ObjId, ObjType, Prop, ReadDoc, Value};
+use automerge::{ObjId, Prop, ReadDoc, Value};
 use serde_json::Value as Json;
 
 use super::{TextSplice, Write, plan::Reviser, words::differences};
 use crate::{
     reducer::ActionError,
-    undo::{OpId, op_of, width},
+    undo::{OpId, Widths, op_of},
 };
 
 /// Where the elements of a list or text are now: by what their operations stand for.
@@ -33,11 +33,12 @@ struct Old {
 
 impl Reviser<'_> {
     pub(super) fn places(&self, object: &ObjId) -> Places<'_> {
-        let text = matches!(self.am.object_type(object), Ok(ObjType::Text));
+        let widths = Widths::read(self.am, object, None);
         let (mut at, mut index) = (HashMap::new(), 0);
         for item in self.am.list_range(object, ..) {
-            let width = if text { width(&item.value) } else { 1 };
-            if let Some(id) = op_of(&item.id()).filter(|_| width > 0) {
+            let Some(id) = op_of(&item.id()) else { continue };
+            let width = widths.of(&id, &item.value);
+            if width > 0 {
                 at.entry(self.standing.first(&id)).or_insert(index);
             }
             index += width;
@@ -48,15 +49,15 @@ impl Reviser<'_> {
     /// The elements as they were, and where they are now. Those that others moved before one that stood before them
     /// (an undo may) count as gone.
     fn old(&self, object: &ObjId) -> Vec<Old> {
-        let text = matches!(self.am.object_type(object), Ok(ObjType::Text));
+        let widths = Widths::read(self.am, object, Some(self.heads));
         let places = self.places(object);
         let (mut old, mut least) = (Vec::new(), 0);
         for item in self.am.list_range_at(object, .., self.heads) {
-            let width = if text { width(&item.value) } else { 1 };
-            if width == 0 {
-                continue;
-            }
             let id = item.id();
+            let Some(width) = op_of(&id).map(|id| widths.of(&id, &item.value)).filter(|width| *width > 0)
+            else {
+                continue;
+            };
             let now = places.place_of(&id).filter(|now| *now >= least);
             least = now.map_or(least, |now| now + width);
             old.push(Old { width, value: item.value.clone().into_value(), id, now });

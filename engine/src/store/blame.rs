@@ -306,16 +306,16 @@ impl Reader<'_> {
             None => self.am.list_range(id, ..),
             Some(heads) => self.am.list_range_at(id, .., heads),
         };
+        let widths = crate::undo::Widths::read(self.am, id, self.at);
         let mut start = 0;
         let mut first = true;
         for item in items {
-            let width = crate::undo::width(&item.value) as u64;
+            let Some(element) = op_of(&item.id()) else { continue };
+            let width = widths.of(&element, &item.value) as u64;
             if width == 0 {
                 continue;
             }
-            let Some((hash, restored_by)) = op_of(&item.id()).and_then(|id| self.origin(&id)) else {
-                continue;
-            };
+            let Some((hash, restored_by)) = self.origin(&element) else { continue };
             match self.found.last_mut() {
                 Some(Run { span: Some((_, length)), hash: h, restored_by: r, .. })
                     if !first && *h == hash && *r == restored_by =>

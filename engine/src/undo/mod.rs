@@ -43,7 +43,7 @@ pub(crate) use family::{elements_of, gone_by};
 pub use plan::{Facts, Inverse, Plan, plan};
 pub(crate) use plan::{plan_of, preds_of};
 pub use reset::plan_reset;
-pub(crate) use sequence::width;
+pub(crate) use sequence::Widths;
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
 
 pub use step::UndoStep;

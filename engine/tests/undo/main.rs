@@ -10,6 +10,7 @@
 mod beside;
 mod claims;
 mod met;
+mod odd;
 mod random;
 mod revert;
 mod square;
