@@ -60,9 +60,16 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     remember_security(context, &store).await?;
     let settings = store.settings().await?;
     if context.globals.token.as_deref() == Some("-") {
-        let server = settings.server.as_deref().ok_or(rejoin::Error::NoServer)?;
-        token::save(&path, server, &read_token()?)?;
-        context.out.note("The token is kept for this server, readable by you alone.");
+        let server = token_server(&store, settings.server.clone()).await?;
+        token::save(&path, &server, &read_token()?)?;
+        context.out.note(format_args!(
+            "The token is kept for {}, readable by you alone.",
+            format::printable(&server)
+        ));
+    } else if context.globals.token.is_some() {
+        context
+            .out
+            .note("The token that was given is for this command alone: `rejoin init --token -` keeps one.");
     } else if let Some(Some(server)) = &new_server {
         tell_other_token(context, &path, server)?;
     }
@@ -80,6 +87,22 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
     let (days, size) = (format::count(trash.days.into(), "day"), format::size(trash.bytes));
     context.out.line(format_args!("trash   {days}, {size}"))?;
     Ok(Exit::Done)
+}
+
+/// Whose a token is that is to be kept: the store's server, else the only one that its documents were joined at.
+async fn token_server(store: &Store, saved: Option<String>) -> Result<String> {
+    if let Some(server) = saved {
+        return Ok(server);
+    }
+    let documents = store.documents().await?;
+    let mut servers: Vec<_> =
+        documents.into_iter().filter_map(|document| document.server.or(document.home)).collect();
+    servers.sort();
+    servers.dedup();
+    match <[String; 1]>::try_from(servers) {
+        Ok([server]) => Ok(server),
+        Err(_) => Err(rejoin::Error::NoServer.into()),
+    }
 }
 
 /// A token that was saved for another server stays that one's.

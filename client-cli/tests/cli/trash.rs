@@ -393,3 +393,36 @@ fn whoever_joins_what_was_deleted_and_discarded_is_told_what_to_do() {
     ada.ok(&["leave", &id, "--yes"]);
     ada.run(&["sync"]).expect(0);
 }
+
+/// A store that joined by address, and undeleted: its server moved, and nobody misses the old one.
+#[test]
+fn what_is_undeleted_is_sound_and_a_server_that_is_gone_is_not_missed_for_what_was_deleted() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    ada.ok(&["init", "--server", &server.url()]);
+    let id = ada.new_document("d");
+    ada.ok(&["set", "d", "/base", "1"]);
+    ada.ok(&["sync"]);
+    ben.ok(&["join", &format!("{}/v1/documents/{id}", server.url()), "--name", "d"]);
+    ben.ok(&["sync"]);
+    ben.ok(&["set", "d", "/sent", "1"]);
+    ben.ok(&["sync"]);
+    ben.ok(&["set", "d", "/unsent", "1"]);
+    ada.ok(&["rm", "d", "--yes"]);
+    ada.ok(&["sync"]);
+    ben.run(&["sync"]).expect(5);
+    let new = ben.ok(&["undelete", "d"]).trim().to_owned();
+    ben.ok(&["doctor"]);
+    drop(server);
+    let moved = Server::start(env.path("moved.db"));
+    ben.ok(&["init", "--server", &moved.url()]);
+    ben.ok(&["join", &format!("{}/v1/documents/{new}", moved.url())]);
+    assert_eq!(ben.json(&["sync"])["documents"][0]["state"], "in-step");
+    ben.ok(&["doctor"]);
+    let cleo = env.person("cleo");
+    cleo.ok(&["init", "--server", &moved.url()]);
+    cleo.ok(&["join", &new, "--name", "d"]);
+    cleo.ok(&["sync"]);
+    assert_eq!(cleo.json(&["get", "d"]), json!({"base": 1, "sent": 1, "unsent": 1}));
+}

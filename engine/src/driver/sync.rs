@@ -138,10 +138,12 @@ impl<'a> Driver<'a> {
             ended.insert(place, (id, run.progress, run.result));
         }
         self.settle_news(news, &ended).await;
-        // A deletion that was known, and that the server still knows, is no news.
+        // A deletion that was known, and that the server still knows, is no news; nor that its server, which may be one of
+        // long ago, cannot be told again.
         let news = |(id, _, result): &(_, _, Result<_>)| {
             !matches!(result, Ok(Some(Outcome::OwedElsewhere)))
-                && (!told.contains(id) || !matches!(result, Ok(Some(Outcome::Deleted))))
+                && (!told.contains(id)
+                    || !matches!(result, Ok(Some(Outcome::Deleted)) | Err(Error::Unreachable(_))))
         };
         let mut report = self.report(ended.into_values().filter(news).collect()).await?;
         report.deleted = self.trash().await?;

@@ -362,8 +362,11 @@ impl Writing<'_> {
     /// What was made here was made here, and what was never sent waits.
     fn carry_over(&mut self, old: i64, new: i64) -> Result<()> {
         let ((old_from, old_to), (from, to)) = (rows::id_range(old), rows::id_range(new));
-        let sql = "UPDATE change SET local = 1 WHERE id BETWEEN :from AND :to AND hash IN
-                   (SELECT hash FROM change WHERE id BETWEEN :old_from AND :old_to AND local = 1)";
+        // What the old one's server acknowledged waits in no queue: the new document is offered whole.
+        let sql = "UPDATE change SET local = 1, acknowledged_at = o.acknowledged_at
+                     FROM (SELECT hash, acknowledged_at FROM change
+                            WHERE id BETWEEN :old_from AND :old_to AND local = 1) o
+                    WHERE change.id BETWEEN :from AND :to AND change.hash = o.hash";
         let range = named_params! {":from": from, ":to": to, ":old_from": old_from, ":old_to": old_to};
         self.tx.execute(sql, range)?;
         let sql = "SELECT n.id, u.action, u.enqueued_at FROM unsent u JOIN change o ON o.id = u.id
