@@ -94,7 +94,7 @@
 //! | `planted-bugs` | for the project's own tests |
 //!
 //! # Beside other crates
-//! - **automerge** is in the API: use [`automerge`](crate::automerge) as this crate re-exports it, and no version of your own.
+//! - **automerge** is in the API: use [`automerge`] as this crate re-exports it, and no version of your own.
 //! - **SQLite.** Cargo links one `libsqlite3-sys` into a program. rusqlite 0.41, which this crate uses, has 0.39; sqlx 0.9 wants
 //!   0.37 and diesel 2.3 wants 0.38, so Cargo refuses them beside it ("links to the native library `sqlite3`"). Use
 //!   rusqlite 0.41 for the app's own tables, or keep the two in two programs. The feature `bundled-sqlite` does not

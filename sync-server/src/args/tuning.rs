@@ -97,7 +97,7 @@ pub(super) struct Tuning {
     #[arg(long, global = true, env = "REJOIN_REPLY_MEMORY", value_name = "SIZE", value_parser = size, default_value = "128MiB")]
     reply_memory: usize,
     /// Most connections at once
-    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 4_096)]
+    #[arg(long, global = true, env = "REJOIN_CONNECTIONS", value_name = "N", default_value_t = 16_384)]
     connections: usize,
     /// Most connections of one address, of IPv6 of a /64; 0 for as many as it likes, as behind a proxy on another machine.
     /// Addresses of this machine have no such limit
