@@ -87,9 +87,9 @@ impl Store {
     ///
     /// ```no_run
     /// # let store = rejoin::blocking::Store::open("notes.db")?;
-    /// let report = store.sync(rejoin::SyncOptions::default())?;
-    /// if let Err(error) = report.reached() {
-    ///     println!("{error}; {} wait", report.queued);
+    /// match store.sync(rejoin::SyncOptions::default())?.reached() {
+    ///     Ok(report) => println!("{} came, {} wait", report.pulled, report.queued),
+    ///     Err(error) => println!("{error}; what waits is kept"),
     /// }
     /// # Ok::<(), rejoin::Error>(())
     /// ```
