@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{broadcast, watch};
 
-use super::{Store, WorkBench, Worker};
+use super::{Store, WorkBench, thread::Worker};
 use crate::Event;
 
 /// A handle that does not keep the store open: for what the store itself holds, as middleware. Cheap to clone.

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use super::{
     Event, EventChange, Origin, Page, PageOutcome,
     claims::Proved,
-    dispatch::reacted,
     fork, reach,
+    record::reacted,
     replica::{Held, Noted, Replica, apply_all, because_of, quarantine},
     rows::{self, NewChange},
     steps::is_merge,

@@ -14,8 +14,9 @@ use super::{
     Core, Event, Receipt,
     blame::{Writer, Writers},
     core::Writing,
-    dispatch::{Failed, Told},
+    dispatch::Failed,
     make::{Made, library, seconds},
+    record::Told,
     rows,
     steps::Attempt,
 };

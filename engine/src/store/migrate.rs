@@ -2,8 +2,9 @@
 
 use super::{
     core::Writing,
-    dispatch::{Failed, Told},
+    dispatch::Failed,
     make::{Made, Work, caught, commit_options, make_slice},
+    record::Told,
     rows,
 };
 use crate::{

@@ -36,6 +36,7 @@ mod queued;
 mod reach;
 mod read;
 mod read_only;
+mod record;
 mod replica;
 mod restore;
 mod retry;

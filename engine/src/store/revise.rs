@@ -6,9 +6,10 @@ use serde_json::json;
 use super::{
     Core,
     core::Writing,
-    dispatch::{Failed, Told},
+    dispatch::Failed,
     make::{Made, commit_options, library},
     read::check_heads,
+    record::Told,
     steps::Attempt,
     undo::read_all_standing,
 };

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::{
     Core, Event, EventChange, Origin, Receipt,
     core::Writing,
-    dispatch::reacted,
     make::{Work, caught, commit_options, message_of, reduce_all},
     read::check_heads,
+    record::reacted,
     rows,
 };
 use crate::{

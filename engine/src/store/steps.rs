@@ -12,8 +12,9 @@ use automerge::{
 use super::{
     append::{Appended, append},
     core::Writing,
-    dispatch::{Failed, Told},
+    dispatch::Failed,
     make::seconds,
+    record::Told,
 };
 use crate::{
     Action, DocumentId, Error, Message,

@@ -16,8 +16,9 @@ use serde_json::json;
 use super::{
     Core,
     core::Writing,
-    dispatch::{Failed, Told},
+    dispatch::Failed,
     make::{Made, library, seconds},
+    record::Told,
     replica::parse_stored,
     rows,
     steps::Attempt,

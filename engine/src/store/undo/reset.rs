@@ -9,9 +9,10 @@ use crate::{
     store::{
         Core, Receipt,
         core::Writing,
-        dispatch::{Failed, Told},
+        dispatch::Failed,
         make::{library, seconds},
         read::check_heads,
+        record::Told,
         rows,
         steps::Attempt,
     },
