@@ -16,7 +16,7 @@ use std::{
 use soon::Answer;
 pub(crate) use soon::OnFailed;
 pub(crate) use thread::refuse_inside;
-use thread::{Job, Opened, Worker, open_core, work};
+use thread::{Job, Opened, Worker, open_core};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
@@ -48,11 +48,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Store {
     worker: Arc<Worker>,
+    work: Arc<WorkBench>,
+    about: About,
+}
+
+/// What every handle knows of its store, and what keeps none open.
+#[derive(Clone)]
+struct About {
     // Not the sender: those who listen are told of the end when the store's thread drops it.
     events: broadcast::WeakSender<Event>,
     queued: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
-    work: Arc<WorkBench>,
     path: Option<PathBuf>,
     mark: Option<PathBuf>,
 }
@@ -67,7 +73,7 @@ struct WorkBench {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.about.path).finish_non_exhaustive()
     }
 }
 
@@ -134,16 +140,17 @@ impl Store {
         let run = move || match open_core(&path, &built) {
             Ok(core) => {
                 let (thunks, stirred) = core.work_senders();
-                let opened = Opened {
+                let about = About {
                     events: core.event_sender(),
                     queued: core.queue_signal(),
                     asked: core.effect_signal(),
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
-                    work: Arc::new(WorkBench { tasks: built.tasks, failed: built.failed, thunks, stirred }),
                 };
+                let work = WorkBench { tasks: built.tasks, failed: built.failed, thunks, stirred };
+                let opened = Opened { about, work: Arc::new(work) };
                 if answer.send(Ok(opened)).is_ok() {
-                    work(core, &inbox);
+                    thread::work(core, &inbox);
                 }
             }
             Err(error) => drop(answer.send(Err(error))),
@@ -157,8 +164,8 @@ impl Store {
         (worker, middleware): (Worker, Vec<Arc<dyn Middleware>>),
         opened: Result<Opened>,
     ) -> Result<Self> {
-        let Opened { events, queued, asked, work, path, mark } = opened?;
-        let store = Self { worker: Arc::new(worker), events, queued, asked, work, path, mark };
+        let Opened { about, work } = opened?;
+        let store = Self { worker: Arc::new(worker), work, about };
         middleware.iter().for_each(|one| one.opened(&store.downgrade()));
         Ok(store)
     }
@@ -267,7 +274,7 @@ impl Store {
 
     /// The store's file.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.about.path.as_deref()
     }
 
     /// Whether the store can only be read: see [`Builder::or_read_only`].
@@ -280,7 +287,7 @@ impl Store {
 
     /// The side file, on which the process that syncs takes its lock.
     pub fn mark_path(&self) -> Option<&Path> {
-        self.mark.as_deref()
+        self.about.mark.as_deref()
     }
 
     /// Closes the store, for every clone of the handle: what was asked before is done, and then the file is closed.
@@ -298,7 +305,7 @@ impl Store {
     /// do, within a tenth of a second. A subscriber that falls 1,024 events behind loses the oldest and is
     /// told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        let events = listen(&self.events);
+        let events = listen(&self.about.events);
         // Wakes the thread, which from now on looks around. A closed store has nothing to be heard of.
         let _ = self.submit(Job::Call(Box::new(|core| drop(core.begin_to_hear()))));
         events
@@ -307,7 +314,7 @@ impl Store {
     /// Woken when something becomes waiting in the queue: here at once; and, while someone holds a
     /// [`Store::write_signal`], when another process wrote anything.
     pub fn queue_signal(&self) -> watch::Receiver<u64> {
-        self.queued.clone()
+        self.about.queued.clone()
     }
 
     /// What this process can run.
@@ -331,7 +338,7 @@ impl Store {
 
     /// Woken when something about effects changed here: asked for, settled, sent again.
     pub fn effect_signal(&self) -> watch::Receiver<u64> {
-        self.asked.clone()
+        self.about.asked.clone()
     }
 }
 

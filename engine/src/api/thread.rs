@@ -2,20 +2,20 @@
 
 use std::{
     cell::Cell,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::oneshot;
 
-use super::{WorkBench, soon::Answer};
+use super::{About, WorkBench, soon::Answer};
 use crate::{
     DocumentId, Error, Result,
     builder::{Access, Built},
     slice::Command,
-    store::{Core, Event},
+    store::Core,
 };
 
 /// At most so many waiting dispatches share a commit.
@@ -60,12 +60,8 @@ impl Drop for Worker {
 
 /// What the thread tells of the store it opened.
 pub(super) struct Opened {
-    pub(super) events: broadcast::WeakSender<Event>,
-    pub(super) queued: watch::Receiver<u64>,
-    pub(super) asked: watch::Receiver<u64>,
+    pub(super) about: About,
     pub(super) work: Arc<WorkBench>,
-    pub(super) path: Option<PathBuf>,
-    pub(super) mark: Option<PathBuf>,
 }
 
 /// The store with its slices and listeners, and the orphans settled that dead processes left.

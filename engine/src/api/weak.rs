@@ -1,14 +1,8 @@
 //! A handle that keeps no store open.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
-use tokio::sync::{broadcast, watch};
-
-use super::{Store, WorkBench, thread::Worker};
-use crate::Event;
+use super::{About, Store, WorkBench, thread::Worker};
 
 /// A handle that does not keep the store open: for what the store itself holds, as middleware. Cheap to clone.
 ///
@@ -24,46 +18,28 @@ use crate::Event;
 #[derive(Clone)]
 pub struct WeakStore {
     worker: Weak<Worker>,
-    events: broadcast::WeakSender<Event>,
-    queued: watch::Receiver<u64>,
-    asked: watch::Receiver<u64>,
     work: Weak<WorkBench>,
-    path: Option<PathBuf>,
-    mark: Option<PathBuf>,
+    about: About,
 }
 
 impl std::fmt::Debug for WeakStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WeakStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("WeakStore").field("path", &self.about.path).finish_non_exhaustive()
     }
 }
 
 impl WeakStore {
     /// The store; `None` when its last handle is gone.
     pub fn upgrade(&self) -> Option<Store> {
-        Some(Store {
-            worker: self.worker.upgrade()?,
-            events: self.events.clone(),
-            queued: self.queued.clone(),
-            asked: self.asked.clone(),
-            work: self.work.upgrade()?,
-            path: self.path.clone(),
-            mark: self.mark.clone(),
-        })
+        let (worker, work) = (self.worker.upgrade()?, self.work.upgrade()?);
+        Some(Store { worker, work, about: self.about.clone() })
     }
 }
 
 impl Store {
     /// A handle to this store that does not keep it open.
     pub fn downgrade(&self) -> WeakStore {
-        WeakStore {
-            worker: Arc::downgrade(&self.worker),
-            events: self.events.clone(),
-            queued: self.queued.clone(),
-            asked: self.asked.clone(),
-            work: Arc::downgrade(&self.work),
-            path: self.path.clone(),
-            mark: self.mark.clone(),
-        }
+        let (worker, work) = (Arc::downgrade(&self.worker), Arc::downgrade(&self.work));
+        WeakStore { worker, work, about: self.about.clone() }
     }
 }
