@@ -29,8 +29,6 @@ const WHOLE_AGAIN: Millis = 300_000;
 /// How far the list of a server is known. Kept in the store's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
-    /// Of which server, and for whom: another bearer reads another list.
-    of: String,
     since: String,
     /// When the whole list was asked for, milliseconds since 1970.
     whole_at: Millis,
@@ -41,6 +39,8 @@ struct Known {
 pub(super) struct News {
     listed: HashMap<DocumentId, Option<Cursor>>,
     whole: bool,
+    /// Of which server, and for whom: another bearer reads another list.
+    whose: String,
     next: Known,
 }
 
@@ -51,20 +51,20 @@ impl News {
         (server, token, transport): (&str, Option<&Token>, &dyn Transport),
         (now, deadline): (Millis, Duration),
     ) -> Option<Self> {
-        let of = whose(server, token);
-        let known = read(store).await.filter(|known| known.of == of);
+        let whose = whose(server, token);
+        let known = read(store, whose.clone()).await;
         let known = known.filter(|known| (0..WHOLE_AGAIN).contains(&now.saturating_sub(known.whole_at)));
         if let Some(known) = known {
             let listed = tokio::time::timeout(deadline, remote::list(transport, Some(&known.since))).await;
             if let Ok(Ok((entries, since))) = listed {
                 let next = Known { since: since.unwrap_or_else(|| known.since.clone()), ..known };
-                return Some(Self { listed: cursors(entries), whole: false, next });
+                return Some(Self { listed: cursors(entries), whole: false, whose, next });
             }
         }
         let listed = tokio::time::timeout(deadline, remote::list(transport, None)).await;
         let (entries, since) = listed.ok()?.ok()?;
-        let next = Known { of, since: since?, whole_at: now };
-        Some(Self { listed: cursors(entries), whole: true, next })
+        let next = Known { since: since?, whole_at: now };
+        Some(Self { listed: cursors(entries), whole: true, whose, next })
     }
 
     /// Whether the server has nothing new of a document that is in step here up to this cursor.
@@ -83,7 +83,7 @@ impl News {
     /// All that was listed and is held here is in step.
     pub(super) async fn settle(self, store: &Store) {
         let text = serde_json::to_string(&self.next).unwrap_or_default();
-        let kept = store.with_core(move |core| core.keep_listed(&text)).await;
+        let kept = store.with_core(move |core| core.keep_listed(&self.whose, &text)).await;
         if let Err(error) = kept {
             tracing::warn!(%error, "how far the list of documents is known was not kept");
         }
@@ -95,8 +95,8 @@ fn cursors(entries: Vec<remote::Listed>) -> HashMap<DocumentId, Option<Cursor>> 
     entries.into_iter().map(|entry| (entry.id, entry.cursor.filter(|_| !entry.deleted))).collect()
 }
 
-async fn read(store: &Store) -> Option<Known> {
-    let text = store.with_core(|core| core.listed()).await.ok()??;
+async fn read(store: &Store, whose: String) -> Option<Known> {
+    let text = store.with_core(move |core| core.listed(&whose)).await.ok()??;
     serde_json::from_str(&text).ok()
 }
 

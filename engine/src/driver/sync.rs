@@ -188,7 +188,7 @@ impl<'a> Driver<'a> {
     async fn settle_news(&self, news: Vec<(String, News)>, ended: &Runs) {
         let done: HashSet<DocumentId> = ended
             .values()
-            .filter(|(_, _, result)| matches!(result, Ok(Some(Outcome::InStep))))
+            .filter(|(_, _, result)| matches!(result, Ok(Some(Outcome::InStep | Outcome::Deleted))))
             .map(|(id, ..)| *id)
             .collect();
         for (server, news) in news {
@@ -380,8 +380,9 @@ impl<'a> Driver<'a> {
         // What is deleted has given its name back: it is told by the one that it had.
         let kept = self.store.list_deleted().await?;
         let was_called = |id| kept.iter().find(|d| d.id == id).and_then(|d| d.name.clone());
-        let ids: Vec<DocumentId> = ended.iter().map(|(id, ..)| *id).collect();
-        let mut infos = self.store.with_core(move |core| read_infos(core, &ids)).await?;
+        let infos = self.store.with_core(Core::documents_to_sync).await?;
+        let mut infos: HashMap<DocumentId, DocumentInfo> =
+            infos.into_iter().map(|info| (info.id, info)).collect();
         for (id, progress, result) in ended {
             // One that is not there was left while it was synced.
             let Some(info) = infos.remove(&id) else { continue };
@@ -412,18 +413,6 @@ impl<'a> Driver<'a> {
         }
         Ok(report)
     }
-}
-
-fn read_infos(core: &mut Core, ids: &[DocumentId]) -> Result<HashMap<DocumentId, DocumentInfo>> {
-    let mut infos = HashMap::with_capacity(ids.len());
-    for id in ids {
-        match core.document(*id) {
-            Ok(info) => drop(infos.insert(*id, info)),
-            Err(Error::UnknownDocument(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(infos)
 }
 
 impl Store {

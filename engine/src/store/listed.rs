@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{Cursor, DocumentId, Result};
 
-/// The key of `meta` under which it stands how far the list of a server's documents is known.
-const LISTED: &str = "listed";
+/// What the keys of `meta` begin with under which it stands how far lists of documents are known; behind it, whose list.
+const LISTED: &str = "listed/";
 
 impl Core {
     /// Of these documents, those that owe this server nothing and had all of its log when they were synced last, and up to
@@ -69,17 +69,17 @@ impl Core {
         })
     }
 
-    /// How far the list of a server's documents is known: what was last given to [`Core::keep_listed`].
-    pub(crate) fn listed(&mut self) -> Result<Option<String>> {
-        Ok(get_meta(&self.connection, LISTED)?)
+    /// How far a list of documents is known: what was last given to [`Core::keep_listed`].
+    pub(crate) fn listed(&mut self, whose: &str) -> Result<Option<String>> {
+        Ok(get_meta(&self.connection, &format!("{LISTED}{whose}"))?)
     }
 
-    /// Keeps how far the list of a server's documents is known.
-    pub(crate) fn keep_listed(&mut self, text: &str) -> Result<()> {
-        if self.listed()?.as_deref() == Some(text) {
+    /// Keeps how far a list of documents is known.
+    pub(crate) fn keep_listed(&mut self, whose: &str, text: &str) -> Result<()> {
+        if self.listed(whose)?.as_deref() == Some(text) {
             return Ok(());
         }
-        self.write(&[], |w| Ok(set_meta(w.tx, LISTED, text)?))
+        self.write(&[], |w| Ok(set_meta(w.tx, &format!("{LISTED}{whose}"), text)?))
     }
 }
 

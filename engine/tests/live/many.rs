@@ -131,6 +131,19 @@ async fn a_sync_of_some_documents_leaves_the_news_of_others_for_the_next() {
     assert_eq!(sync(&client, &asked, options).await.report.pulled, 1);
 }
 
+/// A document that others deleted is listed as such for good, and is no reason to ask for everything each time.
+#[tokio::test]
+async fn a_deleted_document_among_many_does_not_have_the_whole_list_asked_for_each_time() {
+    let (_server, client, asked, ids, other, options) = in_step().await;
+    other.store.delete(ids[0]).await.unwrap();
+    let _ = other.sync().await;
+    let whole = sync(&client, &asked, options.clone()).await;
+    assert_eq!((whole.lists.first(), whole.report.deleted.len()), (Some(&None), 1));
+    let next = sync(&client, &asked, options).await;
+    assert!(next.lists[0].is_some(), "{:?}", next.lists);
+    assert!(next.documents.iter().all(|id| *id == ids[0]), "its tombstone alone is told again");
+}
+
 /// Its list of changes says nothing then: what it lacks is in documents that did not change there.
 #[tokio::test]
 async fn a_server_that_was_put_back_is_given_what_it_lost_of_many_documents() {
