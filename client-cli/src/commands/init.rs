@@ -66,12 +66,15 @@ pub(crate) async fn run(context: &mut Context, args: InitArgs) -> Result<Exit> {
             "The token is kept for {}, readable by you alone.",
             format::printable(&server)
         ));
-    } else if context.globals.token.is_some() {
-        context
-            .out
-            .note("The token that was given is for this command alone: `rejoin init --token -` keeps one.");
-    } else if let Some(Some(server)) = &new_server {
-        tell_other_token(context, &path, server)?;
+    } else {
+        if context.globals.token.is_some() {
+            let note =
+                "The token that was given is for this command alone: `rejoin init --token -` keeps one.";
+            context.out.note(note);
+        }
+        if let Some(Some(server)) = &new_server {
+            tell_other_token(context, &path, server)?;
+        }
     }
     if context.out.is_json() {
         context.out.json(&json!({

@@ -1,15 +1,15 @@
 //! `status` and `ls` say of a document what `sync` says of it, and nothing that is not so.
 
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 use serde_json::json;
 
 use crate::environment::{Environment, Person};
-use crate::server::{Impostor, Server, nobody};
+use crate::server::{Impostor, Server, new_token, nobody};
 
 /// A person with a token of this server.
 fn person<'e>(env: &'e Environment, server: &Server, (name, access): (&str, Access)) -> Person<'e> {
     let person = env.person(name);
-    let new = NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+    let new = new_token(name, access);
     let token = Tokens::open(&env.path("server.db")).unwrap().create(&new).unwrap();
     person.ok(&["init", "--server", &server.url()]);
     person.run_with(&["init", "--token", "-"], token.reveal()).expect(0);
@@ -56,7 +56,7 @@ fn a_document_that_may_not_be_read_is_in_step_nowhere() {
     // A token for documents of his own is all that he has now.
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
     tokens.revoke("ben").unwrap();
-    let new = NewToken { name: "other".into(), document: None, access: Access::Create, lifetime: None };
+    let new = new_token("other", Access::Create);
     let other = tokens.create(&new).unwrap();
     ben.run_with(&["init", "--token", "-"], other.reveal()).expect(0);
     ben.run(&["sync"]).expect(4);

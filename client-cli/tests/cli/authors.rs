@@ -4,14 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use automerge::{ActorId, Automerge, ROOT, transaction::CommitOptions, transaction::Transactable as _};
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Person};
-use crate::server::Server;
+use crate::server::{Server, new_token};
 
 fn token(env: &Environment, name: &str) -> String {
-    let new = NewToken { name: name.to_owned(), document: None, access: Access::Admin, lifetime: None };
+    let new = new_token(name, Access::Admin);
     Tokens::open(&env.path("server.db")).unwrap().create(&new).unwrap().reveal().to_owned()
 }
 

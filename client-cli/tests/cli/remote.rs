@@ -1,13 +1,13 @@
 //! A second device of one person takes part in all that the server has for their token.
 
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 use serde_json::json;
 
 use crate::environment::{Environment, Person};
-use crate::server::{Impostor, Server, nobody};
+use crate::server::{Impostor, Server, new_token, nobody};
 
 fn token(env: &Environment, name: &str, access: Access) -> String {
-    let new = NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+    let new = new_token(name, access);
     Tokens::open(&env.path("server.db")).unwrap().create(&new).unwrap().reveal().to_owned()
 }
 

@@ -3,12 +3,12 @@
 use automerge::{
     ActorId, AutoCommit, Automerge, ROOT, transaction::CommitOptions, transaction::Transactable as _,
 };
-use rejoin_server::{Access, NewToken, Tokens, doctor};
+use rejoin_server::{Access, Tokens, doctor};
 use serde_json::json;
 
 use crate::authors::push;
 use crate::environment::{Environment, Person};
-use crate::server::Server;
+use crate::server::{Server, new_token};
 
 fn start(env: &Environment, address: &str, actors: u64) -> Server {
     Server::start_with(env.path("server.db"), address.parse().unwrap(), |config| {
@@ -17,7 +17,7 @@ fn start(env: &Environment, address: &str, actors: u64) -> Server {
 }
 
 fn token(env: &Environment, name: &str, access: Access) -> String {
-    let new = NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+    let new = new_token(name, access);
     Tokens::open(&env.path("server.db")).unwrap().create(&new).unwrap().reveal().to_owned()
 }
 

@@ -3,10 +3,10 @@
 
 use std::process::Stdio;
 
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 
 use crate::environment::{Environment, Person};
-use crate::server::Server;
+use crate::server::{Server, new_token};
 
 const WIDTHS: [usize; 4] = [100, 80, 60, 40];
 const ID: &str = "9c03443c-9e03-4aca-a131-0ac431257945";
@@ -187,7 +187,7 @@ fn what_a_reader_may_not_push_fits_a_narrow_terminal() {
     ada.ok(&["sync", "--server", &server.url()]);
     ada.ok(&["set", "d", "/a", "1"]);
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = NewToken { name: "a".into(), document: None, access: Access::Read, lifetime: None };
+    let new = new_token("a", Access::Read);
     let token = tokens.create(&new).unwrap();
     ada.run(&["sync", "--server", &server.url(), "--token", token.reveal()]).expect(4);
     for width in WIDTHS {

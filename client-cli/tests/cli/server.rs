@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use rejoin_server::{AppState, ServerConfig, serve};
+use rejoin_server::{Access, AppState, NewToken, ServerConfig, serve};
 use tokio::sync::oneshot;
 
 /// A server on a port of its own, until it is dropped.
@@ -184,4 +184,9 @@ fn bury(stream: std::net::TcpStream, sender: &mpsc::Sender<String>) {
     }
     // Open until the client goes.
     let _ = reader.read(&mut [0]);
+}
+
+/// What a token for all documents is made of.
+pub(crate) fn new_token(name: &str, access: Access) -> NewToken {
+    NewToken { name: name.to_owned(), document: None, access, lifetime: None }
 }

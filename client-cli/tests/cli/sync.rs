@@ -5,7 +5,7 @@ use rejoin_server::{Access, NewToken, Tokens};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Person, Ran};
-use crate::server::{Impostor, Server, nobody};
+use crate::server::{Impostor, Server, new_token, nobody};
 
 fn queued(person: &Person<'_>) -> usize {
     person.json(&["queue"]).as_array().unwrap().len()
@@ -202,12 +202,7 @@ fn a_token_opens_a_server_and_a_revoked_one_keeps_the_queue_and_says_what_to_do(
     let ada = env.person("ada");
     let server = Server::start(env.path("server.db"));
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = |name: &str| NewToken {
-        name: name.to_owned(),
-        document: None,
-        access: Access::Create,
-        lifetime: None,
-    };
+    let new = |name| new_token(name, Access::Create);
     let first = tokens.create(&new("ada")).unwrap();
     let url = server.url();
     ada.ok(&["init", "--server", &url]);

@@ -3,11 +3,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Person};
-use crate::server::{Burier, Server};
+use crate::server::{Burier, Server, new_token};
 
 /// Two people in step on one document, `d`, and its id.
 fn two_in_step<'e>(env: &'e Environment, url: &str) -> (Person<'e>, Person<'e>, String) {
@@ -281,7 +281,7 @@ fn a_reader_goes_on_after_a_document_was_deleted() {
     let url = server.url();
     let (ada, ben) = (env.person("ada"), env.person("ben"));
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = |name: &str, access| NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+    let new = new_token;
     let admin = tokens.create(&new("ada", Access::Admin)).unwrap();
     let reader = tokens.create(&new("ben", Access::Read)).unwrap();
     ada.run_with(&["init", "--server", &url, "--token", "-"], admin.reveal()).expect(0);
@@ -340,7 +340,7 @@ fn a_deletion_that_is_not_allowed_is_named_and_can_be_taken_back() {
     let env = Environment::new();
     let server = Server::start(env.path("server.db"));
     let token = |name: &str, access| {
-        let new = NewToken { name: name.to_owned(), document: None, access, lifetime: None };
+        let new = new_token(name, access);
         let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
         tokens.create(&new).unwrap().reveal().to_owned()
     };

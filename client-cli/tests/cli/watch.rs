@@ -1,14 +1,15 @@
 //! `sync --watch` beside other commands on the same store (issue 10, 1).
 
 use std::io::{BufRead as _, BufReader, Lines};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rejoin_server::{Access, NewToken, Tokens};
+use rejoin_server::{Access, Tokens};
 use serde_json::Value;
 
 use crate::environment::{Environment, Person};
-use crate::server::{Server, nobody};
+use crate::server::{Server, new_token, nobody};
 
 /// `rejoin sync --watch --json` of a person, until it is dropped.
 struct Watch {
@@ -41,6 +42,23 @@ impl Watch {
 
     fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Suspends it where it writes nothing. A machine asleep suspends all its processes; one that is stopped alone, in the
+    /// middle of a transaction, keeps all others from the store.
+    fn suspend(&self, store: &Path) {
+        let id = self.child.id().to_string();
+        let stopped = || Command::new("ps").args(["-o", "stat=", "-p", &id]).output().unwrap().stdout;
+        let other = rusqlite::Connection::open(store).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        loop {
+            self.signal("-STOP");
+            while !stopped().starts_with(b"T") {}
+            if other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
+                return;
+            }
+            self.signal("-CONT");
+        }
     }
 
     fn end(mut self) {
@@ -92,12 +110,7 @@ fn a_watch_takes_a_token_that_is_saved_meanwhile() {
     let ada = env.person("ada");
     let server = Server::start(env.path("server.db"));
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = |name: &str| NewToken {
-        name: name.to_owned(),
-        document: None,
-        access: Access::Admin,
-        lifetime: None,
-    };
+    let new = |name| new_token(name, Access::Admin);
     let first = tokens.create(&new("first")).unwrap();
     ada.ok(&["init", "--server", &server.url()]);
     ada.new_document("d");
@@ -137,7 +150,7 @@ fn a_watch_ends_with_exit_code_4_where_only_another_typed_token_would_help() {
     let ada = env.person("ada");
     let server = Server::start(env.path("server.db"));
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = NewToken { name: "ada".to_owned(), document: None, access: Access::Create, lifetime: None };
+    let new = new_token("ada", Access::Create);
     tokens.create(&new).unwrap();
     ada.ok(&["init", "--server", &server.url()]);
     ada.new_document("d");
@@ -158,12 +171,7 @@ fn a_watch_whose_saved_token_was_revoked_says_what_it_waits_for() {
     let ada = env.person("ada");
     let server = Server::start(env.path("server.db"));
     let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
-    let new = |name: &str| NewToken {
-        name: name.to_owned(),
-        document: None,
-        access: Access::Admin,
-        lifetime: None,
-    };
+    let new = |name| new_token(name, Access::Admin);
     let (first, second) = (tokens.create(&new("first")).unwrap(), tokens.create(&new("second")).unwrap());
     ada.ok(&["init", "--server", &server.url()]);
     ada.run_with(&["init", "--token", "-"], first.reveal()).expect(0);
@@ -192,7 +200,7 @@ fn a_watch_goes_on_after_a_suspend_and_after_its_server_was_restarted() {
     ada.ok(&["set", "d", "/a", "1"]);
     let mut watch = Watch::of(&ada);
     watch.until_pushed();
-    watch.signal("-STOP");
+    watch.suspend(&ada.store);
     let (database, address) = server.stop();
     ada.ok(&["set", "d", "/a", "2"]);
     let _server = Server::start_with(database, address, |_| {});
