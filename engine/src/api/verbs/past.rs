@@ -58,9 +58,9 @@ verbs! {
     /// [`Error::UnknownChange`] when none or several do.
     resolve_hash(id: DocumentId = id, prefix: &str = prefix.to_owned()) -> ChangeHash { |core| core.resolve_hash(id, &prefix) }
     /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
-    /// where others wrote in between, what still wins. `None`: there is none. A group ([`UndoStep::group`]) is undone
-    /// whole, in one transaction. What follows from actions (after thunks and effects, reactions of listeners) is passed
-    /// by, unless it is declared to be undoable.
+    /// where others wrote in between, what still wins. `None`: there is none. A group
+    /// ([`UndoStep::group`](crate::UndoStep::group)) is undone whole, in one transaction. What follows from actions
+    /// (after thunks and effects, reactions of listeners) is passed by, unless it is declared to be undoable.
     ///
     /// # Errors
     /// [`Error::Refused`] when what it would write is outside the limits; [`Error::Deleted`].
