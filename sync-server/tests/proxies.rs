@@ -9,6 +9,8 @@
     reason = "a test may panic and print"
 )]
 
+#[path = "../../tests/src/harness/loopback.rs"]
+mod loopback;
 mod support;
 
 use std::{
@@ -18,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use loopback::own_loopback;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rejoin::{DocumentId, wire::PushReply};
 use rejoin_server::Access;
@@ -60,7 +63,7 @@ impl Proxy {
         std::fs::write(directory.path().join("fullchain.pem"), cert.pem()).unwrap();
         std::fs::write(directory.path().join("privkey.pem"), signing_key.serialize_pem()).unwrap();
         // They take no port 0: one that was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = TcpListener::bind((own_loopback(), 0)).unwrap().local_addr().unwrap();
         let mut command = prepare(directory.path(), address);
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
@@ -77,7 +80,12 @@ impl Proxy {
     fn client(&self) -> reqwest::Client {
         let pem = std::fs::read(self.directory.path().join("fullchain.pem")).unwrap();
         let certs = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
-        reqwest::Client::builder().tls_certs_only(certs).no_proxy().build().unwrap()
+        reqwest::Client::builder()
+            .tls_certs_only(certs)
+            .resolve(NAME, self.address)
+            .no_proxy()
+            .build()
+            .unwrap()
     }
 
     fn root(&self) -> String {
@@ -189,8 +197,9 @@ async fn the_sample_for_caddy_passes_everything() {
     let proxy = Proxy::start("caddy", |place, address| {
         let path = |name: &str| place.join(name).display().to_string();
         let site = format!(
-            "https://{NAME}:{} {{\n\tbind 127.0.0.1\n\ttls {} {}",
+            "https://{NAME}:{} {{\n\tbind {}\n\ttls {} {}",
             address.port(),
+            address.ip(),
             path("fullchain.pem"),
             path("privkey.pem")
         );

@@ -14,6 +14,8 @@ mod hints;
 mod history;
 mod import;
 mod local;
+#[path = "../../../tests/src/harness/loopback.rs"]
+mod loopback;
 mod queue;
 mod read_only;
 mod reading;

@@ -4,7 +4,7 @@ use rejoin_server::{Access, Tokens};
 use serde_json::json;
 
 use crate::environment::{Environment, Person};
-use crate::server::{Impostor, Server, new_token, nobody};
+use crate::server::{Impostor, Server, new_token, nobody, own_address};
 
 fn token(env: &Environment, name: &str, access: Access) -> String {
     let new = new_token(name, access);
@@ -77,7 +77,7 @@ fn a_second_device_takes_part_in_all_without_copied_ids() {
 #[test]
 fn a_list_of_a_thousand_documents_comes_in_pages() {
     let env = Environment::new();
-    let server = Server::start_with(env.path("server.db"), "127.0.0.1:0".parse().unwrap(), |config| {
+    let server = Server::start_with(env.path("server.db"), own_address(), |config| {
         config.limits.list_documents = 7;
     });
     let ada = env.person("ada");

@@ -1,5 +1,7 @@
 //! A document has room for so many actors: one member does not use it up, and who finds none is told what to do.
 
+use std::net::SocketAddr;
+
 use automerge::{
     ActorId, AutoCommit, Automerge, ROOT, transaction::CommitOptions, transaction::Transactable as _,
 };
@@ -8,10 +10,10 @@ use serde_json::json;
 
 use crate::authors::push;
 use crate::environment::{Environment, Person};
-use crate::server::{Server, new_token};
+use crate::server::{Server, new_token, own_address};
 
-fn start(env: &Environment, address: &str, actors: u64) -> Server {
-    Server::start_with(env.path("server.db"), address.parse().unwrap(), |config| {
+fn start(env: &Environment, address: SocketAddr, actors: u64) -> Server {
+    Server::start_with(env.path("server.db"), address, |config| {
         config.limits.document_actors = actors;
     })
 }
@@ -55,7 +57,7 @@ fn forged(env: &Environment, person: &Person<'_>) -> Vec<u8> {
 #[test]
 fn whoever_fills_a_document_with_actors_keeps_nobody_out() {
     let env = Environment::new();
-    let server = start(&env, "127.0.0.1:0", 24);
+    let server = start(&env, own_address(), 24);
     let ada = person(&env, &server, ("ada", Access::Admin));
     let ben = person(&env, &server, ("ben", Access::Write));
     let mallory = token(&env, "mallory", Access::Write);
@@ -91,7 +93,7 @@ fn whoever_fills_a_document_with_actors_keeps_nobody_out() {
 #[test]
 fn what_finds_no_room_says_what_to_do_and_goes_by_itself_once_there_is_some() {
     let env = Environment::new();
-    let server = start(&env, "127.0.0.1:0", 10);
+    let server = start(&env, own_address(), 10);
     let ada = person(&env, &server, ("ada", Access::Admin));
     let ben = person(&env, &server, ("ben", Access::Write));
     let id = ada.new_document("d");
@@ -122,7 +124,7 @@ fn what_finds_no_room_says_what_to_do_and_goes_by_itself_once_there_is_some() {
     assert_eq!(crowd.by[0].name.as_deref(), Some("token:root"));
     // The operator makes room. Nobody else does anything.
     let (_, address) = server.stop();
-    let _server = start(&env, &address.to_string(), 30);
+    let _server = start(&env, address, 30);
     let report = ben.json(&["sync"]);
     assert_eq!((&report["pushed"], &report["parked"], &report["queued"]), (&json!(2), &json!(0), &json!(0)));
     ada.ok(&["sync"]);
@@ -132,12 +134,12 @@ fn what_finds_no_room_says_what_to_do_and_goes_by_itself_once_there_is_some() {
 #[test]
 fn what_finds_no_room_for_its_bytes_goes_by_itself_once_there_is_some() {
     let env = Environment::new();
-    let start = |address: &str, bytes: u64| {
-        Server::start_with(env.path("server.db"), address.parse().unwrap(), |config| {
+    let start = |address: SocketAddr, bytes: u64| {
+        Server::start_with(env.path("server.db"), address, |config| {
             config.limits.document_bytes = bytes;
         })
     };
-    let server = start("127.0.0.1:0", 64 * 1024);
+    let server = start(own_address(), 64 * 1024);
     let ada = person(&env, &server, ("ada", Access::Admin));
     let ben = person(&env, &server, ("ben", Access::Write));
     let id = ada.new_document("d");
@@ -154,7 +156,7 @@ fn what_finds_no_room_for_its_bytes_goes_by_itself_once_there_is_some() {
     ada.ok(&["set", "d", "/ada", "2"]);
     ada.ok(&["sync"]);
     let (_, address) = server.stop();
-    let _server = start(&address.to_string(), 1 << 20);
+    let _server = start(address, 1 << 20);
     let report = ben.json(&["sync"]);
     assert_eq!((&report["pushed"], &report["parked"], &report["queued"]), (&json!(1), &json!(0), &json!(0)));
 }

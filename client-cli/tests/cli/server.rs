@@ -9,6 +9,13 @@ use std::thread::JoinHandle;
 use rejoin_server::{Access, AppState, NewToken, ServerConfig, serve};
 use tokio::sync::oneshot;
 
+use crate::loopback::own_loopback;
+
+/// Where a server begins that may be started again there.
+pub(crate) fn own_address() -> SocketAddr {
+    SocketAddr::new(own_loopback(), 0)
+}
+
 /// A server on a port of its own, until it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
@@ -19,7 +26,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(database: PathBuf) -> Self {
-        Self::start_with(database, "127.0.0.1:0".parse().unwrap(), |_| {})
+        Self::start_with(database, own_address(), |_| {})
     }
 
     pub(crate) fn start_with(

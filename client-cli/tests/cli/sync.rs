@@ -5,7 +5,7 @@ use rejoin_server::{Access, NewToken, Tokens};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Person, Ran};
-use crate::server::{Impostor, Server, new_token, nobody};
+use crate::server::{Impostor, Server, new_token, nobody, own_address};
 
 fn queued(person: &Person<'_>) -> usize {
     person.json(&["queue"]).as_array().unwrap().len()
@@ -126,8 +126,7 @@ fn refused_credentials_are_exit_code_4_and_a_token_goes_to_its_own_server_alone(
 fn what_the_server_refuses_is_parked_and_wants_a_person() {
     let env = Environment::new();
     let ada = env.person("ada");
-    let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::start_with(env.path("server.db"), address, |config| {
+    let server = Server::start_with(env.path("server.db"), own_address(), |config| {
         config.limits.change.change_bytes = 600;
     });
     ada.ok(&["init", "--server", &server.url()]);

@@ -18,7 +18,7 @@ use super::{
     retry_after,
 };
 use crate::{
-    Cursor, DocumentId, Error,
+    ChangeHash, Cursor, DocumentId, Error,
     printable::printable,
     wire::{self, MissingRequest, Request, Response, TransportError},
 };
@@ -345,9 +345,14 @@ fn read_head(response: &reqwest::Response) -> Response {
         accepted: number(wire::header::ACCEPTED),
         duplicate: number(wire::header::DUPLICATE),
         more: text(wire::header::MORE) == Some("1"),
+        heads: text(wire::header::HEADS).and_then(heads).unwrap_or_default(),
         retry_after: text("retry-after").and_then(|v| retry_after::read(v, text("date"))),
         body: Vec::new(),
     }
+}
+
+fn heads(text: &str) -> Option<Vec<ChangeHash>> {
+    text.split(',').take(wire::HEADS_TOLD + 1).map(|hash| hash.trim().parse().ok()).collect()
 }
 
 /// A header that is there once: with two values, nobody knows which one is meant.

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Token, Transport, remote};
-use crate::{Cursor, DocumentId, Millis, Store};
+use crate::{
+    ChangeHash, DocumentId, Millis, Store,
+    store::{Core, InStep},
+};
 
 /// From so many documents on that owe a server nothing it is asked for the list.
 pub(super) const MANY: usize = 8;
@@ -37,7 +40,8 @@ struct Known {
 /// What a server listed.
 #[derive(Debug)]
 pub(super) struct News {
-    listed: HashMap<DocumentId, Option<Cursor>>,
+    /// Up to where and with which heads; none where it was deleted.
+    listed: HashMap<DocumentId, Option<InStep>>,
     whole: bool,
     /// Of which server, and for whom: another bearer reads another list.
     whose: String,
@@ -58,26 +62,46 @@ impl News {
             let listed = tokio::time::timeout(deadline, remote::list(transport, Some(&known.since))).await;
             if let Ok(Ok((entries, since))) = listed {
                 let next = Known { since: since.unwrap_or_else(|| known.since.clone()), ..known };
-                return Some(Self { listed: cursors(entries), whole: false, whose, next });
+                return Some(Self { listed: by_document(entries), whole: false, whose, next });
             }
         }
         let listed = tokio::time::timeout(deadline, remote::list(transport, None)).await;
         let (entries, since) = listed.ok()?.ok()?;
         let next = Known { since: since?, whole_at: now };
-        Some(Self { listed: cursors(entries), whole: true, whose, next })
+        Some(Self { listed: by_document(entries), whole: true, whose, next })
     }
 
-    /// Whether the server has nothing new of a document that is in step here up to this cursor.
-    pub(super) fn leaves(&self, document: DocumentId, cursor: &Cursor) -> bool {
+    /// Whether the server has nothing new of a document that is in step here. What it lists may be believed only where the
+    /// heads are held: a cursor alone may have come with pages that were cut short.
+    pub(super) fn leaves(&self, document: DocumentId, here: &InStep) -> bool {
         match self.listed.get(&document) {
-            Some(listed) => listed.as_ref() == Some(cursor),
+            Some(Some(listed)) => {
+                listed.cursor == here.cursor && listed.heads.iter().all(|head| here.heads.contains(head))
+            }
+            Some(None) => false,
             None => !self.whole,
         }
     }
 
-    /// The documents that were listed.
-    pub(super) fn documents(&self) -> impl Iterator<Item = &DocumentId> {
-        self.listed.keys()
+    /// Whether all that was listed and stands in this server's log here is in step, and what was `done` holds the heads that
+    /// were listed. What is not held here, or not from there, is none of this list's.
+    pub(super) async fn came_into_step(
+        &self,
+        store: &Store,
+        (done, server): (&HashSet<DocumentId>, &str),
+    ) -> bool {
+        let others: HashSet<DocumentId> =
+            self.listed.keys().copied().filter(|id| !done.contains(id)).collect();
+        let heads: Vec<(DocumentId, Vec<ChangeHash>)> = self
+            .listed
+            .iter()
+            .filter(|(id, _)| done.contains(*id))
+            .filter_map(|(id, listed)| Some((*id, listed.as_ref()?.heads.clone())))
+            .collect();
+        let server = server.to_owned();
+        let work =
+            move |core: &mut Core| Ok(!core.any_cursor_at(&others, &server)? && core.hold_heads(&heads)?);
+        store.with_core(work).await.unwrap_or(false)
     }
 
     /// All that was listed and is held here is in step.
@@ -90,9 +114,13 @@ impl News {
     }
 }
 
-fn cursors(entries: Vec<remote::Listed>) -> HashMap<DocumentId, Option<Cursor>> {
+fn by_document(entries: Vec<remote::Listed>) -> HashMap<DocumentId, Option<InStep>> {
     // What is deleted is asked for: whose word counts is for the store to say.
-    entries.into_iter().map(|entry| (entry.id, entry.cursor.filter(|_| !entry.deleted))).collect()
+    let in_step = |entry: remote::Listed| match entry.cursor {
+        Some(cursor) if !entry.deleted => (entry.id, Some(InStep { cursor, heads: entry.heads })),
+        _ => (entry.id, None),
+    };
+    entries.into_iter().map(in_step).collect()
 }
 
 async fn read(store: &Store, whose: String) -> Option<Known> {
@@ -114,15 +142,7 @@ pub(super) async fn quiet(
     store: &Store,
     documents: HashSet<DocumentId>,
     server: &str,
-) -> HashMap<DocumentId, Cursor> {
+) -> HashMap<DocumentId, InStep> {
     let server = server.to_owned();
-    store.with_core(move |core| core.cursors_at(&documents, &server)).await.unwrap_or_default()
-}
-
-/// Whether none of these documents, which a list named and this round did not bring into step, stands in this server's log here:
-/// one that does is to be listed again.
-pub(super) async fn concerns_none(store: &Store, documents: HashSet<DocumentId>, server: &str) -> bool {
-    let server = server.to_owned();
-    let held = store.with_core(move |core| core.any_cursor_at(&documents, &server)).await;
-    held.is_ok_and(|any| !any)
+    store.with_core(move |core| core.in_step_at(&documents, &server)).await.unwrap_or_default()
 }

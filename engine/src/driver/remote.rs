@@ -57,7 +57,7 @@ pub async fn list_remote(
 pub(super) struct Listed {
     pub(super) id: DocumentId,
     pub(super) cursor: Option<Cursor>,
-    heads: Vec<ChangeHash>,
+    pub(super) heads: Vec<ChangeHash>,
     pub(super) deleted: bool,
 }
 

@@ -170,7 +170,7 @@ impl<'a> Driver<'a> {
             let mut left = Vec::new();
             jobs.retain(|(place, job, asks)| {
                 let id = job.session.document();
-                let same = quiet.get(&id).is_some_and(|cursor| news.leaves(id, cursor));
+                let same = quiet.get(&id).is_some_and(|here| news.leaves(id, here));
                 if job.server != server || asks.owed || !same {
                     return true;
                 }
@@ -192,10 +192,7 @@ impl<'a> Driver<'a> {
             .map(|(id, ..)| *id)
             .collect();
         for (server, news) in news {
-            let others: HashSet<DocumentId> =
-                news.documents().copied().filter(|id| !done.contains(id)).collect();
-            // What is not held here, or not from there, is none of this list's.
-            if news::concerns_none(&self.store, others, &server).await {
+            if news.came_into_step(&self.store, (&done, &server)).await {
                 news.settle(&self.store).await;
             }
         }

@@ -94,6 +94,7 @@ fn plan(facts: &Facts, in_trouble: bool, event: &ChangesEvent) -> Plan {
             media_type: wire::CHANGES.to_owned(),
             end: cursor.clone(),
             cursor,
+            heads: event.heads.iter().filter_map(|hash| hash.parse().ok()).collect(),
             body,
             ..Response::default()
         }),

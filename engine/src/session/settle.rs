@@ -282,7 +282,8 @@ impl Turn<'_> {
         Ok(repeated > REPEATED_CHANGES + REPEATED_READS * (held.changes + held.quarantined))
     }
 
-    /// A pulled change lacks a dependency that is not here: the log is read from its beginning.
+    /// A pulled change lacks a dependency that is not here, or the log's end was reached without its heads (pages that were
+    /// cut short, by this server or in its name, left a hole): the log is read from its beginning.
     fn hole(&mut self, progress: Progress, rng: &mut impl Rng) -> Result<Progress> {
         self.core.forget_cursor(self.session.document, &self.session.server)?;
         self.session.guards.holes += 1;
@@ -291,7 +292,8 @@ impl Turn<'_> {
         run.from_the_beginning = true;
         run.end_reached = false;
         if self.session.guards.holes > 1 {
-            let detail = "the server's log lacks what its changes were made on".to_owned();
+            let detail =
+                "the server's log lacks what its changes were made on, or its newest changes".to_owned();
             self.failed(TroubleKind::Protocol, detail, 0, rng)?;
         }
         Ok(progress)

@@ -133,8 +133,9 @@ fn judge_changes(after: Option<&Cursor>, response: Response, limits: &SessionLim
     let cursor = response.cursor.ok_or("the cursor is missing")?;
     let end = response.end.ok_or("the log's end is missing")?;
     let frames = fence::frame(&response.body).map_err(|_| "the changes cannot be framed")?;
-    let mut page =
-        Page { asked: after.cloned(), at_end: cursor == end, cursor: Some(cursor), ..Page::default() };
+    let at_end = cursor == end;
+    let heads = if at_end { response.heads } else { Vec::new() };
+    let mut page = Page { asked: after.cloned(), at_end, cursor: Some(cursor), heads, ..Page::default() };
     for frame in &frames {
         match fence::check(frame, &limits.change) {
             Ok(change) => page.changes.push(change),
@@ -201,7 +202,8 @@ fn judge_push_json(rows: &[BatchRow], after: Option<&Cursor>, body: &[u8]) -> Ju
         return Err("a change is refused that was not sent");
     }
     let at_end = cursor.is_some() && cursor == end;
-    let page = Page { asked: after.cloned(), cursor, at_end, ..Page::default() };
+    let heads = if at_end { read_hashes(&reply.heads)? } else { Vec::new() };
+    let page = Page { asked: after.cloned(), cursor, at_end, heads, ..Page::default() };
     let mut pushed = Pushed { page, new_there, lost: Vec::new(), forked: Vec::new() };
     sort_out(rows, &refused, &mut pushed)?;
     Ok(pushed)
@@ -274,7 +276,7 @@ fn judge_missing(asked: &[ChangeHash], response: &Response) -> Judged<Meaning> {
     }
     let reply: MissingReply = read_json(&response.body)?;
     let missing = reply.hashes.iter().map(|h| read_hash(h)).collect::<Judged<HashSet<_>>>()?;
-    let heads = reply.heads.iter().map(|h| read_hash(h)).collect::<Judged<Vec<_>>>()?;
+    let heads = read_hashes(&reply.heads)?;
     let asked: HashSet<_> = asked.iter().copied().collect();
     if !missing.is_subset(&asked) {
         return Err("it lacks what was not asked");
@@ -346,6 +348,10 @@ fn read_json<T: DeserializeOwned>(body: &[u8]) -> Judged<T> {
 
 fn read_hash(text: &str) -> Judged<ChangeHash> {
     text.parse().map_err(|_| "a hash cannot be read")
+}
+
+fn read_hashes(texts: &[String]) -> Judged<Vec<ChangeHash>> {
+    texts.iter().map(|text| read_hash(text)).collect()
 }
 
 /// A cursor that is there must be readable; none is none.

@@ -117,8 +117,7 @@ impl Core {
         self.write(&[id], |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             replica.build_index(w.tx)?;
-            let holds = |h: &ChangeHash| replica.index.as_ref().is_some_and(|i| i.positions.contains_key(h));
-            let ends = heads.iter().all(holds);
+            let ends = replica.holds_all(heads);
             if ends {
                 take_cursor(w.tx, replica, cursor.filter(|_| !heads.is_empty()).cloned(), server)?;
                 replica.row.healing = false;

@@ -262,6 +262,10 @@ impl Writing<'_> {
             outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
         }
         let replica = self.replicas.get(self.tx, id, self.actor)?;
+        if page.at_end && !page.heads.is_empty() {
+            replica.build_index(self.tx)?;
+            outcome.hole |= !replica.holds_all(&page.heads);
+        }
         // Invariant 4: "A cursor moves in the transaction that stores what it counts."
         outcome.stale = replica.row.cursor_at(&page.server) != page.asked.as_ref();
         let moves = !outcome.stale && !outcome.hole && page.cursor.is_some();

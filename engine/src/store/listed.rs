@@ -12,19 +12,25 @@ use super::{
     problem::{forget_problem, key, read_problem, read_problems},
     rows,
 };
-use crate::{Cursor, DocumentId, Result};
+use crate::{ChangeHash, Cursor, DocumentId, Result};
 
 /// What the keys of `meta` begin with under which it stands how far lists of documents are known; behind it, whose list.
 const LISTED: &str = "listed/";
 
+/// Up to where a document is in step with a server, and its heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InStep {
+    pub(crate) cursor: Cursor,
+    pub(crate) heads: Vec<ChangeHash>,
+}
+
 impl Core {
-    /// Of these documents, those that owe this server nothing and had all of its log when they were synced last, and up to
-    /// where that was.
-    pub(crate) fn cursors_at(
+    /// Of these documents, those that owe this server nothing and had all of its log when they were synced last.
+    pub(crate) fn in_step_at(
         &mut self,
         documents: &HashSet<DocumentId>,
         server: &str,
-    ) -> Result<HashMap<DocumentId, Cursor>> {
+    ) -> Result<HashMap<DocumentId, InStep>> {
         let mut found = HashMap::new();
         // What failed last is asked for by itself: only that shows that it is well again.
         let troubled = read_problems(&self.connection)?;
@@ -36,7 +42,7 @@ impl Core {
             let settled =
                 row.at_end && !row.healing && row.tombstone.is_none() && row.not_served_by.is_none();
             if settled && !troubled.contains_key(&row.uuid) && !owes(&self.connection, row.id)? {
-                found.insert(row.uuid, cursor);
+                found.insert(row.uuid, InStep { cursor, heads: row.heads });
             }
         }
         Ok(found)
@@ -49,6 +55,26 @@ impl Core {
         }
         let rows = rows::read_documents(&self.connection)?;
         Ok(rows.iter().any(|row| documents.contains(&row.uuid) && row.cursor_at(server).is_some()))
+    }
+
+    /// Whether each of these documents holds these heads: a list that a server gave may name what its pages left out.
+    pub(crate) fn hold_heads(&mut self, documents: &[(DocumentId, Vec<ChangeHash>)]) -> Result<bool> {
+        for (id, heads) in documents {
+            if !self.holds_all(*id, heads)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn holds_all(&mut self, id: DocumentId, heads: &[ChangeHash]) -> Result<bool> {
+        let row = self.document_row(id)?;
+        if heads.iter().all(|head| row.heads.contains(head)) {
+            return Ok(true);
+        }
+        let replica = self.replicas.get(&self.connection, id, &self.actor)?;
+        replica.build_index(&self.connection)?;
+        Ok(replica.holds_all(heads))
     }
 
     /// A server has nothing new of these documents.

@@ -70,5 +70,6 @@ pub use types::{
 pub use undo::{NextStep, UndoKind, Undone, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
+pub(crate) use listed::InStep;
 pub(crate) use types::as_hex;
 pub(crate) use views::{Parts, Seen};

@@ -175,6 +175,14 @@ impl Replica {
         }
         Ok(())
     }
+
+    /// Whether all of these are here, be it in quarantine or in another spelling, and with them all that they were made on.
+    /// The index is built.
+    pub(super) fn holds_all(&self, hashes: &[ChangeHash]) -> bool {
+        let holds =
+            |index: &Index, hash| index.positions.contains_key(hash) || index.replaced.contains_key(hash);
+        self.index.as_ref().is_some_and(|index| hashes.iter().all(|hash| holds(index, hash)))
+    }
 }
 
 /// A change with its new position, for [`Replica::note`].

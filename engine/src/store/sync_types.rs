@@ -75,6 +75,8 @@ pub struct Page {
     pub cursor: Option<Cursor>,
     /// The reply reached the log's end (cursor and end are equal).
     pub at_end: bool,
+    /// The heads of the log, where the reply reached its end and told them: what holds all of them has no hole.
+    pub heads: Vec<ChangeHash>,
     /// Changes that were pulled, checked by the fence, in the log's order.
     pub changes: Vec<CheckedChange>,
     /// Changes that were pulled and that the fence itself refused, with their bytes: they are quarantined, so

@@ -9,5 +9,5 @@ pub use json::{
     ChangesEvent, DocumentEntry, DocumentsReply, LimitsReply, MissingReply, MissingRequest, Problem,
     PushReply, PushedBy, PushersReply, Rejected,
 };
-pub use request::{CHANGES, EVENTS, JSON, OCTETS, PACK, PROBLEM, Request, Response, header};
+pub use request::{CHANGES, EVENTS, HEADS_TOLD, JSON, OCTETS, PACK, PROBLEM, Request, Response, header};
 pub use transport::TransportError;

@@ -15,6 +15,9 @@ pub const JSON: &str = "application/json";
 /// The media type of errors (RFC 9457).
 pub const PROBLEM: &str = "application/problem+json";
 
+/// So many heads are told in a header: 2 kB of it.
+pub const HEADS_TOLD: usize = 32;
+
 /// Names of the headers that carry a reply's figures.
 pub mod header {
     /// Up to where this client now has everything.
@@ -27,6 +30,9 @@ pub mod header {
     pub const DUPLICATE: &str = "rejoin-duplicate";
     /// `1` where the page is not the last.
     pub const MORE: &str = "rejoin-more";
+    /// The heads of the log, where the reply reaches its end and there are at most [`super::HEADS_TOLD`]: hashes in
+    /// hexadecimal, with commas between.
+    pub const HEADS: &str = "rejoin-heads";
     /// Up to where the merged document was verified; left out where nothing of it was.
     pub const VERIFIED: &str = "rejoin-verified";
     /// How many changes the merged document leaves out.
@@ -114,6 +120,8 @@ pub struct Response {
     pub duplicate: Option<u64>,
     /// [`header::MORE`].
     pub more: bool,
+    /// [`header::HEADS`]; empty where they were not told.
+    pub heads: Vec<ChangeHash>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
     /// The body.

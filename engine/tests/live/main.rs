@@ -11,5 +11,7 @@
 
 mod back;
 mod events;
+#[path = "../../../tests/src/harness/loopback.rs"]
+mod loopback;
 mod many;
 mod support;

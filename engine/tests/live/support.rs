@@ -13,6 +13,8 @@ use rejoin::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+use crate::loopback::own_loopback;
+
 /// Far longer than any test: what happens sooner was not a poll.
 pub(crate) const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -32,7 +34,7 @@ impl Server {
 
     /// An address at which nobody answers yet.
     pub(crate) async fn absent() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = TcpListener::bind((own_loopback(), 0)).await.unwrap().local_addr().unwrap();
         Self { address, directory: tempfile::tempdir().unwrap(), running: None }
     }
 

@@ -31,6 +31,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         names::ACCEPTED,
         names::DUPLICATE,
         names::MORE,
+        names::HEADS,
         names::QUARANTINED,
         names::VERIFIED,
     ];

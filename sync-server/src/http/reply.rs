@@ -13,7 +13,7 @@ use crate::{
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use rejoin::{
-    Cursor,
+    ChangeHash, Cursor,
     wire::{self, header as names},
 };
 
@@ -135,6 +135,7 @@ impl IntoResponse for Reply {
         put(names::END, text(reply.end));
         put(names::ACCEPTED, reply.accepted.map(|n| n.to_string()));
         put(names::DUPLICATE, reply.duplicate.map(|n| n.to_string()));
+        put(names::HEADS, (!reply.heads.is_empty()).then(|| in_hex(&reply.heads)));
         put(names::MORE, reply.more.then(|| "1".to_owned()));
         let Merged { verified, quarantined } = merged.unwrap_or_default();
         put(names::VERIFIED, text(verified));
@@ -147,6 +148,11 @@ impl IntoResponse for Reply {
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, headers, Sending::new(reply.body, share, rest).into_body()).into_response()
     }
+}
+
+fn in_hex(hashes: &[ChangeHash]) -> String {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    hashes.join(",")
 }
 
 /// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.

@@ -1,6 +1,6 @@
 use rejoin::{
     Cursor, DocumentId,
-    wire::{CHANGES, Response},
+    wire::{CHANGES, HEADS_TOLD, Response},
 };
 
 use super::{Code, Fault, cursor::prove};
@@ -41,12 +41,14 @@ pub(super) fn page_limit(limits: &ServerLimits, asked: Option<u32>) -> PageLimit
 /// end, not where the log does.
 pub(super) fn changes_reply(view: View<'_>, document: i64, end: Mark, page: Page) -> Result<Response, Fault> {
     let cursor = view.mark_at(document, end, page.covered)?;
+    let heads = if cursor.position == end.position { view.heads(document)? } else { Vec::new() };
     Ok(Response {
         status: 200,
         media_type: CHANGES.to_owned(),
         cursor: cursor.to_cursor(),
         end: end.to_cursor(),
         more: cursor.position < end.position,
+        heads: if heads.len() <= HEADS_TOLD { heads } else { Vec::new() },
         body: page.bytes,
         ..Response::default()
     })

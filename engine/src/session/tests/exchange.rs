@@ -1,6 +1,7 @@
 //! Pushing and pulling: what goes, in how many requests, and when a row may leave the queue.
 
 use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 #[test]
 fn a_thousand_queued_changes_are_one_request() {
@@ -179,4 +180,69 @@ fn a_fork_is_written_again_and_goes_on() {
     assert_eq!(clients.each_mut().map(|c| c.count()), [8, 8]);
     assert!(clients.iter_mut().all(|c| c.queue().is_empty()));
     assert!(one.sync(&mut log) == IN_STEP && one.count() == 8);
+}
+
+/// A client in step, and what a stream tells of three changes of another one that come next.
+fn news_by_event() -> (Client, Log, wire::ChangesEvent) {
+    let (mut client, mut log) = (Client::new(3), Log::new());
+    client.sync(&mut log);
+    let mut other = Client::joined(client.id);
+    other.sync(&mut log);
+    let after = log.rows.len();
+    other.edit(3);
+    other.sync(&mut log);
+    let changes: Vec<u8> = log.rows[after..].iter().flat_map(|row| row.1.clone()).collect();
+    let at = |place| log.cursor(place).map(|cursor| cursor.to_string());
+    let event = wire::ChangesEvent {
+        document: client.id.to_string(),
+        after: at(after),
+        cursor: at(log.rows.len()),
+        heads: log.heads(),
+        changes: Some(STANDARD.encode(changes)),
+        deleted: false,
+    };
+    (client, log, event)
+}
+
+#[test]
+fn a_live_event_that_was_cut_short_leaves_no_hole() {
+    let (mut client, _, event) = news_by_event();
+    let clock = (Now::at(client.now), &mut client.rng);
+    let hint = take_event(&mut client.core, &mut client.session, &event, clock).unwrap();
+    assert!(
+        matches!(hint, Hint::Taken(progress) if progress.pulled == 3),
+        "what is whole is taken: {hint:?}"
+    );
+    let (mut client, mut log, event) = news_by_event();
+    let cut = wire::ChangesEvent { changes: Some(String::new()), ..event };
+    let clock = (Now::at(client.now), &mut client.rng);
+    let hint = take_event(&mut client.core, &mut client.session, &cut, clock).unwrap();
+    assert_eq!((hint, client.count()), (Hint::Pull, 3));
+    assert_eq!(client.sync(&mut log), IN_STEP);
+    assert_eq!(client.count(), 6);
+}
+
+#[test]
+fn an_empty_page_under_an_honest_cursor_is_mended_by_the_next_honest_reply() {
+    let (mut client, mut log, _) = news_by_event();
+    let end = client.sync_with(|request| {
+        let mut reply = log.answer(request);
+        (reply.body, reply.heads) = (Vec::new(), Vec::new());
+        Ok(reply)
+    });
+    assert_eq!((end, client.count()), (IN_STEP, 3), "it cannot know");
+    client.restart();
+    assert_eq!(client.sync(&mut log), IN_STEP);
+    assert_eq!(client.count(), 6);
+}
+
+#[test]
+fn a_server_that_names_heads_that_it_never_sends_is_given_up() {
+    let (mut client, mut log, _) = news_by_event();
+    let end = client.sync_with(|request| {
+        let mut reply = log.answer(request);
+        reply.body = Vec::new();
+        Ok(reply)
+    });
+    assert!(matches!(end, End::Trouble(_)), "{end:?}");
 }

@@ -56,12 +56,18 @@ impl Log {
     }
 
     fn heads(&self) -> Vec<String> {
+        self.ends().iter().map(ToString::to_string).collect()
+    }
+
+    /// The heads.
+    fn ends(&self) -> Vec<ChangeHash> {
         let mut heads: Vec<_> = self.rows.iter().map(|r| r.0).collect();
         for (_, bytes) in &self.rows {
-            let change = fence::check_bytes(bytes, &Limits::default()).unwrap();
-            heads.retain(|h| !change.deps.contains(h));
+            if let Ok(change) = fence::check_bytes(bytes, &Limits::default()) {
+                heads.retain(|h| !change.deps.contains(h));
+            }
         }
-        heads.iter().map(ToString::to_string).collect()
+        heads
     }
 
     fn answer(&mut self, request: &Request) -> Response {
@@ -162,6 +168,7 @@ impl Log {
             cursor: self.cursor(at),
             end: self.cursor(self.rows.len()),
             more,
+            heads: if more { Vec::new() } else { self.ends() },
             body,
             ..Response::default()
         }

@@ -230,7 +230,8 @@ fn a_pulled_change_that_the_fence_refuses_does_not_stop_the_document() {
     let mut bad = log.rows[0].1.clone();
     // A bundle chunk: framed, and never a change. (A wrong checksum is the network's fault, and asked for again.)
     bad[8] = 3;
-    log.rows.insert(1, (ChangeHash([9; 32]), bad));
+    let hash = fence::check_bytes(&bad, &Limits::default()).unwrap_err().hash.unwrap();
+    log.rows.insert(1, (hash, bad));
     let mut two = Client::joined(one.id);
     assert_eq!(two.sync_with(|request| Ok(log.answer(request))), IN_STEP);
     assert_eq!(two.count(), 3);
