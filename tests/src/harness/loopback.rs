@@ -7,6 +7,7 @@ use std::{
 
 /// A loopback address that nobody else uses: a port that a server gives up there is still free when the server comes back,
 /// for no outgoing connection ever takes it. Systems other than Linux have one loopback address.
+#[allow(unreachable_pub, reason = "in the other crates it is a module of a test")]
 pub fn own_loopback() -> IpAddr {
     static CALLS: AtomicU8 = AtomicU8::new(0);
     if !cfg!(target_os = "linux") {
