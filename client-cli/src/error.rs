@@ -247,7 +247,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::InUse { .. } => {
             "nothing was changed; stop the other one (`rejoin sync --watch`, the service, an app), and try again"
         }
-        E::Corrupt(_) => "`rejoin doctor` tells what can be saved",
+        E::Corrupt(_) => {
+            "`rejoin doctor` tells what can be saved; `rejoin export --salvage DOC FILE` writes what can still be read of a \
+             document"
+        }
         E::Import(_) => "give an Automerge file or a JSON file",
         E::DiskFull => "nothing was changed; make room on the disk and try again",
         E::Storage(_) => "try again, and if it stays so ask `rejoin doctor`",

@@ -14,12 +14,16 @@ use crate::error::{CliError, Exit, Result};
 #[command(after_help = "\
 Examples:
   rejoin export trip trip.automerge
-  rejoin export trip | ssh elsewhere 'rejoin import -'")]
+  rejoin export trip | ssh elsewhere 'rejoin import -'
+  rejoin export --salvage trip trip.automerge")]
 pub(crate) struct ExportArgs {
     /// The document, also a deleted one: name, UUID, start of a UUID, or automerge: URL
     doc: String,
     /// The file to write, or - for standard output
     file: Option<PathBuf>,
+    /// Write what can still be read of it: for a store that is damaged
+    #[arg(long)]
+    salvage: bool,
 }
 
 pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit> {
@@ -31,6 +35,9 @@ pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit>
         Err(rejoin::Error::Trashed(id)) => (id, true),
         Err(error) => return Err(error.into()),
     };
+    if args.salvage {
+        return salvage(context, file, store.salvage(id).await?);
+    }
     let bytes = store.export(id).await?;
     write(context, file, &bytes)?;
     if deleted {
@@ -39,6 +46,20 @@ pub(crate) async fn run(context: &mut Context, args: ExportArgs) -> Result<Exit>
         super::trash::note_looked_at(&store, id).await?;
     }
     Ok(Exit::Done)
+}
+
+/// Exit code 5 where something is missing: a person is to know.
+fn salvage(context: &mut Context, file: Option<PathBuf>, found: rejoin::Salvaged) -> Result<Exit> {
+    let rejoin::Salvaged { bytes, changes, lost, .. } = found;
+    write(context, file, &bytes)?;
+    if lost == 0 {
+        return Ok(Exit::Done);
+    }
+    let all = changes + lost;
+    context.out.note(format_args!(
+        "{changes} of {all} changes could be read. What is missing may be at the server, or in a backup."
+    ));
+    Ok(Exit::NeedsPerson)
 }
 
 /// The file that is meant; `None` for standard output, under any of its names.

@@ -11,8 +11,8 @@ use crate::{
     Action, ChangeHash, DocumentId, Result, Transaction, UndoStep, blocking,
     effects::EffectRequest,
     store::{
-        CheckReport, DeletedDocument, DocumentInfo, QuarantinedChange, Receipt, Settings, TrashLimits,
-        UnsentChange,
+        CheckReport, DeletedDocument, DocumentInfo, QuarantinedChange, Receipt, Salvaged, Settings,
+        TrashLimits, UnsentChange,
     },
 };
 
@@ -261,6 +261,11 @@ verbs! {
     /// # Errors
     /// [`Error::UnknownDocument`].
     export(id: DocumentId = id) -> Vec<u8> { |core| core.export(id) }
+    /// What can still be read of a document in a damaged store: every change that is whole and has all that it was made on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`]; [`Error::Corrupt`] where the list of documents itself cannot be read.
+    salvage(id: DocumentId = id) -> Salvaged { |core| core.salvage(id) }
     /// A new document from an Automerge file.
     ///
     /// # Errors

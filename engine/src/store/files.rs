@@ -108,7 +108,10 @@ impl Core {
         report.ok = report.problems.is_empty();
         if !report.ok {
             report.advice.push("Make a copy of the file before anything else.".to_owned());
-            report.advice.push("Export what can be read: rejoin export DOC FILE.".to_owned());
+            report.advice.push(
+                "Export what can be read: rejoin export DOC FILE; of a damaged document, rejoin export --salvage DOC FILE."
+                    .to_owned(),
+            );
             report.advice.push(
                 "A backup takes its place with rejoin restore FILE, which keeps this file beside it."
                     .to_owned(),

@@ -42,6 +42,7 @@ mod restore;
 mod retry;
 mod revise;
 mod rows;
+mod salvage;
 mod slices;
 mod snapshot;
 mod steps;
@@ -65,7 +66,7 @@ pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Pag
 pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
-    Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Settings,
+    Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Salvaged, Settings,
 };
 pub use undo::{NextStep, UndoKind, Undone, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};

@@ -232,6 +232,18 @@ pub struct CheckReport {
     pub changes: u64,
 }
 
+/// What could still be read of a document in a damaged store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvaged {
+    /// A compact Automerge file, readable by any Automerge.
+    pub bytes: Vec<u8>,
+    /// How many changes are in it.
+    pub changes: u64,
+    /// How many the store counted that are not.
+    pub lost: u64,
+}
+
 /// Where a change came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

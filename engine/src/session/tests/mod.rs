@@ -1,6 +1,7 @@
 //! The session on a real store (in memory) against a small log that does what a test tells it.
 
 mod claims;
+mod crowd;
 mod deletions;
 mod exchange;
 mod forgeries;
