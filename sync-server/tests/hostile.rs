@@ -8,6 +8,8 @@
     reason = "a test may panic and print"
 )]
 
+#[path = "../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{
@@ -21,6 +23,7 @@ use rejoin::{
     ChangeHash, DocumentId,
     wire::{CHANGES, PushReply},
 };
+use skipped::skipped;
 use support::{Answer, Process, changes, get, hashes, post, send, writer_on};
 
 /// The cases of one kind: name, good changes to push first, the hostile change.
@@ -30,7 +33,7 @@ fn corpus(kind: &str) -> Vec<(String, Vec<u8>, Vec<u8>)> {
         PathBuf::from,
     );
     let Ok(entries) = std::fs::read_dir(root.join(kind)) else {
-        eprintln!("SKIPPED: no corpus of {kind} in {}; REJOIN_CORPUS says where it is", root.display());
+        skipped(kind, &format!("no corpus in {}; REJOIN_CORPUS says where it is", root.display()));
         return Vec::new();
     };
     let bad = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "bad");

@@ -8,6 +8,8 @@
     reason = "a test may panic and print"
 )]
 
+#[path = "../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{
@@ -17,6 +19,7 @@ use std::{
 };
 
 use rejoin::{DocumentId, wire::PushReply};
+use skipped::skipped;
 use support::{BINARY, Process, Writer, get, hashes, post, send};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -139,7 +142,7 @@ fn a_database_that_cannot_be_written_is_not_served_and_says_so() {
     };
     let create = ["token", "create", "--name", "a", "--document", "*", "--access", "admin"];
     let Some((code, text)) = as_nobody(directory.path(), &create) else {
-        return eprintln!("SKIPPED: this user cannot become another");
+        return skipped("a database of another user", "this user cannot become another");
     };
     assert_eq!(code, Some(0), "{text}");
     let serve = ["--listen", "127.0.0.1:0"];

@@ -11,6 +11,8 @@
 
 #[path = "../../tests/src/harness/loopback.rs"]
 mod loopback;
+#[path = "../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{
@@ -24,6 +26,7 @@ use loopback::own_loopback;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rejoin::{DocumentId, wire::PushReply};
 use rejoin_server::Access;
+use skipped::skipped;
 use support::{Answer, Running, Writer, token};
 
 /// A proxy in a process of its own.
@@ -55,7 +58,7 @@ impl Proxy {
     fn start(program: &str, prepare: impl Fn(&Path, SocketAddr) -> Command) -> Option<Self> {
         if Command::new(program).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {
-            println!("SKIPPED: {program} is not installed");
+            skipped(program, "it is not installed");
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

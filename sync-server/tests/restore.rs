@@ -1,6 +1,8 @@
 //! `rejoin-server restore`, and `compact` where there is no room.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+#[path = "../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{
@@ -10,6 +12,7 @@ use std::{
 };
 
 use rejoin::DocumentId;
+use skipped::skipped;
 use support::{BINARY, Process, Writer, post, send};
 
 /// What somebody types in this directory, of the database there: the exit code and all that was said.
@@ -133,7 +136,7 @@ async fn compact_names_the_temporary_directory_that_is_full() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     if run(&["config"]).0 != Some(0) {
-        eprintln!("SKIPPED: this user may not mount a small disk");
+        skipped("a full disk", "this user may not mount a small one");
         return;
     }
     let (code, said) = run(&["compact"]);

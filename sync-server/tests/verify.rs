@@ -8,6 +8,8 @@
     reason = "a test may panic and print"
 )]
 
+#[path = "../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
 };
 
 use rejoin::{DocumentId, wire::CHANGES};
+use skipped::skipped;
 use support::{Answer, Process, Writer, changes, get, hashes, post, send};
 
 /// What no known change makes the library do, a message makes it do in the builds of tests.
@@ -70,7 +73,7 @@ async fn push_struck(server: &Process, document: DocumentId, strike: &str) -> Ve
 #[tokio::test]
 async fn a_change_that_hangs_or_kills_the_library_is_quarantined_and_the_rest_is_merged() {
     if !cfg!(feature = "planted-bugs") {
-        return eprintln!("SKIPPED: this build has no planted bugs");
+        return skipped("what verification finds", "this build has no planted bugs");
     }
     for strike in STRIKES {
         let directory = tempfile::tempdir().unwrap();
@@ -113,7 +116,7 @@ fn figure(text: &str, name: &str) -> u64 {
 #[tokio::test]
 async fn good_documents_are_not_held_back_by_bad_ones() {
     if !cfg!(feature = "planted-bugs") {
-        return eprintln!("SKIPPED: this build has no planted bugs");
+        return skipped("what verification finds", "this build has no planted bugs");
     }
     let directory = tempfile::tempdir().unwrap();
     let server = start(directory.path());

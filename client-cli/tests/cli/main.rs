@@ -26,6 +26,8 @@ mod screens;
 mod seen;
 mod server;
 mod service;
+#[path = "../../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod steering;
 mod sync;
 mod texts;

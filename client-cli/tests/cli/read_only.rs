@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::environment::Environment;
+use crate::skipped::skipped;
 
 /// Somebody who owns nothing.
 const NOBODY: &str = "65534";
@@ -88,7 +89,10 @@ fn a_store_in_a_directory_that_cannot_be_written_can_be_read() {
     let program = reachable_program(&env);
     mode(&env.path(""), 0o755);
     if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
-        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        skipped(
+            "a store of another user",
+            "no other user can be had here, and permissions say nothing to this one",
+        );
         return;
     }
     let shelf = env.path("shelf");
@@ -123,7 +127,10 @@ fn what_stands_in_the_log_of_a_store_that_cannot_be_written_is_read_too() {
     let program = reachable_program(&env);
     mode(&env.path(""), 0o755);
     if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
-        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        skipped(
+            "a store of another user",
+            "no other user can be had here, and permissions say nothing to this one",
+        );
         return;
     }
     mode(&env.path("shelf"), 0o555);
@@ -150,7 +157,7 @@ fn a_store_on_a_disk_that_is_read_only_can_be_read() {
         command.output().unwrap()
     };
     if run(&["--version"]).status.code() != Some(0) {
-        eprintln!("SKIPPED: this user may not mount a disk read-only");
+        skipped("a disk that is mounted read-only", "this user may not mount one");
         return;
     }
     for words in READING {
@@ -190,7 +197,10 @@ fn a_store_that_cannot_even_be_read_is_not_said_to_be_readable() {
     let program = reachable_program(&env);
     mode(&env.path(""), 0o755);
     if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
-        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        skipped(
+            "a store of another user",
+            "no other user can be had here, and permissions say nothing to this one",
+        );
         return;
     }
     mode(&ada.store, 0o000);
@@ -212,7 +222,10 @@ fn no_editor_opens_on_a_store_that_cannot_be_written() {
     let program = reachable_program(&env);
     mode(&env.path(""), 0o777);
     if run(&program, &ada.store, &["--version"]).status.code() != Some(0) {
-        eprintln!("SKIPPED: no other user can be had here, and permissions say nothing to this one");
+        skipped(
+            "a store of another user",
+            "no other user can be had here, and permissions say nothing to this one",
+        );
         return;
     }
     mode(&ada.store, 0o444);

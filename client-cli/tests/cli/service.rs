@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::environment::{Environment, Ran};
+use crate::skipped::skipped;
 
 /// A home with a `systemctl` that notes its words and answers with this script.
 struct Home {
@@ -123,7 +124,9 @@ fn the_unit_is_one_that_systemd_takes() {
                 let about = text.lines().filter(|line| line.contains("rejoin")).collect::<Vec<_>>();
                 assert!(said.status.success() && about.is_empty(), "{text}");
             }
-            Err(error) => eprintln!("SKIPPED: systemd-analyze is not here ({error})"),
+            Err(error) => {
+                skipped("the unit as systemd reads it", &format!("systemd-analyze is not here ({error})"))
+            }
         }
     }
     for system in ["launchd", "windows"] {

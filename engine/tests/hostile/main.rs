@@ -9,6 +9,8 @@ mod mutated;
 mod orders;
 mod packs;
 mod references;
+#[path = "../../../tests/src/harness/skipped.rs"]
+mod skipped;
 mod support;
 
 use std::{

@@ -1,5 +1,6 @@
 //! What the tests share: a log in memory, a replica made of it, honest histories, and chunks put together by hand.
 
+use crate::skipped::skipped;
 use std::{collections::HashMap, convert::Infallible, path::PathBuf, sync::Once};
 
 use automerge::{
@@ -166,7 +167,7 @@ pub(crate) fn corpus(kind: &str) -> Vec<Case> {
     let root = std::env::var_os("REJOIN_CORPUS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"), PathBuf::from);
     let Ok(entries) = std::fs::read_dir(root.join(kind)) else {
-        eprintln!("SKIPPED: no corpus of {kind} in {}; REJOIN_CORPUS says where it is", root.display());
+        skipped(kind, &format!("no corpus in {}; REJOIN_CORPUS says where it is", root.display()));
         return Vec::new();
     };
     let mut bad: Vec<PathBuf> = entries

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use super::skipped;
+
 /// Real typing, which is not part of the repository: `REJOIN_TRACES`, else beside it; `None` is told loudly.
 pub fn traces() -> Option<PathBuf> {
     beside("REJOIN_TRACES", "traces")
@@ -8,11 +10,6 @@ pub fn traces() -> Option<PathBuf> {
 /// Hostile changes, likewise: `REJOIN_CORPUS`, else beside the repository.
 pub fn corpus() -> Option<PathBuf> {
     beside("REJOIN_CORPUS", "corpus")
-}
-
-/// Says that something was not tested, and why.
-pub fn skipped(what: &str, why: &str) {
-    println!("\n*** SKIPPED: {what}: {why}\n");
 }
 
 fn beside(variable: &str, name: &str) -> Option<PathBuf> {
