@@ -151,8 +151,8 @@ pub use api::{FailedDispatch, Store, WeakStore};
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
-    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState, Token,
-    WatchOptions, list_remote, probe,
+    DocumentReport, HttpOptions, Reached, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState,
+    Token, WatchOptions, list_remote, probe,
 };
 pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};

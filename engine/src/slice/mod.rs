@@ -94,7 +94,7 @@ pub use select::Selector;
 pub(crate) use draft::{Ground, Writers};
 pub(crate) use extra::AnyExtra;
 pub(crate) use middleware::read_action;
-pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
+pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of, typed_json};
 
 use serde::{Serialize, de::DeserializeOwned};
 
