@@ -163,7 +163,8 @@ pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
     Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
-    QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
+    QueueState, Receipt, Settings, TrashLimits, UndoKind, Undone, UndoneBeside, UndonePart, UnsentChange,
+    Writer,
 };
 pub use transaction::Transaction;
 pub use undo::UndoStep;

@@ -288,6 +288,51 @@ async fn a_snapshot_never_waits_for_the_store() {
     busy.await.unwrap().unwrap();
 }
 
+/// Another slice, of texts.
+struct Names;
+
+impl Slice for Names {
+    const NAME: &'static str = "names";
+    type State = std::collections::BTreeMap<String, String>;
+    type Action = Act;
+
+    fn reduce(draft: &mut Draft<'_>, Act::Add { by }: &Act) -> Result<(), Rejection> {
+        draft.set("/last", by.to_string())
+    }
+}
+
+#[tokio::test]
+async fn a_selector_takes_inputs_of_several_slices_and_documents_and_says_which_does_not_fit() {
+    let store = rejoin::Builder::in_memory().slice::<Count>().slice::<Names>().open().await.unwrap();
+    let (id, elsewhere) = (store.create(None, None).await.unwrap(), store.create(None, None).await.unwrap());
+    let (counts, names) = (store.slice::<Count>(id), store.slice::<Names>(id));
+    let other = store.slice::<Count>(elsewhere);
+    let inputs = [names.input("/last"), counts.input("/n"), other.input("/n")];
+    let said = counts.select3(inputs, |last: &String, n: &i64, m: &i64| format!("{last} {n} {m}"));
+    let mut results = said.results().await.unwrap();
+    let add = |by| Act::Add { by };
+    assert_eq!(*results.next().await.unwrap(), " 0 0");
+    assert_eq!(*said.get().await.unwrap(), " 0 0");
+    names.dispatch(add(7)).await.unwrap();
+    assert_eq!((&**results.next().await.unwrap(), &**said.get().await.unwrap()), ("7 0 0", "7 0 0"));
+    other.dispatch(add(2)).await.unwrap();
+    assert_eq!((&**results.next().await.unwrap(), &**said.get().await.unwrap()), ("7 0 2", "7 0 2"));
+    counts.dispatch(add(1)).await.unwrap();
+    assert_eq!((&**results.next().await.unwrap(), &**said.get().await.unwrap()), ("7 1 2", "7 1 2"));
+    let written = said.computed();
+    let action = Action::Set { path: "/names/first".into(), value: "x".into() };
+    store.dispatch(id, action).await.unwrap();
+    assert_eq!(&**said.get().await.unwrap(), "7 1 2");
+    assert_eq!(said.computed(), written, "nothing that it reads has changed");
+    let wrong = Action::Set { path: "/names/last".into(), value: 3.into() };
+    store.dispatch(id, wrong).await.unwrap();
+    let error = said.get().await.unwrap_err();
+    assert!(
+        matches!(&error, rejoin::Error::StateMismatch { slice, reason } if slice == "names" && reason.contains("/last")),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_selector_of_several_inputs_tells_its_results_only_when_they_change() {
     let store = rejoin::Builder::in_memory().slice::<Count>().open().await.unwrap();

@@ -89,7 +89,7 @@ pub use list::{Entity, EntityList, EntityQuery};
 pub use middleware::{Before, Committed, Middleware, Verdict};
 pub use migration::Migration;
 pub use part::Part;
-pub use select::Selector;
+pub use select::{Input, Selector};
 
 pub(crate) use draft::{Ground, Writers};
 pub(crate) use extra::AnyExtra;

@@ -67,8 +67,8 @@ pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Settings,
 };
-pub use undo::{NextStep, UndoKind, Undone, UndonePart};
+pub use undo::{NextStep, UndoKind, Undone, UndoneBeside, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 pub(crate) use types::as_hex;
-pub(crate) use views::{Parts, Seen};
+pub(crate) use views::{Parts, SeenPart};
