@@ -209,7 +209,7 @@ pub(super) fn touches(event: &Event, path: &str) -> bool {
     event.rebuilt || event.patches.iter().any(|patch| related(&place_of(patch)))
 }
 
-pub(super) fn is_under(path: &str, above: &str) -> bool {
+pub(crate) fn is_under(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -21,6 +21,7 @@ mod home;
 mod intake;
 #[cfg(feature = "sync")]
 mod listed;
+mod lost;
 mod make;
 mod mark;
 mod meet;

@@ -34,11 +34,12 @@ pub use steps::NextStep;
 pub use types::{UndoKind, Undone, UndoneBeside, UndonePart};
 
 pub(super) use facts::read_all_standing;
+pub(super) use stack::Names;
 pub(super) use step_rows::{NewStep, Place, follow_step, insert as insert_step};
 pub(super) use whole::join;
 
 use facts::read_facts;
-use stack::{ENTRY, Entry, Names, Taken, entry, next};
+use stack::{ENTRY, Entry, Taken, entry, next};
 
 use steps::label_of;
 

@@ -344,10 +344,10 @@ fn read_rolled_back(connection: &Connection, document: i64, names: &Names) -> Re
 }
 
 /// Under which hash a change stands now.
-pub(super) struct Names(HashMap<ChangeHash, ChangeHash>);
+pub(in crate::store) struct Names(HashMap<ChangeHash, ChangeHash>);
 
 impl Names {
-    pub(super) fn read(connection: &Connection, document: i64) -> Result<Self> {
+    pub(in crate::store) fn read(connection: &Connection, document: i64) -> Result<Self> {
         let sql = "SELECT was, hash FROM renamed WHERE document = :document
                    UNION ALL SELECT was, hash FROM change
                     WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
@@ -359,7 +359,7 @@ impl Names {
     }
 
     /// The bound is against a hostile circle.
-    pub(super) fn live(&self, mut hash: ChangeHash) -> ChangeHash {
+    pub(in crate::store) fn live(&self, mut hash: ChangeHash) -> ChangeHash {
         for _ in 0..64 {
             match self.0.get(&hash) {
                 Some(now) if *now != hash => hash = *now,
