@@ -33,7 +33,7 @@ use crate::{
 /// A place where concurrent writes met.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Conflict {
-    /// Where, as a JSON Pointer.
+    /// Where, as a JSON Pointer from the document's root: what is in a slice begins with `/` and the slice's name.
     pub path: String,
     /// Every value; the first is the one that reads.
     pub values: Vec<ConflictValue>,

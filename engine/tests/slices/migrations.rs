@@ -308,13 +308,12 @@ async fn what_lost_in_a_rename_is_listed_as_a_conflict_until_one_is_taken_or_wri
             assert!(store.conflicts(id, "/contacts/people/ada/phones").await.unwrap().is_empty());
         }
         let path = "/contacts/people/ada/full_name";
-        match old_is_later {
-            // The one that lost, by its place; the one that reads, by its change.
-            false => drop(new.take(id, path, 1).await.unwrap()),
-            true => {
-                let hash = new.conflicts(id, path).await.unwrap()[0].values[0].writer.hash;
-                drop(new.take(id, path, hash).await.unwrap());
-            }
+        // The one that lost, by its place; the one that reads, by its change.
+        if old_is_later {
+            let hash = new.conflicts(id, path).await.unwrap()[0].values[0].writer.hash;
+            new.take(id, path, hash).await.unwrap();
+        } else {
+            new.take(id, path, 1).await.unwrap();
         }
         assert_eq!(name().await, "A. Lovelace");
         server.sync(&[&new, &old]).await;
