@@ -74,7 +74,8 @@ pub struct Message {
     /// [`Message::reacted`].
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub also: Option<Value>,
-    /// What lost where a migration found two writes for one place: see [`Message::lost`].
+    /// What lost where a migration moved one of two concurrent writes to the place of the other: a list of where it would be, where
+    /// it was, the change that wrote it and the one that won.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Value>,
     /// What other releases wrote.
