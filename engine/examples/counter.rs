@@ -1,81 +1,58 @@
-//! The Redux classic: a counter. Run it several times: it goes on where it stopped.
-//!
-//! `cargo run --release -p rejoin --example counter -- [FILE] [BY]`
+//! The Redux classic, a counter, in a distributed system: two devices count while they are apart.
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example shows what it does")]
-
-use rejoin::{
-    Store,
-    slice::{Draft, Rejection, Slice},
-};
+use rejoin::slice::{Draft, Rejection, Slice};
+use rejoin::{Store, SyncOptions};
+use rejoin_server::{AppState, ServerConfig, serve};
 use serde::{Deserialize, Serialize};
 
-/// What can be done. The `match` in the reducer is exhaustive: a new action cannot be forgotten.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum CounterAction {
-    Added { by: i64 },
-    Reset,
+    Incremented,
+    Decremented,
 }
 
-/// What is read.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct CounterState {
     value: i64,
-    resets: i64,
 }
 
 struct Counter;
-
 impl Slice for Counter {
     const NAME: &'static str = "counter";
     type State = CounterState;
     type Action = CounterAction;
-
     fn reduce(draft: &mut Draft<'_>, action: &CounterAction) -> Result<(), Rejection> {
         match action {
-            CounterAction::Added { by: 0 } => Err("adding nothing is no action".into()),
-            // A counter, not a number: what two devices add offline is added up.
-            CounterAction::Added { by } => draft.increment("/value", *by),
-            CounterAction::Reset => {
-                draft.increment("/resets", 1)?;
-                draft.set("/value", 0)
-            }
+            CounterAction::Incremented => draft.increment("/value", 1),
+            CounterAction::Decremented => draft.increment("/value", -1),
         }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let scratch = tempfile::tempdir()?;
-    let file = arguments.next().map_or_else(|| scratch.path().join("counter.db"), Into::into);
-    let by = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let dir = tempfile::tempdir()?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let server = format!("http://{}", listener.local_addr()?);
+    let state = AppState::open(ServerConfig::new(dir.path().join("server.db")))?;
+    tokio::spawn(serve(listener, state, std::future::pending()));
 
-    let store = Store::builder(&file).slice::<Counter>().open().await?;
-    let document = match store.find("counter").await {
-        Ok(document) => document,
-        Err(_) => store.create(None, Some("counter")).await?,
-    };
-    let counter = store.slice::<Counter>(document);
-    let parity = counter.select("/value", |value: &i64| if value % 2 == 0 { "even" } else { "odd" });
-
-    println!("it was {:?}", counter.state().await?);
-    counter.dispatch(CounterAction::Added { by }).await?;
-    println!("it is  {:?}, which is {}", counter.state().await?, parity.get().await?);
-
-    let refused = counter.dispatch(CounterAction::Added { by: 0 }).await.unwrap_err();
-    println!("{refused}");
-    counter.dispatch(CounterAction::Reset).await?;
-    store.undo(document).await?;
-    let state = counter.state().await?;
-    println!("reset and undone: {state:?}");
-    assert_eq!(state.resets, 0);
-    println!(
-        "{} actions wait in the queue: sqlite3 -readonly {} 'select * from queue'",
-        store.queue(None).await?.len(),
-        file.display()
-    );
+    let open = |name| Store::builder(dir.path().join(name)).slice::<Counter>().open();
+    let (phone, laptop) = (open("phone.db").await?, open("laptop.db").await?);
+    let id = phone.create(None, Some("counter")).await?;
+    laptop.join(id, Some("counter"), None).await?;
+    let (here, there) = (phone.slice::<Counter>(id), laptop.slice::<Counter>(id));
+    here.dispatch(CounterAction::Incremented).await?;
+    here.dispatch(CounterAction::Incremented).await?;
+    there.dispatch(CounterAction::Decremented).await?;
+    println!("apart: {:?} and {:?}", here.state().await?, there.state().await?);
+    for store in [&phone, &laptop, &phone] {
+        store.sync(SyncOptions::default().server(&server)).await?.reached()?;
+    }
+    println!("together: {:?} and {:?}", here.state().await?, there.state().await?);
+    assert_eq!((here.state().await?.value, there.state().await?.value), (1, 1));
     Ok(())
 }

@@ -41,6 +41,17 @@
 //! }
 //! ```
 //!
+//! # Begin here
+//! Whole programs, to be read in this order; each runs by itself and checks what it shows. `cargo run -p rejoin --example NAME`:
+//!
+//! | example | what it is |
+//! |---|---|
+//! | `counter` | a counter on two devices that count while apart, with a server in the same process |
+//! | `user` | `createAsyncThunk`: a user is fetched by a worker on the same file, and the state says pending, fulfilled or rejected |
+//! | `offline` | what was saved offline is sent after a restart, once there is a connection |
+//! | `notes` | an app: three slices, entities, text, a counter, middleware, a listener, undo, conflicts, a migration |
+//! | `todo`, `outbox`, `thunk`, `live_view`, `field_notes` | more of each: two devices, a receiver that fails, aborts and deaths, another process, a terminal app |
+//!
 //! # The parts
 //! - [`Store`] is the handle for asynchronous callers, [`blocking::Store`] the same for others. Both are `Send`,
 //!   `Sync` and cheap to clone. A verb that was asked for is carried out even when its future is dropped: only
@@ -65,10 +76,10 @@
 //! | `createSlice` | [`slice::Slice`] | the reducer is an exhaustive `match`; it writes on a [`slice::Draft`], with no clock and no I/O |
 //! | `configureStore` | [`Store::builder`] | one file with many documents; a slice is registered once and used in any of them |
 //! | `dispatch` | [`slice::SliceHandle::dispatch`], [`dispatch_soon`](slice::SliceHandle::dispatch_soon) | ready when the action is on disk; [`Error::Rejected`] where the reducer refused |
-//! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select) | a selector is computed again only when its part of the state changed |
+//! | `getState`, `createSelector` | [`slice::SliceHandle::state`], [`select`](slice::SliceHandle::select), [`select2`](slice::SliceHandle::select2) | a selector is computed again only when its part of the state changed; its inputs may be of several slices |
 //! | `subscribe` | [`slice::SliceHandle::changes`], [`Store::subscribe`] | with where a change came from |
 //! | `extraReducers` | [`slice::ExtraReducer`] | what it writes is in the same change as the action |
-//! | `batch`, one thunk with several dispatches | [`Store::transact`] | all or none, one commit, one step of undo |
+//! | `batch`, one thunk with several dispatches | [`Store::transact`] | all or none, one commit, one step of undo over all its documents |
 //! | `useSelector` | [`slice::SliceHandle::latest`], [`snapshot`](slice::SliceHandle::snapshot), [`slice::Selector::results`] | kept read by the store; never behind `state` |
 //! | `createEntityAdapter` | [`slice::Draft::entities`], [`slice::EntityMap`], [`slice::EntityList`] | `upsert` merges field by field, across devices too; a sorted and filtered list reads only what changed |
 //! | middleware | [`slice::Middleware`] | before an action: continue, reject, replace; after it is durable: see it, dispatch soon |
@@ -151,8 +162,8 @@ pub use api::{FailedDispatch, Store, WeakStore};
 pub use builder::Builder;
 #[cfg(feature = "sync")]
 pub use driver::{
-    DocumentReport, HttpOptions, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState, Token,
-    WatchOptions, list_remote, probe,
+    DocumentReport, HttpOptions, Reached, RemoteDocument, SyncOptions, SyncProgress, SyncReport, SyncState,
+    Token, WatchOptions, list_remote, probe,
 };
 pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};
@@ -163,7 +174,8 @@ pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
     Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
-    QueueState, Receipt, Salvaged, Settings, TrashLimits, UndoKind, Undone, UndonePart, UnsentChange, Writer,
+    QueueState, Receipt, Salvaged, Settings, TrashLimits, UndoKind, Undone, UndoneBeside, UndonePart,
+    UnsentChange, Writer,
 };
 pub use transaction::Transaction;
 pub use undo::UndoStep;

@@ -5,6 +5,35 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// A message names so many writes that lost.
+const MOST_LOST: usize = 1_000;
+
+/// A write that lost against another, where a migration moved one to the place of the other. Changes are named by the hashes
+/// that they were first made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Where it would be, as a JSON Pointer from the document's root.
+    pub(crate) at: String,
+    /// Where it was.
+    pub(crate) from: String,
+    /// The change that wrote it.
+    pub(crate) by: ChangeHash,
+    /// The change that wrote what is there instead.
+    pub(crate) over: ChangeHash,
+}
+
+impl Lost {
+    fn to_json(&self) -> Value {
+        serde_json::json!([self.at, self.from, self.by.to_string(), self.over.to_string()])
+    }
+
+    fn of_json(json: &Value) -> Option<Self> {
+        let text = |nth: usize| json.get(nth).and_then(Value::as_str);
+        let (by, over) = (text(2)?.parse().ok()?, text(3)?.parse().ok()?);
+        Some(Self { at: text(0)?.to_owned(), from: text(1)?.to_owned(), by, over })
+    }
+}
+
 /// What a change says of itself. Keys this release does not know are kept.
 ///
 /// ```
@@ -45,6 +74,10 @@ pub struct Message {
     /// [`Message::reacted`].
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub also: Option<Value>,
+    /// What lost where a migration moved one of two concurrent writes to the place of the other: a list of where it would be, where
+    /// it was, the change that wrote it and the one that won.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Value>,
     /// What other releases wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -84,6 +117,20 @@ impl Message {
         let slices = self.also.as_ref().and_then(Value::as_object).into_iter().flatten();
         let version = |version: &Value| version.as_u64().and_then(|version| u32::try_from(version).ok());
         slices.filter_map(|(slice, found)| Some((slice.as_str(), version(found)?))).collect()
+    }
+
+    /// With what a migration found that lost. Beyond the first thousand it is in the history alone.
+    #[must_use]
+    pub(crate) fn with_lost(mut self, lost: &[Lost]) -> Self {
+        let lost: Vec<Value> = lost.iter().take(MOST_LOST).map(Lost::to_json).collect();
+        self.lost = (!lost.is_empty()).then_some(Value::Array(lost));
+        self
+    }
+
+    /// What a migration found that lost; what cannot be read of it is left out.
+    pub(crate) fn lost(&self) -> Vec<Lost> {
+        let lost = self.lost.as_ref().and_then(Value::as_array).into_iter().flatten();
+        lost.take(MOST_LOST).filter_map(Lost::of_json).collect()
     }
 
     /// Reads a commit message; one that is no such object (another program's) says nothing.

@@ -240,10 +240,10 @@ async fn latest_states_end_when_the_store_is_closed_and_keep_no_file_open() {
         let mut latest = slice.latest().await.unwrap();
         let mut results = slice.select("/n", |n: &i64| *n).results().await.unwrap();
         let mut changes = slice.changes();
-        results.next().await.unwrap();
+        next(&mut results).await;
         slice.dispatch(Act::Add { by: 1 }).await.unwrap();
         assert!(changes.next().await.unwrap().action.is_some());
-        assert!(results.next().await.is_some());
+        next(&mut results).await;
         if closes {
             store.close().await.unwrap();
             assert!(slice.latest().await.is_err() && slice.snapshot().is_some());
@@ -288,6 +288,56 @@ async fn a_snapshot_never_waits_for_the_store() {
     busy.await.unwrap().unwrap();
 }
 
+/// The next result, which must come.
+async fn next<T>(results: &mut rejoin::slice::Results<T>) -> std::sync::Arc<T> {
+    timeout(PATIENCE, results.next()).await.expect("it never comes to that").expect("the store is open")
+}
+
+/// Another slice, of texts.
+struct Names;
+
+impl Slice for Names {
+    const NAME: &'static str = "names";
+    type State = std::collections::BTreeMap<String, String>;
+    type Action = Act;
+
+    fn reduce(draft: &mut Draft<'_>, Act::Add { by }: &Act) -> Result<(), Rejection> {
+        draft.set("/last", by.to_string())
+    }
+}
+
+#[tokio::test]
+async fn a_selector_takes_inputs_of_several_slices_and_documents_and_says_which_does_not_fit() {
+    let store = rejoin::Builder::in_memory().slice::<Count>().slice::<Names>().open().await.unwrap();
+    let (id, elsewhere) = (store.create(None, None).await.unwrap(), store.create(None, None).await.unwrap());
+    let (counts, names) = (store.slice::<Count>(id), store.slice::<Names>(id));
+    let other = store.slice::<Count>(elsewhere);
+    let inputs = [names.input("/last"), counts.input("/n"), other.input("/n")];
+    let said = counts.select3(inputs, |last: &String, n: &i64, m: &i64| format!("{last} {n} {m}"));
+    let mut results = said.results().await.unwrap();
+    let add = |by| Act::Add { by };
+    assert_eq!(*next(&mut results).await, " 0 0");
+    assert_eq!(*said.get().await.unwrap(), " 0 0");
+    names.dispatch(add(7)).await.unwrap();
+    assert_eq!((&**next(&mut results).await, &**said.get().await.unwrap()), ("7 0 0", "7 0 0"));
+    other.dispatch(add(2)).await.unwrap();
+    assert_eq!((&**next(&mut results).await, &**said.get().await.unwrap()), ("7 0 2", "7 0 2"));
+    counts.dispatch(add(1)).await.unwrap();
+    assert_eq!((&**next(&mut results).await, &**said.get().await.unwrap()), ("7 1 2", "7 1 2"));
+    let written = said.computed();
+    let action = Action::Set { path: "/names/first".into(), value: "x".into() };
+    store.dispatch(id, action).await.unwrap();
+    assert_eq!(&**said.get().await.unwrap(), "7 1 2");
+    assert_eq!(said.computed(), written, "nothing that it reads has changed");
+    let wrong = Action::Set { path: "/names/last".into(), value: 3.into() };
+    store.dispatch(id, wrong).await.unwrap();
+    let error = said.get().await.unwrap_err();
+    assert!(
+        matches!(&error, rejoin::Error::StateMismatch { slice, reason } if slice == "names" && reason.contains("/last")),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_selector_of_several_inputs_tells_its_results_only_when_they_change() {
     let store = rejoin::Builder::in_memory().slice::<Count>().open().await.unwrap();
@@ -296,18 +346,18 @@ async fn a_selector_of_several_inputs_tells_its_results_only_when_they_change() 
     let larger = slice.select2(["/n", "/m"], |n: &i64, m: &i64| *n.max(m));
     let all = slice.select3(["/n", "/m", "/o"], |n: &i64, m: &i64, o: &i64| n + m + o);
     let mut results = larger.results().await.unwrap();
-    assert_eq!(*results.next().await.unwrap(), 0);
+    assert_eq!(*next(&mut results).await, 0);
     let set = async |path: &str, value: i64| {
         let action = Action::Set { path: format!("/count{path}"), value: value.into() };
         store.dispatch(id, action).await.unwrap();
     };
     set("/n", 5).await;
-    assert_eq!(*results.next().await.unwrap(), 5);
+    assert_eq!(*next(&mut results).await, 5);
     set("/m", 4).await;
     set("/m", 5).await;
     set("/o", 9).await;
     set("/m", 6).await;
-    assert_eq!(*results.next().await.unwrap(), 6);
+    assert_eq!(*next(&mut results).await, 6);
     assert_eq!(larger.computed(), 0);
     assert_eq!((*larger.get().await.unwrap(), *all.get().await.unwrap()), (6, 20));
     set("/o", 10).await;

@@ -90,6 +90,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0013_extra_reducers.sql",
             sql: include_str!("../engine/0013_extra_reducers.sql"),
         },
+        Migration {
+            version: 14,
+            name: "engine/0014_wholes.sql",
+            sql: include_str!("../engine/0014_wholes.sql"),
+        },
     ],
 };
 

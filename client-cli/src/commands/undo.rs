@@ -1,5 +1,5 @@
 use clap::Args;
-use rejoin::{DocumentId, UndoKind, Undone, UndonePart};
+use rejoin::{DocumentId, UndoKind, Undone, UndoneBeside, UndonePart};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -83,6 +83,13 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
         if let (false, Some(told)) = (done.with.is_empty(), told.as_object_mut()) {
             told.insert("with".to_owned(), done.with.iter().map(part_json).collect());
         }
+        if let (false, Some(told)) = (done.beside.is_empty(), told.as_object_mut()) {
+            let there = |beside: &UndoneBeside| json!({"document": beside.document, "hash": beside.undone.hash.to_string()});
+            told.insert("beside".to_owned(), done.beside.iter().map(there).collect());
+        }
+        if let (false, Some(told)) = (done.gone.is_empty(), told.as_object_mut()) {
+            told.insert("gone".to_owned(), json!(done.gone));
+        }
         context.out.json(&told)?;
         return Ok(Exit::Done);
     }
@@ -95,7 +102,8 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
     let action = done.action_type.as_deref().map_or_else(|| "a change".to_owned(), printable);
     let action =
         done.label.as_deref().map_or(action.clone(), |label| format!("{:?} ({action})", printable(label)));
-    let with = match done.with.len() {
+    let beside: usize = done.beside.iter().map(|beside| 1 + beside.undone.with.len()).sum();
+    let with = match done.with.len() + beside {
         0 => String::new(),
         n => format!(" and {} of the same step", count(n as u64, "more action")),
     };
@@ -106,6 +114,9 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
         (_, n) => format!(", but for {} where others wrote since", count(n, "place")),
     };
     context.out.line(format_args!("{what}{left}"))?;
+    for id in &done.gone {
+        context.out.line(format_args!("  not in {id}: that document is not here any more"))?;
+    }
     for path in &done.left {
         let path = place(path);
         context.out.line(format_args!("  left as it is: {path}"))?;

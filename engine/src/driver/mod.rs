@@ -33,7 +33,7 @@ pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE}
 pub use options::{SyncOptions, Token, WatchOptions};
 pub use probe::probe;
 pub use remote::{RemoteDocument, list_remote};
-pub use report::{DocumentReport, SyncProgress, SyncReport, SyncState};
+pub use report::{DocumentReport, Reached, SyncProgress, SyncReport, SyncState};
 pub use run::NEWER_RELEASE;
 pub use security::HttpOptions;
 pub use sync::Connect;

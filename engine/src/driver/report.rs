@@ -125,10 +125,10 @@ impl SyncReport {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Unauthorized`], [`Error::Forbidden`], and whatever else kept a document from
     /// being in step.
-    pub fn reached(mut self) -> Result<Self> {
+    pub fn reached(mut self) -> Result<Reached> {
         let errors = self.documents.iter_mut().filter_map(|document| document.error.take());
         match errors.min_by_key(|error| rank(error)) {
-            None => Ok(self),
+            None => Ok(Reached(self)),
             Some(error) => Err(owned(error)),
         }
     }
@@ -155,6 +155,19 @@ impl SyncReport {
         self.after_quarantine |= progress.after_quarantine;
         self.left_actor |= progress.left_actor;
         self.documents.push(document);
+    }
+}
+
+/// The report of a sync that got through with every document: of [`SyncReport::reached`]. It can be dropped, for nothing in it
+/// says that something went wrong.
+#[derive(Debug, Clone)]
+pub struct Reached(SyncReport);
+
+impl std::ops::Deref for Reached {
+    type Target = SyncReport;
+
+    fn deref(&self) -> &SyncReport {
+        &self.0
     }
 }
 

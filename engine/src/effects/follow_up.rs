@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     Action,
-    slice::{Intent, Slice, Typed},
+    slice::{Slice, typed_json},
 };
 
 /// An action, dispatched to the effect's document when the effect is settled, with what came back put into it.
@@ -40,9 +40,25 @@ impl FollowUp {
     }
 
     /// An action of a typed slice. One that cannot be written as JSON with a type is refused when the effect is asked
-    /// for.
+    /// for, or the thunk started.
+    ///
+    /// A field that the reply fills is given some value, which [`FollowUp::put`] replaces:
+    ///
+    /// ```
+    /// # use rejoin::{Slice, effects::FollowUp, slice::{Draft, Rejection}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # #[serde(tag = "type", rename_all = "snake_case")] enum UserAction { Fetched { user: String } }
+    /// # struct User;
+    /// # impl Slice for User {
+    /// #     const NAME: &'static str = "user"; type State = serde_json::Value; type Action = UserAction;
+    /// #     fn reduce(_: &mut Draft<'_>, _: &UserAction) -> Result<(), Rejection> { Ok(()) }
+    /// # }
+    /// let fetched = FollowUp::of::<User>(UserAction::Fetched { user: String::new() }).put("/name", "/user");
+    /// let action = fetched.with_reply(&serde_json::json!({"name": "Ada"}));
+    /// assert_eq!(action, serde_json::json!({"type": "user/fetched", "user": "Ada"}));
+    /// ```
     pub fn of<S: Slice>(action: S::Action) -> Self {
-        Self::new(Typed::<S>::new(action).map_or(Value::Null, |typed| typed.json().clone()))
+        Self::new(typed_json::<S>(action))
     }
 
     /// The slice whose action it is; `None` for the built-in one.

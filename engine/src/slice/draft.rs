@@ -1,19 +1,18 @@
 //! What a reducer writes on.
 
-use std::collections::HashMap;
-
 use automerge::{
-    Automerge, AutomergeError, ChangeHash, ObjId, ObjType, Value as Found,
+    AutomergeError, ChangeHash, ObjId, ObjType, Value as Found,
     transaction::{Transactable, Transaction},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Entities, Part};
+use super::{Entities, Part, Writers, writers::Write};
 use crate::{
-    Action, DocumentId, Message, Millis,
+    Action, DocumentId, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
+    message::Lost,
     reducer::{ActionError, Place, QueuedOps, find, parse_pointer, reduce_within},
     state,
 };
@@ -115,6 +114,8 @@ pub struct Draft<'d> {
     queued: &'d QueuedOps,
     writers: Option<&'d Writers>,
     missing: Vec<ContainerSpec>,
+    /// What a migration finds that lost against another write.
+    lost: Vec<Lost>,
     /// What this action writes whole: whatever it makes there is its own, and no other device's.
     whole: Vec<Vec<String>>,
 }
@@ -141,30 +142,26 @@ pub(crate) struct Ground<'d> {
     pub(crate) writers: Option<&'d Writers>,
 }
 
-/// When the changes of a document were made, in seconds by their authors' clocks; `None` for migrations, which are nobody's.
-#[derive(Debug, Default)]
-pub(crate) struct Writers(HashMap<ChangeHash, Option<i64>>);
-
-impl Writers {
-    /// All that the document holds.
-    pub(crate) fn of(am: &Automerge) -> Self {
-        let when = |meta: &automerge::ChangeMetadata<'_>| {
-            let kind = Message::decode(meta.message.as_deref()).action;
-            (!kind.is_some_and(|kind| kind.ends_with("/@migrate"))).then_some(meta.timestamp)
-        };
-        Self(am.get_changes_meta(&[]).iter().map(|meta| (meta.hash, when(meta))).collect())
-    }
-}
-
 impl<'d> Draft<'d> {
     pub(crate) fn new(tx: Transaction<'d>, ground: &Ground<'d>) -> Self {
         let Ground { slice, about, base, held, queued, writers } = *ground;
-        Self { tx, slice, about, base, held, queued, writers, missing: Vec::new(), whole: Vec::new() }
+        Self {
+            tx,
+            slice,
+            about,
+            base,
+            held,
+            queued,
+            writers,
+            missing: Vec::new(),
+            lost: Vec::new(),
+            whole: Vec::new(),
+        }
     }
 
-    /// The transaction, and the containers that must be made first.
-    pub(crate) fn into_parts(self) -> (Transaction<'d>, Vec<ContainerSpec>) {
-        (self.tx, self.missing)
+    /// The transaction, the containers that must be made first, and what a migration found that lost.
+    pub(crate) fn into_parts(self) -> (Transaction<'d>, Vec<ContainerSpec>, Vec<Lost>) {
+        (self.tx, self.missing, self.lost)
     }
 
     /// Does what another slice does about the same action, on a draft of that one.
@@ -410,27 +407,23 @@ impl<'d> Draft<'d> {
         })
     }
 
-    /// When somebody last wrote what is at a path, or in it, in seconds; `None` where only migrations did, or nothing is
-    /// there.
-    pub(super) fn written_at(&self, path: &str) -> Result<Option<i64>, Rejection> {
-        Ok(self.place(path)?.and_then(|(_, id)| self.object_written_at(&id)))
+    /// Which write is the last of what is at a path, or in it; `None` where only migrations wrote, or nothing is there.
+    pub(super) fn last_write(&self, path: &str) -> Result<Option<Write>, Rejection> {
+        Ok(self.place(path)?.and_then(|(_, id)| self.writers?.last_write(&self.tx, &id)))
     }
 
-    fn object_written_at(&self, id: &ObjId) -> Option<i64> {
-        use automerge::ReadDoc;
-        let own = self.tx.hash_for_opid(id).and_then(|hash| self.writers?.0.get(&hash).copied().flatten());
-        let inside: Vec<ObjId> = match self.tx.object_type(id) {
-            Ok(ObjType::Map | ObjType::Table) => {
-                let keys = self.tx.keys(id);
-                keys.filter_map(|key| Some(self.tx.get(id, key).ok()??.1)).collect()
-            }
-            Ok(ObjType::List) => {
-                let indexes = 0..self.tx.length(id);
-                indexes.filter_map(|index| Some(self.tx.get(id, index).ok()??.1)).collect()
-            }
-            _ => Vec::new(),
-        };
-        inside.iter().filter_map(|id| self.object_written_at(id)).chain(own).max()
+    /// Notes that of two writes that met here one lost: where it would be, and where it was.
+    pub(super) fn note_lost(
+        &mut self,
+        at: &str,
+        from: &str,
+        (lost, won): (Write, Write),
+    ) -> Result<(), Rejection> {
+        let (at, from) = (self.full(at)?, self.full(from)?);
+        if let Some(writers) = self.writers.filter(|writers| writers.are_concurrent(lost.hash, won.hash)) {
+            self.lost.push(Lost { at, from, by: writers.first(lost.hash), over: writers.first(won.hash) });
+        }
+        Ok(())
     }
 
     pub(super) fn holds(&self, path: &str) -> Result<bool, Rejection> {

@@ -12,7 +12,9 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{Command, EntityQuery, Slice, Typed, latest::Kept, middleware::parse_action, select::touches};
+use super::{
+    Command, EntityQuery, Scope, Slice, Typed, latest::Kept, middleware::parse_action, select::touches,
+};
 use crate::{
     ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
     effects::EffectRequest, store::Core,
@@ -165,14 +167,7 @@ impl<S: Slice> SliceHandle<S> {
         &self,
         reason: String,
     ) -> impl FnOnce(&mut Core) -> Result<Error> + Send + 'static {
-        let document = self.document;
-        move |core| {
-            let (slice, version) = (S::NAME.to_owned(), S::VERSION);
-            Ok(match core.newer_version(document, (S::NAME, S::SCOPE, S::VERSION))? {
-                Some(written) => Error::NewerSlice { slice, written, version },
-                None => Error::StateMismatch { slice, reason },
-            })
-        }
+        misfit((self.document, S::NAME, S::SCOPE, S::VERSION), reason)
     }
 
     pub(super) async fn fit<T>(&self, read: Result<T, String>) -> Result<T> {
@@ -347,3 +342,19 @@ impl<S: Slice> Stream for Changes<S> {
 }
 
 impl<S: Slice> Unpin for Changes<S> {}
+
+/// What is said where what is in a slice of a document, of this version here, does not fit: for what a newer version wrote
+/// that it did.
+pub(super) fn misfit(
+    (document, slice, scope, version): (DocumentId, &'static str, Scope, u32),
+    reason: String,
+) -> impl FnOnce(&mut Core) -> Result<Error> + Send + 'static {
+    move |core| {
+        let newer = core.newer_version(document, (slice, scope, version))?;
+        let slice = slice.to_owned();
+        Ok(match newer {
+            Some(written) => Error::NewerSlice { slice, written, version },
+            None => Error::StateMismatch { slice, reason },
+        })
+    }
+}

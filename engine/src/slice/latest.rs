@@ -15,12 +15,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    Selector, Slice, SliceHandle,
-    select::{Compute, ReadParts},
+    Input, Selector, Slice, SliceHandle,
+    select::{Compute, Misfit, ReadParts},
 };
 use crate::{
     Result,
-    store::{Core, Parts, Seen},
+    store::{Core, Parts, SeenPart},
 };
 
 /// The state that a handle and its clones keep read, once somebody asked for it.
@@ -45,39 +45,36 @@ impl<T> Kept<T> {
     }
 }
 
-fn at<P: DeserializeOwned + Default>(pointer: &str, part: Option<Value>) -> Result<P, String> {
+fn at<P: DeserializeOwned + Default>(nth: usize, part: Option<Value>) -> Result<P, Misfit> {
     match part {
         None | Some(Value::Null) => Ok(P::default()),
-        Some(part) => serde_json::from_value(part).map_err(|error| format!("at {pointer:?}: {error}")),
+        Some(part) => serde_json::from_value(part).map_err(|error| Misfit { nth, reason: error.to_string() }),
     }
 }
 
 /// The next of these parts, as its type.
 fn next<P: DeserializeOwned + Default>(
-    parts: &mut impl Iterator<Item = (String, Option<Value>)>,
-) -> Result<P, String> {
-    let (pointer, part) = parts.next().unwrap_or_default();
-    at(&pointer, part)
-}
-
-fn pairs(pointers: &[String], parts: Parts) -> impl Iterator<Item = (String, Option<Value>)> {
-    pointers.iter().cloned().zip(parts)
-}
-
-fn owned(pointers: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
-    pointers.into_iter().map(|pointer| pointer.to_string()).collect()
+    parts: &mut impl Iterator<Item = (usize, Option<Value>)>,
+) -> Result<P, Misfit> {
+    let (nth, part) = parts.next().unwrap_or_default();
+    at(nth, part)
 }
 
 type Looked<S> = Result<watch::Receiver<Arc<<S as Slice>::State>>, String>;
 
 impl<S: Slice> SliceHandle<S> {
-    pub(super) fn seen(&self, pointers: Vec<String>) -> Seen {
-        Seen { document: self.document(), slice: S::NAME, scope: S::SCOPE, pointers }
+    pub(super) fn seen(&self, pointer: String) -> SeenPart {
+        let (slice, scope, version) = (S::NAME, S::SCOPE, S::VERSION);
+        SeenPart { document: self.document(), slice, scope, version, pointer }
+    }
+
+    fn inputs(&self, inputs: impl IntoIterator<Item = impl Into<Input>>) -> Vec<SeenPart> {
+        inputs.into_iter().map(|input| input.into().seen_by(self)).collect()
     }
 
     /// What asks for the state to be kept read.
     pub(crate) fn looking(&self) -> impl FnOnce(&mut Core) -> Result<Looked<S>> + Send + 'static {
-        let (seen, kept) = (self.seen(owned([""])), Arc::clone(self.kept()));
+        let (seen, kept) = (vec![self.seen(String::new())], Arc::clone(self.kept()));
         move |core| {
             if let Some(receiver) = kept.receiver() {
                 return Ok(Ok(receiver));
@@ -161,11 +158,13 @@ impl<S: Slice> SliceHandle<S> {
         P: DeserializeOwned + Default,
         F: Fn(&P) -> T + Send + Sync + 'static,
     {
-        let read: ReadParts<P> = |pointers, parts| next(&mut pairs(pointers, parts));
-        Selector::new(self.clone(), owned([pointer]), (read, Arc::new(compute)))
+        let read: ReadParts<P> = |parts| next(&mut parts.into_iter().enumerate());
+        Selector::new(self.clone(), self.inputs([pointer]), (read, Arc::new(compute)))
     }
 
-    /// As [`SliceHandle::select`], of two parts, read at one time: `compute` runs again after something in either changed.
+    /// As [`SliceHandle::select`], of two parts, read at one time: `compute` runs again after something in either changed. A
+    /// JSON Pointer names a part of this slice, and [`SliceHandle::input`] one of another slice, of this document or of
+    /// another one of the store.
     ///
     /// ```
     /// # use rejoin::{Store, slice::{Draft, Rejection, Slice}};
@@ -189,34 +188,65 @@ impl<S: Slice> SliceHandle<S> {
     /// assert_eq!(*total.get().await?, 6);
     /// # Ok::<(), rejoin::Error>(()) }).unwrap();
     /// ```
-    pub fn select2<A, B, T, F>(&self, pointers: [&str; 2], compute: F) -> Selector<S, (A, B), T>
+    pub fn select2<A, B, T, F>(&self, inputs: [impl Into<Input>; 2], compute: F) -> Selector<S, (A, B), T>
     where
         A: DeserializeOwned + Default,
         B: DeserializeOwned + Default,
         F: Fn(&A, &B) -> T + Send + Sync + 'static,
     {
-        let read: ReadParts<(A, B)> = |pointers, parts| {
-            let mut parts = pairs(pointers, parts);
+        let read: ReadParts<(A, B)> = |parts| {
+            let mut parts = parts.into_iter().enumerate();
             Ok((next(&mut parts)?, next(&mut parts)?))
         };
         let compute: Compute<(A, B), T> = Arc::new(move |(a, b)| compute(a, b));
-        Selector::new(self.clone(), owned(pointers), (read, compute))
+        Selector::new(self.clone(), self.inputs(inputs), (read, compute))
     }
 
-    /// As [`SliceHandle::select2`], of three parts.
-    pub fn select3<A, B, C, T, F>(&self, pointers: [&str; 3], compute: F) -> Selector<S, (A, B, C), T>
+    /// As [`SliceHandle::select2`], of three parts. Here they are of two slices:
+    ///
+    /// ```
+    /// # use rejoin::{Store, slice::{Draft, Rejection, Slice}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum Act { Set { at: String, to: i64 } }
+    /// # struct Prices; struct Stock;
+    /// # impl Slice for Prices {
+    /// #     const NAME: &'static str = "prices"; type State = serde_json::Value; type Action = Act;
+    /// #     fn reduce(draft: &mut Draft<'_>, Act::Set { at, to }: &Act) -> Result<(), Rejection> { draft.set(at, to) }
+    /// # }
+    /// # impl Slice for Stock {
+    /// #     const NAME: &'static str = "stock"; type State = serde_json::Value; type Action = Act;
+    /// #     fn reduce(draft: &mut Draft<'_>, Act::Set { at, to }: &Act) -> Result<(), Rejection> { draft.set(at, to) }
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = rejoin::Builder::in_memory().slice::<Prices>().slice::<Stock>().open().await?;
+    /// # let id = store.create(None, None).await?;
+    /// # let set = |at: &str, to| Act::Set { at: at.into(), to };
+    /// let (prices, stock) = (store.slice::<Prices>(id), store.slice::<Stock>(id));
+    /// let inputs = [prices.input("/tent"), prices.input("/discount"), stock.input("/tent")];
+    /// let worth = stock.select3(inputs, |price: &i64, discount: &i64, count: &i64| (price - discount) * count);
+    /// prices.dispatch(set("/tent", 100)).await?;
+    /// stock.dispatch(set("/tent", 3)).await?;
+    /// assert_eq!(*worth.get().await?, 300);
+    /// prices.dispatch(set("/discount", 10)).await?;
+    /// assert_eq!(*worth.get().await?, 270);
+    /// # Ok::<(), rejoin::Error>(()) }).unwrap();
+    /// ```
+    pub fn select3<A, B, C, T, F>(
+        &self,
+        inputs: [impl Into<Input>; 3],
+        compute: F,
+    ) -> Selector<S, (A, B, C), T>
     where
         A: DeserializeOwned + Default,
         B: DeserializeOwned + Default,
         C: DeserializeOwned + Default,
         F: Fn(&A, &B, &C) -> T + Send + Sync + 'static,
     {
-        let read: ReadParts<(A, B, C)> = |pointers, parts| {
-            let mut parts = pairs(pointers, parts);
+        let read: ReadParts<(A, B, C)> = |parts| {
+            let mut parts = parts.into_iter().enumerate();
             Ok((next(&mut parts)?, next(&mut parts)?, next(&mut parts)?))
         };
         let compute: Compute<(A, B, C), T> = Arc::new(move |(a, b, c)| compute(a, b, c));
-        Selector::new(self.clone(), owned(pointers), (read, compute))
+        Selector::new(self.clone(), self.inputs(inputs), (read, compute))
     }
 }
 
@@ -228,11 +258,10 @@ impl<S: Slice, P: 'static, T: PartialEq + Send + Sync + 'static> Selector<S, P, 
     /// As [`SliceHandle::state`].
     pub async fn latest(&self) -> Result<watch::Receiver<Arc<T>>> {
         let (seen, read, compute) = self.parts();
-        let pointers = seen.pointers.clone();
-        let results = move |parts| read(&pointers, parts).map(|part| Arc::new(compute(&part)));
+        let results = move |parts| read(parts).map(|part| Arc::new(compute(&part)));
         let look = move |core: &mut Core| core.look(seen, results, |last, new| last == new);
         let looked = self.handle().store().with_core(look).await?;
-        self.handle().fit(looked).await
+        self.fit(looked).await
     }
 
     /// The results as a stream: first what it is now, then each time that it is another one. Of several that come while

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Command, Slice};
+use super::{Command, Slice, typed_json};
 use crate::{ChangeHash, DocumentId, Error, Result, WeakStore};
 
 /// What middleware decides about an action.
@@ -16,6 +16,13 @@ pub enum Verdict {
     Reject(String),
     /// This action goes on in its place: `{"type": "slice/action", …}`.
     Replace(Value),
+}
+
+impl Verdict {
+    /// This action of a slice goes on in its place.
+    pub fn replace<S: Slice>(action: S::Action) -> Self {
+        Self::Replace(typed_json::<S>(action))
+    }
 }
 
 /// Sees every action that is dispatched here: before its reducer, in the order in which middleware was given to the

@@ -63,7 +63,8 @@ impl<'m, 'd> Migration<'m, 'd> {
     ///
     /// Where both are there an older version wrote `from` while a newer one wrote `to`: then the later one stays, by the
     /// time that each change bears, so that an older device's earlier edit does not go over a newer device's later
-    /// one. What does not stay is in the history. What only a migration put at `to` is nobody's edit, and gives way.
+    /// one. Where neither knew of the other, the one that does not stay is listed by [`crate::Store::conflicts`] at `to`, and
+    /// can be taken; else it is in the history. What only a migration put at `to` is nobody's edit, and gives way.
     ///
     /// # Errors
     /// Collaborative text and counters cannot be moved: what another device writes to them meanwhile would be lost.
@@ -92,9 +93,14 @@ impl<'m, 'd> Migration<'m, 'd> {
     }
 
     fn put_if_later(&mut self, from: &str, to: &str, value: Value) -> Result<(), Rejection> {
-        match (self.draft.written_at(from)?, self.draft.written_at(to)?) {
-            (from, Some(there)) if from.is_none_or(|from| from <= there) => Ok(()),
-            _ => self.draft.merge(to, value),
+        let (old, there) = (self.draft.last_write(from)?, self.draft.last_write(to)?);
+        let stays = there.is_some_and(|there| old.is_none_or(|old| old.at <= there.at));
+        if let (Some(old), Some(there)) = (old, there)
+            && self.draft.get(to)?.as_ref() != Some(&value)
+        {
+            let (lost_at, which) = if stays { (from, (old, there)) } else { (to, (there, old)) };
+            self.draft.note_lost(to, lost_at, which)?;
         }
+        if stays { Ok(()) } else { self.draft.merge(to, value) }
     }
 }

@@ -78,6 +78,7 @@ mod part;
 mod registry;
 mod select;
 mod shape;
+mod writers;
 
 pub use collaborative::{Counter, Text};
 pub use draft::{ActionInfo, Draft, Rejection, pointer};
@@ -89,12 +90,14 @@ pub use list::{Entity, EntityList, EntityQuery};
 pub use middleware::{Before, Committed, Middleware, Verdict};
 pub use migration::Migration;
 pub use part::Part;
-pub use select::Selector;
+pub(crate) use select::is_under;
+pub use select::{Input, Selector};
 
-pub(crate) use draft::{Ground, Writers};
+pub(crate) use draft::Ground;
 pub(crate) use extra::AnyExtra;
 pub(crate) use middleware::read_action;
-pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of};
+pub(crate) use registry::{BUILT_IN, Command, Intent, Registry, Typed, payload_of, typed_json};
+pub(crate) use writers::Writers;
 
 use serde::{Serialize, de::DeserializeOwned};
 

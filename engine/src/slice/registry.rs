@@ -113,6 +113,12 @@ impl<S: Slice> Typed<S> {
     }
 }
 
+/// An action of a slice as it is kept where it is done later; null for one that is not written with a type, which is
+/// refused there.
+pub(crate) fn typed_json<S: Slice>(action: S::Action) -> Value {
+    Typed::<S>::new(action).map_or(Value::Null, |typed| typed.json)
+}
+
 impl<S: Slice> Intent for Typed<S> {
     fn slice(&self) -> &'static str {
         S::NAME

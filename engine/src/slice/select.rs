@@ -8,16 +8,64 @@ use std::sync::{
 use automerge::{Patch, PatchAction, Prop};
 use tokio::sync::broadcast;
 
-use super::{Slice, SliceHandle, draft::escape};
+use super::{Slice, SliceHandle, draft::escape, handle::misfit};
 use crate::{
     Event, Result,
-    store::{Parts, Seen},
+    store::{Parts, SeenPart},
 };
 
 pub(super) type Compute<P, T> = Arc<dyn Fn(&P) -> T + Send + Sync>;
 
-/// How the parts at the selector's paths become what it computes with, or why they do not fit.
-pub(super) type ReadParts<P> = fn(&[String], Parts) -> Result<P, String>;
+/// How the parts at the selector's paths become what it computes with, or which of them does not fit.
+pub(super) type ReadParts<P> = fn(Parts) -> Result<P, Misfit>;
+
+/// A part that does not fit its type: which one, and why.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub(super) nth: usize,
+    pub(super) reason: String,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// What a selector with several inputs reads: a part of its own slice, named by a JSON Pointer, or of another slice of this
+/// store, by [`SliceHandle::input`].
+#[derive(Debug, Clone)]
+pub struct Input(Of);
+
+#[derive(Debug, Clone)]
+enum Of {
+    Own(String),
+    Other(SeenPart),
+}
+
+impl From<&str> for Input {
+    fn from(pointer: &str) -> Self {
+        Self(Of::Own(pointer.to_owned()))
+    }
+}
+
+impl Input {
+    /// For a selector of this slice.
+    pub(super) fn seen_by<S: Slice>(self, handle: &SliceHandle<S>) -> SeenPart {
+        match self.0 {
+            Of::Own(pointer) => handle.seen(pointer),
+            Of::Other(part) => part,
+        }
+    }
+}
+
+impl<S: Slice> SliceHandle<S> {
+    /// The part of this slice at a JSON Pointer (from its root), for a selector of another slice: see
+    /// [`SliceHandle::select2`].
+    pub fn input(&self, pointer: &str) -> Input {
+        Input(Of::Other(self.seen(pointer.to_owned())))
+    }
+}
 
 /// A memoised view of a part of a slice: made by [`SliceHandle::select`].
 ///
@@ -45,7 +93,7 @@ pub(super) type ReadParts<P> = fn(&[String], Parts) -> Result<P, String>;
 /// ```
 pub struct Selector<S: Slice, P, T> {
     handle: SliceHandle<S>,
-    pointers: Vec<String>,
+    inputs: Vec<SeenPart>,
     read: ReadParts<P>,
     compute: Compute<P, T>,
     memo: Mutex<Memo<T>>,
@@ -63,7 +111,7 @@ impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Selector")
             .field("handle", &self.handle)
-            .field("pointers", &self.pointers)
+            .field("inputs", &self.inputs)
             .finish_non_exhaustive()
     }
 }
@@ -71,11 +119,11 @@ impl<S: Slice, P, T> std::fmt::Debug for Selector<S, P, T> {
 impl<S: Slice, P, T> Selector<S, P, T> {
     pub(super) fn new(
         handle: SliceHandle<S>,
-        pointers: Vec<String>,
+        inputs: Vec<SeenPart>,
         (read, compute): (ReadParts<P>, Compute<P, T>),
     ) -> Self {
         let memo = Mutex::new(Memo { events: handle.store().subscribe(), value: None, touched: 0 });
-        Self { handle, pointers, read, compute, memo, computed: AtomicU64::new(0) }
+        Self { handle, inputs, read, compute, memo, computed: AtomicU64::new(0) }
     }
 
     pub(super) fn handle(&self) -> &SliceHandle<S> {
@@ -83,8 +131,8 @@ impl<S: Slice, P, T> Selector<S, P, T> {
     }
 
     /// What it reads, and how it makes its value of that.
-    pub(super) fn parts(&self) -> (Seen, ReadParts<P>, Compute<P, T>) {
-        (self.handle.seen(self.pointers.clone()), self.read, Arc::clone(&self.compute))
+    pub(super) fn parts(&self) -> (Vec<SeenPart>, ReadParts<P>, Compute<P, T>) {
+        (self.inputs.clone(), self.read, Arc::clone(&self.compute))
     }
 
     /// The value: the one of the last call, unless something at, above or below the selector's path has changed since,
@@ -101,7 +149,7 @@ impl<S: Slice, P, T> Selector<S, P, T> {
         };
         let (seen, read, _) = self.parts();
         let parts = self.handle.store().with_core(move |core| core.read_seen(&seen)).await?;
-        let part = self.handle.fit(read(&self.pointers, parts)).await?;
+        let part = self.fit(read(parts)).await?;
         let value = Arc::new((self.compute)(&part));
         self.computed.fetch_add(1, Ordering::Relaxed);
         let mut memo = self.lock();
@@ -109,6 +157,18 @@ impl<S: Slice, P, T> Selector<S, P, T> {
             memo.value = Some(Arc::clone(&value));
         }
         Ok(value)
+    }
+
+    /// What was read, or what is said of the slice where it does not fit.
+    pub(super) async fn fit<V>(&self, read: Result<V, Misfit>) -> Result<V> {
+        let Misfit { nth, reason } = match read {
+            Ok(value) => return Ok(value),
+            Err(misfit) => misfit,
+        };
+        let part = self.inputs.get(nth).cloned().unwrap_or_else(|| self.handle.seen(String::new()));
+        let reason = format!("at {:?}: {reason}", part.pointer);
+        let of = (part.document, part.slice, part.scope, part.version);
+        Err(self.handle.store().with_core(misfit(of, reason)).await?)
     }
 
     /// How often it was computed.
@@ -125,11 +185,12 @@ impl<S: Slice, P, T> Selector<S, P, T> {
     /// read: so a change in between makes it compute once more, and none is missed.
     fn known(&self) -> Result<Arc<T>, u64> {
         let mut memo = self.lock();
-        let paths: Vec<_> = self.pointers.iter().map(|pointer| format!("/{}{pointer}", S::NAME)).collect();
+        let path = |part: &SeenPart| format!("/{}{}", part.slice, part.pointer);
+        let paths: Vec<_> = self.inputs.iter().map(|part| (part.document, path(part))).collect();
         loop {
             let touched = match memo.events.try_recv() {
                 Ok(event) => {
-                    event.document == self.handle.document() && paths.iter().any(|path| touches(&event, path))
+                    paths.iter().any(|(document, path)| event.document == *document && touches(&event, path))
                 }
                 Err(broadcast::error::TryRecvError::Lagged(_)) => true,
                 Err(_) => return memo.value.clone().ok_or(memo.touched),
@@ -148,7 +209,7 @@ pub(super) fn touches(event: &Event, path: &str) -> bool {
     event.rebuilt || event.patches.iter().any(|patch| related(&place_of(patch)))
 }
 
-pub(super) fn is_under(path: &str, above: &str) -> bool {
+pub(crate) fn is_under(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -1,11 +1,12 @@
 //! Places where concurrent writes met: every value is kept by the library, one of them reads.
 //!
 //! They are found in the state: so also where nobody listened when they met, and after a restart. The patches of a
-//! merge name them too, for those who listen: [`Event::conflicts`].
+//! merge name them too, for those who listen: [`Event::conflicts`]. What lost where a migration moved one of two writes is
+//! told by that: see [`super::lost`].
 
 use automerge::{
     Automerge, ChangeHash, ObjId, ObjType, PatchAction, PatchLog, Prop, ROOT, ReadDoc, ValueRef,
-    transaction::CommitOptions,
+    transaction::{CommitOptions, Transactable},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use super::{
     blame::{Writer, Writers},
     core::Writing,
     dispatch::Failed,
+    lost::{Lost, read_lost},
     make::{Made, library, seconds},
     record::Told,
     rows,
@@ -22,7 +24,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Message, Result,
-    reducer::{ActionError, Place, find, parse_pointer, prefix},
+    reducer::{ActionError, Place, Slot, check_value, find, parse_pointer, prefix, write_value},
     state::{self, MAX_READ_DEPTH, pointer},
     undo::{self, Copy, Origins},
     untrusted::guarded,
@@ -31,7 +33,7 @@ use crate::{
 /// A place where concurrent writes met.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Conflict {
-    /// Where, as a JSON Pointer.
+    /// Where, as a JSON Pointer from the document's root: what is in a slice begins with `/` and the slice's name.
     pub path: String,
     /// Every value; the first is the one that reads.
     pub values: Vec<ConflictValue>,
@@ -104,7 +106,8 @@ impl Core {
         self.replicas.begin();
         let replica = self.replicas.get(&self.connection, id, &self.actor)?;
         let places = guarded(|| places(&replica.am, pointer)).map_err(Error::Corrupt)??;
-        if places.is_empty() {
+        let lost = read_lost(&self.connection, replica, pointer)?;
+        if places.is_empty() && lost.is_empty() {
             return Ok(Vec::new());
         }
         replica.build_index(&self.connection)?;
@@ -123,6 +126,19 @@ impl Core {
                 .any(|other| values.first().is_some_and(|first| first.value != other.value))
             {
                 found.push(Conflict { path: met.path, values });
+            }
+        }
+        for lost in lost {
+            let mut value = |value: Value, wins: bool, hash: ChangeHash| {
+                writers.get(hash).map(|writer| ConflictValue { value, wins, writer })
+            };
+            let last = value(lost.value, false, lost.hash)?;
+            match found.iter_mut().find(|conflict| conflict.path == lost.path) {
+                Some(conflict) => conflict.values.push(last),
+                None => {
+                    let first = value(lost.winner.0, true, lost.winner.1)?;
+                    found.push(Conflict { path: lost.path, values: vec![first, last] });
+                }
             }
         }
         Ok(found)
@@ -228,7 +244,9 @@ impl Writing<'_> {
         if replica.row.tombstone.is_some() {
             return Ok(Err(Error::Deleted(id)));
         }
-        let chosen = match guarded(|| choose(&replica.am, pointer, choice)) {
+        let mut lost = read_lost(self.tx, replica, pointer)?;
+        lost.retain(|lost| lost.path == pointer);
+        let chosen = match guarded(|| choose(&replica.am, pointer, (choice, &lost))) {
             Ok(Ok(chosen)) => chosen,
             Ok(Err(error)) => return Ok(Err(error)),
             Err(reason) => return Ok(Err(Error::Corrupt(reason))),
@@ -269,29 +287,50 @@ impl Writing<'_> {
 struct Chosen {
     object: ObjId,
     prop: Prop,
-    copy: Copy,
+    content: Taken,
     hash: ChangeHash,
+    /// It is written also where it reads already: what lost is no value that the library would let go.
+    anew: bool,
 }
 
-fn choose(am: &Automerge, pointer: &str, choice: Choice) -> Result<Chosen> {
+/// What is taken: a value that the library has there, or one of the history.
+enum Taken {
+    There(Copy),
+    Lost(Value),
+}
+
+fn choose(am: &Automerge, pointer: &str, (choice, lost): (Choice, &[Lost])) -> Result<Chosen> {
     let none = || Error::NoConflict(pointer.to_owned());
     let parts = parse_pointer(pointer).map_err(Error::Action)?;
-    let Place::There { parent, prop, .. } = find(am, &parts, None).map_err(Error::Action)? else {
+    let Place::There { parent: object, prop, .. } = find(am, &parts, None).map_err(Error::Action)? else {
         return Err(none());
     };
-    let all = am.get_all(&parent, prop.clone()).map_err(|_| none())?;
-    if all.len() < 2 {
+    let all = am.get_all(&object, prop.clone()).map_err(|_| none())?;
+    if all.len() + lost.len() < 2 {
         return Err(none());
     }
-    let mut newest_first =
-        all.iter().rev().filter_map(|(value, id)| Some((value, id, am.hash_for_opid(id)?)));
-    let (value, id, hash) = match choice {
-        Choice::Index(nth) => newest_first.nth(nth),
-        Choice::Change(wanted) => newest_first.find(|(_, _, hash)| *hash == wanted),
+    let there: Vec<_> =
+        all.iter().rev().filter_map(|(value, id)| Some((value, id, am.hash_for_opid(id)?))).collect();
+    let anew = !lost.is_empty();
+    let nth = match choice {
+        Choice::Index(nth) => nth,
+        Choice::Change(wanted) => {
+            let shown_as = |nth: usize, hash| match lost.first() {
+                Some(lost) if nth == 0 => lost.winner.1,
+                _ => hash,
+            };
+            let hashes = there.iter().enumerate().map(|(nth, (_, _, hash))| shown_as(nth, *hash));
+            let mut hashes = hashes.chain(lost.iter().map(|lost| lost.hash));
+            hashes.position(|hash| hash == wanted).ok_or_else(none)?
+        }
+    };
+    if let Some((value, id, hash)) = there.get(nth) {
+        let copy = undo::read_copy(am, value, id).map_err(|e| Error::Corrupt(e.to_string()))?;
+        return Ok(Chosen { object, prop, content: Taken::There(copy.ok_or_else(none)?), hash: *hash, anew });
     }
-    .ok_or_else(none)?;
-    let copy = undo::read_copy(am, value, id).map_err(|e| Error::Corrupt(e.to_string()))?.ok_or_else(none)?;
-    Ok(Chosen { object: parent, prop, copy, hash })
+    let lost = lost.get(nth - there.len()).ok_or_else(none)?;
+    check_value(&lost.value, pointer, parts.len()).map_err(Error::Action)?;
+    Ok(Chosen { object, prop, content: Taken::Lost(lost.value.clone()), hash: lost.hash, anew })
 }
 
 fn commit(
@@ -300,12 +339,27 @@ fn commit(
     message: &mut Message,
     (time, listening): (i64, bool),
 ) -> Result<Made> {
-    let origins = Origins::of_copy(am, &chosen.copy);
+    let origins = match &chosen.content {
+        Taken::There(copy) => Origins::of_copy(am, copy),
+        Taken::Lost(_) => Origins::default(),
+    };
     let log = if listening { PatchLog::active() } else { PatchLog::inactive() };
     let mut tx = am.transaction_log_patches(log).map_err(library)?;
     let mut written = Vec::new();
-    undo::put_copy(&mut tx, &chosen.object, chosen.prop.clone(), &chosen.copy, &mut written)
-        .map_err(library)?;
+    if chosen.anew && matches!(chosen.prop, Prop::Map(_)) {
+        tx.delete(&chosen.object, chosen.prop.clone()).map_err(library)?;
+    }
+    match (&chosen.content, &chosen.prop) {
+        (Taken::There(copy), prop) => {
+            undo::put_copy(&mut tx, &chosen.object, prop.clone(), copy, &mut written).map_err(library)?;
+        }
+        (Taken::Lost(value), Prop::Map(key)) => {
+            write_value(&mut tx, &chosen.object, Slot::Key(key), value).map_err(library)?;
+        }
+        (Taken::Lost(value), Prop::Seq(index)) => {
+            write_value(&mut tx, &chosen.object, Slot::At(*index), value).map_err(library)?;
+        }
+    }
     message.restored = undo::restored_json(&origins.encode(&written));
     let options = || CommitOptions::default().with_message(message.encode()).with_time(time);
     let (hash, mut log) = tx.commit_with(options());

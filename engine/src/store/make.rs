@@ -85,7 +85,7 @@ pub(super) struct Work<'a> {
 pub(super) fn make_slice(
     (connection, replica): (&Connection, &mut Replica),
     work: &Work<'_>,
-    options: CommitOptions,
+    mut options: CommitOptions,
     listening: bool,
 ) -> Result<Option<Made>> {
     let action = options.message.clone();
@@ -114,11 +114,15 @@ pub(super) fn make_slice(
         };
         let mut draft = Draft::new(tx, &ground);
         (work.reduce)(&mut draft).map_err(&rejected)?;
-        let (tx, missing) = draft.into_parts();
+        let (tx, missing, lost) = draft.into_parts();
         if missing.is_empty() || round == ROUNDS {
             let migrates = work.about.id.is_nil();
             if migrates && tx.pending_ops() == 0 {
                 return Ok(None);
+            }
+            if !lost.is_empty() {
+                let message = Message::decode(options.message.as_deref()).with_lost(&lost);
+                options.message = Some(message.encode());
             }
             let empty = CommitOptions { message: options.message.clone(), time: options.time };
             let (hash, mut log) = tx.commit_with(options);

@@ -21,6 +21,7 @@ mod home;
 mod intake;
 #[cfg(feature = "sync")]
 mod listed;
+mod lost;
 mod make;
 mod mark;
 mod meet;
@@ -68,9 +69,9 @@ pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,
     Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Salvaged, Settings,
 };
-pub use undo::{NextStep, UndoKind, Undone, UndonePart};
+pub use undo::{NextStep, UndoKind, Undone, UndoneBeside, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 pub(crate) use listed::InStep;
 pub(crate) use types::as_hex;
-pub(crate) use views::{Parts, Seen};
+pub(crate) use views::{Parts, SeenPart};

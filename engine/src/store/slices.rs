@@ -172,7 +172,7 @@ impl Core {
                 reason: reason.to_string(),
             })?;
             // Nobody shares it: what is missing was made in the transaction itself.
-            let (tx, _) = draft.into_parts();
+            let (tx, ..) = draft.into_parts();
             let empty = automerge::transaction::CommitOptions {
                 message: options.message.clone(),
                 time: options.time,

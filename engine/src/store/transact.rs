@@ -1,6 +1,6 @@
 //! Several actions in one transaction, all or none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use automerge::ChangeHash;
 
@@ -8,6 +8,7 @@ use super::{
     Core, Receipt,
     core::Writing,
     dispatch::{Asked, Within},
+    undo,
 };
 use crate::{
     DocumentId, Error, Result,
@@ -38,6 +39,7 @@ impl Core {
         // "All or none": whatever fails gives the transaction up.
         self.write(&touched, |w| {
             let (mut receipts, mut last, mut firsts) = (Vec::new(), None, HashMap::new());
+            let mut made = Vec::new();
             for deed in &deeds {
                 match deed {
                     Deed::Command(id, command) => {
@@ -50,11 +52,13 @@ impl Core {
                     Deed::Effect(effect) => w.ask_for(effect, last.as_ref().map(|(last, _)| last))?,
                     Deed::Thunk(request) => drop(w.start_thunk(request)?),
                 }
-                if let (Some((_, receipt)), Deed::Command(..) | Deed::Json(..)) = (&last, deed) {
+                if let (Some((done, receipt)), Deed::Command(..) | Deed::Json(..)) = (&last, deed) {
+                    made.push((done.document, done.hash));
                     receipts.push(receipt.clone());
                 }
             }
             touched.iter().try_for_each(|id| w.settle_document(*id))?;
+            w.join_steps(&made)?;
             Ok(receipts)
         })
     }
@@ -84,6 +88,16 @@ impl Writing<'_> {
         let receipt = self.dispatch_one(id, &command, asked)??;
         firsts.entry(id).or_insert(receipt.hash);
         Ok((Last { document: id, hash: receipt.hash, command }, receipt))
+    }
+
+    /// What was done in several documents is one step of undo.
+    fn join_steps(&mut self, made: &[(DocumentId, ChangeHash)]) -> Result<()> {
+        let mut changes: BTreeMap<_, Vec<ChangeHash>> = BTreeMap::new();
+        for (id, hash) in made {
+            let document = self.replicas.get(self.tx, *id, self.actor)?.row.id;
+            changes.entry((*id, document)).or_default().push(*hash);
+        }
+        undo::join(self.tx, &changes)
     }
 
     fn ask_for(&mut self, effect: &EffectRequest, last: Option<&Last>) -> Result<()> {

@@ -3,6 +3,8 @@
 //! "A view never lags behind what a verb answered": views are read again on the store's thread after each verb and before
 //! its answer is given, and whenever the store looks for what other processes wrote.
 
+use std::fmt::Display;
+
 use automerge::ChangeHash;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -10,14 +12,16 @@ use tokio::sync::watch;
 use super::{Core, rows};
 use crate::{DocumentId, Result, slice::Scope, untrusted::contained};
 
-/// The parts of a slice that a view reads.
+/// A part of a slice that a view reads.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct SeenPart {
     pub(crate) document: DocumentId,
     pub(crate) slice: &'static str,
     pub(crate) scope: Scope,
-    /// JSON Pointers from the slice's root.
-    pub(crate) pointers: Vec<String>,
+    /// The slice's version in this app.
+    pub(crate) version: u32,
+    /// From the slice's root, as a JSON Pointer.
+    pub(crate) pointer: String,
 }
 
 /// What was read at each pointer; `None` where nothing is.
@@ -65,8 +69,8 @@ impl<T: Send + Sync> View for Typed<T> {
 
 /// A view and how far it has read.
 pub(super) struct Looking {
-    seen: Seen,
-    at: Option<At>,
+    seen: Vec<SeenPart>,
+    at: Option<Vec<At>>,
     parts: Parts,
     view: Box<dyn View>,
 }
@@ -79,30 +83,32 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::slice_state`].
-    pub(crate) fn read_seen(&mut self, seen: &Seen) -> Result<Parts> {
-        let read = |part: &String| self.slice_state(seen.document, (seen.slice, seen.scope, part), None);
-        seen.pointers.iter().map(read).collect()
+    pub(crate) fn read_seen(&mut self, seen: &[SeenPart]) -> Result<Parts> {
+        let read =
+            |part: &SeenPart| self.slice_state(part.document, (part.slice, part.scope, &part.pointer), None);
+        seen.iter().map(read).collect()
     }
 
     /// Reads what a view is of, and keeps it read from now on. The inner error: what is there does not fit.
     ///
     /// # Errors
     /// As [`Core::slice_state`].
-    pub(crate) fn look<T: Send + Sync + 'static>(
+    pub(crate) fn look<T: Send + Sync + 'static, E: Display + 'static>(
         &mut self,
-        seen: Seen,
-        compute: impl Fn(Parts) -> Result<T, String> + Send + 'static,
+        seen: Vec<SeenPart>,
+        compute: impl Fn(Parts) -> Result<T, E> + Send + 'static,
         same: fn(&T, &T) -> bool,
-    ) -> Result<Result<watch::Receiver<T>, String>> {
+    ) -> Result<Result<watch::Receiver<T>, E>> {
         // First: what another process writes while it is read is read again.
-        let at = Some(self.standing_of(&seen)?);
+        let at = Some(self.standings_of(&seen)?);
         let parts = self.read_seen(&seen)?;
         let first = match compute(parts.clone()) {
             Ok(first) => first,
             Err(why) => return Ok(Err(why)),
         };
         let (sender, receiver) = watch::channel(first);
-        let view = Box::new(Typed { sender, compute: Box::new(compute), same });
+        let compute = Box::new(move |parts| compute(parts).map_err(|why| why.to_string()));
+        let view = Box::new(Typed { sender, compute, same });
         self.views.push(Looking { seen, at, parts, view });
         Ok(Ok(receiver))
     }
@@ -124,7 +130,7 @@ impl Core {
     }
 
     fn refresh(&mut self, looking: &mut Looking) -> Result<()> {
-        let at = self.standing_of(&looking.seen)?;
+        let at = self.standings_of(&looking.seen)?;
         if looking.at.as_ref() == Some(&at) {
             return Ok(());
         }
@@ -137,12 +143,18 @@ impl Core {
         Ok(())
     }
 
-    fn standing_of(&mut self, seen: &Seen) -> Result<At> {
-        if seen.scope == Scope::Memory {
-            return Ok((self.memory.get(&seen.document).map(|am| am.get_heads()).unwrap_or_default(), 0));
+    fn standings_of(&mut self, seen: &[SeenPart]) -> Result<Vec<At>> {
+        let mut places: Vec<_> = seen.iter().map(|part| (part.document, part.scope)).collect();
+        places.dedup();
+        places.into_iter().map(|place| self.standing_of(place)).collect()
+    }
+
+    fn standing_of(&mut self, (document, scope): (DocumentId, Scope)) -> Result<At> {
+        if scope == Scope::Memory {
+            return Ok((self.memory.get(&document).map(|am| am.get_heads()).unwrap_or_default(), 0));
         }
-        let row = self.document_row(seen.document)?;
-        let row = match seen.scope {
+        let row = self.document_row(document)?;
+        let row = match scope {
             Scope::Local => match rows::read_companion(&self.connection, row.id)? {
                 Some(companion) => self.document_row(companion)?,
                 None => return Ok((Vec::new(), 0)),

@@ -57,7 +57,8 @@ impl UndoStep {
 
     /// It is one step with the action before it, where that has the same group, is less than a second old
     /// ([`crate::Builder::undo_window`]), and is the last that could be undone: typing, say. At most 100
-    /// actions are one step; what comes then begins the next. 200 bytes at most.
+    /// actions are one step, and what comes then begins the next: an undo makes a change for each, while a person waits.
+    /// [`crate::NextStep::actions`] says how many it takes back. The key has 200 bytes at most.
     #[must_use]
     pub fn group(mut self, key: impl Into<String>) -> Self {
         self.group = Some(key.into());

@@ -12,7 +12,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use super::{ThunkRequest, reach::Reach};
-use crate::{ChangeHash, DocumentId, Millis, Origin, effects::EffectRequest};
+use crate::{
+    ChangeHash, DocumentId, Millis, Origin,
+    effects::EffectRequest,
+    slice::{Slice, typed_json},
+};
 
 /// How long a handler may take for one action, where nothing else is said.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -231,7 +235,29 @@ impl Reaction {
         Self::default()
     }
 
-    /// Does this action, in the document of the action that was heard. One that fails fails the whole reaction.
+    /// Does this action of a slice, in the document of the action that was heard. One that fails fails the whole reaction.
+    ///
+    /// ```
+    /// # use rejoin::{Slice, slice::{Draft, Rejection}, work::Reaction};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] #[serde(tag = "type")] enum StatsAction { Counted { by: i64 } }
+    /// # struct Stats;
+    /// # impl Slice for Stats {
+    /// #     const NAME: &'static str = "stats"; type State = serde_json::Value; type Action = StatsAction;
+    /// #     fn reduce(_: &mut Draft<'_>, _: &StatsAction) -> Result<(), Rejection> { Ok(()) }
+    /// # }
+    /// let reaction = Reaction::none().dispatch::<Stats>(StatsAction::Counted { by: 1 });
+    /// # let _ = reaction;
+    /// ```
+    pub fn dispatch<S: Slice>(self, action: S::Action) -> Self {
+        self.json(typed_json::<S>(action))
+    }
+
+    /// As [`Reaction::dispatch`], in another document.
+    pub fn dispatch_in<S: Slice>(self, document: DocumentId, action: S::Action) -> Self {
+        self.json_in(document, typed_json::<S>(action))
+    }
+
+    /// Does this action of the built-in JSON slice, in the document of the action that was heard.
     pub fn action(self, action: crate::Action) -> Self {
         // An enum of strings, numbers and JSON values always serialises.
         self.json(serde_json::to_value(action).unwrap_or_default())

@@ -283,7 +283,7 @@ async fn one_head_too_many_is_merged_and_pushed_by_the_same_sync() {
     }
     let want: serde_json::Map<_, _> = (0..7).map(|member| (member.to_string(), json!(member))).collect();
     for store in stores {
-        drop(store.sync(SyncOptions::default().server(&url)).await.unwrap().reached().unwrap());
+        store.sync(SyncOptions::default().server(&url)).await.unwrap().reached().unwrap();
         assert_eq!(store.state(id, "").await.unwrap(), Value::Object(want.clone()));
     }
 }

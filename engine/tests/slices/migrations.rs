@@ -273,3 +273,75 @@ async fn an_older_devices_edit_is_kept_where_only_a_migration_wrote_the_new_plac
     new.slice::<V2>(id).dispatch(contact("ben", json!({}))).await.unwrap();
     assert_eq!(new.state(id, "/contacts/people/ada/full_name").await.unwrap(), "old");
 }
+
+/// Two people who renamed Ada while apart: the one in the old app, and later or earlier the one in the new.
+async fn renamed_apart(place: &tempfile::TempDir, old_is_later: bool) -> (Server, Store, Store, DocumentId) {
+    let server = Server::start().await;
+    let id = two_old(place, &server).await;
+    let (new, old) = (open::<V2>(place, "a.db").await, open::<V1>(place, "b.db").await);
+    new.slice::<V2>(id).state().await.unwrap();
+    let (old_at, new_at) = if old_is_later { (20, 10) } else { (10, 20) };
+    write_at::<V1>(&old, id, (old_at, json!({"name": "A. Lovelace"}))).await;
+    write_at::<V2>(&new, id, (new_at, json!({"full_name": "Ada King"}))).await;
+    server.sync(&[&new, &old]).await;
+    (server, new, old, id)
+}
+
+#[tokio::test]
+async fn what_lost_in_a_rename_is_listed_as_a_conflict_until_one_is_taken_or_written_over() {
+    for (old_is_later, reads, lost) in [(false, "Ada King", "A. Lovelace"), (true, "A. Lovelace", "Ada King")]
+    {
+        let place = tempfile::tempdir().unwrap();
+        let (server, new, old, id) = renamed_apart(&place, old_is_later).await;
+        let name = async || new.slice::<V2>(id).state().await.unwrap().people["ada"].full_name.clone();
+        assert_eq!(name().await, reads);
+        server.sync(&[&new, &old]).await;
+        // Every replica lists it: the migration's change says so.
+        for store in [&new, &old] {
+            let found = store.conflicts(id, "/contacts/people").await.unwrap();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].path, "/contacts/people/ada/full_name");
+            let values: Vec<_> = found[0].values.iter().map(|value| value.value.clone()).collect();
+            assert_eq!(values, [json!(reads), json!(lost)]);
+            let kinds = found[0].values.iter().map(|value| value.writer.action_type.as_deref());
+            assert!(kinds.into_iter().all(|kind| kind == Some("contacts/put")), "{found:?}");
+            assert!(store.conflicts(id, "/contacts/people/ada/phones").await.unwrap().is_empty());
+        }
+        let path = "/contacts/people/ada/full_name";
+        // The one that lost, by its place; the one that reads, by its change.
+        if old_is_later {
+            let hash = new.conflicts(id, path).await.unwrap()[0].values[0].writer.hash;
+            new.take(id, path, hash).await.unwrap();
+        } else {
+            new.take(id, path, 1).await.unwrap();
+        }
+        assert_eq!(name().await, "A. Lovelace");
+        server.sync(&[&new, &old]).await;
+        for store in [&new, &old] {
+            assert!(store.conflicts(id, "").await.unwrap().is_empty());
+            assert!(matches!(store.take(id, path, 0).await, Err(Error::NoConflict(_))));
+        }
+        new.undo(id).await.unwrap();
+        assert_eq!(name().await, reads);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_was_made_knowing_the_other_is_no_conflict_and_writing_over_one_settles_it() {
+    let (place, server) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let id = two_old(&place, &server).await;
+    let (new, old) = (open::<V2>(&place, "a.db").await, open::<V1>(&place, "b.db").await);
+    new.slice::<V2>(id).dispatch(contact("ada", json!({"full_name": "Ada King"}))).await.unwrap();
+    server.sync(&[&new, &old]).await;
+    old.slice::<V1>(id).dispatch(contact("ada", json!({"name": "A. Lovelace"}))).await.unwrap();
+    server.sync(&[&new, &old]).await;
+    new.slice::<V2>(id).state().await.unwrap();
+    assert!(new.conflicts(id, "").await.unwrap().is_empty());
+
+    let place = tempfile::tempdir().unwrap();
+    let (_server, new, _old, id) = renamed_apart(&place, false).await;
+    new.slice::<V2>(id).state().await.unwrap();
+    assert_eq!(new.conflicts(id, "").await.unwrap().len(), 1);
+    new.slice::<V2>(id).dispatch(contact("ada", json!({"full_name": "Ada"}))).await.unwrap();
+    assert!(new.conflicts(id, "").await.unwrap().is_empty());
+}

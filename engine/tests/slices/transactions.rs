@@ -141,10 +141,13 @@ async fn a_transaction_of_which_one_action_fails_leaves_nothing_of_it_anywhere()
     assert!(store.check().await.unwrap().ok);
 }
 
-#[tokio::test]
-async fn a_transaction_is_one_step_of_undo_in_each_document() {
-    let (store, [a, b]) = bench().await;
-    store.slice::<Book>(a).dispatch(entered("before")).await.unwrap();
+async fn lines_and_count(store: &Store, id: DocumentId) -> (Value, i64) {
+    let book = store.slice::<Book>(id).state().await.unwrap();
+    (book["lines"].clone(), store.slice::<TaskSlice>(id).state().await.unwrap().count)
+}
+
+/// Two actions in one document and two in another, as one step.
+async fn book_it(store: &Store, [a, b]: [DocumentId; 2]) {
     let transaction = Transaction::new()
         .dispatch::<TaskSlice>(a, count(2))
         .dispatch::<Book>(a, entered("two"))
@@ -152,20 +155,70 @@ async fn a_transaction_is_one_step_of_undo_in_each_document() {
         .dispatch::<TaskSlice>(a, count(1))
         .undo_step(UndoStep::new().label("Book it"));
     store.transact(transaction).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_over_documents_is_one_step_of_undo_in_all_of_them() {
+    let (store, [a, b]) = bench().await;
+    store.slice::<Book>(a).dispatch(entered("before")).await.unwrap();
+    book_it(&store, [a, b]).await;
     store.slice::<Book>(a).dispatch(entered("after")).await.unwrap();
-    let read = async |id| {
-        let book = store.slice::<Book>(id).state().await.unwrap();
-        (book["lines"].clone(), store.slice::<TaskSlice>(id).state().await.unwrap().count)
-    };
+    store.slice::<Book>(b).dispatch(entered("after")).await.unwrap();
     store.undo(a).await.unwrap();
     let next = store.next_undo(a).await.unwrap().unwrap();
-    assert_eq!((next.label.as_str(), next.actions), ("Book it", 3));
-    store.undo(a).await.unwrap();
-    assert_eq!(read(a).await, (json!(["before"]), 0));
-    assert_eq!(read(b).await.0, json!(["elsewhere"]));
+    assert_eq!((next.label.as_str(), next.actions), ("Book it", 4));
+    let mut stirred = store.write_signal();
+    store.documents().await.unwrap();
+    let before = *stirred.borrow_and_update();
+    let undone = store.undo(a).await.unwrap().unwrap();
+    assert_eq!(*stirred.borrow_and_update(), before + 1, "one commit");
+    assert_eq!((undone.with.len(), undone.beside.len(), undone.gone.len()), (2, 1, 0));
+    assert_eq!((undone.beside[0].document, undone.beside[0].undone.label.as_deref()), (b, Some("Book it")));
+    assert_eq!(lines_and_count(&store, a).await, (json!(["before"]), 0));
+    assert_eq!(lines_and_count(&store, b).await.0, json!(["after"]), "what came later stays");
+    assert_eq!(store.next_redo(a).await.unwrap().unwrap().actions, 4);
     store.redo(a).await.unwrap();
-    assert_eq!(read(a).await, (json!(["before", "two"]), 3));
-    assert_eq!(store.next_undo(b).await.unwrap().unwrap().actions, 1);
+    assert_eq!(lines_and_count(&store, a).await, (json!(["before", "two"]), 3));
+    assert_eq!(lines_and_count(&store, b).await.0, json!(["elsewhere", "after"]));
+    // From the other document it is the same step, also after it was done again.
+    store.undo(b).await.unwrap();
+    assert_eq!(lines_and_count(&store, b).await.0, json!(["after"]));
+    assert_eq!(lines_and_count(&store, a).await, (json!(["before"]), 0));
+    store.undo(a).await.unwrap();
+    assert_eq!(lines_and_count(&store, a).await.0, json!([]));
+    assert!(store.check().await.unwrap().ok);
+}
+
+#[tokio::test]
+async fn an_undo_of_a_transaction_names_the_document_that_went_away() {
+    for deleted in [false, true] {
+        let (store, [a, b]) = bench().await;
+        book_it(&store, [a, b]).await;
+        if deleted {
+            store.delete(b).await.unwrap()
+        } else {
+            store.leave(b).await.unwrap()
+        }
+        let undone = store.undo(a).await.unwrap().unwrap();
+        assert_eq!((undone.beside.len(), undone.gone), (0, vec![b]));
+        assert_eq!(lines_and_count(&store, a).await.1, 0);
+        store.redo(a).await.unwrap();
+        assert_eq!(lines_and_count(&store, a).await.1, 3);
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_alone_of_a_transaction_is_not_taken_back_twice() {
+    let (store, [a, b]) = bench().await;
+    let add = |by| Action::Increment { path: "/n".into(), by };
+    let receipts = store.transact(Transaction::new().action(a, add(1)).action(b, add(2))).await.unwrap();
+    store.undo_change(b, receipts[1].hash).await.unwrap();
+    let undone = store.undo(a).await.unwrap().unwrap();
+    assert!(undone.beside.is_empty());
+    assert_eq!(
+        (store.state(a, "/n").await.unwrap(), store.state(b, "/n").await.unwrap()),
+        (json!(0), json!(0))
+    );
 }
 
 #[tokio::test]

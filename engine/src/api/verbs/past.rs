@@ -59,7 +59,8 @@ verbs! {
     resolve_hash(id: DocumentId = id, prefix: &str = prefix.to_owned()) -> ChangeHash { |core| core.resolve_hash(id, &prefix) }
     /// Undoes the last action of this replica that is not undone, by a new change: before a sync and after it, and
     /// where others wrote in between, what still wins. `None`: there is none. A group
-    /// ([`UndoStep::group`](crate::UndoStep::group)) is undone whole, in one transaction. What follows from actions
+    /// ([`UndoStep::group`](crate::UndoStep::group)) is undone whole, in one transaction, and a [`Transaction`](crate::Transaction) in all its documents: see [`Undone::beside`], and
+    /// [`Undone::gone`] for a document that is not here any more. What follows from actions
     /// (after thunks and effects, reactions of listeners) is passed by, unless it is declared to be undoable.
     ///
     /// # Errors
@@ -144,7 +145,8 @@ verbs! {
         |core| core.blame(id, &pointer, heads.as_deref())
     }
     /// The places at and under a JSON Pointer where concurrent writes met, with every value, who wrote it and when;
-    /// until one is taken or written over.
+    /// until one is taken or written over. The pointer is from the document's root: `/notes` is all of the slice `notes`, and
+    /// `""` all of the document. What lost in a [`Migration::rename`](crate::slice::Migration::rename) is among them.
     ///
     /// # Errors
     /// [`Error::Action`] for a pointer that leads nowhere.

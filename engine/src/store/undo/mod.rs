@@ -8,6 +8,7 @@ mod stack;
 mod step_rows;
 mod steps;
 mod types;
+mod whole;
 
 use automerge::{Automerge, ChangeHash, Patch, PatchLog, transaction::CommitOptions};
 use rusqlite::named_params;
@@ -30,13 +31,15 @@ use crate::{
 };
 
 pub use steps::NextStep;
-pub use types::{UndoKind, Undone, UndonePart};
+pub use types::{UndoKind, Undone, UndoneBeside, UndonePart};
 
 pub(super) use facts::read_all_standing;
+pub(super) use stack::Names;
 pub(super) use step_rows::{NewStep, Place, follow_step, insert as insert_step};
+pub(super) use whole::join;
 
 use facts::read_facts;
-use stack::{ENTRY, Entry, Names, Taken, entry, next};
+use stack::{ENTRY, Entry, Taken, entry, next};
 
 use steps::label_of;
 
@@ -44,7 +47,7 @@ impl Core {
     /// Undoes the last action of this replica that is not undone, by a new change. `None`: there is none. Where the action
     /// is one of a group, the whole group is undone, by a change for each action in one transaction: see
     /// [`crate::UndoStep::group`]. What slices that stay on the device hold is in a document of its own, and is not undone
-    /// by this.
+    /// by this. Where it is a part of a [`crate::Transaction`] over several documents, all of that is undone, in one commit.
     ///
     /// # Errors
     /// [`Error::UnknownDocument`], [`Error::Deleted`]; [`Error::Refused`] when what it would write is outside the
@@ -116,7 +119,7 @@ impl Core {
         self.undoing(id, |w| {
             let replica = w.replicas.get(w.tx, id, w.actor)?;
             let entries = next(w.tx, replica, kind)?;
-            w.take_back_step(id, &entries, kind)
+            w.take_back_whole(id, &entries, kind)
         })
     }
 
@@ -249,6 +252,8 @@ impl Writing<'_> {
             skipped,
             left: left.clone(),
             with: Vec::new(),
+            beside: Vec::new(),
+            gone: Vec::new(),
         }))
     }
 }

@@ -49,6 +49,17 @@ impl Entry {
         self.is_migration() || (!self.takes_back() && row.is_some_and(|row| !row.undoable))
     }
 
+    /// Whether it is what this way of taking back looks for; it is not taken back itself.
+    fn answers(&self, kind: UndoKind, (taken, live): (&Taken, ChangeHash)) -> bool {
+        match kind {
+            UndoKind::Redo => self.is(UndoKind::Undo),
+            UndoKind::Undo | UndoKind::Rollback | UndoKind::Revert => {
+                let does = !self.takes_back() || self.is(UndoKind::Redo);
+                does && !taken.changes.contains(&taken.action(live))
+            }
+        }
+    }
+
     /// Brings a slice to its newest form: nobody did it.
     fn is_migration(&self) -> bool {
         self.action_type.as_deref().is_some_and(|kind| kind.ends_with(MIGRATION))
@@ -104,17 +115,11 @@ pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -
         if entry.is_passed_by(row.as_ref()) {
             continue;
         }
-        let answers = match kind {
-            UndoKind::Redo if entry.is(UndoKind::Undo) => true,
-            // An action: there is nothing to redo before it.
-            UndoKind::Redo if !entry.takes_back() => break,
-            UndoKind::Redo => false,
-            UndoKind::Undo | UndoKind::Rollback | UndoKind::Revert => {
-                let does = !entry.takes_back() || entry.is(UndoKind::Redo);
-                does && !taken.changes.contains(&taken.action(live))
-            }
-        };
-        if !answers {
+        // An action: there is nothing to redo before it.
+        if kind == UndoKind::Redo && !entry.takes_back() {
+            break;
+        }
+        if !entry.answers(kind, (&taken, live)) {
             continue;
         }
         let of = row.and_then(|row| row.step);
@@ -126,6 +131,40 @@ pub(super) fn next(connection: &Connection, replica: &Replica, kind: UndoKind) -
         found.push(entry);
         if step.is_none() {
             break;
+        }
+    }
+    Ok(found)
+}
+
+/// Which of these changes made here, known by what they were first made as, are to be taken back: the newest first,
+/// wherever they stand.
+pub(super) fn among(
+    connection: &Connection,
+    replica: &Replica,
+    (kind, keys): (UndoKind, &HashSet<ChangeHash>),
+) -> Result<Vec<Entry>> {
+    let document = replica.row.id;
+    let names = Names::read(connection, document)?;
+    let taken = Taken::that_nothing_is_left_of(connection, replica, &names)?;
+    let rolled_back = read_rolled_back(connection, document, &names)?;
+    let sql = format!("{ENTRY} AND local = 1 ORDER BY id DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (from, to) = rows::id_range(document);
+    let entries = statement.query_map(named_params! {":from": from, ":to": to}, entry)?;
+    let (mut found, mut left) = (Vec::new(), keys.len());
+    for entry in entries {
+        if left == 0 {
+            break;
+        }
+        let entry = entry?;
+        if !keys.contains(&entry.key) {
+            continue;
+        }
+        left -= 1;
+        let live = names.live(entry.key);
+        let is_back = taken.changes.contains(&live) || rolled_back.contains(&live);
+        if !is_back && entry.answers(kind, (&taken, live)) {
+            found.push(entry);
         }
     }
     Ok(found)
@@ -305,10 +344,10 @@ fn read_rolled_back(connection: &Connection, document: i64, names: &Names) -> Re
 }
 
 /// Under which hash a change stands now.
-pub(super) struct Names(HashMap<ChangeHash, ChangeHash>);
+pub(in crate::store) struct Names(HashMap<ChangeHash, ChangeHash>);
 
 impl Names {
-    pub(super) fn read(connection: &Connection, document: i64) -> Result<Self> {
+    pub(in crate::store) fn read(connection: &Connection, document: i64) -> Result<Self> {
         let sql = "SELECT was, hash FROM renamed WHERE document = :document
                    UNION ALL SELECT was, hash FROM change
                     WHERE was IS NOT NULL AND replaced_by IS NULL AND id BETWEEN :from AND :to";
@@ -320,7 +359,7 @@ impl Names {
     }
 
     /// The bound is against a hostile circle.
-    pub(super) fn live(&self, mut hash: ChangeHash) -> ChangeHash {
+    pub(in crate::store) fn live(&self, mut hash: ChangeHash) -> ChangeHash {
         for _ in 0..64 {
             match self.0.get(&hash) {
                 Some(now) if *now != hash => hash = *now,

@@ -4,7 +4,10 @@
 use automerge::ChangeHash;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::stack::{ENTRY, entry};
+use super::{
+    stack::{ENTRY, entry},
+    whole::Whole,
+};
 use crate::{Millis, Result, store::rows, undo::UndoStep};
 
 /// A change joins the step before it only where that is among so many newest changes of the document.
@@ -64,6 +67,8 @@ pub(super) struct StepRow {
     pub(super) label: Option<String>,
     /// The first change of its step, where that has others.
     pub(super) step: Option<ChangeHash>,
+    /// The transaction over several documents of which it is a part.
+    pub(super) whole: Option<Whole>,
     group: Option<String>,
     made_at: Millis,
     /// Which part of its group it is, from 1.
@@ -72,7 +77,7 @@ pub(super) struct StepRow {
 
 /// How the change stands that was first made as this; `None`: as usual.
 pub(super) fn read(connection: &Connection, document: i64, key: ChangeHash) -> Result<Option<StepRow>> {
-    let sql = "SELECT undoable, label, step, group_key, made_at, part FROM undo_step
+    let sql = "SELECT undoable, label, step, group_key, made_at, part, whole, documents FROM undo_step
                 WHERE document = :document AND hash = :hash";
     let params = named_params! {":document": document, ":hash": key.0};
     let found = connection.prepare_cached(sql)?.query_row(params, |r| {
@@ -80,6 +85,7 @@ pub(super) fn read(connection: &Connection, document: i64, key: ChangeHash) -> R
             undoable: r.get(0)?,
             label: r.get(1)?,
             step: r.get::<_, Option<[u8; 32]>>(2)?.map(ChangeHash),
+            whole: Whole::read(r)?,
             group: r.get(3)?,
             made_at: r.get(4)?,
             part: r.get::<_, i64>(5)?.max(1) as u64,

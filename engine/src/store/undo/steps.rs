@@ -7,6 +7,7 @@ use super::{
     UndoKind, Undone, root_action,
     stack::{Entry, Names, next},
     step_rows::{self, Place},
+    whole::{entries_of, held, others, wholes_of},
 };
 use crate::{
     DocumentId, Result,
@@ -23,7 +24,7 @@ pub struct NextStep {
     pub action: ChangeHash,
     /// That action's type.
     pub action_type: Option<String>,
-    /// How many actions it takes back or does again.
+    /// How many actions it takes back or does again; those in other documents of its [`crate::Transaction`] count.
     pub actions: u64,
 }
 
@@ -55,11 +56,18 @@ impl Core {
         let names = Names::read(&self.connection, document)?;
         let (action, action_type) = root_action(&replica.am, first, &names);
         let label = label_of(&self.connection, document, action)?;
+        let wholes = wholes_of(&self.connection, document, &entries)?;
+        let mut actions = entries.len() as u64;
+        for other in others(&wholes, id) {
+            if let Some(replica) = held(&mut self.replicas, (&self.connection, &self.actor), other)? {
+                actions += entries_of(&self.connection, replica, (kind, &wholes))?.len() as u64;
+            }
+        }
         Ok(Some(NextStep {
             label: label.or_else(|| action_type.clone()).unwrap_or_else(|| "change".to_owned()),
             action,
             action_type,
-            actions: entries.len() as u64,
+            actions,
         }))
     }
 }
@@ -76,17 +84,18 @@ pub(super) fn label_of(
 
 impl Writing<'_> {
     /// Takes back the parts of a step, the newest first, each by a change of its own, all in the open transaction: these
-    /// changes are one step themselves. The outer error gives the transaction up, so that no part is taken back alone.
+    /// changes are one step themselves, and where it is a part of a transaction over several documents a part of one. The
+    /// outer error gives the transaction up, so that no part is taken back alone.
     pub(super) fn take_back_step(
         &mut self,
         id: DocumentId,
         entries: &[Entry],
-        kind: UndoKind,
+        (kind, is_part): (UndoKind, bool),
     ) -> Result<Result<Option<Undone>>> {
         let mut whole: Option<Undone> = None;
         for entry in entries {
             let place = match &whole {
-                None if entries.len() == 1 => Place::Alone,
+                None if entries.len() == 1 && !is_part => Place::Alone,
                 None => Place::First,
                 Some(whole) => Place::After(whole.hash),
             };

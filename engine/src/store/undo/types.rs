@@ -3,6 +3,8 @@
 use automerge::ChangeHash;
 use serde::Serialize;
 
+use crate::DocumentId;
+
 /// How an action is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +58,23 @@ pub struct Undone {
     /// [`Undone::skipped`] and [`Undone::left`] count them in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<UndonePart>,
+    /// What was taken back in the other documents of its [`crate::Transaction`], in the same commit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<UndoneBeside>,
+    /// The documents of its transaction that are not here any more, or were deleted: what was done there stays done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<DocumentId>,
+}
+
+/// What was taken back in another document of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UndoneBeside {
+    /// The document.
+    pub document: DocumentId,
+    /// What was done there.
+    #[serde(flatten)]
+    pub undone: Undone,
 }
 
 /// One action of several that are one step.
@@ -71,6 +90,11 @@ pub struct UndonePart {
 }
 
 impl Undone {
+    /// The changes that it made in its own document.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = ChangeHash> {
+        std::iter::once(self.hash).chain(self.with.iter().map(|part| part.hash))
+    }
+
     /// Of a step with several actions.
     pub(super) fn add(&mut self, part: Self) {
         self.undone += part.undone;
