@@ -104,6 +104,17 @@
 //! | `openapi` | schemas of what goes over the wire |
 //! | `planted-bugs` | for the project's own tests |
 //!
+//! # What it costs to build
+//! | features | crates | processor time | binary |
+//! |---|---|---|---|
+//! | default | 147 | 437 s | 15.6 MB |
+//! | `default-features = false, features = ["bundled-sqlite"]` | 76 | 253 s | 8.0 MB |
+//!
+//! An app of fifteen lines that opens a store, dispatches, reads, and where it can syncs: `cargo build --release` from nothing,
+//! with the default profile and `strip = true`; crates by `cargo tree -e normal --prefix none`, each counted once. Measured on
+//! 27 November 2026 with 2 cores, which others used too: so the time is that of the processors, SQLite's C code included, and not that
+//! which somebody waits.
+//!
 //! # Beside other crates
 //! - **automerge** is in the API: use [`automerge`] as this crate re-exports it, and no version of your own.
 //! - **SQLite.** Cargo links one `libsqlite3-sys` into a program. rusqlite 0.41, which this crate uses, has 0.39; sqlx 0.9 wants
