@@ -2,7 +2,7 @@
 
 use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, ScalarValue, Value, ValueRef, marks::Mark};
 
-use super::{OpId, op_of, sequence::width};
+use super::{OpId, Widths, op_of};
 use crate::state::MAX_READ_DEPTH;
 
 /// A value that is to be written again, and the operation that wrote it.
@@ -92,9 +92,13 @@ impl Reader<'_> {
                 }
                 Content::Map(entries)
             }
-            ObjType::List => Content::List(self.items(id, depth, |_| true)?),
+            ObjType::List => Content::List(self.items(id, depth, |_, _| true)?),
             ObjType::Text => {
-                let read = self.items(id, depth, |value| width(value) > 0)?;
+                let widths = Widths::read(self.am, id, self.at);
+                let is_element = |item: &ObjId, value: &ValueRef<'_>| {
+                    op_of(item).is_some_and(|item| widths.of(&item, value) > 0)
+                };
+                let read = self.items(id, depth, is_element)?;
                 let marks = match self.at {
                     None => self.am.marks(id),
                     Some(heads) => self.am.marks_at(id, heads),
@@ -108,14 +112,14 @@ impl Reader<'_> {
         &self,
         id: &ObjId,
         depth: usize,
-        counts: impl Fn(&ValueRef<'_>) -> bool,
+        counts: impl Fn(&ObjId, &ValueRef<'_>) -> bool,
     ) -> Result<Vec<Copy>, TooDeep> {
         let items = match self.at {
             None => self.am.list_range(id, ..),
             Some(heads) => self.am.list_range_at(id, .., heads),
         };
         let mut copies = Vec::new();
-        for item in items.filter(|item| counts(&item.value)) {
+        for item in items.filter(|item| counts(&item.id(), &item.value)) {
             copies.extend(self.item(&item.value, &item.id(), depth)?);
         }
         Ok(copies)

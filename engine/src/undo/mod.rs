@@ -34,6 +34,7 @@ mod sequence;
 mod standing;
 mod step;
 mod target;
+mod widths;
 
 pub use apply::apply;
 pub use copy::{Content, Copy, TooDeep};
@@ -43,8 +44,8 @@ pub(crate) use family::{elements_of, gone_by};
 pub use plan::{Facts, Inverse, Plan, plan};
 pub(crate) use plan::{plan_of, preds_of};
 pub use reset::plan_reset;
-pub(crate) use sequence::Widths;
 pub use standing::{Origins, Restored, RestoredMap, Standing, decode_restored, restored_json};
+pub(crate) use widths::Widths;
 
 pub use step::UndoStep;
 

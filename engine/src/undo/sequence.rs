@@ -2,12 +2,12 @@
 
 use std::{
     cell::OnceCell,
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
 };
 
-use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, ScalarValueRef, Value, ValueRef};
+use automerge::{Automerge, ChangeHash, ObjId, ReadDoc, Value};
 
-use super::{OpId, Standing, op_of};
+use super::{OpId, Standing, Widths, op_of};
 
 /// One visible element.
 #[derive(Debug, Clone)]
@@ -132,55 +132,5 @@ impl ByFirst {
             }
         }
         by_first
-    }
-}
-
-/// How many places the elements of a list or text take: in a text as many as they have code points.
-#[derive(Debug)]
-pub(crate) struct Widths {
-    text: bool,
-    /// Numbers and other values that are no text, and that only another program puts into one. The library reads a
-    /// replacement character for each, and counts it.
-    odd: HashSet<OpId>,
-}
-
-impl Widths {
-    /// Of a list or text, as it is or as it was.
-    pub(crate) fn read(am: &Automerge, object: &ObjId, at: Option<&[ChangeHash]>) -> Self {
-        if !matches!(am.object_type(object), Ok(ObjType::Text)) {
-            return Self { text: false, odd: HashSet::new() };
-        }
-        let read = match at {
-            None => am.text(object),
-            Some(heads) => am.text_at(object, heads),
-        };
-        let odd = |place: usize| {
-            let found = match at {
-                None => am.get(object, place),
-                Some(heads) => am.get_at(object, place, heads),
-            };
-            match found {
-                Ok(Some((Value::Scalar(value), id))) if !value.is_str() => op_of(&id),
-                _ => None,
-            }
-        };
-        let places = read.unwrap_or_default();
-        let places = places.chars().enumerate().filter(|(_, letter)| *letter == '\u{fffc}');
-        Self { text: true, odd: places.filter_map(|(place, _)| odd(place)).collect() }
-    }
-
-    /// That of an element.
-    pub(crate) fn of(&self, id: &OpId, value: &ValueRef<'_>) -> usize {
-        if !self.text || self.odd.contains(id) { 1 } else { width(value) }
-    }
-}
-
-/// How many code points an element of a text has: a block has one. The library lists the ends of marks among the
-/// elements; these have none. What else is no text is found by [`Widths`] alone.
-pub(super) fn width(value: &ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Scalar(ScalarValueRef::Str(text)) => text.chars().count(),
-        ValueRef::Object(_) => 1,
-        ValueRef::Scalar(_) => 0,
     }
 }
