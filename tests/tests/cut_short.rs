@@ -23,6 +23,8 @@ enum Lie {
     Shortened,
     /// As `Empty`, but the heads of the log are told as they are.
     EmptyWithHeads,
+    /// A push is swallowed, and acknowledged with the log's own cursor.
+    Swallowed,
 }
 
 /// To a real server, through a liar.
@@ -43,7 +45,7 @@ impl Between {
                 .take(2)
                 .flat_map(|frame| frame.bytes.to_vec())
                 .collect(),
-            Lie::Empty | Lie::EmptyWithHeads => Vec::new(),
+            Lie::Empty | Lie::EmptyWithHeads | Lie::Swallowed => Vec::new(),
         };
         if self.lie != Lie::EmptyWithHeads {
             response.heads.clear();
@@ -62,6 +64,13 @@ impl Transport for Between {
                     body: br#"{"code":"not-found","status":404,"title":"none"}"#.to_vec(),
                     ..Response::default()
                 }),
+                Request::Push { document, after, body, .. } if self.lie == Lie::Swallowed => {
+                    let pull = Request::Pull { document: *document, after: after.clone(), limit: None };
+                    let accepted = fence::frame(body).unwrap().len() as u64;
+                    let response = self.server.send(&pull).await?;
+                    let response = Response { accepted: Some(accepted), duplicate: Some(0), ..response };
+                    Ok(self.cut(response))
+                }
                 other => self.server.send(other).await.map(|response| self.cut(response)),
             }
         }
@@ -161,4 +170,25 @@ async fn a_page_without_the_heads_that_it_names_is_not_taken_for_the_end() {
     assert!(report.worst().is_some(), "it is not in step: {report:?}");
     let facts = team.ben.document(team.documents[0]).await.unwrap();
     assert_eq!(facts.cursor, None, "a cursor that covers what did not come is not kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_was_swallowed_under_an_honest_cursor_is_offered_again() {
+    for documents in [1, 9] {
+        let team = Team::of(documents).await;
+        team.is_whole_after_one_sync("first copy").await;
+        for id in &team.documents {
+            let action = Action::Set { path: "/of-ben".to_owned(), value: json!(1) };
+            team.ben.dispatch(*id, action).await.unwrap();
+        }
+        let report = team.lied_to(Lie::Swallowed).await;
+        assert!(report.worst().is_none(), "it cannot know: {report:?}");
+        // Whole lists are asked for every five minutes; a document that is named is asked for by itself.
+        let named = team.options().documents(team.documents.clone());
+        assert!(team.ben.sync(named).await.unwrap().worst().is_none());
+        assert!(team.ada.sync(team.options()).await.unwrap().worst().is_none());
+        for id in &team.documents {
+            assert_eq!(state(&team.ada, *id).await["of-ben"], json!(1), "of {documents}");
+        }
+    }
 }

@@ -72,11 +72,12 @@ impl News {
     }
 
     /// Whether the server has nothing new of a document that is in step here. What it lists may be believed only where the
-    /// heads are held: a cursor alone may have come with pages that were cut short.
+    /// heads are the same: a cursor alone may have come with pages that were cut short, or for a push that was swallowed.
     pub(super) fn leaves(&self, document: DocumentId, here: &InStep) -> bool {
         match self.listed.get(&document) {
             Some(Some(listed)) => {
-                listed.cursor == here.cursor && listed.heads.iter().all(|head| here.heads.contains(head))
+                let heads = |one: &InStep| one.heads.iter().copied().collect::<HashSet<_>>();
+                listed.cursor == here.cursor && (listed.heads.is_empty() || heads(listed) == heads(here))
             }
             Some(None) => false,
             None => !self.whole,

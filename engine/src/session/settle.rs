@@ -220,6 +220,10 @@ impl Turn<'_> {
         if outcome.hole {
             return self.hole(progress, rng);
         }
+        if outcome.lacking {
+            self.begin_heal(rng)?;
+            return Ok(progress);
+        }
         self.session.guards.readings += u32::from(read);
         if self.session.guards.readings > READINGS {
             let detail = "the server names heads that its log does not hold".to_owned();

@@ -17,6 +17,7 @@ use super::{
     dispatch::Failed,
     fork::{self, Rebuild},
     home::{Standing, Word, has_tombstone, weigh_deletion},
+    listed::owes,
     meet::find_forks,
     open::{self, get_meta},
     prove::Proof,
@@ -286,7 +287,20 @@ impl Writing<'_> {
         self.drain((document, page), moves, &mut outcome)?;
         let merges = self.merge_refused_heads(id, page)?;
         self.park(document, (page, merges), &mut outcome)?;
+        outcome.lacking = page.at_end && !outcome.hole && self.is_lacking(id, &page.heads)?;
         Ok(outcome)
+    }
+
+    /// Whether a log with these heads, which are held, lacks a change of this store although nothing waits: what answered in
+    /// the server's name has swallowed it. A head here that is none there is under none there.
+    fn is_lacking(&mut self, id: DocumentId, heads: &[ChangeHash]) -> Result<bool> {
+        let replica = self.replicas.get(self.tx, id, self.actor)?;
+        if heads.is_empty() || replica.row.heads.iter().all(|head| heads.contains(head)) {
+            return Ok(false);
+        }
+        replica.build_index(self.tx)?;
+        // Under what is left out here, and under another spelling, something of this store may be.
+        Ok(replica.stand_all(heads) && !owes(self.tx, replica.row.id)?)
     }
 
     /// Where somebody else writes under this store's actor (another life of it, before it was copied or put back, or

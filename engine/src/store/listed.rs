@@ -110,7 +110,7 @@ impl Core {
 }
 
 /// Whether something of a document waits, or is not covered by a cursor.
-fn owes(connection: &Connection, document: i64) -> Result<bool> {
+pub(super) fn owes(connection: &Connection, document: i64) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE id BETWEEN :from AND :to)";
     let (from, to) = rows::id_range(document);
     let mut statement = connection.prepare_cached(sql)?;

@@ -176,6 +176,14 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether all of these are in the document as it is. The index is built.
+    pub(super) fn stand_all(&self, hashes: &[ChangeHash]) -> bool {
+        let stands = |index: &Index, hash| {
+            index.positions.get(hash).is_some_and(|position| !index.quarantined.contains(position))
+        };
+        self.index.as_ref().is_some_and(|index| hashes.iter().all(|hash| stands(index, hash)))
+    }
+
     /// Whether all of these are here, be it in quarantine or in another spelling, and with them all that they were made on.
     /// The index is built.
     pub(super) fn holds_all(&self, hashes: &[ChangeHash]) -> bool {

@@ -114,6 +114,9 @@ pub struct PageOutcome {
     /// A pulled change lacks a dependency that this store does not hold: the page is not taken past it,
     /// and the log is to be read from the beginning.
     pub hole: bool,
+    /// The log's heads were told, nothing waits here, and a change that was acknowledged is in none of them: the server lacks
+    /// it.
+    pub lacking: bool,
     /// The server says that the document was deleted, and is not the one where it lives: nothing was changed.
     pub not_served: bool,
 }
@@ -132,6 +135,7 @@ impl PageOutcome {
             quarantined: self.quarantined + later.quarantined,
             parked: self.parked + later.parked,
             hole: self.hole || later.hole,
+            lacking: later.lacking,
             not_served: self.not_served || later.not_served,
         }
     }
