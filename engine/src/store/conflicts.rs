@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Message, Result,
-    reducer::{ActionError, Place, find, parse_pointer, prefix},
+    reducer::{ActionError, Place, find, parse_pointer_to_read, prefix},
     state::{self, MAX_READ_DEPTH, pointer},
     undo::{self, Copy, Origins},
     untrusted::guarded,
@@ -155,7 +155,7 @@ struct Met {
 
 /// The places at and under a pointer with more than one value.
 fn places(am: &Automerge, pointer: &str) -> Result<Vec<Met>, ActionError> {
-    let parts = parse_pointer(pointer)?;
+    let parts = parse_pointer_to_read(pointer)?;
     let mut found = Vec::new();
     match find(am, &parts, None)? {
         Place::Root => walk(am, (pointer, 0), (&ROOT, ObjType::Map), &mut found)?,
@@ -275,7 +275,7 @@ struct Chosen {
 
 fn choose(am: &Automerge, pointer: &str, choice: Choice) -> Result<Chosen> {
     let none = || Error::NoConflict(pointer.to_owned());
-    let parts = parse_pointer(pointer).map_err(Error::Action)?;
+    let parts = parse_pointer_to_read(pointer).map_err(Error::Action)?;
     let Place::There { parent, prop, .. } = find(am, &parts, None).map_err(Error::Action)? else {
         return Err(none());
     };
