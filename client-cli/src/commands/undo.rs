@@ -106,6 +106,12 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
         (_, n) => format!(", but for {} where others wrote since", count(n, "place")),
     };
     context.out.line(format_args!("{what}{left}"))?;
+    if done.action_type.as_deref() == Some("take") && done.kind == UndoKind::Undo {
+        context.out.note(
+            "What a take removed does not come back beside what reads there: `rejoin log` shows each value, `rejoin set` \
+             writes one again.",
+        );
+    }
     for path in &done.left {
         let path = place(path);
         context.out.line(format_args!("  left as it is: {path}"))?;
