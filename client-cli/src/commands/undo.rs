@@ -102,6 +102,8 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
     let what = format!("{hash} {verb} {action} {}{with}", short_hash(&done.action));
     let left = match (done.undone, done.skipped) {
         (_, 0) => String::new(),
+        // It took the value that read anyway.
+        (0, _) if done.action_type.as_deref() == Some("take") => ", and what reads there stays".to_owned(),
         (0, _) => ", but nothing of it was left: others wrote there since, or undid it".to_owned(),
         (_, n) => format!(", but for {} where others wrote since", count(n, "place")),
     };
