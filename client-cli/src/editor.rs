@@ -40,7 +40,13 @@ impl Draft {
 
     /// By its name: many editors put another file in its place.
     fn read(&mut self) -> Result<String> {
-        let failed = |e| CliError::io("the edited file could not be read", e);
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::NotFound => CliError::failed(
+                "the editor left no file",
+                "nothing was changed; save the text and leave the editor",
+            ),
+            _ => CliError::io("the edited file could not be read", e),
+        };
         let mut file = std::fs::File::open(self.file.path()).map_err(failed)?;
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(failed)?;

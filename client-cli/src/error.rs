@@ -158,13 +158,25 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", sentence(&self.what), sentence(&self.hint))
+        write!(f, "{} {}", capitals(&sentence(&self.what)), capitals(&sentence(&self.hint)))
     }
 }
 
 impl StdError for CliError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|s| &**s as _)
+    }
+}
+
+/// The sentences as a remark that stands by itself has them: each begins with a capital letter, but for what begins with
+/// an address, a place or a command.
+fn capitals(what: &str) -> String {
+    let mut letters = what.chars();
+    match letters.next() {
+        Some(first) if !what.split(' ').next().is_some_and(|word| word.contains(['/', ':', '`'])) => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => what.to_owned(),
     }
 }
 
@@ -275,6 +287,10 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
             "nothing is lost, the queue is kept; if the server has moved there, say so with `rejoin init --server URL`, and \
              with `rejoin join URL/v1/documents/ID` for a document that was joined by its address"
         }
+        E::Unreachable(why) if why.contains("is not a sync server") => {
+            "nothing is lost, the queue is kept; check the address: `rejoin init --server URL` saves another, and `rejoin join \
+             URL/v1/documents/ID` for a document that was joined by its address"
+        }
         E::Unreachable(_) => "nothing is lost, the queue is kept; `rejoin sync` tries again",
         E::Unauthorized(_) => {
             "the queue is kept; save a valid token with `rejoin init --token -`, then `rejoin sync`"
@@ -345,6 +361,6 @@ mod tests {
     #[test]
     fn an_error_is_two_sentences_and_moves_no_terminal() {
         let error = CliError::failed("it \x1b[31mbroke", "mend it");
-        assert_eq!(error.to_string(), "it \\u{1b}[31mbroke. mend it.");
+        assert_eq!(error.to_string(), "It \\u{1b}[31mbroke. Mend it.");
     }
 }

@@ -113,6 +113,8 @@ fn print_usage(error: &clap::Error) -> std::io::Result<()> {
     let colour = output::colour_on(std::io::stderr().is_terminal());
     let text = error.render();
     let mut text = if colour { text.ansi().to_string() } else { text.to_string() };
+    // Clap shows what was typed as if it had to be.
+    text = text.replace("Usage: rejoin --store <PATH> ", "Usage: rejoin ");
     // What is wrong with a long value its beginning tells too.
     for (_, value) in error.context() {
         if let ContextValue::String(value) = value

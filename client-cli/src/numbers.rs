@@ -38,6 +38,22 @@ fn after_string(text: &str) -> &str {
     ""
 }
 
+/// How many levels of a value an action takes.
+const LEVELS: usize = 120;
+
+/// Whether it is JSON as far as it was read, and goes deeper than anything that can be written.
+pub(crate) fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
+}
+
+/// Why a text could not be read as JSON.
+pub(crate) fn why_not_json(what: &str, error: &serde_json::Error) -> String {
+    if is_too_deep(error) {
+        return format!("{what} is nested too deeply: a value has at most {LEVELS} levels");
+    }
+    format!("{what} is not JSON ({error})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

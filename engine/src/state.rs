@@ -6,7 +6,7 @@ use automerge::{
 use serde_json::{Map, Number, Value};
 
 use crate::{
-    reducer::{ActionError, Place, find, parse_pointer},
+    reducer::{ActionError, Place, find, parse_pointer_to_read},
     untrusted::guarded,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn read_json<R: ReadDoc>(
     pointer: &str,
     at: Option<&[ChangeHash]>,
 ) -> Result<Value, ActionError> {
-    let parts = parse_pointer(pointer)?;
+    let parts = parse_pointer_to_read(pointer)?;
     let reader = Reader { doc, at, pointer };
     match find(doc, &parts, at)? {
         Place::Root => reader.object(&ROOT, ObjType::Map, 0),

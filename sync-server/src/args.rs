@@ -156,7 +156,7 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Makes, lists, extends and revokes tokens, also while a server runs
+    /// Makes, lists and revokes tokens, and grants them documents, also while a server runs
     ///
     /// From the first token on every resource needs one, and any address may be listened on.
     Token {

@@ -29,17 +29,24 @@ Access:
 Examples:
   rejoin-server token create --name laptop --document '*' --access create
   rejoin-server token create --name board --document 7d7c1f1e-53c9-4b8e-9d4e-0a6f0a3f2b10 --access read --expires 90d
-  rejoin-server token create --name ada --document '*' --access create > ada.token")]
+  rejoin-server token create --name ada --document '*' --access create > ada.token
+  rejoin-server token create --name ada-2 --replaces ada --overlap 24h")]
     Create {
         /// Its name, by which it is revoked
         #[arg(long)]
         name: String,
         /// The document that it is for: a UUID, or * for all
-        #[arg(long, value_name = "UUID|*", value_parser = scope)]
-        document: Scope,
+        #[arg(long, value_name = "UUID|*", value_parser = scope, required_unless_present = "replaces")]
+        document: Option<Scope>,
         /// What it allows: read, write, create or admin
-        #[arg(long, value_name = "ACCESS")]
-        access: Access,
+        #[arg(long, value_name = "ACCESS", required_unless_present = "replaces")]
+        access: Option<Access>,
+        /// The token in whose place it comes: it allows the same, on the same documents
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["document", "access"])]
+        replaces: Option<String>,
+        /// How long the replaced one is still good beside it, like 24h
+        #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "24h", requires = "replaces")]
+        overlap: Duration,
         /// How long it is good, like 90d, 12h, 30m or 45s; until it is revoked where nothing is said
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
@@ -79,7 +86,17 @@ pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<
     }
     let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
     match command {
-        TokenCommand::Create { name, document: Scope(document), access, expires } => {
+        TokenCommand::Create { name, replaces: Some(old), overlap, expires, .. } => {
+            let secret = tokens.replace(&old, (&name, expires), overlap).map_err(failed)?;
+            show(&mut tokens, &name, &secret, json)?;
+            say_aside(&format!(
+                "{old} ends when its time beside {name} is over: `rejoin-server token ls` says when."
+            ));
+            Ok(())
+        }
+        TokenCommand::Create { name, document, access, expires, .. } => {
+            // Both are there: the command line asks for them.
+            let (Some(Scope(document)), Some(access)) = (document, access) else { return Ok(()) };
             let unowned = tokens.unowned(SHOWN).map_err(failed)?;
             let new = NewToken { name, document, access, lifetime: expires };
             create(&mut tokens, &new, json)?;
@@ -182,13 +199,17 @@ fn told(token: &TokenInfo) -> Value {
     })
 }
 
-/// The token alone on standard output, so that it can go straight into a file; as JSON beside what was made.
 fn create(tokens: &mut Tokens, new: &NewToken, json: bool) -> Result<(), Failure> {
     let secret = tokens.create(new).map_err(failed)?;
-    let text = if json { made(tokens, new, &secret)? } else { secret.reveal().to_owned() };
+    show(tokens, &new.name, &secret, json)
+}
+
+/// The token alone on standard output, so that it can go straight into a file; as JSON beside what was made.
+fn show(tokens: &mut Tokens, name: &str, secret: &Secret, json: bool) -> Result<(), Failure> {
+    let text = if json { made(tokens, name, secret)? } else { secret.reveal().to_owned() };
     let mut out = io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        let undone = tokens.revoke(&new.name).is_ok();
+        let undone = tokens.revoke(name).is_ok();
         let then = if undone { "It was revoked: make another." } else { "Revoke it and make another." };
         return Err(Failure::Failed(format!("The token could not be printed, and nobody knows it. {then}")));
     }
@@ -196,9 +217,9 @@ fn create(tokens: &mut Tokens, new: &NewToken, json: bool) -> Result<(), Failure
     Ok(())
 }
 
-fn made(tokens: &Tokens, new: &NewToken, secret: &Secret) -> Result<String, Failure> {
+fn made(tokens: &Tokens, name: &str, secret: &Secret) -> Result<String, Failure> {
     let all = tokens.list().map_err(failed)?;
-    let mut value = all.iter().rev().find(|token| token.name == new.name).map_or_else(|| json!({}), told);
+    let mut value = all.iter().rev().find(|token| token.name == name).map_or_else(|| json!({}), told);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("token".to_owned(), secret.reveal().into());
     }

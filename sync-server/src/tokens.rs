@@ -107,18 +107,9 @@ impl Tokens {
     /// [`TokenError::NameTaken`], [`TokenError::BadName`], [`TokenError::TooLong`]; and where writing fails. Then
     /// there is no token.
     pub fn create(&mut self, new: &NewToken) -> Result<Secret, TokenError> {
-        let length = new.name.chars().count();
-        if length == 0 || length > NAME_CHARACTERS || new.name.chars().any(char::is_control) {
-            return Err(TokenError::BadName);
-        }
+        check_name(&new.name)?;
         let now = now();
-        let ends = new.lifetime.map(|lifetime| {
-            let millis = i64::try_from(lifetime.as_millis()).ok();
-            // Beyond the year 9999 a time cannot be told.
-            let end = millis.and_then(|millis| now.checked_add(millis));
-            end.filter(|end| *end < 253_402_300_800_000).ok_or(TokenError::TooLong)
-        });
-        let ends = ends.transpose()?;
+        let ends = new.lifetime.map(|lifetime| end_of(now, lifetime)).transpose()?;
         let secret = Secret::random();
         let hash = hash_of(secret.reveal());
         self.write(|view| {
@@ -126,6 +117,40 @@ impl Tokens {
                 return Ok(Err(TokenError::NameTaken(new.name.clone())));
             }
             view.insert_token((&new.name, &hash), (new.document, new.access), (now, ends)).map(Ok)
+        })?;
+        Ok(secret)
+    }
+
+    /// Makes a token in the place of another: with the same document and access, and what that one was granted and began.
+    /// Both are good for this long; then the old one ends.
+    ///
+    /// # Errors
+    /// As [`Tokens::create`]; [`TokenError::UnknownName`] for the old one.
+    pub fn replace(
+        &mut self,
+        old: &str,
+        (name, lifetime): (&str, Option<Duration>),
+        overlap: Duration,
+    ) -> Result<Secret, TokenError> {
+        check_name(name)?;
+        let now = now();
+        let ends = lifetime.map(|lifetime| end_of(now, lifetime)).transpose()?;
+        let over = end_of(now, overlap)?;
+        let secret = Secret::random();
+        let hash = hash_of(secret.reveal());
+        self.write(|view| {
+            if view.token_named(name)?.is_some() {
+                return Ok(Err(TokenError::NameTaken(name.to_owned())));
+            }
+            let known = view.token_named(old)?.map(|token| view.token(token)).transpose()?.flatten();
+            let Some(replaced) = known.filter(|row| row.is_good(now)) else {
+                return Ok(Err(TokenError::UnknownName(old.to_owned())));
+            };
+            view.insert_token((name, &hash), (replaced.document, replaced.access), (now, ends))?;
+            if let Some(new) = view.token_named(name)? {
+                view.copy_grants(replaced.id, new)?;
+            }
+            view.end_token(replaced.id, over).map(Ok)
         })?;
         Ok(secret)
     }
@@ -202,6 +227,19 @@ impl Tokens {
         group.commit()?;
         Ok(done)
     }
+}
+
+fn check_name(name: &str) -> Result<(), TokenError> {
+    let length = name.chars().count();
+    let good = (1..=NAME_CHARACTERS).contains(&length) && !name.chars().any(char::is_control);
+    if good { Ok(()) } else { Err(TokenError::BadName) }
+}
+
+fn end_of(now: i64, lifetime: Duration) -> Result<i64, TokenError> {
+    let millis = i64::try_from(lifetime.as_millis()).ok();
+    // Beyond the year 9999 a time cannot be told.
+    let end = millis.and_then(|millis| now.checked_add(millis));
+    end.filter(|end| *end < 253_402_300_800_000).ok_or(TokenError::TooLong)
 }
 
 fn with_named(

@@ -158,3 +158,34 @@ fn names_that_would_turn_a_line_around_are_escaped_where_they_are_listed() {
     }
     assert_eq!(told(directory.path(), &["ls", "--json"])[0]["name"], name);
 }
+
+/// A device takes the new token while the old one is still good: nobody is locked out meanwhile.
+#[tokio::test]
+async fn a_replaced_token_is_good_beside_the_new_one_for_a_while_and_the_new_one_allows_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let create = ["create", "--name", "ada", "--document", "*", "--access", "create"];
+    let (_, old, _) = token(directory.path(), &create);
+    let mut command = Command::new(BINARY);
+    command.arg("--database").arg(directory.path().join("log.db"));
+    let server = Process::logging(command, std::process::Stdio::null());
+    let (document, mut ada) = (DocumentId::random(), Writer::new(1));
+    let begun = post(server.changes(document), ada.many(1)).bearer_auth(old.trim());
+    assert_eq!(send(begun).await.status, 200);
+    let (code, new, aside) = token(directory.path(), &["create", "--name", "ada-2", "--replaces", "ada"]);
+    assert_eq!(code, Some(0), "{aside}");
+    for secret in [old.trim(), new.trim()] {
+        let push = post(server.changes(document), ada.many(1)).bearer_auth(secret);
+        assert_eq!(send(push).await.status, 200);
+    }
+    let listed = told(directory.path(), &["ls", "--json"]);
+    assert_eq!((&listed[0]["expires_at"], &listed[0]["state"]), (&json!("…"), &json!("good")));
+    let facts = ["document", "access", "granted", "expires_at"].map(|field| listed[1][field].clone());
+    assert_eq!(facts, [json!("*"), json!("create"), json!(1), json!(null)]);
+    let again = token(directory.path(), &["create", "--name", "ada-3", "--replaces", "nobody"]);
+    assert_eq!(again.0, Some(1), "{}", again.2);
+    let both = token(directory.path(), &["create", "--name", "x", "--replaces", "ada", "--access", "read"]);
+    assert_eq!(both.0, Some(2), "{}", both.2);
+    token(directory.path(), &["revoke", "ada"]);
+    assert_eq!(send(get(server.changes(document)).bearer_auth(old.trim())).await.code().0, 401);
+    assert_eq!(send(get(server.changes(document)).bearer_auth(new.trim())).await.status, 200);
+}

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{parse_pointer, place, short_hash, shorten};
 use crate::input;
-use crate::numbers::check_integers;
+use crate::numbers::{check_integers, is_too_deep, why_not_json};
 use crate::output::Paint;
 
 /// Put a JSON value at a path; missing parents become maps
@@ -147,8 +147,12 @@ impl ValueArgs {
         })?;
         serde_json::from_str(&text).map_err(|error| {
             CliError::usage(
-                format!("{:?} is not JSON ({error})", shorten(&text, 60)),
-                "a JSON string needs its own quotes, as in '\"Alps\"'; for a plain string say --string TEXT",
+                why_not_json(&format!("{:?}", shorten(&text, 60)), &error),
+                if is_too_deep(&error) {
+                    "write it in parts, the inner ones with paths of their own"
+                } else {
+                    "a JSON string needs its own quotes, as in '\"Alps\"'; for a plain string say --string TEXT"
+                },
             )
         })
     }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::editor::Draft;
 use crate::error::{CliError, Exit, Result};
 use crate::format::{parse_pointer, place, short_hash};
-use crate::numbers::check_integers;
+use crate::numbers::{check_integers, why_not_json};
 use crate::output::Paint;
 
 /// Edit a text, or a document as JSON, in your editor
@@ -110,7 +110,7 @@ fn parse(edited: &str) -> Result<Value> {
     let mend = "mend it there";
     check_integers(edited).map_err(|why| CliError::failed(why, mend))?;
     serde_json::from_str(edited)
-        .map_err(|error| CliError::failed(format!("what you wrote is not JSON ({error})"), mend))
+        .map_err(|error| CliError::failed(why_not_json("what you wrote", &error), mend))
 }
 
 /// Tells what came of it. What had nowhere to go is an error.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::input::BYTE_ORDER_MARK;
-use crate::numbers::check_integers;
+use crate::numbers::{check_integers, is_too_deep, why_not_json};
 
 /// The largest part of a JSON file that becomes one change, as its length in bytes: well below what one may be.
 const PART: usize = 256 * 1024;
@@ -117,6 +117,10 @@ fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>> {
         Err(_) if is_utf16(bytes) => Err(CliError::failed(
             "this is JSON as UTF-16, and not as UTF-8",
             "save it as UTF-8, for example with `iconv -f UTF-16 -t UTF-8`",
+        )),
+        Err(error) if is_too_deep(&error) => Err(CliError::failed(
+            why_not_json("this", &error),
+            "import it in parts, the inner ones with `rejoin set` and paths of their own",
         )),
         Err(error) if std::str::from_utf8(bytes).is_ok() => Err(CliError::failed(
             format!("this is neither an Automerge file nor JSON ({error})"),

@@ -8,10 +8,13 @@ use crate::context::Context;
 use crate::differences;
 use crate::edits::deed;
 use crate::error::{Exit, Result};
-use crate::format::{ahead, parse_pointer, printable, rfc3339, short_hash, short_hashes, shorten};
+use crate::format::{ahead, parse_pointer, place, printable, rfc3339, short_hash, short_hashes, shorten};
 
-/// How many changes are read before they are shown: a long history begins at once.
+/// How many changes are read before the first is shown: a long history begins at once.
 const PART: usize = 64;
+/// By how much more each part is than the one before it. What changes did is told by a walk through the whole history, for
+/// each part: so there are few of them.
+const MORE: usize = 8;
 
 /// Show a document's history, newest first: hash, time, author or actor, what was done and where
 ///
@@ -48,16 +51,19 @@ pub(crate) async fn run(context: &mut Context, args: LogArgs) -> Result<Exit> {
     history.sort_by_key(|entry| std::cmp::Reverse(entry.position));
     if context.out.is_json() {
         let mut lines = Vec::with_capacity(history.len());
-        for part in history.chunks(PART) {
-            for (entry, edits) in part.iter().zip(edits(&store, id, part).await?) {
-                lines.push(json_line((&store, id), (entry, &edits), args.patch).await?);
-            }
+        for (entry, edits) in history.iter().zip(edits(&store, id, &history).await?) {
+            lines.push(json_line((&store, id), (entry, &edits), args.patch).await?);
         }
         context.out.json(&lines)?;
         return Ok(Exit::Done);
     }
+    if history.is_empty() && !args.pointer.is_empty() && args.newest != Some(0) {
+        let place = place(&args.pointer);
+        context.out.note(format_args!("Nothing was ever at {place}: no change wrote there."));
+        return Ok(Exit::Done);
+    }
     context.out.page();
-    for part in history.chunks(PART) {
+    for part in parts(&history) {
         for (entry, edits) in part.iter().zip(edits(&store, id, part).await?) {
             print_entry(context, &store, (entry, &edits)).await?;
             if args.patch {
@@ -66,6 +72,16 @@ pub(crate) async fn run(context: &mut Context, args: LogArgs) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Each part larger than the one before it.
+fn parts(history: &[HistoryEntry]) -> impl Iterator<Item = &[HistoryEntry]> {
+    let (mut rest, mut size) = (history, PART);
+    std::iter::from_fn(move || {
+        let (part, more) = rest.split_at(size.min(rest.len()));
+        (rest, size) = (more, size.saturating_mul(MORE));
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// What these changes did, in the same order.

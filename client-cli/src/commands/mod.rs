@@ -250,7 +250,7 @@ fn not_allowed(document: &DocumentInfo) -> String {
 fn may_not_read(document: &DocumentInfo) -> String {
     format!(
         "Whoever looks after the server gives the right with `rejoin-server token grant NAME --document {} --access read`, \
-         or `write`; `rejoin leave` forgets the document here.",
+         or `write`; `rejoin leave` forgets the document here",
         document.id
     )
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Exit> {
         }))?;
         return Ok(Exit::Done);
     }
-    context.out.line("Work apart, rejoin without conflict. To begin with:\n")?;
+    context.out.say("Work apart, rejoin without conflict. To begin with:\n")?;
     for (command, what) in FIRST {
         let column = if context.out.is_narrow() { 0 } else { COLUMN };
         let shown = context.out.paint(Paint::Bold, format_args!("{command:<column$}"));

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -51,10 +52,15 @@ Examples:
     /// Offer a parked change, and those that wait for it, again at the next sync
     #[command(after_help = "\
 Examples:
-  rejoin queue retry 1")]
+  rejoin queue retry 1
+  rejoin queue retry --all")]
     Retry {
         /// Its number, or the start of its hash
-        id: String,
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// Offer all again that are parked or put off, of every document
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
     },
     /// Remove a change from the document here, with the later ones that touch what it made
     #[command(after_help = "\
@@ -87,7 +93,7 @@ pub(crate) async fn run(context: &mut Context, args: QueueArgs) -> Result<Exit> 
     match args.command.unwrap_or(QueueCommand::Ls { doc: None }) {
         QueueCommand::Ls { doc } => list(context, doc).await,
         QueueCommand::Show { id } => show(context, &id).await,
-        QueueCommand::Retry { id } => retry(context, &id).await,
+        QueueCommand::Retry { id, .. } => retry(context, id.as_deref()).await,
         QueueCommand::Drop { id, yes } => drop_row(context, &id, yes).await,
         QueueCommand::Export { id, file } => {
             let file = named(file);
@@ -261,8 +267,12 @@ async fn show(context: &mut Context, id: &str) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
-    let again = context.open().await?.retry(id).await?;
+async fn retry(context: &mut Context, id: Option<&str>) -> Result<Exit> {
+    let store = context.open().await?;
+    let again = match id {
+        Some(id) => store.retry(id).await?,
+        None => retry_all(&store).await?,
+    };
     if context.out.is_json() {
         context.out.json(&json!({ "retried": again }))?;
     } else if again == 0 {
@@ -271,6 +281,17 @@ async fn retry(context: &mut Context, id: &str) -> Result<Exit> {
         context.out.line(format_args!("{} to be offered again at the next sync", count(again, "change")))?;
     }
     Ok(Exit::Done)
+}
+
+/// One of each document: those that wait there go with it.
+async fn retry_all(store: &Store) -> Result<u64> {
+    let (mut again, mut done) = (0, HashSet::new());
+    for entry in store.queue(None).await? {
+        if done.insert(entry.document) {
+            again += store.retry(&entry.change_hash.to_string()).await?;
+        }
+    }
+    Ok(again)
 }
 
 async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
@@ -293,7 +314,8 @@ async fn drop_row(context: &mut Context, id: &str, yes: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     for entry in &done.dropped {
-        let line = format!("dropped {} {}", short_hash(&entry.change_hash), describe(entry, LONGEST));
+        let with = if entry.change_hash.to_string() == id { "" } else { ", which touches what went" };
+        let line = format!("dropped {} {}{with}", short_hash(&entry.change_hash), describe(entry, LONGEST));
         context.out.line(line)?;
     }
     if done.rewritten > 0 {

@@ -60,21 +60,27 @@ pub(super) async fn list(context: &mut Context) -> Result<Exit> {
     }
     let (deleted, living): (Vec<_>, Vec<_>) = remote.documents.iter().partition(|d| d.deleted);
     if living.is_empty() {
-        context.out.note(format_args!(
-            "{} has no documents for you: make one with `rejoin new` and `rejoin sync`, or ask for a grant.",
-            printable(&remote.server)
-        ));
+        context.out.note(nothing_there(&remote));
     } else {
         let rows: Vec<_> = living.iter().map(|document| row(&remote, document)).collect();
         context.out.table(&[("name", Fit::Cut), ("id", Fit::Id), ("here", Fit::Whole)], &rows)?;
     }
     if living.iter().any(|document| !remote.here.contains_key(&document.id)) {
-        context.out.note("`rejoin join --all` takes part in all of them.");
+        context.out.note(
+            "`rejoin join --all` takes part in all of them, `rejoin join ID --name NAME` in one: names are each device's own.",
+        );
     }
     if !deleted.is_empty() {
         context.out.note(format_args!("{} more were deleted.", deleted.len()));
     }
     Ok(Exit::Done)
+}
+
+fn nothing_there(remote: &Remote) -> String {
+    format!(
+        "{} has no documents for you: make one with `rejoin new` and `rejoin sync`, or ask for a grant.",
+        printable(&remote.server)
+    )
 }
 
 fn row(remote: &Remote, document: &RemoteDocument) -> Vec<Cell> {
@@ -109,11 +115,20 @@ pub(super) async fn join_all(context: &mut Context) -> Result<Exit> {
     for id in &joined {
         context.out.line(id)?;
     }
-    if joined.is_empty() {
-        context.out.note("All of them are here already.");
-    } else {
+    if !joined.is_empty() {
         let what = count(joined.len() as u64, "document");
-        context.out.note(format_args!("Joined {what}; `rejoin sync` fetches them."));
+        context.out.note(format_args!(
+            "Joined {what}; `rejoin sync` fetches them. Names are each device's own: `rejoin rename ID NAME` gives one."
+        ));
+    } else if remote.documents.iter().all(|document| document.deleted) {
+        context.out.note(format_args!("Nothing to join: {}", nothing_there(&remote)));
+    } else if remote.buried.is_empty() {
+        context.out.note("Nothing to join: all of them are here already.");
+    } else {
+        let buried = count(remote.buried.len() as u64, "document");
+        context.out.note(format_args!(
+            "Nothing to join: the others are here already, and {buried} were deleted here: `rejoin join ID` takes one back."
+        ));
     }
     Ok(Exit::Done)
 }

@@ -10,8 +10,8 @@ use crate::format::{count, printable};
 /// Put a backup in the store's place, and keep the old store beside it
 ///
 /// The old one goes on under another name, with what was never sent of it. What SQLite left beside it goes with it and
-/// does not spoil the new one. Asks on a terminal; elsewhere it goes on, for nothing is lost. Other processes must not
-/// have the store open.
+/// does not spoil the new one. Asks on a terminal; elsewhere it goes on, for nothing is lost, but wants --yes where the old one
+/// holds what was never sent. Other processes must not have the store open.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +46,8 @@ pub(crate) async fn run(context: &mut Context, args: RestoreArgs) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Whether to go on. Where there is nobody to ask the answer is yes: the old store is kept.
+/// Whether to go on. Where there is nobody to ask the answer is yes, for the old store is kept; but not where something in
+/// it was never sent.
 fn ask(context: &mut Context, args: &RestoreArgs) -> Result<bool> {
     let path = context.store_path()?;
     let waiting = match rejoin::store::count_queued(&path) {
@@ -60,5 +61,17 @@ fn ask(context: &mut Context, args: &RestoreArgs) -> Result<bool> {
         path.display(),
         args.file.display()
     );
-    Ok(context.out.ask(&question)?.unwrap_or(true))
+    match (context.out.ask(&question)?, waiting.is_empty()) {
+        (Some(answer), _) => Ok(answer),
+        (None, true) => Ok(true),
+        (None, false) => Err(CliError::usage(
+            format!(
+                "{} is replaced by {}:{}",
+                path.display(),
+                args.file.display(),
+                waiting.trim_end_matches('.')
+            ),
+            "say --yes if that is meant, or `rejoin sync` before; nothing was changed",
+        )),
+    }
 }

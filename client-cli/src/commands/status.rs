@@ -163,12 +163,13 @@ fn print(context: &mut Context, servers: &[Server], documents: &[DocumentInfo]) 
     out.table(&columns, &documents.iter().map(row).collect::<Vec<_>>())?;
     for document in documents {
         if let Some(why) = &document.not_allowed {
-            out.note(format_args!("{}: {}. {}", title(document), printable(why), not_allowed(document)));
+            let why = printable(why.trim_end_matches('.'));
+            out.note(format_args!("{}: {why}. {}.", title(document), not_allowed(document)));
         } else if let Some(problem) = &document.problem
             && problem.kind == SyncProblemKind::NotAllowed
         {
             let why = printable(problem.why.trim_end_matches('.'));
-            out.note(format_args!("{}: {why}. {}", title(document), may_not_read(document)));
+            out.note(format_args!("{}: {why}. {}.", title(document), may_not_read(document)));
         }
     }
     Ok(())

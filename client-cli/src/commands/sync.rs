@@ -1,16 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use clap::Args;
 use rejoin::{
-    DocumentId, DocumentReport, Settings, Store, SyncOptions, SyncProgress, SyncReport, SyncState,
-    WatchOptions,
+    DocumentId, DocumentInfo, DocumentReport, Settings, Store, SyncOptions, SyncProgress, SyncReport,
+    SyncState, WatchOptions,
 };
 
-use super::{left_out, trash};
-use crate::context::Context;
+use super::{left_out, title, trash};
+use crate::context::{Context, check_server};
 use crate::error::{CliError, Exit, Result};
 use crate::format::{count, parse_duration, parse_size, printable, shorten};
 use crate::output::Output;
@@ -42,6 +42,9 @@ pub(crate) struct SyncArgs {
     /// Take no more of it than this many actors: devices, pages of a browser
     #[arg(long, value_name = "N", default_value_t = 8_192)]
     document_actors: u64,
+    /// Do not ask before documents go to a server where they do not live
+    #[arg(short, long)]
+    yes: bool,
     /// The documents [default: all]
     #[arg(value_name = "DOC")]
     docs: Vec<String>,
@@ -50,12 +53,54 @@ pub(crate) struct SyncArgs {
 pub(crate) async fn run(context: &mut Context, args: SyncArgs) -> Result<Exit> {
     let store = context.open().await?;
     let options = options(context, &store, &args).await?;
+    name_strangers(context, &store, &args).await?;
     if args.watch {
         return watch(context, &store, options, &args).await;
     }
     let report = with_progress(context, &store, options).await?;
     print_report(&mut context.out, &report)?;
     end(report)
+}
+
+/// Documents that go to the server of this run, which is not where they live: what is once there nobody takes back. On a
+/// terminal it is asked; other programs mean what they say.
+async fn name_strangers(context: &mut Context, store: &Store, args: &SyncArgs) -> Result<()> {
+    let Some(server) = context.globals.server().map(check_server).transpose()? else { return Ok(()) };
+    let saved = store.settings().await?.server;
+    let mut strangers = Vec::new();
+    for document in chosen(store, &args.docs).await? {
+        let lives = document.home.as_ref().or(document.server.as_ref()).or(saved.as_ref());
+        if document.changes > 0 && lives.is_some_and(|lives| !rejoin::store::same_server(lives, &server)) {
+            strangers.push(format!("{} ({})", title(&document), count(document.changes, "change")));
+        }
+    }
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let which = shorten(&strangers.join(", "), 200);
+    let what = format!("{which} would go to {}, which is not where they live", printable(&server));
+    if args.yes {
+        return Ok(());
+    }
+    match context.out.ask(&format!("{what}. Go on?"))? {
+        Some(true) => Ok(()),
+        Some(false) => Err(CliError::failed("nothing was sent", "answer y, or say --yes, to go on")),
+        None => {
+            context.out.note(what.replacen(" would go to ", " go to ", 1) + ".");
+            Ok(())
+        }
+    }
+}
+
+async fn chosen(store: &Store, docs: &[String]) -> Result<Vec<DocumentInfo>> {
+    if docs.is_empty() {
+        return Ok(store.documents().await?.into_iter().filter(|document| !document.deleted).collect());
+    }
+    let mut found = Vec::new();
+    for doc in docs {
+        found.push(store.document(store.find(doc).await?).await?);
+    }
+    Ok(found)
 }
 
 /// How often a sync that is under way says so where there is no terminal.
@@ -292,7 +337,7 @@ fn print_round(out: &mut Output, report: &SyncReport) -> Result<()> {
         out.line(format_args!("{}  {}", shorten(&names.join(", "), 40), figures(report)))?;
     }
     explain(out, report);
-    explain_errors(out, report);
+    explain_errors(out, report, None);
     if matches!(report.worst(), Some(rejoin::Error::Unauthorized(_))) {
         out.note("Waiting for a valid token: save one with `rejoin init --token -`, and this goes on; Ctrl-C ends.");
     }
@@ -310,15 +355,7 @@ fn print_report(out: &mut Output, report: &SyncReport) -> Result<()> {
     out.line(line)?;
     explain(out, report);
     // One error alone that all have is told at the end, with what to do.
-    let errors: BTreeSet<_> =
-        report.documents.iter().filter_map(|d| d.error.as_ref()).map(|e| e.to_string()).collect();
-    // Where others have none, it is told whose it is; that of what has nowhere to go is told so at the end.
-    let homeless = |d: &DocumentReport| matches!(d.error.as_deref(), Some(rejoin::Error::NoServer));
-    let of_some = report.documents.iter().any(|d| d.error.is_some() && !homeless(d))
-        && report.documents.iter().any(|d| d.error.is_none());
-    if errors.len() > 1 || of_some {
-        explain_errors(out, report);
-    }
+    explain_errors(out, report, report.worst().map(ToString::to_string).as_deref());
     Ok(())
 }
 
@@ -393,11 +430,14 @@ fn another_writer(report: &SyncReport) -> Option<String> {
     })
 }
 
-/// Why documents are not in step; those that fail alike are told together.
-fn explain_errors(out: &Output, report: &SyncReport) {
+/// Why documents are not in step; those that fail alike are told together. One error is told at the end, with what to do.
+fn explain_errors(out: &Output, report: &SyncReport, at_the_end: Option<&str>) {
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
     for document in &report.documents {
         let Some(error) = document.error.as_ref().map(ToString::to_string) else { continue };
+        if at_the_end == Some(error.as_str()) {
+            continue;
+        }
         match told.iter_mut().find(|(text, _)| *text == error) {
             Some((_, names)) => names.push(name(document)),
             None => told.push((error, vec![name(document)])),
@@ -427,6 +467,11 @@ fn name(document: &DocumentReport) -> String {
     document.name.as_deref().map_or_else(|| document.id.to_string(), printable)
 }
 
+/// Several, one after another.
+fn names<'a>(documents: impl Iterator<Item = &'a DocumentReport>) -> String {
+    documents.map(name).collect::<Vec<_>>().join(", ")
+}
+
 /// Which documents have nowhere to go, where others have.
 fn no_server(report: &SyncReport) -> CliError {
     let error = CliError::of(&rejoin::Error::NoServer);
@@ -447,6 +492,12 @@ fn end(report: SyncReport) -> Result<Exit> {
     match report.worst() {
         None => Ok(person),
         Some(rejoin::Error::NoServer) => Err(no_server(&report).at_least(person)),
-        Some(error) => Err(CliError::of(error).at_least(person)),
+        Some(error) => {
+            let (told, text) = (CliError::of(error).at_least(person), error.to_string());
+            let fails = |d: &DocumentReport| d.error.as_ref().is_some_and(|e| e.to_string() == text);
+            let (with, without): (Vec<_>, Vec<_>) = report.documents.iter().partition(|d| fails(d));
+            // Where others have none, or another one, it is told whose it is.
+            Err(if without.is_empty() { told } else { told.prefixed(shorten(&names(with.into_iter()), 60)) })
+        }
     }
 }

@@ -110,12 +110,20 @@ pub(super) fn tell(context: &mut Context, id: DocumentId, done: &Undone) -> Resu
     let what = format!("{hash} {verb} {action} {}{with}", short_hash(&done.action));
     let left = match (done.undone, done.skipped) {
         (_, 0) => String::new(),
+        // It took the value that read anyway.
+        (0, _) if done.action_type.as_deref() == Some("take") => ", and what reads there stays".to_owned(),
         (0, _) => ", but nothing of it was left: others wrote there since, or undid it".to_owned(),
         (_, n) => format!(", but for {} where others wrote since", count(n, "place")),
     };
     context.out.line(format_args!("{what}{left}"))?;
     for id in &done.gone {
         context.out.line(format_args!("  not in {id}: that document is not here any more"))?;
+    }
+    if done.action_type.as_deref() == Some("take") && done.kind == UndoKind::Undo {
+        context.out.note(
+            "What a take removed does not come back beside what reads there: `rejoin log` shows each value, `rejoin set` \
+             writes one again.",
+        );
     }
     for path in &done.left {
         let path = place(path);

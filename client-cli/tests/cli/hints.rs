@@ -105,3 +105,67 @@ fn the_whole_document_is_named_in_words() {
     assert!(ada.ok(&["set", "d", "", "{\"a\":1}"]).contains("set (the whole document)"));
     assert!(ada.ok(&["queue"]).contains("set (the whole document) {\"a\":1}"));
 }
+
+#[test]
+fn json_that_is_nested_too_deeply_is_said_to_be_that_and_not_to_be_no_json() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    for levels in [121, 200, 5_000] {
+        let ran = ada.run(&["set", "d", "/a", &deep(levels)]);
+        assert!(
+            ran.stderr.contains("120 levels") && !ran.stderr.contains("is not JSON"),
+            "{levels}: {ran:#?}"
+        );
+    }
+    std::fs::write(env.path("deep.json"), format!("{{\"a\":{}}}", deep(300))).unwrap();
+    ada.run(&["import", "deep.json"]).expect_error(1, "120 levels");
+    // As deep as can be written, and read again to the last value.
+    ada.ok(&["set", "d", "/a", &deep(119)]);
+    let innermost = format!("/a{}", "/0".repeat(119));
+    assert_eq!(ada.json(&["get", "d", &innermost]), 1);
+    assert_eq!(ada.json(&["log", "d", &innermost]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_place_that_never_was_is_said_to_be_none() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let ran = ada.run(&["log", "d", "/none"]).expect(0);
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("Nothing was ever at /none"), "{ran:#?}");
+}
+
+#[test]
+fn an_editor_that_leaves_no_file_changes_nothing_and_is_named() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    ada.ok(&["append", "d", "/note", "text"]);
+    let mut command = ada.command(&["edit", "d", "/note"]);
+    let ran = crate::environment::Ran::of(command.env("EDITOR", "rm").output().unwrap(), &["edit"]);
+    ran.expect_error(1, "the editor left no file");
+    assert_eq!(ada.json(&["get", "d", "/note"]), "text");
+}
+
+#[test]
+fn a_name_that_could_not_be_typed_again_is_refused_with_a_sentence() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.ok(&["new", "--name", "d"]);
+    for (name, why) in [("-x", "an option"), ("a/b", "a / in it")] {
+        ada.run(&["new", &format!("--name={name}")]).expect_error(2, why);
+        ada.run(&["rename", "d", "--", name]).expect_error(2, why);
+    }
+    assert_eq!(ada.json(&["ls"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_remark_is_a_sentence_with_a_capital_letter_and_said_once() {
+    let env = Environment::new();
+    let ran = env.person("ada").run(&["init", "--server", "http://sync.example:1"]).expect(0);
+    assert_eq!(ran.stderr.matches("plain HTTP").count(), 1, "{ran:#?}");
+    assert!(ran.stderr.contains(". Give its https"), "{ran:#?}");
+}

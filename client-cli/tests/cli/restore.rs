@@ -37,7 +37,7 @@ fn ada(env: &Environment) -> Person<'_> {
 fn restore_puts_a_backup_in_place_and_keeps_the_old_store_beside_it() {
     let env = Environment::new();
     let ada = ada(&env);
-    let done = ada.json(&["restore", "backup.db"]);
+    let done = ada.json(&["restore", "backup.db", "--yes"]);
     assert_eq!(ada.json(&["get", "d", "/a"]), 1);
     let kept = done["kept"].as_str().unwrap();
     assert_eq!(kept, format!("{}.before-restore", ada.store.display()));
@@ -56,7 +56,7 @@ fn a_log_that_was_left_beside_the_old_store_spoils_no_restored_one() {
     let env = Environment::new();
     let ada = ada(&env);
     die_with_a_log(&ada.store);
-    ada.ok(&["restore", "backup.db"]);
+    ada.ok(&["restore", "backup.db", "--yes"]);
     assert!(!beside(&ada.store, "-wal").exists());
     assert_eq!(ada.json(&["get", "d", "/a"]), 1);
     assert_eq!(ada.json(&["doctor"])["ok"], true);
@@ -66,7 +66,7 @@ fn a_log_that_was_left_beside_the_old_store_spoils_no_restored_one() {
     // The old one is gone, and its log was left.
     fs::write(beside(&ada.store, "-wal"), "a log").unwrap();
     fs::remove_file(&ada.store).unwrap();
-    ada.ok(&["restore", "backup.db"]);
+    ada.ok(&["restore", "backup.db", "--yes"]);
     assert_eq!(ada.json(&["get", "d", "/a"]), 1);
 }
 
@@ -75,7 +75,7 @@ fn what_is_made_after_a_restore_is_no_fork_of_what_was_made_before() {
     let env = Environment::new();
     let ada = ada(&env);
     let before = ada.json(&["log", "d"])[0]["actor"].clone();
-    ada.ok(&["restore", "backup.db"]);
+    ada.ok(&["restore", "backup.db", "--yes"]);
     ada.ok(&["set", "d", "/a", "3"]);
     assert_ne!(ada.json(&["log", "d"])[0]["actor"], before);
 }
@@ -108,10 +108,10 @@ fn a_store_that_another_process_has_open_is_not_replaced() {
     let ada = ada(&env);
     let open = rusqlite::Connection::open(&ada.store).unwrap();
     open.query_row("SELECT count(*) FROM queue", [], |row| row.get::<_, i64>(0)).unwrap();
-    ada.run(&["restore", "backup.db"]).expect_error(1, "in use by another process");
+    ada.run(&["restore", "backup.db", "--yes"]).expect_error(1, "in use by another process");
     assert!(!beside(&ada.store, ".before-restore").exists());
     drop(open);
-    ada.ok(&["restore", "backup.db"]);
+    ada.ok(&["restore", "backup.db", "--yes"]);
 }
 
 /// Somebody copies a backup to the store's path, where the log of the old store still lies.
@@ -150,4 +150,16 @@ fn doctor_tells_a_log_of_another_store_beside_a_copied_one() {
     // Its own log is read, as ever.
     die_with_a_log(&ben.store);
     assert_eq!(ben.json(&["doctor"])["ok"], true);
+}
+
+#[test]
+fn a_store_that_holds_what_was_never_sent_is_replaced_only_with_a_yes() {
+    let env = Environment::new();
+    let ada = ada(&env);
+    let refused =
+        ada.run(&["restore", "backup.db"]).expect_error(2, "2 changes that the server does not hold");
+    assert!(refused.stderr.contains("--yes"), "{refused:#?}");
+    assert_eq!(ada.json(&["get", "d", "/a"]), 2);
+    ada.ok(&["restore", "backup.db", "--yes"]);
+    assert_eq!(ada.json(&["get", "d", "/a"]), 1);
 }

@@ -338,13 +338,13 @@ fn a_document_takes_another_name() {
     let ada = env.person("ada");
     let id = ada.new_document("trip");
     ada.new_document("notes");
-    ada.ok(&["rename", "trip", "-x"]);
+    ada.run(&["rename", "trip", "-x"]).expect_error(2, "an option");
     ada.ok(&["rename", &id, "holidays"]);
     assert_eq!(ada.json(&["ls"])[0]["name"], "holidays");
     ada.ok(&["rename", &id, "holidays"]);
     ada.run(&["rename", "holidays", "notes"]).expect_error(1, "notes");
     ada.run(&["rename", "trip", "other"]).expect_error(1, "trip");
-    for wrong in ["", "  ", id.as_str(), "automerge:x", "http://a"] {
+    for wrong in ["", "  ", id.as_str(), "automerge:x", "http://a", "-x", "a/b"] {
         ada.run(&["rename", "holidays", wrong]).expect_error(2, "name");
     }
     assert_eq!(ada.json(&["ls"])[0]["name"], "holidays");
@@ -436,4 +436,69 @@ fn a_sync_counts_each_action_once_also_where_a_server_lacks_them_all() {
     ada.ok(&["join", &format!("{}/v1/documents/{id}", first.url())]);
     let report = ada.json(&["sync"]);
     assert_eq!((&report["pushed"], &report["queued"]), (&1.into(), &0.into()), "{report}");
+}
+
+#[test]
+fn documents_that_go_where_they_do_not_live_are_named_before() {
+    let env = Environment::new();
+    let (home, other) = (Server::start(env.path("home.db")), Server::start(env.path("other.db")));
+    let ada = env.person("ada");
+    ada.ok(&["init", "--server", &home.url()]);
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    assert_eq!(ada.run(&["sync"]).expect(0).stderr, "");
+    assert_eq!(ada.run(&["sync", "--server", &home.url()]).expect(0).stderr, "");
+    let ran = ada.run(&["sync", "--server", &other.url()]).expect(0);
+    let says = format!("d (1 change) go to {}, which is not where they live.", other.url());
+    assert_eq!(ran.stderr.trim(), says);
+    assert_eq!(ada.run(&["sync", "--yes", "--server", &other.url()]).expect(0).stderr, "");
+}
+
+#[test]
+fn a_refusal_is_told_once_and_with_the_document_that_it_is_of() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let (ada, ben) = (env.person("ada"), env.person("ben"));
+    let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+    let secrets = [("ada", Access::Admin), ("ben", Access::Read)]
+        .map(|(name, access)| tokens.create(&new_token(name, access)).unwrap().reveal().to_owned());
+    for (person, secret) in [&ada, &ben].into_iter().zip(&secrets) {
+        person.ok(&["init", "--server", &server.url()]);
+        person.run_with(&["init", "--token", "-"], secret).expect(0);
+    }
+    for name in ["one", "two"] {
+        let id = ada.new_document(name);
+        ada.ok(&["set", name, "/a", "1"]);
+        ada.ok(&["sync"]);
+        ben.ok(&["join", &id, "--name", name]);
+    }
+    ben.ok(&["sync"]);
+    ben.ok(&["set", "one", "/a", "2"]);
+    let ran = ben.run(&["sync"]).expect(4);
+    assert!(ran.stderr.contains("error: one: ") && ran.stderr.matches("403").count() == 1, "{ran:#?}");
+    let status = ben.run(&["status"]).expect(5);
+    assert!(!status.stderr.contains(".."), "{status:#?}");
+}
+
+#[test]
+fn a_document_that_waits_and_may_not_be_pushed_is_told_alike_everywhere() {
+    let env = Environment::new();
+    let server = Server::start(env.path("server.db"));
+    let ada = env.person("ada");
+    let mut tokens = Tokens::open(&env.path("server.db")).unwrap();
+    let elsewhere = Some(rejoin::DocumentId::random());
+    let new = rejoin_server::NewToken { document: elsewhere, ..new_token("ada", Access::Write) };
+    let secret = tokens.create(&new).unwrap();
+    ada.ok(&["init", "--server", &server.url()]);
+    ada.run_with(&["init", "--token", "-"], secret.reveal()).expect(0);
+    ada.new_document("d");
+    ada.ok(&["set", "d", "/a", "1"]);
+    let ran = ada.run(&["sync"]).expect(4);
+    assert!(ran.stderr.contains("--access create"), "{ran:#?}");
+    let queue = ada.run(&["queue"]).expect(5);
+    assert!(queue.stdout.contains("not allowed") && queue.stderr.contains("--access create"), "{queue:#?}");
+    assert!(ada.ok(&["queue", "show", "1"]).contains("tries       1"));
+    let status = ada.run(&["status"]).expect(5);
+    assert!(status.stdout.contains("this token may not begin a document"), "{status:#?}");
+    assert!(!status.stderr.contains("rejoin leave"), "{status:#?}");
 }

@@ -215,3 +215,23 @@ fn a_step_that_an_app_made_of_several_actions_is_undone_as_one_and_called_by_its
     assert!(redone["with"][0]["action"].is_string());
     assert_eq!(ada.json(&["get", "d"]), json!({"t": "abc"}));
 }
+
+/// One change cannot write two values of a place: what a take removed comes back as what read, or is named.
+#[test]
+fn the_undo_of_a_take_leaves_what_read_before_and_says_where_the_other_values_are() {
+    for nth in ["1", "2"] {
+        let env = Environment::new();
+        let server = Server::start(env.path("server.db"));
+        let (ada, ben) = two(&env, &server);
+        ada.ok(&["set", "d", "/title", "--string", "hers"]);
+        ben.ok(&["set", "d", "/title", "--string", "his"]);
+        let before = meet(&ada, &ben);
+        ada.ok(&["conflicts", "d", "/title", "--take", nth]);
+        let undone = ada.run(&["undo", "d"]).expect(0);
+        assert!(undone.stderr.contains("`rejoin log` shows each value"), "{nth}: {undone:#?}");
+        assert!(!undone.stdout.contains("others wrote"), "{nth}: {undone:#?}");
+        assert_eq!(meet(&ada, &ben), before, "{nth}");
+        let log = ben.ok(&["log", "d", "/title"]);
+        assert!(log.contains("\"hers\"") && log.contains("\"his\""), "{nth}: {log}");
+    }
+}

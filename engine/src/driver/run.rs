@@ -226,7 +226,9 @@ impl Round {
     /// one that says "later" is tried as long as there is time.
     fn give_up(&self, trouble: &Trouble, server: &str, too_late: bool) -> Result<()> {
         let tries = match trouble.kind {
-            TroubleKind::NoConnection | TroubleKind::NotASyncServer | TroubleKind::Protocol => 3,
+            TroubleKind::NoConnection | TroubleKind::Protocol => 3,
+            // What answers is something else: that does not pass by waiting.
+            TroubleKind::NotASyncServer => 2,
             _ => u32::MAX,
         };
         if self.patience.is_some() && !too_late && trouble.attempts < tries {

@@ -5,9 +5,11 @@
 //! the ones before it are done. So the edits of a change, done one after another as actions on the document as it was
 //! before it, lead to the document as it was after it.
 
+mod line;
 mod place;
 mod read;
 mod sequence;
+mod walk;
 
 use automerge::{Automerge, Change, ChangeHash};
 use serde::Serialize;
@@ -15,7 +17,8 @@ use serde_json::Value;
 
 pub use place::{Places, Spot, spot};
 
-use crate::Message;
+use self::walk::Walk;
+use crate::{Message, untrusted::guarded};
 
 /// One thing that a change did at one place. In JSON it reads as the action that would do the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -98,6 +101,9 @@ impl Edit {
     }
 }
 
+/// Of so many changes what they did is read at their heads: to take the whole history apart would cost more.
+const FEW: usize = 16;
+
 /// All that a change did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edits {
@@ -125,7 +131,30 @@ fn hex_or_null<S: serde::Serializer>(hash: &Option<ChangeHash>, serializer: S) -
 impl Edits {
     /// What a change did that is in the document.
     pub fn of(am: &Automerge, change: &Change) -> Self {
-        Self { edits: read::read(am, change), ..Self::said(change) }
+        Self { edits: read::read(am, change, None), ..Self::said(change) }
+    }
+
+    /// What changes did that are in the document, in their order: what [`Edits::of`] gives of each, in a time that grows
+    /// with the document and not with its product with how many they are. None of one that cannot be read.
+    pub fn of_each(am: &Automerge, changes: &[&Change]) -> Vec<Option<Self>> {
+        let walk = (changes.len() > FEW).then(|| guarded(|| Walk::of(am)).ok()).flatten();
+        let one = |walk: Option<&Walk>, change: &Change| {
+            guarded(|| Self { edits: read::read(am, change, walk), ..Self::said(change) }).ok()
+        };
+        let Some(mut walk) = walk else {
+            return changes.iter().map(|change| one(None, change)).collect();
+        };
+        // One actor's changes come after one another, so on the way from the first to the last nothing is done twice.
+        let mut order: Vec<usize> = (0..changes.len()).collect();
+        order.sort_by_key(|nth| changes.get(*nth).map(|change| (change.actor_id(), change.seq())));
+        let mut found = vec![None; changes.len()];
+        for nth in order {
+            if let (Some(change), Some(place)) = (changes.get(nth), found.get_mut(nth)) {
+                let stands = walk.go(change);
+                *place = one(stands.then_some(&walk), change);
+            }
+        }
+        found
     }
 
     /// A change of which nothing can be read.

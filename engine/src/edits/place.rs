@@ -5,17 +5,17 @@ use std::collections::HashMap;
 
 use automerge::{
     Automerge, Change, ObjId, ObjType, ReadDoc,
-    legacy::{ElementId, Key, ObjectId, OpType},
+    legacy::{ElementId, Key, ObjectId, Op, OpType},
 };
 
 use crate::{
-    reducer::{ActionError, Place, find, parse_pointer},
+    reducer::{ActionError, Place, find, parse_pointer_to_read},
     undo::OpId,
 };
 
 /// One part of a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// The key of a map.
     Key(String),
     /// An element of a list, by the operation that inserted it.
@@ -31,7 +31,7 @@ pub struct Spot(Vec<Part>);
 /// # Errors
 /// `BadPointer`; what stands in the way, for a part behind a value that holds none, and an index behind a list's end.
 pub fn spot(am: &Automerge, pointer: &str) -> Result<Spot, ActionError> {
-    let tokens = parse_pointer(pointer)?;
+    let tokens = parse_pointer_to_read(pointer)?;
     // Tells a wrong index from a place that is empty.
     find(am, &tokens, None)?;
     let mut parts = Vec::with_capacity(tokens.len());
@@ -64,24 +64,26 @@ impl Places {
         let (start, actor) = (change.start_op().get(), change.actor_id());
         let mut met = spot.0.is_empty();
         for (op, counter) in change.decode().operations.into_iter().zip(start..) {
-            let object = match op.obj {
-                ObjectId::Root => None,
-                ObjectId::Id(id) => Some(id),
-            };
             let own = OpId(counter, actor.clone());
-            let part = match op.key {
-                Key::Map(key) => Some(Part::Key(key.to_string())),
-                Key::Seq(_) if op.insert => Some(Part::Element(own.clone())),
-                Key::Seq(ElementId::Id(element)) => Some(Part::Element(element)),
-                Key::Seq(ElementId::Head) => None,
-            };
-            let Some(part) = part else { continue };
+            let Some((object, part)) = place_of(&op, &own) else { continue };
             met = met || self.meets(object.as_ref(), &part, spot);
-            if matches!(op.action, OpType::Make(_)) {
-                self.0.insert(own, (object, part));
-            }
+            self.enter(&op, &own);
         }
         met
+    }
+
+    /// Notes an operation.
+    pub(super) fn enter(&mut self, op: &Op, own: &OpId) {
+        if matches!(op.action, OpType::Make(_))
+            && let Some(place) = place_of(op, own)
+        {
+            self.0.insert(own.clone(), place);
+        }
+    }
+
+    /// Where an object was made: in which object, none being the root, and at which part of it.
+    pub(super) fn of(&self, object: &OpId) -> Option<(Option<&OpId>, &Part)> {
+        self.0.get(object).map(|(parent, part)| (parent.as_ref(), part))
     }
 
     fn meets(&self, object: Option<&OpId>, part: &Part, spot: &Spot) -> bool {
@@ -95,6 +97,21 @@ impl Places {
         }
         parts.iter().rev().zip(&spot.0).all(|(found, wanted)| *found == wanted)
     }
+}
+
+/// Where an operation wrote: in which object, none being the root, and at which part of it.
+fn place_of(op: &Op, own: &OpId) -> Option<(Option<OpId>, Part)> {
+    let object = match &op.obj {
+        ObjectId::Root => None,
+        ObjectId::Id(id) => Some(id.clone()),
+    };
+    let part = match &op.key {
+        Key::Map(key) => Part::Key(key.to_string()),
+        Key::Seq(_) if op.insert => Part::Element(own.clone()),
+        Key::Seq(ElementId::Id(element)) => Part::Element(element.clone()),
+        Key::Seq(ElementId::Head) => return None,
+    };
+    Some((object, part))
 }
 
 #[cfg(test)]

@@ -3,12 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use automerge::{
-    Automerge, Change, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue,
+    Automerge, Change, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue, Value as AmValue,
     legacy::{ElementId, Key, ObjectId, Op, OpType},
 };
 use serde_json::Value;
 
-use super::{Edit, sequence::SequenceEdit};
+use super::{
+    Edit,
+    line::plus,
+    sequence::{SequenceEdit, elements_at},
+    walk::{Walk, value_of},
+};
 use crate::{
     state,
     undo::{OpId, exid},
@@ -42,15 +47,16 @@ struct Typed {
 }
 
 /// What was done to a key of a map.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum KeyEdit {
-    Value,
+    Value(OpId, AmValue<'static>),
     Nothing,
     Added(i64),
 }
 
-/// The edits of a change that is in the document.
-pub(super) fn read(am: &Automerge, change: &Change) -> Vec<Edit> {
+/// The edits of a change that is in the document. A walk that stands right after the change knows its places without
+/// reading the document at its heads.
+pub(super) fn read(am: &Automerge, change: &Change, walk: Option<&Walk>) -> Vec<Edit> {
     let start = change.start_op().get();
     let actor = change.actor_id();
     let mut objects: Vec<(ObjId, Touched)> = Vec::new();
@@ -70,8 +76,7 @@ pub(super) fn read(am: &Automerge, change: &Change) -> Vec<Edit> {
             touched.enter(op, OpId(counter, actor.clone()));
         }
     }
-    let (before, after) = (change.deps(), [change.hash()]);
-    let reader = Reader { am, before, after: &after };
+    let reader = Reader { am, change, walk, after: &[change.hash()] };
     objects.iter().flat_map(|(object, touched)| reader.object(object, touched)).collect()
 }
 
@@ -82,7 +87,11 @@ impl Touched {
             (OpType::MarkEnd(_), _) => {}
             (OpType::Increment(by), Key::Map(key)) => self.enter_key(key, KeyEdit::Added(*by)),
             (OpType::Delete, Key::Map(key)) => self.enter_key(key, KeyEdit::Nothing),
-            (_, Key::Map(key)) => self.enter_key(key, KeyEdit::Value),
+            (action, Key::Map(key)) => {
+                if let Some(value) = value_of(action) {
+                    self.enter_key(key, KeyEdit::Value(id, value));
+                }
+            }
             (OpType::Increment(by), Key::Seq(ElementId::Id(element))) => {
                 self.added.push((element.clone(), *by));
             }
@@ -107,10 +116,11 @@ impl Touched {
             self.keys.len() - 1
         });
         let Some((_, before)) = self.keys.get_mut(nth) else { return };
-        *before = match (*before, edit) {
+        *before = match (&*before, edit) {
             (KeyEdit::Added(sum), KeyEdit::Added(by)) => KeyEdit::Added(sum.saturating_add(by)),
             // Added to what it put itself.
-            (before, KeyEdit::Added(_)) => before,
+            (KeyEdit::Value(id, value), KeyEdit::Added(by)) => KeyEdit::Value(id.clone(), plus(value, by)),
+            (KeyEdit::Nothing, KeyEdit::Added(_)) => KeyEdit::Nothing,
             (_, edit) => edit,
         };
     }
@@ -131,15 +141,17 @@ impl Touched {
 
 struct Reader<'a> {
     am: &'a Automerge,
-    before: &'a [ChangeHash],
+    change: &'a Change,
+    walk: Option<&'a Walk>,
     after: &'a [ChangeHash],
 }
 
 impl Reader<'_> {
     fn object(&self, object: &ObjId, touched: &Touched) -> Vec<Edit> {
-        let path = state::path_at(self.am, object, self.after);
+        let path = self.walk.and_then(|walk| walk.path(object));
+        let path = path.unwrap_or_else(|| state::path_at(self.am, object, self.after));
         let mut edits: Vec<Edit> =
-            touched.keys.iter().map(|(key, edit)| self.key((object, &path), key, *edit)).collect();
+            touched.keys.iter().map(|(key, edit)| self.key(&path, key, edit)).collect();
         if touched.elements {
             edits.extend(self.elements((object, &path), touched));
         }
@@ -156,17 +168,15 @@ impl Reader<'_> {
         edits
     }
 
-    fn key(&self, (object, path): (&ObjId, &str), key: &str, edit: KeyEdit) -> Edit {
+    fn key(&self, path: &str, key: &str, edit: &KeyEdit) -> Edit {
         let prop = Prop::Map(key.to_owned());
         let path = format!("{path}{}", state::pointer(std::iter::once(&prop)));
         match edit {
             KeyEdit::Nothing => Edit::Delete { path },
-            KeyEdit::Added(by) => Edit::Increment { path, by },
-            KeyEdit::Value => {
-                let found = self.am.get_at(object, prop, self.after).ok().flatten();
-                let value = found.and_then(|(value, id)| {
-                    state::value_to_json_at(self.am, (&value, &id), self.after, &path).ok()
-                });
+            KeyEdit::Added(by) => Edit::Increment { path, by: *by },
+            // The newest operation at a place reads there.
+            KeyEdit::Value(id, value) => {
+                let value = state::value_to_json_at(self.am, (value, &exid(id)), self.after, &path);
                 Edit::Set { value: value.unwrap_or(Value::Null), path }
             }
         }
@@ -183,12 +193,20 @@ impl Reader<'_> {
             return vec![Edit::Splice { path, pos: pos as u64, delete: 0, insert, deleted: String::new() }];
         }
         let replaced = &touched.replaced;
-        let (am, before, after) = (self.am, self.before, self.after);
-        SequenceEdit { am, object, path, before, after, replaced }.read(kind)
+        let (am, heads) = (self.am, self.after);
+        if let Some((before, after)) = self.walk.and_then(|walk| walk.sequences(object, self.change)) {
+            return SequenceEdit { am, path, before, after: &after, heads, replaced }.read(kind);
+        }
+        let before = &elements_at(am, object, self.change.deps());
+        let after = &elements_at(am, object, heads);
+        SequenceEdit { am, path, before, after, heads, replaced }.read(kind)
     }
 
     /// The index of an element right after the change.
     fn index(&self, object: &ObjId, element: &OpId) -> Option<usize> {
+        if let Some(walk) = self.walk {
+            return walk.index(object, element);
+        }
         let cursor = format!("{}@{}", element.0, element.1);
         let cursor = automerge::Cursor::try_from(cursor.as_str()).ok()?;
         self.am.get_cursor_position(object, &cursor, Some(self.after)).ok()

@@ -7,14 +7,24 @@ use automerge::{Automerge, ChangeHash, ObjId, ObjType, ReadDoc, Value};
 use super::Edit;
 use crate::{
     state,
-    undo::{OpId, Widths, op_of},
+    undo::{OpId, Widths, exid, op_of},
 };
 
-/// One visible element, and the operation whose value reads there.
-struct Element {
-    id: OpId,
-    width: usize,
-    value: Value<'static>,
+/// One visible element, or several beside one another that the change left as they were.
+#[derive(Debug)]
+pub(super) struct Element {
+    pub(super) id: Id,
+    pub(super) width: usize,
+    pub(super) value: Value<'static>,
+}
+
+/// What an element is told by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Id {
+    /// The operation whose value reads there.
+    Of(OpId),
+    /// Those before this one of the elements that the change touched.
+    Between(usize),
 }
 
 impl Element {
@@ -28,7 +38,7 @@ impl Element {
 }
 
 /// The elements as they were at these heads.
-fn read(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> Vec<Element> {
+pub(super) fn elements_at(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> Vec<Element> {
     let widths = Widths::read(am, object, Some(heads));
     let mut elements = Vec::new();
     for item in am.list_range_at(object, .., heads) {
@@ -37,7 +47,7 @@ fn read(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> Vec<Element> {
         if width == 0 {
             continue;
         }
-        elements.push(Element { id, width, value: item.value.clone().into_value() });
+        elements.push(Element { id: Id::Of(id), width, value: item.value.clone().into_value() });
     }
     elements
 }
@@ -45,10 +55,11 @@ fn read(am: &Automerge, object: &ObjId, heads: &[ChangeHash]) -> Vec<Element> {
 /// What a change wrote into one list or text.
 pub(super) struct SequenceEdit<'a> {
     pub(super) am: &'a Automerge,
-    pub(super) object: &'a ObjId,
     pub(super) path: &'a str,
-    pub(super) before: &'a [ChangeHash],
-    pub(super) after: &'a [ChangeHash],
+    pub(super) before: &'a [Element],
+    pub(super) after: &'a [Element],
+    /// The heads right after the change.
+    pub(super) heads: &'a [ChangeHash],
     /// Its values that stand in the place of others, and these.
     pub(super) replaced: &'a HashMap<OpId, HashSet<OpId>>,
 }
@@ -57,13 +68,11 @@ impl SequenceEdit<'_> {
     /// The edits, from the beginning to the end. An element that is in both stays; between two of these, everything
     /// that is only in the first was deleted, and everything that is only in the second inserted.
     pub(super) fn read(&self, kind: ObjType) -> Vec<Edit> {
-        let before = read(self.am, self.object, self.before);
-        let after = read(self.am, self.object, self.after);
-        let ids: HashMap<&OpId, usize> = before.iter().enumerate().map(|(nth, e)| (&e.id, nth)).collect();
+        let (before, after) = (self.before, self.after);
+        let ids: HashMap<&Id, usize> = before.iter().enumerate().map(|(nth, e)| (&e.id, nth)).collect();
         let was = |element: &Element| {
-            let replaced = self.replaced.get(&element.id);
-            let mut same = std::iter::once(&element.id).chain(replaced.into_iter().flatten());
-            same.find_map(|id| ids.get(id).copied())
+            let replaced = self.replaced(element).into_iter().flatten().cloned().map(Id::Of);
+            std::iter::once(element.id.clone()).chain(replaced).find_map(|id| ids.get(&id).copied())
         };
         let mut edits = Vec::new();
         let (mut from, mut start, mut index) = (0, 0, 0);
@@ -71,7 +80,7 @@ impl SequenceEdit<'_> {
             let Some(place) = was(element).filter(|place| *place >= from) else { continue };
             let (gone, come) = (before.get(from..place), after.get(start..nth));
             index = self.enter(&mut edits, kind, (gone, come), index);
-            if self.replaced.contains_key(&element.id) {
+            if self.replaced(element).is_some() {
                 edits.push(Edit::Set { path: format!("{}/{index}", self.path), value: self.value(element) });
             }
             index += element.width;
@@ -79,6 +88,14 @@ impl SequenceEdit<'_> {
         }
         self.enter(&mut edits, kind, (before.get(from..), after.get(start..)), index);
         edits
+    }
+
+    /// What the value of an element replaced, where the change put it there.
+    fn replaced(&self, element: &Element) -> Option<&HashSet<OpId>> {
+        match &element.id {
+            Id::Of(id) => self.replaced.get(id),
+            Id::Between(_) => None,
+        }
     }
 
     /// What was deleted and inserted at one index; gives the index behind it.
@@ -113,7 +130,8 @@ impl SequenceEdit<'_> {
     }
 
     fn value(&self, element: &Element) -> serde_json::Value {
-        let id = crate::undo::exid(&element.id);
-        state::value_to_json_at(self.am, (&element.value, &id), self.after, self.path).unwrap_or_default()
+        let Id::Of(id) = &element.id else { return serde_json::Value::Null };
+        let value = (&element.value, &exid(id));
+        state::value_to_json_at(self.am, value, self.heads, self.path).unwrap_or_default()
     }
 }

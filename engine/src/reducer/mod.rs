@@ -16,7 +16,7 @@ pub(crate) use value::{Slot, check as check_value, write as write_value};
 
 pub(crate) use queued::QueuedOps;
 
-pub(crate) use place::{Place, find, parse_pointer, prefix};
+pub(crate) use place::{Place, find, parse_pointer, parse_pointer_to_read, prefix};
 
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,23 @@ use super::{ActionError, Kind, kind_of};
 /// serde_json reads 127 levels: what is written here can be read anywhere, with a few levels around it.
 pub(crate) const MAX_DEPTH: usize = 120;
 
-/// The decoded parts of a JSON Pointer.
+/// The decoded parts of a JSON Pointer, of a place to be written.
 ///
 /// # Errors
 /// `BadPointer` and `TooDeep`.
 pub(crate) fn parse_pointer(path: &str) -> Result<Vec<String>, ActionError> {
+    parse(path, MAX_DEPTH)
+}
+
+/// [`parse_pointer`], of a place to be read: as deep as documents are read, so that whatever is shown can be named.
+///
+/// # Errors
+/// As there.
+pub(crate) fn parse_pointer_to_read(path: &str) -> Result<Vec<String>, ActionError> {
+    parse(path, crate::state::MAX_READ_DEPTH)
+}
+
+fn parse(path: &str, limit: usize) -> Result<Vec<String>, ActionError> {
     let bad = |reason| ActionError::BadPointer { path: path.to_owned(), reason };
     let pointer = Pointer::parse(path).map_err(|error| {
         bad(if error.is_no_leading_slash() {
@@ -22,8 +34,8 @@ pub(crate) fn parse_pointer(path: &str) -> Result<Vec<String>, ActionError> {
             "\"~\" must be followed by 0 or 1"
         })
     })?;
-    if pointer.tokens().take(MAX_DEPTH + 1).count() > MAX_DEPTH {
-        return Err(ActionError::TooDeep { path: path.to_owned(), limit: MAX_DEPTH });
+    if pointer.tokens().take(limit + 1).count() > limit {
+        return Err(ActionError::TooDeep { path: path.to_owned(), limit });
     }
     Ok(pointer.tokens().map(|token| token.decoded().into_owned()).collect())
 }

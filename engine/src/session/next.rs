@@ -90,13 +90,18 @@ fn step(
 
 /// What [`Outcome::Forbidden`] says where the server does not have the document and the token may not begin one: a right to
 /// write in it would not help.
-pub const NOT_BEGUN: &str = "the document has not begun there, and this token may not begin one";
+pub const NOT_BEGUN: &str = "this token may not begin one";
+
+/// Notes what the token was refused, where nothing but a beginning could help.
+pub(super) fn may_not_begin(how_sure: &str, refused: &str) -> String {
+    format!("{how_sure}, and {NOT_BEGUN} ({})", refused.trim_end_matches('.'))
+}
 
 /// What was refused was the beginning of a document: that is noted where the refusal was.
 fn note_not_begun(core: &mut Core, session: &mut Session) -> Result<()> {
     let Some(refused) = session.learn().only_read.take() else { return Ok(()) };
-    let why = format!("{NOT_BEGUN} ({})", refused.trim_end_matches('.'));
-    core.note_not_allowed(session.document, &why)?;
+    let why = may_not_begin("the document has not begun there", &refused);
+    core.note_not_allowed(session.document, &why, false)?;
     session.learn().only_read = Some(why);
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 
 use super::{
+    next::may_not_begin,
     state::Session,
     types::{Now, Outcome, Progress, Sent, Ticket, Trouble, TroubleKind},
     verdict::{Meaning, Pushed, Verdict, is_mended, judge},
@@ -441,13 +442,25 @@ impl Turn<'_> {
             deleting.map_or(detail.clone(), |what| format!("{} {what}: {detail}", self.session.document));
         // What was refused first says more: the edit is what the person made.
         let first = self.session.learn().only_read.clone();
-        Ok(self.stop(Outcome::Forbidden(first.unwrap_or(detail))))
+        let tried = first.is_none();
+        let refused = first.unwrap_or(detail);
+        if deleting.is_some() || !self.session.queued {
+            return Ok(self.stop(Outcome::Forbidden(refused)));
+        }
+        // What waits is refused as well: who may not read may not push.
+        let why = if self.core.document(self.session.document)?.was_anywhere() {
+            refused
+        } else {
+            may_not_begin("nothing shows that the document has begun there", &refused)
+        };
+        self.core.note_not_allowed(self.session.document, &why, tried)?;
+        Ok(self.stop(Outcome::Forbidden(why)))
     }
 
     /// This token may not write here. The refusal is noted in each row that waits, and what others did is read all the
     /// same: the run ends with it.
     fn only_read(&mut self, detail: String) -> Result<Progress> {
-        self.core.note_not_allowed(self.session.document, &detail)?;
+        self.core.note_not_allowed(self.session.document, &detail, true)?;
         self.session.learn().only_read = Some(detail);
         Ok(ANSWERED)
     }

@@ -312,6 +312,10 @@ fn judge_status(sent: &Sent, response: &Response, limits: &SessionLimits) -> Mea
         (400 | 422, "malformed") => Meaning::Split(RefusalCode::Malformed, detail),
         (422, "checksum") => Meaning::Split(RefusalCode::Checksum, detail),
         (426, _) => Meaning::UpgradeRequired(detail),
+        // Whatever does not know these methods, and says so without a problem of ours, knows nothing of ours.
+        (501 | 505, "") => {
+            not_a_sync_server(response.status, &response.media_type, "it does not know the request")
+        }
         (408 | 425 | 429 | 500..=599, _) => {
             let retry_after = response.retry_after.map(|d| d.min(limits.longest_retry_after));
             Meaning::Failed { kind: TroubleKind::Busy, detail, retry_after }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Actor, DocumentId, Error, Result,
-    reducer::{ActionError, Place, find, parse_pointer, prefix},
+    reducer::{ActionError, Place, find, parse_pointer_to_read, prefix},
     state::MAX_READ_DEPTH,
     undo::{OpId, Standing, exid, op_of},
     untrusted::guarded,
@@ -216,7 +216,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, pointer: &str) -> Result<(), ActionError> {
-        let parts = parse_pointer(pointer)?;
+        let parts = parse_pointer_to_read(pointer)?;
         match find(self.am, &parts, self.at)? {
             Place::Root => self.object(pointer, &ROOT, ObjType::Map, 0),
             Place::There { value, id, .. } => {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Message, Result,
-    reducer::{ActionError, Place, Slot, check_value, find, parse_pointer, prefix, write_value},
+    reducer::{ActionError, Place, Slot, check_value, find, parse_pointer_to_read, prefix, write_value},
     state::{self, MAX_READ_DEPTH, pointer},
     undo::{self, Copy, Origins},
     untrusted::guarded,
@@ -171,7 +171,7 @@ struct Met {
 
 /// The places at and under a pointer with more than one value.
 fn places(am: &Automerge, pointer: &str) -> Result<Vec<Met>, ActionError> {
-    let parts = parse_pointer(pointer)?;
+    let parts = parse_pointer_to_read(pointer)?;
     let mut found = Vec::new();
     match find(am, &parts, None)? {
         Place::Root => walk(am, (pointer, 0), (&ROOT, ObjType::Map), &mut found)?,
@@ -301,7 +301,7 @@ enum Taken {
 
 fn choose(am: &Automerge, pointer: &str, (choice, lost): (Choice, &[Lost])) -> Result<Chosen> {
     let none = || Error::NoConflict(pointer.to_owned());
-    let parts = parse_pointer(pointer).map_err(Error::Action)?;
+    let parts = parse_pointer_to_read(pointer).map_err(Error::Action)?;
     let Place::There { parent: object, prop, .. } = find(am, &parts, None).map_err(Error::Action)? else {
         return Err(none());
     };

@@ -289,6 +289,10 @@ pub(super) fn wrong_with(name: &str) -> Option<&'static str> {
         _ if name.trim().is_empty() => Some("there is nothing to read in it"),
         _ if name.parse::<DocumentId>().is_ok() => Some("it reads as the id of a document"),
         _ if address() => Some("it reads as an address"),
+        _ if name.starts_with('-') => Some("it begins with - and would be read as an option"),
+        _ if name.contains('/') => {
+            Some("there is a / in it, as in the path of a file or of a place in a document")
+        }
         _ if printable(name) != name => Some("there are characters in it that nobody can see"),
         _ => None,
     }

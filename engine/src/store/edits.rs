@@ -1,6 +1,7 @@
 //! What changes did, and which of them wrote at a place.
 
-use automerge::ChangeHash;
+use automerge::{Change, ChangeHash};
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::{
@@ -26,7 +27,11 @@ impl Core {
         self.replicas.begin();
         let replica = self.replicas.get(&self.connection, id, &self.actor)?;
         replica.build_index(&self.connection)?;
-        changes.iter().map(|hash| edits(&self.connection, replica, *hash)).collect()
+        let held: Vec<Held> =
+            changes.iter().map(|hash| held(&self.connection, replica, *hash)).collect::<Result<_>>()?;
+        let read: Vec<&Change> = held.iter().filter_map(Held::to_read).collect();
+        let mut read = Edits::of_each(&replica.am, &read).into_iter();
+        held.iter().map(|one| edits((&self.connection, replica), one, &mut read)).collect()
     }
 
     /// The history of one place, oldest first: the changes that wrote there, in what is there, or in the place of what
@@ -75,27 +80,56 @@ impl Core {
     }
 }
 
-fn edits(connection: &rusqlite::Connection, replica: &Replica, hash: ChangeHash) -> Result<Edits> {
+/// A change that is asked for.
+enum Held {
+    /// It was left out, and may be anything.
+    Unread(ChangeHash),
+    /// It is no part of the document: it was left out, or written again.
+    Aside(Change),
+    /// It is in the document.
+    There(Change),
+}
+
+impl Held {
+    /// The change, where its operations tell what it did.
+    fn to_read(&self) -> Option<&Change> {
+        match self {
+            Self::There(change) if !change.is_empty() => Some(change),
+            _ => None,
+        }
+    }
+}
+
+fn held(connection: &Connection, replica: &Replica, hash: ChangeHash) -> Result<Held> {
     let index = replica.index.as_ref();
     let place = index.and_then(|index| index.positions.get(&hash).or_else(|| index.replaced.get(&hash)));
     let position = place.copied().ok_or_else(|| Error::UnknownChange(hash.to_string()))?;
     let bytes = rows::read_bytes(connection, rows::row_id(replica.row.id, position))?;
     let change = match parse_stored(hash, &bytes) {
-        // What is left out may be anything.
         Err(_) if index.is_some_and(|index| index.quarantined.contains(&position)) => {
-            return Ok(Edits::unread(hash));
+            return Ok(Held::Unread(hash));
         }
         parsed => parsed?,
     };
-    let held = replica.am.get_change_meta_by_hash(&hash).is_some();
-    match guarded(|| Edits::of(&replica.am, &change)) {
-        Ok(_) if held && change.is_empty() => {
-            let made = made_beside(connection, replica.row.id, &change)?;
+    let there = replica.am.get_change_meta_by_hash(&hash).is_some();
+    Ok(if there { Held::There(change) } else { Held::Aside(change) })
+}
+
+fn edits(
+    (connection, replica): (&Connection, &Replica),
+    held: &Held,
+    read: &mut impl Iterator<Item = Option<Edits>>,
+) -> Result<Edits> {
+    match held {
+        Held::Unread(hash) => Ok(Edits::unread(*hash)),
+        Held::Aside(change) => Ok(Edits::said(change)),
+        Held::There(change) if change.is_empty() => {
+            let made = made_beside(connection, replica.row.id, change)?;
             let edits = made.iter().map(made_edit).collect::<Vec<_>>();
-            Ok(Edits { already_so: edits.is_empty(), edits, ..Edits::said(&change) })
+            Ok(Edits { already_so: edits.is_empty(), edits, ..Edits::said(change) })
         }
-        Ok(edits) if held => Ok(edits),
-        _ => Ok(Edits::said(&change)),
+        // Of some changes that were accepted the library cannot read all.
+        Held::There(change) => Ok(read.next().flatten().unwrap_or_else(|| Edits::said(change))),
     }
 }
 

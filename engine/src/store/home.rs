@@ -91,7 +91,7 @@ impl DocumentRow {
 
 /// Whether two base addresses name one server: scheme and host in any case, the scheme's own port said or not, a slash
 /// at the end or not. Two names of one machine are two servers: nothing says that they always will be one.
-pub(super) fn same_server(one: &str, other: &str) -> bool {
+pub fn same_server(one: &str, other: &str) -> bool {
     one == other || canonical(one) == canonical(other)
 }
 

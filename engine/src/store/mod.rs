@@ -60,6 +60,7 @@ pub use self::core::Core;
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
+pub use home::same_server;
 pub use problem::{SyncProblem, SyncProblemKind};
 pub use pushers::Pushers;
 pub use restore::{check_log, check_log_thoroughly, count_queued, restore};

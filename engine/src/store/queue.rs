@@ -175,18 +175,21 @@ fn read_offered_again(connection: &Connection, document: i64, room: bool) -> Res
 }
 
 impl Core {
-    /// Notes in every row that waits that this token may not push it. It counts as no attempt: the server did not look at
-    /// the change.
+    /// Notes in every row that waits that this token may not push it; `tried` where that was a try and not one that was
+    /// counted before.
     ///
     /// # Errors
     /// The file's.
-    pub fn note_not_allowed(&mut self, document: DocumentId, detail: &str) -> Result<()> {
+    pub fn note_not_allowed(&mut self, document: DocumentId, detail: &str, tried: bool) -> Result<()> {
         let (from, to) = rows::id_range(self.document_row(document)?.id);
         let error = format!("{NOT_ALLOWED}{detail}");
         self.write(&[], |w| {
-            let sql = "UPDATE pending SET last_error = :error, next_attempt_at = NULL
+            let sql = "UPDATE pending SET last_error = :error, next_attempt_at = NULL, attempts = attempts + :tried,
+                              last_attempt_at = CASE WHEN :tried THEN :now ELSE last_attempt_at END
                         WHERE id BETWEEN :from AND :to AND state <> 'parked'";
-            let params = named_params! {":error": error, ":from": from, ":to": to};
+            let now = w.now;
+            let params =
+                named_params! {":error": error, ":from": from, ":to": to, ":tried": tried, ":now": now};
             w.tx.prepare_cached(sql)?.execute(params)?;
             Ok(())
         })

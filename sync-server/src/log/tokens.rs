@@ -195,6 +195,27 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Gives a token what another was granted, and what that one began.
+    pub(crate) fn copy_grants(&self, from: TokenId, to: TokenId) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO token_document (token, document, access)
+                 SELECT :to, document, access FROM token_document WHERE token = :from",
+            )?
+            .execute(named_params! { ":from": from.0, ":to": to.0 })?;
+        Ok(())
+    }
+
+    /// Ends a token at this time, if it does not end before.
+    pub(crate) fn end_token(&self, id: TokenId, at: i64) -> Result<(), LogError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE token SET expires_at = min(coalesce(expires_at, :at), :at) WHERE id = :id",
+            )?
+            .execute(named_params! { ":id": id.0, ":at": at })?;
+        Ok(())
+    }
+
     pub(crate) fn revoke_token(&self, id: TokenId, now: i64) -> Result<(), LogError> {
         self.connection
             .prepare_cached("UPDATE token SET revoked_at = :now WHERE id = :id")?

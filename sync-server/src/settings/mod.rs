@@ -27,7 +27,7 @@ pub(crate) struct Settings {
 /// clap does it.
 pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Settings, Failure> {
     let words: Vec<OsString> = words.into_iter().collect();
-    let mut command = Args::command();
+    let mut command = fitting(Args::command(), &words);
     let mut matches = command.clone().try_get_matches_from(&words).unwrap_or_else(|error| error.exit());
     let mut file = None;
     if let Some(path) = matches.get_one::<PathBuf>(option::CONFIG) {
@@ -44,4 +44,48 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Settings
     }
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     Ok(Settings { args, matches, file })
+}
+
+/// What a command that serves nobody has to do with: where the database is, and how it says what happens.
+const OF_ALL: [&str; 3] = ["database", "config", "log"];
+
+/// The command line with no more in its help than the command has to do with: the options of a server are a server's.
+fn fitting(command: clap::Command, words: &[OsString]) -> clap::Command {
+    let names = words.iter().skip(1).filter(|word| *word != "help");
+    let serves = match names.filter_map(|word| command.find_subcommand(word)).next() {
+        Some(named) => matches!(named.get_name(), "serve" | "config"),
+        None => true,
+    };
+    if serves {
+        return command;
+    }
+    command.mut_args(|arg| if OF_ALL.contains(&arg.get_id().as_str()) { arg } else { arg.hide(true) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(words: &[&str]) -> String {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let told = fitting(Args::command(), &words).try_get_matches_from(&words).unwrap_err();
+        told.render().to_string()
+    }
+
+    #[test]
+    fn the_help_of_a_command_that_serves_nobody_has_no_options_of_a_server() {
+        for words in [
+            &["rejoin-server", "token", "--help"][..],
+            &["rejoin-server", "token", "create", "--help"],
+            &["rejoin-server", "help", "token"],
+            &["rejoin-server", "--database", "a.db", "doctor", "--help"],
+        ] {
+            let text = help(words);
+            assert!(text.contains("--database"), "{words:?}: {text}");
+            assert!(!text.contains("--listen") && !text.contains("--tls-cert"), "{words:?}: {text}");
+        }
+        for words in [&["rejoin-server", "--help"][..], &["rejoin-server", "serve", "--help"]] {
+            assert!(help(words).contains("--listen"), "{words:?}");
+        }
+    }
 }

@@ -85,15 +85,21 @@ async fn install(context: &mut Context) -> Result<Exit> {
     let file = manager.file(&job)?;
     let before = std::fs::read(&file).ok();
     let bytes = manager.bytes(&job);
+    let new: Vec<_> = file.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent)
             .map_err(|e| CliError::io(format!("{} could not be made", parent.display()), e))?;
     }
-    rejoin::files::write(&file, &bytes)
-        .map_err(|e| CliError::io(format!("{} could not be written", file.display()), e))?;
-    if let Err(error) = manager.start(&job, before.is_some()) {
+    let written = rejoin::files::write(&file, &bytes)
+        .map_err(|e| CliError::io(format!("{} could not be written", file.display()), e));
+    let wrote = written.is_ok();
+    if let Err(error) = written.and_then(|()| manager.start(&job, before.is_some())) {
         // As it was: a service that cannot be started is not half there.
-        put_back(&file, before)?;
+        if wrote {
+            put_back(&file, before)?;
+        }
+        // Those that hold something else meanwhile stay.
+        new.iter().for_each(|directory| drop(std::fs::remove_dir(directory)));
         return Err(error);
     }
     if context.out.is_json() {

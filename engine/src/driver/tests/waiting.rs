@@ -128,5 +128,26 @@ async fn refused_credentials_are_told_and_one_document_stops_no_other() {
     let report = store.sync(to(&server.url)).await.unwrap();
     assert!(matches!(report.worst(), Some(Error::Forbidden(_))));
     assert_eq!((report.pushed, report.queued), (2, 1));
-    assert!(store.queue(None).await.unwrap().iter().all(|q| q.attempts == 0));
+    // It was tried, and whoever looks is told so.
+    let tried = store.queue(None).await.unwrap();
+    assert!(tried.iter().all(|q| q.attempts == 1 && q.last_attempt_at.is_some()), "{tried:?}");
+}
+
+#[tokio::test]
+async fn what_is_clearly_no_sync_server_is_given_up_after_two_tries() {
+    for (status, media_type) in [
+        ("501 Not Implemented", "text/html"),
+        ("405 Method Not Allowed", "text/html"),
+        ("404 Not Found", "text/plain"),
+        ("200 OK", "text/html"),
+    ] {
+        let says = move || reply(status, &[("content-type", media_type)], b"<html>");
+        let server = Server::start(move |_| Say::Bytes(says())).await;
+        let (_dir, store, _) = store_with(1).await;
+        let report = store.sync(to(&server.url)).await.unwrap();
+        let why = report.worst().map(ToString::to_string).unwrap_or_default();
+        assert!(why.contains("is not a sync server") && why.contains(&server.url), "{status}: {why}");
+        assert!(matches!(report.worst(), Some(Error::Unreachable(_))), "{status}");
+        assert_eq!(server.heard().len(), 2, "{status}");
+    }
 }

@@ -104,7 +104,14 @@ fn credentials_without_the_right_are_told_apart_from_bad_ones() {
     let end = client.sync_with(|_| Ok(problem(403, "forbidden")));
     assert!(matches!(end, End::Done(Outcome::Forbidden(_))));
     let queue = client.core.queue(None).unwrap();
-    assert!(queue.iter().all(|q| q.attempts == 0 && q.state == QueueState::Waiting));
+    let noted = |q: &crate::store::QueueEntry| {
+        q.attempts == 1 && q.waits_for_a_right() && q.state == QueueState::Waiting
+    };
+    assert!(!queue.is_empty() && queue.iter().all(noted), "{queue:?}");
+    // Nothing shows that a server ever had it: a right to write in it would not help.
+    assert!(
+        queue.iter().all(|q| q.last_error.as_deref().is_some_and(|e| e.contains(crate::session::NOT_BEGUN)))
+    );
     assert_eq!(client.sync(&mut Log::new()), IN_STEP);
 }
 
