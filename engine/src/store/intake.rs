@@ -17,11 +17,10 @@ use super::{
     dispatch::Failed,
     fork::{self, Rebuild},
     home::{Standing, Word, has_tombstone, weigh_deletion},
-    listed::owes,
     meet::find_forks,
     open::{self, get_meta},
     prove::Proof,
-    queue::{WAITS, parked_because, parked_in_words},
+    queue::{WAITS, owes, parked_because, parked_in_words},
     reach, rows,
 };
 use crate::{

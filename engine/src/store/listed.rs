@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, named_params};
+use rusqlite::named_params;
 
 use super::{
     Core, SyncProblem,
     home::Standing,
     open::{get_meta, set_meta},
     problem::{forget_problem, key, read_problem, read_problems},
+    queue::owes,
     rows,
 };
 use crate::{ChangeHash, Cursor, DocumentId, Result};
@@ -107,14 +108,6 @@ impl Core {
         }
         self.write(&[], |w| Ok(set_meta(w.tx, &format!("{LISTED}{whose}"), text)?))
     }
-}
-
-/// Whether something of a document waits, or is not covered by a cursor.
-pub(super) fn owes(connection: &Connection, document: i64) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE id BETWEEN :from AND :to)";
-    let (from, to) = rows::id_range(document);
-    let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
 }
 
 impl Core {

@@ -73,6 +73,7 @@ pub use types::{
 pub use undo::{NextStep, UndoKind, Undone, UndoneBeside, UndonePart};
 pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
+#[cfg(feature = "sync")]
 pub(crate) use listed::InStep;
 pub(crate) use types::as_hex;
 pub(crate) use views::{Parts, SeenPart};

@@ -336,3 +336,11 @@ impl Core {
         Ok((DropPlan { dropped: entries, rewritten: dropped.rewritten.len() as u64 }, dropped))
     }
 }
+
+/// Whether something of a document waits, or is not covered by a cursor.
+pub(super) fn owes(connection: &Connection, document: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE id BETWEEN :from AND :to)";
+    let (from, to) = rows::id_range(document);
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(named_params! {":from": from, ":to": to}, |r| r.get(0))?)
+}
