@@ -18,6 +18,7 @@
 
 mod backoff;
 mod event;
+mod forbidden;
 mod healing;
 mod next;
 mod plan;

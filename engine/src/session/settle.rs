@@ -12,7 +12,6 @@ use crate::{
 };
 
 use super::{
-    next::may_not_begin,
     state::Session,
     types::{Now, Outcome, Progress, Sent, Ticket, Trouble, TroubleKind},
     verdict::{Meaning, Pushed, Verdict, is_mended, judge},
@@ -102,7 +101,7 @@ pub fn settle(
     }
 }
 
-const ANSWERED: Progress = Progress {
+pub(super) const ANSWERED: Progress = Progress {
     answered: true,
     pulled: 0,
     pushed: 0,
@@ -114,9 +113,9 @@ const ANSWERED: Progress = Progress {
     left_actor: false,
 };
 
-struct Turn<'a> {
-    core: &'a mut Core,
-    session: &'a mut Session,
+pub(super) struct Turn<'a> {
+    pub(super) core: &'a mut Core,
+    pub(super) session: &'a mut Session,
     now: Now,
 }
 
@@ -418,55 +417,8 @@ impl Turn<'_> {
         self.failed(TroubleKind::Protocol, detail, 0, rng)
     }
 
-    fn forbidden(&mut self, sent: &Sent, detail: String) -> Result<Progress> {
-        // "pushes what is missing, if it may write": a reader heals without offering.
-        if let (Sent::Push { healing: true, .. }, Some(healing)) = (sent, self.session.healing.as_mut()) {
-            healing.only_read();
-            return Ok(ANSWERED);
-        }
-        // The server has the tombstone already, and whether it lost it is for those to mend who may delete. Of a document
-        // that was never at a server there is nothing to delete.
-        let ended = matches!(sent, Sent::Delete)
-            && (self.core.facts_at(self.session.document, &self.session.server)?.tombstone_known
-                || self.core.end_deletion_of_unsent(self.session.document)?);
-        if ended {
-            tracing::debug!(document = %self.session.document, %detail, "the deletion is not told again");
-            self.session.learn().tombstone_told = true;
-            return Ok(ANSWERED);
-        }
-        if matches!(sent, Sent::Push { .. }) {
-            return self.only_read(detail);
-        }
-        let deleting = matches!(sent, Sent::Delete).then_some("to delete it for everyone");
-        let detail =
-            deleting.map_or(detail.clone(), |what| format!("{} {what}: {detail}", self.session.document));
-        // What was refused first says more: the edit is what the person made.
-        let first = self.session.learn().only_read.clone();
-        let tried = first.is_none();
-        let refused = first.unwrap_or(detail);
-        if deleting.is_some() || !self.session.queued {
-            return Ok(self.stop(Outcome::Forbidden(refused)));
-        }
-        // What waits is refused as well: who may not read may not push.
-        let why = if self.core.document(self.session.document)?.was_anywhere() {
-            refused
-        } else {
-            may_not_begin("nothing shows that the document has begun there", &refused)
-        };
-        self.core.note_not_allowed(self.session.document, &why, tried)?;
-        Ok(self.stop(Outcome::Forbidden(why)))
-    }
-
-    /// This token may not write here. The refusal is noted in each row that waits, and what others did is read all the
-    /// same: the run ends with it.
-    fn only_read(&mut self, detail: String) -> Result<Progress> {
-        self.core.note_not_allowed(self.session.document, &detail, true)?;
-        self.session.learn().only_read = Some(detail);
-        Ok(ANSWERED)
-    }
-
     /// Ends the run. No attempt is counted, and the queue is kept.
-    fn stop(&mut self, outcome: Outcome) -> Progress {
+    pub(super) fn stop(&mut self, outcome: Outcome) -> Progress {
         self.session.ended = Some(outcome);
         ANSWERED
     }
