@@ -326,17 +326,23 @@ fn a_write_ahead_log_that_was_cut_leaves_whole_commits() {
     assert!(seen.len() > 4 && seen.contains(&40), "{seen:?}");
 }
 
-/// FAULTS 30: a page that is not what was written is found, and it is said what to do.
-#[test]
-fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let mut core = Core::open(&path, Durability::Full).unwrap();
+/// A store with a short and a long document.
+fn short_and_long(path: &std::path::Path) -> (Core, DocumentId, DocumentId) {
+    let mut core = Core::open(path, Durability::Full).unwrap();
     let (good, long) = (core.create(None, None).unwrap(), core.create(None, None).unwrap());
     act(&mut core, good, set("/a", json!(1)));
     for n in 0..300 {
         act(&mut core, long, set(&format!("/k{n}"), json!("x".repeat(300))));
     }
+    (core, good, long)
+}
+
+/// FAULTS 30: a page that is not what was written is found, and it is said what to do.
+#[test]
+fn a_flipped_page_of_a_store_is_found_and_it_is_said_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let (core, _, _) = short_and_long(&path);
     drop(core);
     let whole = std::fs::read(&path).unwrap();
     let pages = whole.len() / 4_096;
@@ -495,12 +501,7 @@ fn many_documents_are_made_in_one_commit_or_none_is() {
 fn what_can_still_be_read_of_a_damaged_store_can_be_exported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let mut core = Core::open(&path, Durability::Full).unwrap();
-    let (good, long) = (core.create(None, None).unwrap(), core.create(None, None).unwrap());
-    act(&mut core, good, set("/a", json!(1)));
-    for n in 0..300 {
-        act(&mut core, long, set(&format!("/k{n}"), json!("x".repeat(300))));
-    }
+    let (mut core, good, long) = short_and_long(&path);
     // Its last value lies on pages of its own.
     act(&mut core, long, set("/large", json!("y".repeat(20_000))));
     let whole = core.salvage(long).unwrap();
