@@ -95,6 +95,11 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0014_wholes.sql",
             sql: include_str!("../engine/0014_wholes.sql"),
         },
+        Migration {
+            version: 15,
+            name: "engine/0015_sure_tombstones.sql",
+            sql: include_str!("../engine/0015_sure_tombstones.sql"),
+        },
     ],
 };
 

@@ -79,6 +79,9 @@ pub struct DocumentReport {
     /// The server that says it was deleted, and is not the one where it lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_served_by: Option<String>,
+    /// It had been taken for deleted, and its server has it: it left the trash.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
     /// Why it is not in step.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub error: Option<Arc<Error>>,
@@ -222,6 +225,7 @@ mod tests {
             quarantined: 0,
             quarantined_seen: 0,
             not_served_by: None,
+            returned: false,
             error: error.map(Arc::new),
         }
     }

@@ -404,6 +404,7 @@ impl<'a> Driver<'a> {
                 quarantined: info.quarantined,
                 quarantined_seen: info.quarantined_seen,
                 not_served_by: info.not_served_by.filter(|_| state == SyncState::NotServed),
+                returned: progress.returned,
                 error,
             };
             report.add(document, &progress);

@@ -119,6 +119,7 @@ mod tests {
             tombstone_owed: false,
             tombstone_known: false,
             tombstone_here: false,
+            tombstone_sure: false,
             enqueued: 0,
         }
     }

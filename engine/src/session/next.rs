@@ -72,6 +72,7 @@ fn step(
                 return Ok(finish_run(session, finish));
             }
             Move::Delete => Some(send(session, Sent::Delete)),
+            Move::AskAgain => Some(send(session, Sent::Standing)),
             Move::Snapshot => Some(send(session, Sent::Snapshot)),
             Move::Pull => Some(send(session, Sent::Pull { after: facts.cursor.clone() })),
             Move::Push => push(core, session, &facts)?,
@@ -132,6 +133,7 @@ pub(super) fn send(session: &mut Session, sent: Sent) -> Step {
         Sent::Snapshot => Request::Snapshot { document },
         Sent::Missing { hashes } => Request::Missing { document, hashes: hashes.clone() },
         Sent::Delete => Request::Delete { document },
+        Sent::Standing => Request::Missing { document, hashes: Vec::new() },
     };
     session.tickets += 1;
     session.open = Some(session.tickets);

@@ -26,7 +26,7 @@ pub(super) struct Run {
     /// The server refused a push of this run, because this token may not write here: what it said. The log is read all the
     /// same.
     pub only_read: Option<String>,
-    /// The server was told of the deletion in this run.
+    /// The server was told of the deletion in this run, or asked whether it stands.
     pub tombstone_told: bool,
 }
 
@@ -35,6 +35,8 @@ pub(super) struct Run {
 pub(super) enum Move {
     /// Tell the server that the document is deleted.
     Delete,
+    /// Ask the server that said once that the document is deleted whether it says so again.
+    AskAgain,
     /// Fetch the first copy as one file.
     Snapshot,
     /// Find out what the server lacks, and offer it.
@@ -58,10 +60,11 @@ pub(super) enum Finish {
 pub(super) fn plan(facts: &Facts, run: &Run) -> Move {
     // "A client that was told `deleted` by the server where the document lives keeps the tombstone, and sends the DELETE
     // again to that server, and to no other." Once a run it is sent whatever the server offers: that costs one small
-    // request.
+    // request. A tombstone that was heard of once may have been another's word under this address: it is asked for.
     if facts.tombstone_owed || facts.tombstone_known {
         return match (facts.tombstone_here, run.tombstone_told && !facts.tombstone_owed) {
-            (true, false) => Move::Delete,
+            (true, false) if facts.tombstone_owed || facts.tombstone_sure => Move::Delete,
+            (true, false) => Move::AskAgain,
             (false, _) if facts.tombstone_owed => Move::Finish(Finish::OwedElsewhere),
             _ => Move::Finish(Finish::Deleted),
         };
@@ -115,6 +118,7 @@ mod tests {
             tombstone_owed: false,
             tombstone_known: false,
             tombstone_here: false,
+            tombstone_sure: false,
             enqueued: 0,
         }
     }
@@ -131,10 +135,18 @@ mod tests {
 
     #[test]
     fn a_known_tombstone_is_told_again_once_a_run() {
-        let facts = Facts { tombstone_known: true, tombstone_here: true, ..known() };
+        let facts = Facts { tombstone_known: true, tombstone_here: true, tombstone_sure: true, ..known() };
         assert_eq!(plan(&facts, &Run::default()), Move::Delete);
         let told = Run { tombstone_told: true, ..Run::default() };
         assert_eq!(plan(&facts, &told), Move::Finish(Finish::Deleted));
+    }
+
+    #[test]
+    fn a_tombstone_that_was_heard_of_once_is_asked_for_once_a_run() {
+        let facts = Facts { tombstone_known: true, tombstone_here: true, ..known() };
+        assert_eq!(plan(&facts, &Run::default()), Move::AskAgain);
+        let asked = Run { tombstone_told: true, ..Run::default() };
+        assert_eq!(plan(&facts, &asked), Move::Finish(Finish::Deleted));
     }
 
     #[test]

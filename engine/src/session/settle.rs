@@ -111,6 +111,7 @@ pub(super) const ANSWERED: Progress = Progress {
     own_rewritten: 0,
     after_quarantine: false,
     left_actor: false,
+    returned: false,
 };
 
 pub(super) struct Turn<'a> {
@@ -330,6 +331,9 @@ impl Turn<'_> {
         end: (Vec<ChangeHash>, Option<Cursor>),
         rng: &mut impl Rng,
     ) -> Result<Progress> {
+        if matches!(sent, Sent::Standing) {
+            return self.stands(end.1.is_some());
+        }
         let (Some(healing), Sent::Missing { hashes }) = (self.session.healing.as_mut(), sent) else {
             return Ok(ANSWERED);
         };
@@ -358,6 +362,7 @@ impl Turn<'_> {
                 let all = hashes.iter().copied().collect();
                 self.lacks(&Sent::Missing { hashes }, &all, (Vec::new(), None), rng)
             }
+            Sent::Standing => self.stands(false),
             Sent::Push { after: None, .. } | Sent::Delete => {
                 let detail = "the server does not know this address (404): is its path right?".to_owned();
                 self.failed(TroubleKind::NotASyncServer, detail, 0, rng)
@@ -386,6 +391,19 @@ impl Turn<'_> {
         }
         self.session.learn().tombstone_told = true;
         Ok(counted(&outcome))
+    }
+
+    /// The server that said once that the document was deleted does not say so again. Where it `holds` the document, that
+    /// was another's word under its address, or it was restored to before the deletion: who is sure of a deletion tells it.
+    fn stands(&mut self, holds: bool) -> Result<Progress> {
+        self.session.learn().tombstone_told = true;
+        if !holds {
+            return Ok(ANSWERED);
+        }
+        let returned = self.core.withdraw_deletion(self.session.document, &self.session.server)?;
+        // What waited is owed again.
+        self.session.start_run();
+        Ok(Progress { returned, ..ANSWERED })
     }
 
     /// Fewer at once; a change that cannot be taken alone is parked, and the rest goes on.
@@ -462,6 +480,7 @@ fn counted(outcome: &PageOutcome) -> Progress {
         own_rewritten: outcome.own_rewritten,
         after_quarantine: outcome.after_quarantine,
         left_actor: outcome.left_actor,
+        returned: false,
         answered: true,
     }
 }

@@ -136,6 +136,8 @@ pub(super) enum Sent {
         hashes: Vec<ChangeHash>,
     },
     Delete,
+    /// Whether the document is deleted still; what it holds is not looked at.
+    Standing,
 }
 
 /// What a reply brought.
@@ -157,6 +159,8 @@ pub struct Progress {
     pub after_quarantine: bool,
     /// What came was made under this store's actor by somebody else: it writes under another from now on.
     pub left_actor: bool,
+    /// The document had been taken for deleted, and its server has it: it left the trash.
+    pub returned: bool,
     /// The server answered, and the answer could be used.
     pub answered: bool,
 }
@@ -172,6 +176,7 @@ impl Progress {
         self.own_rewritten += other.own_rewritten;
         self.after_quarantine |= other.after_quarantine;
         self.left_actor |= other.left_actor;
+        self.returned |= other.returned;
         self.answered |= other.answered;
     }
 }

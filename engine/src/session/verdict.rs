@@ -107,6 +107,7 @@ fn judge_response(sent: &Sent, response: Response, limits: &SessionLimits) -> Me
         Sent::Snapshot => judge_snapshot(response, limits),
         Sent::Missing { hashes } => judge_missing(hashes, &response),
         Sent::Delete => judge_delete(&response),
+        Sent::Standing => judge_missing(&[], &response),
     };
     // "HTML from a captive portal, a wrong media type, a short body, an unknown cursor: never an acknowledgement."
     meaning.unwrap_or_else(|why| not_a_sync_server(status, &media_type, why))

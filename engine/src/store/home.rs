@@ -1,7 +1,7 @@
 //! Where a document lives, and so whose word counts: "a deletion is believed from the server where the document lives,
 //! and nowhere else". Pure rules; addresses are compared as [`same_server`] does.
 
-use super::rows::DocumentRow;
+use super::{Millis, rows::DocumentRow};
 use crate::Cursor;
 
 /// How a server stands to a document.
@@ -59,6 +59,20 @@ pub(super) fn weigh_deletion(row: &DocumentRow, standing: Standing, server: &str
         Some(_) => Word::NotServed,
         None if standing.home => Word::Believed,
         None => Word::NotServed,
+    }
+}
+
+/// How long after a deletion was first heard of it takes to be sure of it: longer than somebody who answers in a server's
+/// place for a while, and than the person who syncs again because a document is gone.
+const SURE_AFTER: Millis = 3_600_000;
+
+/// Whether a deletion that a server tells of now is sure: told by this store, or heard of long enough ago. `heard_at` is when
+/// it was first heard of; what nothing is kept of cannot be lost.
+pub(super) fn is_sure(row: &DocumentRow, heard_at: Option<Millis>, now: Millis) -> bool {
+    match row.tombstone.as_deref() {
+        None => false,
+        Some("owed") => true,
+        Some(_) => row.tombstone_sure || heard_at.is_some_and(|at| now.saturating_sub(at) >= SURE_AFTER),
     }
 }
 

@@ -16,12 +16,13 @@ use super::{
     core::Writing,
     dispatch::Failed,
     fork::{self, Rebuild},
-    home::{Standing, Word, has_tombstone, weigh_deletion},
+    home::{Standing, Word, has_tombstone, is_sure, weigh_deletion},
     meet::find_forks,
     open::{self, get_meta},
     prove::Proof,
     queue::{WAITS, owes, parked_because, parked_in_words},
     reach, rows,
+    trash::read_deleted_at,
 };
 use crate::{
     DocumentId, Error, Result,
@@ -77,6 +78,7 @@ impl Core {
             tombstone_owed: owed,
             tombstone_known: row.tombstone.as_deref() == Some("known"),
             tombstone_here: if owed { standing.is_owed_to() } else { has_tombstone(&row, server) },
+            tombstone_sure: row.tombstone_sure,
             enqueued: counts.3.max(0) as u64,
         })
     }
@@ -343,6 +345,7 @@ impl Writing<'_> {
         match word {
             Word::NotServed => row.not_served_by = Some(server.to_owned()),
             Word::Believed | Word::Noted => {
+                row.tombstone_sure = is_sure(&row, read_deleted_at(self.tx, row.id)?, self.now);
                 row.tombstone = Some("known".to_owned());
                 row.tombstone_from = Some(server.to_owned());
                 row.last_sync_at = Some(self.now);

@@ -31,6 +31,9 @@ pub struct Facts {
     pub tombstone_known: bool,
     /// Of a deleted document: this is the server that is to be told, or that has the tombstone.
     pub tombstone_here: bool,
+    /// The tombstone was told by this store, or heard of again an hour or more after it was first heard of. Until then the
+    /// server is asked whether it stands.
+    pub tombstone_sure: bool,
     /// Changes whenever another change becomes waiting: tells an edit during an upload.
     pub enqueued: u64,
 }

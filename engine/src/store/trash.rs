@@ -185,6 +185,15 @@ impl Core {
         }
     }
 
+    /// The server that said that this document was deleted has it: the document leaves the trash, and what waited waits
+    /// again. `false` where nothing is known of a deletion.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub fn withdraw_deletion(&mut self, id: DocumentId, server: &str) -> Result<bool> {
+        self.write(&[id], |w| w.withdraw_deletion(id, server))
+    }
+
     /// How long and how much the trash keeps.
     ///
     /// # Errors
@@ -399,8 +408,25 @@ impl Writing<'_> {
         self.replicas.forget(row.uuid);
         remove_changes(self.tx, row.id)?;
         let (heads, heads_at) = (Vec::new(), Vec::new());
-        let bare = DocumentRow { heads, heads_at, last: 0, changes: 0, epoch: row.epoch + 1, ..row.clone() };
+        // Of a deletion that was heard of once nobody is told, nor asked: what a person did away with stays away.
+        let tombstone_from = row.tombstone_from.clone().filter(|_| row.tombstone_sure);
+        let (last, changes, epoch) = (0, 0, row.epoch + 1);
+        let bare = DocumentRow { heads, heads_at, last, changes, epoch, tombstone_from, ..row.clone() };
         rows::write_document(self.tx, &bare)
+    }
+
+    fn withdraw_deletion(&mut self, id: DocumentId, server: &str) -> Result<bool> {
+        let row = rows::read_document(self.tx, id)?;
+        let mut row = row.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
+        if row.tombstone.as_deref() != Some("known") || row.tombstone_sure || !has_tombstone(&row, server) {
+            return Ok(false);
+        }
+        tracing::info!(document = %id, %server, "the server has the document that it said was deleted");
+        self.revive(&mut row)?;
+        row.home = Some(server.to_owned());
+        rows::write_document(self.tx, &row)?;
+        self.enqueued += 1;
+        Ok(true)
     }
 
     /// A deleted document is taken part in again: the server that is named does not have its tombstone.
@@ -417,10 +443,18 @@ impl Writing<'_> {
         let sql = "DELETE FROM trash WHERE document = :id";
         self.tx.execute(sql, named_params! {":id": row.id})?;
         (row.tombstone, row.tombstone_from, row.home, row.at_end) = (None, None, None, false);
+        row.tombstone_sure = false;
         row.take_cursor(None, "");
         row.healing = row.last > 0;
         rows::write_document(self.tx, row)
     }
+}
+
+/// When a document of the trash was deleted, as far as is known here.
+pub(super) fn read_deleted_at(connection: &Connection, document: i64) -> Result<Option<Millis>> {
+    let sql = "SELECT deleted_at FROM trash WHERE document = :document";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(named_params! {":document": document}, |r| r.get(0)).optional()?)
 }
 
 /// Whether a deleted document may be joined again at this server: it is not the one that has the tombstone, or nothing

@@ -63,6 +63,13 @@ fn figures(report: &SyncReport) -> String {
 /// What a person should know beside the figures.
 fn explain(out: &Output, report: &SyncReport) {
     for document in &report.documents {
+        if document.returned {
+            out.note(format_args!(
+                "{}: it is back. Its server has it, after all: somebody else had answered under that address, or the \
+                 server was restored.",
+                name(document)
+            ));
+        }
         match document.state {
             SyncState::NotThere => out.note(format_args!("{}: nobody has pushed it yet", name(document))),
             // What others deleted is told below.

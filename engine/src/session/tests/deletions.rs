@@ -73,11 +73,63 @@ fn a_tombstone_is_told_again_to_its_own_server_and_to_no_other() {
     let mut other = Log::new();
     assert_eq!(client.at(LIAR).sync(&mut other), End::Done(Outcome::Deleted));
     assert_eq!((client.asked.len(), other.deleted), (0, false));
-    // Restored to before the deletion.
+    // It says so again an hour later, and is then restored to before the deletion.
+    later(&mut client);
+    assert_eq!(client.at(HOME).sync(&mut log), End::Done(Outcome::Deleted));
+    log.deleted = false;
+    later(&mut client);
+    assert_eq!(client.at(HOME).sync(&mut log), End::Done(Outcome::Deleted));
+    assert!(log.deleted);
+    // Who deleted it is sure at once.
+    let (mut client, mut log) = at_home();
+    client.core.delete(client.id).unwrap();
+    assert_eq!(client.sync(&mut log), End::Done(Outcome::Deleted));
     log.deleted = false;
     client.restart();
     assert_eq!(client.at(HOME).sync(&mut log), End::Done(Outcome::Deleted));
     assert!(log.deleted);
+}
+
+/// The client is started again, an hour after it heard of the deletion.
+fn later(client: &mut Client) {
+    let now = client.core.list_deleted().unwrap()[0].deleted_at + 3_600_000;
+    client.core.set_clock(Box::new(move || now));
+    client.restart();
+}
+
+#[test]
+fn a_deletion_that_was_heard_of_once_takes_the_document_from_nobody() {
+    let (mut client, mut log) = at_home();
+    // Somebody answers under the home address, for one sync and the next that a frightened person makes.
+    for _ in 0..2 {
+        assert_eq!(client.sync(&mut deleted()), End::Done(Outcome::Deleted));
+        client.restart();
+        client.at(HOME);
+    }
+    assert_eq!(client.core.list_deleted().unwrap()[0].unsent, 1);
+    // Who knows nothing of the document proves nothing.
+    assert_eq!(client.sync(&mut Log::new()), End::Done(Outcome::Deleted));
+    client.restart();
+    assert_eq!(client.at(HOME).sync(&mut log), IN_STEP);
+    assert_eq!((deletes(&client), log.deleted, client.queue().len()), (0, false, 0));
+    assert!(client.core.list_deleted().unwrap().is_empty());
+    let mut fresh = Client::joined(client.id);
+    fresh.sync(&mut log);
+    assert_eq!(fresh.count(), 4, "what waited was sent");
+}
+
+#[test]
+fn what_a_person_discarded_does_not_come_back_by_itself() {
+    let (mut client, mut log) = at_home();
+    assert_eq!(client.sync(&mut deleted()), End::Done(Outcome::Deleted));
+    client.core.discard(client.id).unwrap();
+    client.restart();
+    assert_eq!(client.at(HOME).sync(&mut log), End::Done(Outcome::Deleted));
+    assert_eq!((deletes(&client), log.deleted), (0, false));
+    // It does where the person asks for it.
+    client.core.join(client.id, None, Some(HOME)).unwrap();
+    assert_eq!(client.sync(&mut log), IN_STEP);
+    assert_eq!(client.count(), 3, "what was never sent was discarded");
 }
 
 #[test]
@@ -96,6 +148,10 @@ fn a_token_that_may_not_delete_does_not_fail_for_ever() {
     let (mut client, mut log) = at_home();
     log.deleted = true;
     client.sync(&mut log);
+    later(&mut client);
+    client.at(HOME).sync(&mut log);
+    later(&mut client);
+    client.at(HOME);
     let refused = |_: &Request| Ok(problem(403, "forbidden"));
     assert_eq!(client.sync_with(refused), End::Done(Outcome::Deleted));
     client.restart();

@@ -28,6 +28,8 @@ pub(in crate::store) struct DocumentRow {
     pub(in crate::store) cursor_from: Option<String>,
     /// Which server has the tombstone.
     pub(in crate::store) tombstone_from: Option<String>,
+    /// The tombstone was told by this store, or heard of twice; see `home::is_sure`.
+    pub(in crate::store) tombstone_sure: bool,
     /// A server where it does not live said that it was deleted.
     pub(in crate::store) not_served_by: Option<String>,
     pub(in crate::store) last_sync_at: Option<Millis>,
@@ -39,7 +41,8 @@ pub(in crate::store) struct DocumentRow {
 
 const DOCUMENT_COLUMNS: &str =
     "id, uuid, name, server, heads, heads_at, last, changes, epoch, cursor, healing,
-     at_end, tombstone, last_sync_at, companion_of, kind, home, cursor_from, tombstone_from, not_served_by";
+     at_end, tombstone, last_sync_at, companion_of, kind, home, cursor_from, tombstone_from, not_served_by,
+     tombstone_sure";
 
 fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>> {
     let uuid: String = row.get("uuid")?;
@@ -70,6 +73,7 @@ fn document_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<DocumentRow>
         home: row.get("home")?,
         cursor_from: row.get("cursor_from")?,
         tombstone_from: row.get("tombstone_from")?,
+        tombstone_sure: row.get("tombstone_sure")?,
         not_served_by: row.get("not_served_by")?,
         last_sync_at: row.get("last_sync_at")?,
         companion_of: row.get("companion_of")?,
@@ -114,13 +118,15 @@ pub(in crate::store) fn write_document(connection: &Connection, row: &DocumentRo
     let sql = "UPDATE document SET heads = :heads, heads_at = :heads_at, last = :last, changes = :changes,
                epoch = :epoch, cursor = :cursor, healing = :healing, at_end = :at_end, tombstone = :tombstone,
                last_sync_at = :last_sync_at, home = :home, cursor_from = :cursor_from,
-               tombstone_from = :tombstone_from, not_served_by = :not_served_by WHERE id = :id";
+               tombstone_from = :tombstone_from, not_served_by = :not_served_by,
+               tombstone_sure = :tombstone_sure WHERE id = :id";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":heads": join(&row.heads), ":heads_at": join(&row.heads_at), ":last": row.last as i64,
         ":changes": row.changes as i64, ":epoch": row.epoch, ":cursor": row.cursor.as_ref().map(Cursor::as_str),
         ":healing": row.healing, ":at_end": row.at_end, ":tombstone": row.tombstone,
         ":last_sync_at": row.last_sync_at, ":home": row.home, ":cursor_from": row.cursor_from,
-        ":tombstone_from": row.tombstone_from, ":not_served_by": row.not_served_by, ":id": row.id,
+        ":tombstone_from": row.tombstone_from, ":not_served_by": row.not_served_by,
+        ":tombstone_sure": row.tombstone_sure, ":id": row.id,
     })?;
     Ok(())
 }
