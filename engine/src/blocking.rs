@@ -16,10 +16,9 @@ use tokio::sync::{broadcast, oneshot, watch};
 pub use away::{Changes, Going, ThunkHandle};
 
 use crate::{
-    Action, ChangeHash, DocumentId, Error, Receipt, Result,
+    Action, ChangeHash, DocumentId, Error, Receipt, Result, UndoStep,
     slice::{self, Slice},
     store::{Durability, Event},
-    undo::UndoStep,
 };
 
 /// Waits for an answer on the calling thread, wherever that is: the store answers on its own.

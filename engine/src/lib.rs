@@ -107,8 +107,8 @@
 //! # What it costs to build
 //! | features | crates | processor time | binary |
 //! |---|---|---|---|
-//! | default | 147 | 437 s | 15.6 MB |
-//! | `default-features = false, features = ["bundled-sqlite"]` | 76 | 253 s | 8.0 MB |
+//! | default | 150 | 437 s | 15.6 MB |
+//! | `default-features = false, features = ["bundled-sqlite"]` | 79 | 253 s | 8.0 MB |
 //!
 //! An app of fifteen lines that opens a store, dispatches, reads, and where it can syncs: `cargo build --release` from nothing,
 //! with the default profile and `strip = true`; crates by `cargo tree -e normal --prefix none`, each counted once. Measured on
@@ -133,40 +133,37 @@
 //! ([`HttpOptions::ca_certificates`]).
 
 pub mod blocking;
-pub mod container;
 #[cfg(feature = "sync")]
 pub mod driver;
 pub mod edits;
 pub mod effects;
-pub mod fence;
-pub mod files;
-pub mod pack;
-pub mod planted;
-pub mod printable;
 pub mod reducer;
 pub mod revision;
-pub mod rewrite;
 pub mod session;
 pub mod slice;
-pub mod state;
 pub mod store;
-pub mod undo;
-pub mod untrusted;
-pub mod verify;
-pub mod wire;
 pub mod work;
 
 mod action;
 mod api;
 mod builder;
 mod error;
-mod ids;
 mod leases;
-mod message;
 mod transaction;
+mod undo_step;
 
 /// The library of the documents: its types are in this API.
 pub use automerge;
+
+pub use rejoin_protocol::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId, Message};
+#[doc(hidden)]
+pub use rejoin_protocol::{
+    container, fence, message, pack, planted, printable, rewrite, state, undo, untrusted, wire,
+};
+#[doc(hidden)]
+pub use rejoin_storage::files;
+#[doc(hidden)]
+pub use rejoin_verifier as verify;
 
 pub use action::Action;
 pub use api::{FailedDispatch, Store, WeakStore};
@@ -178,8 +175,6 @@ pub use driver::{
 };
 pub use edits::{Edit, Edits};
 pub use error::{Error, ErrorKind, Result};
-pub use ids::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId};
-pub use message::Message;
 pub use revision::{Revised, Revision, TextSplice};
 pub use slice::{Scope, Slice};
 pub use store::{
@@ -189,4 +184,4 @@ pub use store::{
     UnsentChange, Writer,
 };
 pub use transaction::Transaction;
-pub use undo::UndoStep;
+pub use undo_step::UndoStep;

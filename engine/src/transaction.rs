@@ -5,10 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    Action, DocumentId, Result,
+    Action, DocumentId, Result, UndoStep,
     effects::EffectRequest,
     slice::{Command, Slice, Typed},
-    undo::UndoStep,
     work::ThunkRequest,
 };
 

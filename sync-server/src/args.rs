@@ -6,7 +6,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use rejoin::{DocumentId, printable::PrintableWriter};
+use rejoin_protocol::{DocumentId, printable::PrintableWriter};
 use rejoin_server::{JwtSettings, ServerConfig, ServerLimits, TlsFiles};
 use tuning::Tuning;
 use values::{filter, origin};

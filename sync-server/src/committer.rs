@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{

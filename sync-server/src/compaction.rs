@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 
 use crate::{
     LogError, ServerConfig,

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use rejoin::{DocumentId, printable::printable};
+use rejoin_protocol::{DocumentId, printable::printable};
 use rejoin_server::{LogError, LogStore, Purged};
 
 use crate::{Failure, advice, unopened, unwritten};

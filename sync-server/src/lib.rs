@@ -33,7 +33,7 @@ pub use log::{
     Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, check_log, doctor,
     purge, restore,
 };
-pub use rejoin::verify::{VerifyCommand, verify_child};
+pub use rejoin_verifier::{VerifyCommand, verify_child};
 pub use rules::{Access, respond};
 pub use state::{AppState, Figures, StartError};
 pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};

@@ -1,5 +1,5 @@
-use rejoin::fence;
-use rejoin::wire::LimitsReply;
+use rejoin_protocol::fence;
+use rejoin_protocol::wire::LimitsReply;
 
 /// What one request may ask of the server. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

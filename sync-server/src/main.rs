@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use rejoin::printable::{printable, printable_lines};
+use rejoin_protocol::printable::{printable, printable_lines};
 use rejoin_server::{
     AppState, Bringer, Crowd, LogError, ServerConfig, ServerLimits, StartError, VerifyCommand, check_log,
     doctor, has_tokens, serve, verify_child,
@@ -41,7 +41,7 @@ enum Failure {
 fn main() -> ExitCode {
     let settings = settings::read(std::env::args_os());
     args::log_to_stderr(settings.as_ref().ok().map(|settings| &settings.args));
-    rejoin::untrusted::install_panic_hook();
+    rejoin_protocol::untrusted::install_panic_hook();
     let (code, text) = match settings.and_then(run) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),

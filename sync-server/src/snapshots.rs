@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 
 use crate::{merge::Merger, rules::Code};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Subcommand;
-use rejoin::{
+use rejoin_protocol::{
     DocumentId,
     printable::{printable, printable_json, printable_lines},
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, time::Duration};
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use sha2::{Digest as _, Sha256};
 
 use crate::{

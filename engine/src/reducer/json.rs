@@ -7,13 +7,14 @@ use automerge::{Automerge, ChangeHash, ObjId, Prop, ReadDoc, ScalarValue, transa
 use serde_json::{Map, Value};
 
 use super::{
-    ActionError, Kind,
+    ActionError, Kind, Place,
     apply::{apply, same_there},
-    kind_of,
-    place::{self, Place, find, parse_pointer, past_end, prefix},
+    find, kind_of, parse_pointer, prefix,
     queued::QueuedOps,
     value,
 };
+use rejoin_protocol::pointer::{self, past_end};
+
 use crate::{
     Action,
     container::{self, ContainerKind, ContainerSpec, Held},
@@ -260,11 +261,11 @@ fn plan_insert<'a, R: ReadDoc>(
     match place {
         Place::Root => Err(wrong(Kind::Map)),
         Place::Missing { parent, depth: missing } => {
-            place::first_gap(parts, depth).map(|_| Step::Make(parent, missing))
+            pointer::first_gap(parts, depth).map(|_| Step::Make(parent, missing))
         }
         Place::There { value, id, .. } => match kind_of(&value) {
             Kind::List => {
-                let index = place::gap(doc, &id, parts, depth)?;
+                let index = pointer::gap(doc, &id, parts, depth)?;
                 Ok(Step::Insert(id, index, new))
             }
             found => Err(wrong(found)),

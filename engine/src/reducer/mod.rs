@@ -1,22 +1,23 @@
 //! Reducers: what an action does to a document. Here is the one of the built-in JSON slice.
 
 mod apply;
-mod error;
 mod json;
-mod place;
 mod queued;
 mod value;
 
-pub use error::{ActionError, Kind};
 pub use json::{Prepared, plan_action, prepare, reduce};
+pub use rejoin_protocol::pointer::{ActionError, Kind};
 
-pub(crate) use error::kind_of;
 pub(crate) use json::reduce_within;
 pub(crate) use value::{Slot, check as check_value, write as write_value};
 
 pub(crate) use queued::QueuedOps;
 
-pub(crate) use place::{Place, find, parse_pointer, parse_pointer_to_read, prefix};
+pub(crate) use rejoin_protocol::pointer::{
+    Place, find, kind_of, parse_pointer, parse_pointer_to_read, prefix,
+};
 
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod tests;

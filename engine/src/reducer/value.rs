@@ -3,7 +3,7 @@
 use automerge::{ObjId, ObjType, ScalarValue, transaction::Transactable};
 use serde_json::Value;
 
-use super::{ActionError, place::MAX_DEPTH};
+use rejoin_protocol::pointer::{ActionError, MAX_DEPTH};
 
 /// Where in a container a value goes.
 #[derive(Debug, Clone, Copy)]

@@ -14,10 +14,9 @@ use super::{
     undo::{NewStep, Place},
 };
 use crate::{
-    Action, DocumentId, Error, Message, Result,
+    Action, DocumentId, Error, Message, Result, UndoStep,
     fence::{self, CheckedChange, Refusal, RefusalCode},
     slice::{ActionInfo, AnyExtra, Command, Scope},
-    undo::UndoStep,
 };
 
 impl Core {

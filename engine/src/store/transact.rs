@@ -11,11 +11,10 @@ use super::{
     undo,
 };
 use crate::{
-    DocumentId, Error, Result,
+    DocumentId, Error, Result, UndoStep,
     effects::EffectRequest,
     slice::{Command, Scope},
     transaction::{Deed, Transaction},
-    undo::UndoStep,
 };
 
 /// The action that was done last: what effects are asked for on behalf of.

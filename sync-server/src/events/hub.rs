@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use tokio::sync::mpsc;
 
 use super::Stream;

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use rejoin::{Cursor, DocumentId, wire::ChangesEvent};
+use rejoin_protocol::{Cursor, DocumentId, wire::ChangesEvent};
 
 use super::Hub;
 use crate::{

@@ -7,8 +7,8 @@ use axum::{
     extract::{FromRequestParts, Path, State},
 };
 use http::{HeaderMap, Uri, header, request::Parts};
-use rejoin::wire::{PROBLEM, Problem, PushReply};
-use rejoin::{
+use rejoin_protocol::wire::{PROBLEM, Problem, PushReply};
+use rejoin_protocol::{
     Cursor, DocumentId,
     wire::{CHANGES, OCTETS, PACK},
 };
@@ -167,7 +167,7 @@ pub(super) async fn get(
 }
 
 /// Where this client stands after this reply, for who watches the server.
-fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoin::wire::Response) {
+fn note(state: &AppState, by: &Principal, document: DocumentId, response: &rejoin_protocol::wire::Response) {
     let metrics = &state.shared.metrics;
     if matches!(response.media_type.as_str(), CHANGES | PACK) {
         metrics.pulls.inc();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
-use rejoin::wire::header as names;
+use rejoin_protocol::wire::header as names;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// How long a browser may remember what it was told.

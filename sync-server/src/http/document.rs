@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::openapi::{Chunks, Refusals};
 use axum::{Extension, extract::State};
 use http::HeaderMap;
-use rejoin::wire::{PROBLEM, Problem};
-use rejoin::{
-    verify::Shape,
-    wire::{CHANGES, JSON, Response},
-};
+use rejoin_protocol::wire::{CHANGES, JSON, Response};
+use rejoin_protocol::wire::{PROBLEM, Problem};
+use rejoin_verifier::Shape;
 
 use super::{
     accept::prefers,

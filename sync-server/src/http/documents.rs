@@ -6,7 +6,7 @@ use axum::{
     extract::{Query, State},
 };
 use http::Uri;
-use rejoin::wire::{DocumentsReply, PROBLEM, Problem};
+use rejoin_protocol::wire::{DocumentsReply, PROBLEM, Problem};
 use serde::Deserialize;
 
 use super::reply::{Answer, Reply, room};

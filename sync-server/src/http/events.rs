@@ -1,7 +1,7 @@
 //! `/v1/events`: server-sent events.
 
 use super::openapi::BodyRefusals;
-use rejoin::wire::{ChangesEvent, PROBLEM, Problem};
+use rejoin_protocol::wire::{ChangesEvent, PROBLEM, Problem};
 use std::collections::HashSet;
 
 use axum::{

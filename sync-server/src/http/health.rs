@@ -7,7 +7,7 @@ use std::{
 
 use super::openapi::Refusals;
 use axum::extract::State;
-use rejoin::wire::{JSON, Response};
+use rejoin_protocol::wire::{JSON, Response};
 use tokio::sync::Mutex;
 
 use super::reply::{Answer, Reply};

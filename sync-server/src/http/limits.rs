@@ -2,7 +2,7 @@
 
 use super::openapi::Refusals;
 use axum::{Json, extract::State};
-use rejoin::wire::LimitsReply;
+use rejoin_protocol::wire::LimitsReply;
 
 use crate::AppState;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::openapi::BodyRefusals;
 use axum::{Extension, body::Body, extract::State};
 use http::{HeaderMap, header};
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash, DocumentId,
     wire::{JSON, MissingReply, MissingRequest, PROBLEM, Problem},
 };

@@ -29,7 +29,7 @@ mod stored;
 mod strict_json;
 
 use axum::{Router, middleware};
-use rejoin::wire::PACK;
+use rejoin_protocol::wire::PACK;
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,

@@ -8,7 +8,7 @@ use std::{
 use axum::{extract::State, response::IntoResponse};
 use bytes::Bytes;
 use http::header;
-use rejoin::wire::{JSON, PROBLEM, Problem};
+use rejoin_protocol::wire::{JSON, PROBLEM, Problem};
 use utoipa::{
     Modify, OpenApi,
     openapi::{

@@ -1,6 +1,6 @@
 //! Packs on the wire: between rejoin's own, and plain changes to everybody else.
 
-use rejoin::{
+use rejoin_protocol::{
     pack::{Effort, PackError, PackLimits, claim, pack, unpack},
     wire::{CHANGES, PACK, Response},
 };

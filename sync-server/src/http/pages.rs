@@ -2,7 +2,7 @@
 
 use axum::extract::Query;
 use http::Uri;
-use rejoin::{Cursor, wire::Response};
+use rejoin_protocol::{Cursor, wire::Response};
 use serde::Deserialize;
 
 use super::reply::room;

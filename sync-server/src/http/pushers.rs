@@ -2,7 +2,7 @@
 
 use axum::{Extension, extract::State};
 use http::Uri;
-use rejoin::{
+use rejoin_protocol::{
     Cursor,
     wire::{PROBLEM, Problem, PushersReply},
 };

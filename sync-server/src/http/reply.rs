@@ -12,7 +12,7 @@ use crate::{
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash, Cursor,
     wire::{self, header as names},
 };

@@ -1,7 +1,7 @@
 //! `/v1/documents/ID/snapshot`.
 
 use super::openapi::{Chunks, Refusals};
-use rejoin::{
+use rejoin_protocol::{
     DocumentId,
     wire::{PROBLEM, Problem},
 };

@@ -1,6 +1,6 @@
 //! A push on its way into the log.
 
-use rejoin::{Cursor, DocumentId};
+use rejoin_protocol::{Cursor, DocumentId};
 
 use super::body::{Held, Received};
 use crate::{

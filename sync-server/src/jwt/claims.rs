@@ -3,7 +3,7 @@ use std::{
     sync::Weak,
 };
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest as _, Sha256};
 

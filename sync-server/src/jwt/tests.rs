@@ -1,5 +1,5 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use serde_json::{Value, json};
 
 use super::*;

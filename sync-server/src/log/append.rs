@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use automerge::ActorId;
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash, DocumentId,
     fence::{Ancestry, CheckedChange, Last, Reach},
     rewrite::Claim,

@@ -1,6 +1,6 @@
 use std::{fs, io, path::Path};
 
-use rejoin::files::Temporary;
+use rejoin_storage::files::Temporary;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rejoin::{
+use rejoin_protocol::{
     container::{ACTOR_BYTES, ACTOR_PREFIX, is_container_actor},
     fence::{self, CheckedChange},
 };

@@ -1,5 +1,5 @@
 use automerge::Change;
-use rejoin::rewrite::Claim;
+use rejoin_protocol::rewrite::Claim;
 
 /// A change out of which comes the one that it says it was.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Compaction: the oldest changes of a long or idle log become packs. Made and verified behind, with a reader; then
 //! one short transaction puts the pack in the place of its rows.
 
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash,
     pack::{Effort, pack, unpack},
 };

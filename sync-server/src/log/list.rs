@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 
 use crate::rules::Listed;
 

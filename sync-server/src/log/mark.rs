@@ -1,6 +1,6 @@
 //! Places in a log that prove themselves.
 
-use rejoin::{ChangeHash, Cursor};
+use rejoin_protocol::{ChangeHash, Cursor};
 use sha2::{Digest as _, Sha256};
 
 /// A running digest: that of row n is the first 16 bytes of SHA-256(digest of row n-1 || what row n says).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash,
     pack::{Dependency, PackLimits, Unpacked, unpack},
 };

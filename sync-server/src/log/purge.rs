@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use rusqlite::named_params;
 
 use super::{

@@ -1,6 +1,6 @@
 //! Who pushed what, by runs of a log.
 
-use rejoin::ChangeHash;
+use rejoin_protocol::ChangeHash;
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{

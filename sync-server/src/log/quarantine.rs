@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{

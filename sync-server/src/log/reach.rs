@@ -1,6 +1,6 @@
 //! How far the changes of a log count, for those that are made on them.
 
-use rejoin::fence::Reach;
+use rejoin_protocol::fence::Reach;
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{

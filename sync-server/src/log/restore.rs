@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rejoin::files::{Temporary, find_foreign_log, replace_database, resolve};
+use rejoin_storage::files::{Temporary, find_foreign_log, replace_database, resolve};
 use rusqlite::Connection;
 
 use super::{LogError, backup::write, store::lock_to_serve};

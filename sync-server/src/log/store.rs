@@ -374,10 +374,13 @@ mod tests {
     #[test]
     fn a_part_that_is_undone_leaves_the_rest_of_its_group() {
         let mut log = LogStore::open_in_memory().unwrap();
-        let (kept, undone, failed) =
-            (rejoin::DocumentId::random(), rejoin::DocumentId::random(), rejoin::DocumentId::random());
+        let (kept, undone, failed) = (
+            rejoin_protocol::DocumentId::random(),
+            rejoin_protocol::DocumentId::random(),
+            rejoin_protocol::DocumentId::random(),
+        );
         let group = log.begin().unwrap();
-        fn bury(view: View<'_>, id: &rejoin::DocumentId) -> Result<(), LogError> {
+        fn bury(view: View<'_>, id: &rejoin_protocol::DocumentId) -> Result<(), LogError> {
             super::super::bury(view, id, 0).map(drop)
         }
         group.attempt(|view| bury(view, &kept).map(Attempt::Keep)).unwrap();

@@ -1,6 +1,6 @@
 //! Tokens at rest.
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 use rusqlite::{OptionalExtension, Row, named_params, types::Type};
 
 use super::{LogError, View};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use automerge::{ActorId, Change};
-use rejoin::{ChangeHash, DocumentId, fence, rewrite::Claim};
+use rejoin_protocol::{ChangeHash, DocumentId, fence, rewrite::Claim};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, types::FromSqlError};
 
 use super::{Digest, LogError, Mark, PackCache};

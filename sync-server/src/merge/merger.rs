@@ -7,11 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin::{
-    DocumentId,
-    untrusted::HELD,
-    verify::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, millis},
-};
+use rejoin_protocol::{DocumentId, untrusted::HELD};
+use rejoin_verifier::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, millis};
 use tokio::sync::Notify;
 
 use super::{

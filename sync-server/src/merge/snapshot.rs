@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use rejoin::{
-    planted::{self, Bug},
-    verify::{LeftOut, Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis},
+use rejoin_protocol::planted::{self, Bug};
+use rejoin_verifier::{
+    LeftOut, Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis,
 };
 
 use super::source::{LogSource, subject};

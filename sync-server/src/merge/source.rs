@@ -1,4 +1,4 @@
-use rejoin::verify::{Batch, BatchSize, Source, Subject};
+use rejoin_verifier::{Batch, BatchSize, Source, Subject};
 
 use crate::{
     LogError,

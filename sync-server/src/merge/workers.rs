@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use rejoin::verify::Verifier;
+use rejoin_verifier::Verifier;
 
 use crate::rules::{Code, Fault};
 
@@ -166,7 +166,7 @@ fn work(queue: &Queue, mut verifier: Verifier, idle: &Idle) {
 
 #[cfg(test)]
 mod tests {
-    use rejoin::verify::Terms;
+    use rejoin_verifier::Terms;
 
     use super::*;
 

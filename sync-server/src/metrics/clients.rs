@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 
 use crate::{
     LogError,

@@ -16,7 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use rejoin::{fence::RefusalCode, verify::ProcessFailures};
+use rejoin_protocol::fence::RefusalCode;
+use rejoin_verifier::ProcessFailures;
 
 use crate::{http::RESOURCES, merge::Found, rules::Code};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
 
-use rejoin::DocumentId;
+use rejoin_protocol::DocumentId;
 
 use super::{Code, Fault};
 use crate::{

@@ -1,4 +1,4 @@
-use rejoin::Cursor;
+use rejoin_protocol::Cursor;
 
 use super::{Code, Fault};
 use crate::log::{Claim, Document, LogError, Mark, View};

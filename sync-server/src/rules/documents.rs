@@ -1,4 +1,4 @@
-use rejoin::{
+use rejoin_protocol::{
     DocumentId,
     wire::{DocumentEntry, DocumentsReply, JSON, Response},
 };

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use rejoin::{
+use rejoin_protocol::{
     fence::{Refusal, RefusalCode},
-    verify::Failed,
     wire::{PROBLEM, Problem, Response},
 };
+use rejoin_verifier::Failed;
 
 use crate::LogError;
 

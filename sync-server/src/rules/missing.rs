@@ -1,4 +1,4 @@
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash, DocumentId,
     wire::{JSON, MissingReply, Response},
 };

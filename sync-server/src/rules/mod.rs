@@ -14,7 +14,7 @@ mod snapshot;
 
 use std::time::Duration;
 
-use rejoin::{
+use rejoin_protocol::{
     DocumentId,
     wire::{Request, Response},
 };
@@ -77,7 +77,6 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
             Ok(deleted())
         }
         Request::Snapshot { document } => fresh_snapshot(log, document, now),
-        _ => Err(Fault::because(Code::NotFound, "This server has no such resource.")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::mpsc::sync_channel, thread};
 
-use rejoin::{
+use rejoin_protocol::{
     Cursor, DocumentId,
     fence::{self, CheckedChange, Placement, Refusal, RefusalCode, WalkBudget},
     planted::{self, Bug},

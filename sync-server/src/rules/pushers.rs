@@ -1,4 +1,4 @@
-use rejoin::{
+use rejoin_protocol::{
     Cursor, DocumentId,
     wire::{JSON, PushedBy, PushersReply, Response},
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use rejoin::{
+use rejoin_protocol::{
     ChangeHash, DocumentId,
     fence::{CheckedChange, Refusal, RefusalCode},
     wire::{CHANGES, JSON, PushReply, Rejected, Response},

@@ -11,7 +11,7 @@
 //! server that lost everything may have to bring all that others once brought. So has everybody where no token is asked
 //! for: there nobody can be told from others. All who bear JWTs without a `sub` count as one.
 
-use rejoin::{
+use rejoin_protocol::{
     container::{MAX_CONTAINERS, is_container_actor},
     fence::{CheckedChange, Refusal, RefusalCode},
 };
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Containers are made under actors of their own, and are counted apart from others. Clients keep to the same rule
-/// (`rejoin::container::Held::room`), so that they make none for which there is no room here.
+/// (`rejoin_protocol::container::Held::room`), so that they make none for which there is no room here.
 const CONTAINERS: u64 = MAX_CONTAINERS as u64;
 
 /// The most of each.

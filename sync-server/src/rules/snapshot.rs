@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rejoin::{
+use rejoin_protocol::{
     DocumentId,
     wire::{CHANGES, Response},
 };

@@ -8,7 +8,7 @@ use super::{
     stack::{ENTRY, entry},
     whole::Whole,
 };
-use crate::{Millis, Result, store::rows, undo::UndoStep};
+use crate::{Millis, Result, UndoStep, store::rows};
 
 /// A change joins the step before it only where that is among so many newest changes of the document.
 const NEAR: u64 = 1_000;
