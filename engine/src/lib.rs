@@ -158,7 +158,7 @@ pub use automerge;
 pub use rejoin_protocol::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId, Message};
 #[doc(hidden)]
 pub use rejoin_protocol::{
-    container, fence, message, pack, planted, printable, rewrite, state, undo, untrusted, wire,
+    container, fence, message, pack, planted, printable, quarantine, rewrite, state, undo, untrusted, wire,
 };
 #[doc(hidden)]
 pub use rejoin_storage::files;

@@ -42,8 +42,6 @@ pub struct ServerLimits {
     pub failure_burst: u32,
     /// Largest log, in plain bytes, that a merged document or a snapshot is made from.
     pub merge_bytes: u64,
-    /// Deepest nesting of a merged document that is written as JSON.
-    pub json_depth: usize,
 }
 
 impl Default for ServerLimits {
@@ -67,7 +65,6 @@ impl Default for ServerLimits {
             failure_rate: 10,
             failure_burst: 500,
             merge_bytes: 256 * 1024 * 1024,
-            json_depth: 500,
         }
     }
 }

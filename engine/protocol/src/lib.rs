@@ -8,6 +8,7 @@
 //! - [`Message`]: what a change says of itself in its commit message.
 //! - [`fence`]: what a change or a file must be to be looked at at all.
 //! - [`untrusted`]: giving the library what passed the fence, on copies, with panics contained.
+//! - [`quarantine`]: why a change is left out.
 //! - [`container`]: deterministic changes, which make the objects that several replicas begin alike.
 //! - [`rewrite`]: changes that are written again under another actor, and how that is proved.
 //! - [`undo`]: taking a change back by a new one.
@@ -22,6 +23,7 @@ pub mod pack;
 pub mod planted;
 pub mod pointer;
 pub mod printable;
+pub mod quarantine;
 pub mod rewrite;
 pub mod state;
 pub mod undo;

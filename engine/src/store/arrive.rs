@@ -10,14 +10,15 @@ use super::{
     claims::Proved,
     fork, reach,
     record::reacted,
-    replica::{Held, Noted, Replica, apply_all, because_of, quarantine},
+    replica::{Held, Noted, Replica, apply_all, quarantine},
     rows::{self, NewChange},
     steps::is_merge,
 };
 use crate::{
     Actor, Error, Message, Result, container,
     fence::{CheckedChange, Placement, Reach, Refusal, RefusalCode, WalkBudget, place},
-    untrusted::{HELD, apply_untrusted, guarded, parse_untrusted},
+    quarantine::Reason,
+    untrusted::{apply_untrusted, guarded, parse_untrusted},
 };
 
 /// A pulled change that was given a place.
@@ -56,7 +57,7 @@ pub(super) fn arrive(
                 let blocked = deps.iter().find(|dep| index.quarantined.contains(dep)).copied();
                 let reason = match blocked {
                     Some(dep) => {
-                        rows::read_hash(connection, rows::row_id(replica.row.id, dep))?.map(because_of)
+                        rows::read_hash(connection, rows::row_id(replica.row.id, dep))?.map(Reason::DependsOn)
                     }
                     None => None,
                 };
@@ -84,7 +85,7 @@ pub(super) fn arrive(
                 message: &message,
                 was: proved.was(&change.hash),
                 now,
-                reason: reason.as_deref(),
+                reason: reason.as_ref(),
             },
         )?;
         reach::note(connection, rows::row_id(replica.row.id, replica.row.last), counts, plain)?;
@@ -98,10 +99,11 @@ pub(super) fn arrive(
 
 /// Which change has an actor's number is the log's to say, and another log may say otherwise; how far a walk comes depends
 /// on its page. Both are no more than held.
-fn reason_of(refusal: &Refusal) -> String {
+fn reason_of(refusal: &Refusal) -> Reason {
+    let detail = refusal.detail.clone();
     match refusal.code {
-        RefusalCode::ActorFork | RefusalCode::TooLarge => format!("{HELD}: {}", refusal.detail),
-        _ => refusal.detail.clone(),
+        RefusalCode::ActorFork | RefusalCode::TooLarge => Reason::Held(detail),
+        _ => Reason::Refused(detail),
     }
 }
 
@@ -114,7 +116,7 @@ pub(super) fn keep_unreadable(
 ) -> Result<()> {
     for one in arrived {
         if let Err(reason) = parse_untrusted(&one.change) {
-            quarantine(connection, replica.row.id, one.change.hash, &reason)?;
+            quarantine(connection, replica.row.id, one.change.hash, &Reason::Refused(reason))?;
             outcome.quarantined += 1;
         }
     }
@@ -128,7 +130,7 @@ struct Keep<'a> {
     /// What it was first made as, where that is proved.
     was: Option<ChangeHash>,
     now: i64,
-    reason: Option<&'a str>,
+    reason: Option<&'a Reason>,
 }
 
 /// Whether a change has no line in queue and history: it makes a container, or only merges heads.
@@ -205,7 +207,7 @@ pub(super) fn keep_refused(
                 message: &message,
                 was: None,
                 now,
-                reason: Some(&refusal.detail),
+                reason: Some(&Reason::Refused(refusal.detail.clone())),
             },
         )?;
         outcome.quarantined += 1;
@@ -232,7 +234,7 @@ pub(super) fn give_to_library(
     for one in &arrived {
         match parse_untrusted(&one.change) {
             Ok(change) => changes.push(change),
-            Err(reason) => refused.push((one.change.hash, reason)),
+            Err(reason) => refused.push((one.change.hash, Reason::Refused(reason))),
         }
     }
     let (applied, repeated) =

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Action, Actor, DocumentId, Error, Message, Result, fence,
     planted::{self, Bug},
+    quarantine::Reason,
     rewrite::{self, RewriteError, Rewritten},
     untrusted::apply_untrusted,
 };
@@ -164,8 +165,8 @@ fn plan(connection: &Connection, document: i64, forks: &Forks) -> Result<Plan> {
         match Classes::read(connection, document)?.plan(connection, forks)? {
             Ok(plan) => return Ok(plan),
             Err(RewriteError::Unreadable(hash)) => {
-                let reason = "it cannot be written again, and what it was made on is there in other words";
-                quarantine(connection, document, hash, reason)?;
+                let why = "it cannot be written again, and what it was made on is there in other words";
+                quarantine(connection, document, hash, &Reason::Refused(why.to_owned()))?;
             }
             Err(error) => return Err(library(error)),
         }

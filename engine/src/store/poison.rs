@@ -17,6 +17,7 @@ use super::{
 use crate::{
     DocumentId, Result,
     fence::{ChunkKind, frame},
+    quarantine::Reason,
     untrusted::{apply_in_place, examine},
 };
 
@@ -114,7 +115,7 @@ impl Writing<'_> {
             let changes = live_changes(self.tx, document)?;
             let Some((culprit, why)) = first_unsound(&changes) else { break };
             tracing::warn!(document = %id, change = %culprit.hash(), why, "a change is quarantined");
-            quarantine(self.tx, document, culprit.hash(), &why)?;
+            quarantine(self.tx, document, culprit.hash(), &Reason::Refused(why))?;
             found += 1 + fork::leave_out_hostile(self.tx, document)? as u64;
         }
         if found > 0 {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Result,
-    untrusted::HELD,
+    quarantine::Reason,
     verify::{
         Batch, BatchSize, Cause, Failed, LeftOut, Outcome, Patience, Shape, Source, Subject, Task, Terms,
         Unsound, Verdict, Verifier, VerifyCommand, find, millis,
@@ -305,17 +305,17 @@ impl Writing<'_> {
         self.replicas.forget(row.uuid);
         let before = count_quarantined(self.tx, row.id)?;
         for (position, why) in &found {
-            tracing::warn!(document = %row.uuid, position, why, "a change is quarantined");
+            tracing::warn!(document = %row.uuid, position, %why, "a change is quarantined");
             let hash = rows::read_hash(self.tx, rows::row_id(row.id, *position))?;
             let hash = hash.ok_or_else(|| Error::Bug("a change went away".to_owned()))?;
             replica::quarantine(self.tx, row.id, hash, why)?;
         }
         if let Some(after) = rest_after {
-            let reason = format!("{HELD}: too much of what came with it does harm to the library");
+            let reason = Reason::Held("too much of what came with it does harm to the library".to_owned());
             let sql = "UPDATE change SET quarantined = :reason WHERE id > :from AND id <= :to AND quarantined IS NULL
                           AND local = 0";
             let params = named_params! {
-                ":reason": reason, ":from": rows::row_id(row.id, after), ":to": rows::id_range(row.id).1,
+                ":reason": reason.to_string(), ":from": rows::row_id(row.id, after), ":to": rows::id_range(row.id).1,
             };
             self.tx.prepare_cached(sql)?.execute(params)?;
         }

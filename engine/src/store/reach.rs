@@ -7,6 +7,7 @@ use super::{core::Writing, fork, replica::quarantine, rows};
 use crate::{
     DocumentId, Result,
     fence::{Limits, Reach, check_bytes},
+    quarantine::Reason,
 };
 
 /// How far the change at a position and its ancestors count, once all up to it were measured.
@@ -74,7 +75,7 @@ impl Writing<'_> {
         rows::write_document(self.tx, &row)?;
         self.replicas.forget(id);
         for (hash, why) in &refused {
-            tracing::warn!(document = %id, change = %hash, why, "a change is quarantined");
+            tracing::warn!(document = %id, change = %hash, %why, "a change is quarantined");
             quarantine(self.tx, row.id, *hash, why)?;
         }
         let after = fork::leave_out_hostile(self.tx, row.id)?;
@@ -84,7 +85,7 @@ impl Writing<'_> {
 }
 
 /// Notes the reach of the rows after a position. Gives those that are out of range.
-fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Vec<(ChangeHash, String)>> {
+fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Vec<(ChangeHash, Reason)>> {
     let sql = "SELECT id, hash, deps, bytes, quarantined IS NOT NULL OR replaced_by IS NOT NULL
                       OR (local = 1 AND acknowledged_at IS NULL), actor
                  FROM change WHERE id > :from AND id <= :to ORDER BY id";
@@ -113,7 +114,7 @@ fn measure_rows(connection: &Connection, document: i64, after: u64) -> Result<Ve
         if let Err(refusal) = measured
             && !spared
         {
-            refused.push((ChangeHash(row.get(1)?), refusal.detail));
+            refused.push((ChangeHash(row.get(1)?), Reason::Refused(refusal.detail)));
         }
     }
     Ok(refused)

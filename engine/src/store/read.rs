@@ -89,7 +89,7 @@ impl Core {
             pushed_by: pusher_name(&self.connection, row.pusher)?,
             acknowledged_at: row.acknowledged_at,
             replaced_by: row.replaced_by,
-            quarantined: row.quarantined,
+            quarantined: row.quarantined.map(|reason| reason.to_string()),
         })
     }
 

@@ -1,9 +1,6 @@
 //! A document in memory: the library's value, and where its changes are in the file.
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::{HashMap, HashSet};
 
 use automerge::{Automerge, Change, ChangeHash, PatchLog};
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -16,7 +13,8 @@ use crate::{
     Actor, DocumentId, Error, Result,
     container::ContainerSet,
     fence::{Ancestry, Last, Reach},
-    untrusted::{HELD, Outcome, apply_checked},
+    quarantine::Reason,
+    untrusted::{Outcome, apply_checked, guarded},
 };
 
 /// An open document. It mirrors what is committed; after a failed transaction it is thrown away.
@@ -282,7 +280,7 @@ impl Ancestry for Held<'_> {
 
 /// A change as it lies in the file, for the library.
 pub(super) fn parse_stored(hash: ChangeHash, bytes: &[u8]) -> Result<Change> {
-    let parsed = catch_unwind(AssertUnwindSafe(|| Change::try_from(bytes)));
+    let parsed = guarded(|| Change::try_from(bytes));
     match parsed {
         Ok(Ok(change)) if change.hash() == hash => Ok(change),
         _ => Err(Error::Corrupt(format!("the bytes of change {hash} are not that change"))),
@@ -303,7 +301,7 @@ pub(super) fn apply_all(
     let mut left: HashMap<ChangeHash, Change> = HashMap::new();
     let again = changes.clone();
     let mut outcome = apply(am, changes, patches);
-    let held = |o: &Outcome| o.quarantined.iter().filter(|(_, why)| why.starts_with(HELD)).count();
+    let held = |o: &Outcome| o.quarantined.iter().filter(|(_, why)| why.is_held()).count();
     let mut waiting = held(&outcome);
     let mut repeated = waiting > 0 || outcome.untold;
     if waiting > 0 {
@@ -311,7 +309,7 @@ pub(super) fn apply_all(
     }
     while waiting > 0 {
         let (later, mut settled): (Vec<_>, Vec<_>) =
-            outcome.quarantined.into_iter().partition(|(_, why)| why.starts_with(HELD));
+            outcome.quarantined.into_iter().partition(|(_, why)| why.is_held());
         let batch = later.iter().filter_map(|(hash, _)| left.get(hash).cloned()).collect();
         let next = apply(am, batch, None);
         let remaining = held(&next);
@@ -326,11 +324,6 @@ pub(super) fn apply_all(
     (outcome, repeated)
 }
 
-/// Why a change is left out that depends on one that was. One cause has one text, whoever found it.
-pub(super) fn because_of(dependency: impl std::fmt::Display) -> String {
-    format!("it depends on {dependency}, which was left out")
-}
-
 /// Marks a change as one that is never given to the library. Where it waits to be sent it goes no further: a server that
 /// lacks what it depends on could never take it. One of this store's own is parked, and shown; what only was to be handed
 /// on is not this store's to send.
@@ -338,11 +331,11 @@ pub(super) fn quarantine(
     connection: &Connection,
     document: i64,
     hash: ChangeHash,
-    reason: &str,
+    reason: &Reason,
 ) -> Result<()> {
     let sql = "UPDATE change SET quarantined = :reason WHERE id BETWEEN :from AND :to AND hash = :hash";
     let (from, to) = rows::id_range(document);
-    let params = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0};
+    let params = named_params! {":reason": reason.to_string(), ":from": from, ":to": to, ":hash": hash.0};
     connection.prepare_cached(sql)?.execute(params)?;
     let this =
         "id = (SELECT id FROM change WHERE id BETWEEN :from AND :to AND hash = :hash AND local = :local)
@@ -350,7 +343,7 @@ pub(super) fn quarantine(
     let sql = format!(
         "UPDATE pending SET state = 'parked', last_error = :reason, next_attempt_at = NULL WHERE {this}"
     );
-    let own = named_params! {":reason": reason, ":from": from, ":to": to, ":hash": hash.0, ":local": true};
+    let own = named_params! {":reason": reason.to_string(), ":from": from, ":to": to, ":hash": hash.0, ":local": true};
     connection.prepare_cached(&sql)?.execute(own)?;
     let others = named_params! {":from": from, ":to": to, ":hash": hash.0, ":local": false};
     connection.prepare_cached(&format!("DELETE FROM pending WHERE {this}"))?.execute(others)?;
@@ -394,7 +387,7 @@ pub(super) fn read_snapshot(connection: &Connection, row: &DocumentRow) -> Resul
         })
         .optional()?;
     let Some((position, bytes)) = found else { return Ok(None) };
-    match catch_unwind(AssertUnwindSafe(|| Automerge::load(&bytes))) {
+    match guarded(|| Automerge::load(&bytes)) {
         Ok(Ok(am)) => Ok(Some((am, position.max(0) as u64))),
         _ => {
             tracing::warn!(document = %row.uuid, "the snapshot cannot be loaded; it is left out");

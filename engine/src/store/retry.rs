@@ -14,7 +14,7 @@ use super::{
 use crate::{
     DocumentId, Error, Result,
     fence::{Last, Limits, Placement, WalkBudget, check_bytes, place},
-    untrusted::HELD,
+    quarantine::Reason,
 };
 
 /// Who has tried.
@@ -58,7 +58,7 @@ impl Core {
             "SELECT count(*) FROM change WHERE quarantined LIKE :held || '%' AND id BETWEEN :from AND :to";
         let Some(row) = rows::read_document(&self.connection, id)? else { return Ok(0) };
         let (from, to) = rows::id_range(row.id);
-        let params = named_params! {":held": HELD, ":from": from, ":to": to};
+        let params = named_params! {":held": Reason::HELD, ":from": from, ":to": to};
         let count: i64 = self.connection.prepare_cached(sql)?.query_row(params, |r| r.get(0))?;
         Ok(count.max(0) as u64)
     }
@@ -78,9 +78,9 @@ impl Writing<'_> {
         let row = rows::read_document(self.tx, id)?.ok_or_else(|| Error::UnknownDocument(id.to_string()))?;
         let mut index = Index::read_live(self.tx, row.id)?;
         let (mut admitted, mut first) = (0_u64, u64::MAX);
-        let waits = |why: &str| !held_only || why.starts_with(HELD) || why.starts_with("it depends on");
+        let waits = |why: &Reason| !held_only || !matches!(why, Reason::Refused(_));
         for change in rows::read_changes(self.tx, row.id, 0)? {
-            if !change.stands() || !change.quarantined.as_deref().is_some_and(waits) {
+            if !change.stands() || !change.quarantined.as_ref().is_some_and(waits) {
                 continue;
             }
             let bytes = rows::read_bytes(self.tx, change.id)?;

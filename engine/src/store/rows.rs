@@ -3,7 +3,7 @@
 mod documents;
 
 use super::Millis;
-use crate::{Actor, Error, Result, fence::CheckedChange, message::Message};
+use crate::{Actor, Error, Message, Result, fence::CheckedChange, quarantine::Reason};
 use automerge::ChangeHash;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
@@ -74,7 +74,7 @@ pub(super) struct NewChange<'a> {
     pub(super) acknowledged_at: Option<Millis>,
     /// What it was first made as, where that is proved or was done here.
     pub(super) was: Option<ChangeHash>,
-    pub(super) quarantined: Option<&'a str>,
+    pub(super) quarantined: Option<&'a Reason>,
 }
 
 pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Result<()> {
@@ -87,7 +87,7 @@ pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Res
         ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
         ":container": new.container, ":action_type": new.message.action, ":author": new.message.author,
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
-        ":was": new.was.map(|h| h.0), ":quarantined": new.quarantined,
+        ":was": new.was.map(|h| h.0), ":quarantined": new.quarantined.map(Reason::to_string),
         ":action_version": new.message.version.filter(|version| *version != 1),
         ":target": new.message.undoes().map(|h| h.0), ":also": encode_reacted(new.message),
     })?;
@@ -160,7 +160,7 @@ pub(super) struct ChangeRow {
     pub(super) was: Option<ChangeHash>,
     pub(super) loser: bool,
     pub(super) replaced_by: Option<ChangeHash>,
-    pub(super) quarantined: Option<String>,
+    pub(super) quarantined: Option<Reason>,
     /// This store has dispatched under its actor.
     pub(super) own_actor: bool,
     /// Who pushed it, where its server said it.
@@ -205,7 +205,7 @@ fn change_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeRow> {
         was: row.get::<_, Option<[u8; 32]>>("was")?.map(ChangeHash),
         loser: row.get("loser")?,
         replaced_by: row.get::<_, Option<[u8; 32]>>("replaced_by")?.map(ChangeHash),
-        quarantined: row.get("quarantined")?,
+        quarantined: row.get::<_, Option<String>>("quarantined")?.map(Reason::from),
         own_actor: row.get("own_actor")?,
         pusher: row.get("pusher")?,
     })

@@ -1,12 +1,6 @@
 //! Listeners: what they hear, and what they do about it.
 
-use std::{
-    fmt,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -16,6 +10,7 @@ use crate::{
     ChangeHash, DocumentId, Millis, Origin,
     effects::EffectRequest,
     slice::{Slice, typed_json},
+    untrusted::contained,
 };
 
 /// How long a handler may take for one action, where nothing else is said.
@@ -171,7 +166,10 @@ impl Listener {
         }
         let Some(when) = &self.when else { return true };
         // Invariant 8: nothing panics past its task; nothing is passed over for a panic either.
-        catch_unwind(AssertUnwindSafe(|| when(name))).unwrap_or(true)
+        contained(|| when(name)).unwrap_or_else(|why| {
+            tracing::warn!(why, "the condition of a listener panicked; the action is heard");
+            true
+        })
     }
 }
 

@@ -222,7 +222,7 @@ fn at_a_server(changes: &[CheckedChange]) -> Left {
         match find(&mut log, &subject, &mut verifier, patience).unwrap() {
             Verdict::Settled(merge) => {
                 let left = merge.left_out.into_iter();
-                return left.map(|(at, why)| (changes[at as usize - 1].hash, why)).collect();
+                return left.map(|(at, why)| (changes[at as usize - 1].hash, why.to_string())).collect();
             }
             Verdict::Unsettled(found) => known = found,
         }

@@ -75,7 +75,7 @@ fn what_the_library_takes_and_cannot_live_with_is_left_out_by_rule() {
         let before = document.get_heads();
         let change = by_hand(&document, operations);
         let outcome = apply_untrusted(&mut document, vec![change.clone()], None);
-        let why = outcome.quarantined.first().map(|(_, why)| why.as_str()).unwrap_or_default();
+        let why = outcome.quarantined.first().map(|(_, why)| why.to_string()).unwrap_or_default();
         assert!(why.contains(reason), "{reason}: {why} {:?}", change.decode().operations);
         assert_eq!(document.get_heads(), before);
     }

@@ -126,7 +126,7 @@ impl Replica {
         match outcome.quarantined.into_iter().next() {
             Some((hash, reason)) => {
                 assert_eq!(hash, change.hash);
-                Fate::Quarantined(reason)
+                Fate::Quarantined(reason.to_string())
             }
             None => {
                 self.log.append(change);

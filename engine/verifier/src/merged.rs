@@ -7,9 +7,9 @@ use super::{counted::Counted, source::Source, task::Task};
 use automerge::{Automerge, Change, ChangeHash, ReadDoc};
 use rejoin_protocol::{
     fence::{self, DocumentLimits, Limits},
+    quarantine::Reason,
     untrusted::{
-        HELD, Summary, apply_in_place, apply_untrusted, guarded, load_untrusted, parse_untrusted,
-        verify_snapshot,
+        Summary, apply_in_place, apply_untrusted, guarded, load_untrusted, parse_untrusted, verify_snapshot,
     },
 };
 
@@ -28,7 +28,7 @@ pub(super) struct Merged {
     /// Every change up to here was given to the library, or is in `left_out`.
     pub(super) position: u64,
     /// The changes that it leaves out, with why.
-    pub(super) left_out: BTreeMap<u64, String>,
+    pub(super) left_out: BTreeMap<u64, Reason>,
     /// Those among them that verification has found: never given to the library.
     pub(super) expelled: BTreeSet<u64>,
     /// The plain bytes that went in.
@@ -128,11 +128,11 @@ impl Merged {
         for _ in 0..ROUNDS {
             let given = changes.iter().map(|(_, change)| change.clone()).collect();
             let outcome = apply_untrusted(&mut self.document, given, None);
-            let mut reasons: HashMap<ChangeHash, String> = outcome.quarantined.into_iter().collect();
+            let mut reasons: HashMap<ChangeHash, Reason> = outcome.quarantined.into_iter().collect();
             // Against what is held nothing is known: it is given in again.
             changes.retain(|(at, change)| match reasons.remove(&change.hash()) {
                 None => false,
-                Some(reason) if reason.starts_with(HELD) => true,
+                Some(reason) if reason.is_held() => true,
                 Some(reason) => {
                     self.left_out.insert(*at, reason);
                     false
@@ -142,7 +142,7 @@ impl Merged {
                 return;
             }
         }
-        self.left_out.extend(changes.iter().map(|(at, _)| (*at, HELD.to_owned())));
+        self.left_out.extend(changes.iter().map(|(at, _)| (*at, Reason::Held(String::new()))));
     }
 
     /// A compact file of it, which was loaded again and found equal.
@@ -166,7 +166,7 @@ impl Merged {
 /// A piece of a log, parsed.
 struct Batch {
     changes: Vec<(u64, Change)>,
-    unreadable: Vec<(u64, String)>,
+    unreadable: Vec<(u64, Reason)>,
     last: u64,
     bytes: usize,
 }
@@ -178,7 +178,7 @@ impl Batch {
         self.changes.retain(|(position, change)| match counted.take(change) {
             Ok(()) => true,
             Err(refusal) => {
-                unreadable.push((*position, refusal.detail));
+                unreadable.push((*position, Reason::Refused(refusal.detail)));
                 false
             }
         });
@@ -195,12 +195,12 @@ impl Batch {
             batch.last = position;
             batch.bytes += bytes.len();
             if expelled.contains(&position) {
-                batch.unreadable.push((position, "it is quarantined".to_owned()));
+                batch.unreadable.push((position, Reason::Refused("it is quarantined".to_owned())));
                 continue;
             }
             match parse(&bytes) {
                 Ok(change) => batch.changes.push((position, change)),
-                Err(why) => batch.unreadable.push((position, why)),
+                Err(why) => batch.unreadable.push((position, Reason::Refused(why))),
             }
         }
         Ok((batch.last > after).then_some(batch))

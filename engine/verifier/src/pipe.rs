@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
 };
 
+use rejoin_protocol::quarantine::Reason;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::task::{Task, Terms};
@@ -34,7 +35,7 @@ pub(super) enum FromChild {
     },
     /// With what was written.
     Written {
-        left_out: BTreeMap<u64, String>,
+        left_out: BTreeMap<u64, Reason>,
         peak: u64,
         cached: u64,
     },

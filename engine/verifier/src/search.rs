@@ -12,7 +12,7 @@ use super::{
     task::{Cause, Merge, Outcome, Shape, Task, Unsound},
     verifier::{Failed, Verifier},
 };
-use rejoin_protocol::{DocumentId, untrusted::HELD};
+use rejoin_protocol::{DocumentId, quarantine::Reason};
 
 /// Most trials that one turn of a document takes. What was found by then is kept, and the next turn goes on.
 const TRIALS: u32 = 64;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const BYTES_A_SECOND: u64 = 1024 * 1024;
 
 /// What is to be left out of a document: positions, and why.
-pub type LeftOut = BTreeMap<u64, String>;
+pub type LeftOut = BTreeMap<u64, Reason>;
 
 /// A document whose log is looked at.
 #[derive(Debug, Clone)]
@@ -129,7 +129,7 @@ impl<S: Source> Turn<'_, S> {
             let Some((first, why)) = self.search(unsound)? else { break };
             let culprit = self.blame(first)?;
             tracing::warn!(document = %self.subject.id, position = culprit, why, "a change is quarantined");
-            self.known.insert(culprit, why);
+            self.known.insert(culprit, Reason::Refused(why));
             self.sound = first.saturating_sub(1).max(self.sound);
         }
         Ok(Verdict::Unsettled(self.known))
@@ -138,9 +138,9 @@ impl<S: Source> Turn<'_, S> {
     /// Where the library was given so much that fails that it did not get to the end of it: what it found is not
     /// given to it again. `false` where there is nothing more to learn.
     fn learn(&mut self, merge: &Merge) -> bool {
-        let (before, held) = (self.known.len(), merge.left_out.values().any(|why| why.starts_with(HELD)));
+        let (before, held) = (self.known.len(), merge.left_out.values().any(Reason::is_held));
         if held {
-            let found = merge.left_out.iter().filter(|(_, why)| !why.starts_with(HELD));
+            let found = merge.left_out.iter().filter(|(_, why)| !why.is_held());
             for (at, why) in found {
                 self.known.entry(*at).or_insert_with(|| why.clone());
             }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use rejoin_protocol::quarantine::Reason;
 use serde::{Deserialize, Serialize};
 
 /// How those work who verify.
@@ -64,7 +65,7 @@ pub struct Merge {
     /// What was written.
     pub bytes: Vec<u8>,
     /// The changes that it leaves out, with why.
-    pub left_out: BTreeMap<u64, String>,
+    pub left_out: BTreeMap<u64, Reason>,
     /// The most memory that the process had used by then, in bytes; 0 where the system does not say.
     pub peak: u64,
     /// What documents that are kept for the next task take by then, in bytes, as estimated.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoin_protocol::DocumentId;
+use rejoin_protocol::{DocumentId, quarantine::Reason};
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{
@@ -15,14 +15,14 @@ use crate::metrics::Quarantined;
 impl View<'_> {
     /// The changes that this release leaves out of merged documents, with why. What another release left out is
     /// tried again.
-    pub(crate) fn quarantined(&self, document: i64) -> Result<BTreeMap<u64, String>, LogError> {
+    pub(crate) fn quarantined(&self, document: i64) -> Result<BTreeMap<u64, Reason>, LogError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, reason FROM quarantine WHERE id BETWEEN :first AND :last AND maker = :maker",
         )?;
         let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
         let rows = statement
             .query_map(named_params! { ":first": first, ":last": last, ":maker": MAKER }, |row| {
-                Ok((position_of(row.get(0)?), row.get(1)?))
+                Ok((position_of(row.get(0)?), Reason::from(row.get::<_, String>(1)?)))
             })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -79,7 +79,7 @@ impl View<'_> {
         &self,
         document: i64,
         verified: Option<u64>,
-        left_out: &BTreeMap<u64, String>,
+        left_out: &BTreeMap<u64, Reason>,
         now: i64,
     ) -> Result<(), LogError> {
         let sql = "SELECT last, uuid FROM document WHERE id = :document AND deleted_at IS NULL";
@@ -100,11 +100,13 @@ impl View<'_> {
         let new = || left_out.iter().filter(|(at, why)| **at <= end && known.get(at) != Some(*why));
         for (position, reason) in new() {
             let id = row_key(document, *position);
-            insert.execute(named_params! { ":id": id, ":reason": reason, ":now": now, ":maker": MAKER })?;
+            insert.execute(
+                named_params! { ":id": id, ":reason": reason.to_string(), ":now": now, ":maker": MAKER },
+            )?;
         }
         if let Some((position, why)) = new().next() {
             let changes = new().count();
-            tracing::warn!(document = %uuid, changes, position, why, "changes are quarantined, this one first");
+            tracing::warn!(document = %uuid, changes, position, %why, "changes are quarantined, this one first");
         }
         Ok(())
     }
@@ -122,7 +124,7 @@ impl View<'_> {
     }
 
     /// What is not left out any more, up to there, and what another release left out.
-    fn release(&self, document: i64, upto: u64, left_out: &BTreeMap<u64, String>) -> Result<(), LogError> {
+    fn release(&self, document: i64, upto: u64, left_out: &BTreeMap<u64, Reason>) -> Result<(), LogError> {
         let (first, last) = (row_key(document, 1), row_key(document, upto));
         self.connection
             .prepare_cached("DELETE FROM quarantine WHERE id BETWEEN :first AND :last AND maker <> :maker")?

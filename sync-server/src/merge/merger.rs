@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin_protocol::{DocumentId, untrusted::HELD};
+use rejoin_protocol::{DocumentId, quarantine::Reason};
 use rejoin_verifier::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, millis};
 use tokio::sync::Notify;
 
@@ -337,7 +337,7 @@ impl Desk {
             let Some(merge) = self.attempt((view, &document), verifier, (shape, true, examine))? else {
                 return Ok(None);
             };
-            let whole = examine && !merge.left_out.values().any(|why| why.starts_with(HELD));
+            let whole = examine && !merge.left_out.values().any(Reason::is_held);
             let verified = if whole { end } else { view.mark_at(document.key, end, verified)? };
             Ok(Some(Written { left_out: merge.left_out.len(), bytes: merge.bytes, end, upto: end, verified }))
         })
@@ -375,7 +375,7 @@ impl Desk {
                 return Ok(Some(None));
             }
             let merge = self.attempt((view, &document), verifier, (Shape::File, false, true))?;
-            let whole = merge.filter(|merge| !merge.left_out.values().any(|why| why.starts_with(HELD)));
+            let whole = merge.filter(|merge| !merge.left_out.values().any(Reason::is_held));
             let Some(merge) = whole else { return Ok(None) };
             snapshot::settle(view, &document, merge, (verifier, self.longest, true))
                 .map(|found| Some(Some(found)))
@@ -415,7 +415,7 @@ impl Desk {
 
     /// Stores what was found; from then on the document is merged without it.
     fn keep(&self, id: &DocumentId, mut found: Found) -> Result<(), Fault> {
-        found.left_out.retain(|_, why| !why.starts_with(HELD));
+        found.left_out.retain(|_, why| !why.is_held());
         let settled = found.verified.is_some();
         self.committer.found(found, now())?;
         if settled {

@@ -6,8 +6,9 @@ use automerge::{Automerge, Change};
 use rejoin::{
     ChangeHash, DocumentId,
     fence::{self, Limits},
+    quarantine::Reason,
     state::to_json,
-    untrusted::{HELD, apply_untrusted, parse_untrusted},
+    untrusted::{apply_untrusted, parse_untrusted},
     wire::{Request, Response},
 };
 use rejoin_server::respond;
@@ -373,19 +374,19 @@ impl World {
 
 /// Everything in one document, with what the library does not take and why. What is only held is given in again as
 /// long as that gets on, as the store does it.
-fn replayed(changes: Vec<Change>) -> (Automerge, Vec<(ChangeHash, String)>) {
+fn replayed(changes: Vec<Change>) -> (Automerge, Vec<(ChangeHash, Reason)>) {
     let mut am = Automerge::new();
     let mut left_out = apply_untrusted(&mut am, changes.clone(), None).quarantined;
     loop {
-        let is_held = |hash: &ChangeHash| left_out.iter().any(|(h, why)| h == hash && why.starts_with(HELD));
+        let is_held = |hash: &ChangeHash| left_out.iter().any(|(h, why)| h == hash && why.is_held());
         let held: Vec<Change> = changes.iter().filter(|change| is_held(&change.hash())).cloned().collect();
         let before = held.len();
         if before == 0 {
             return (am, left_out);
         }
-        left_out.retain(|(_, why)| !why.starts_with(HELD));
+        left_out.retain(|(_, why)| !why.is_held());
         let again = apply_untrusted(&mut am, held, None).quarantined;
-        let still = again.iter().filter(|(_, why)| why.starts_with(HELD)).count();
+        let still = again.iter().filter(|(_, why)| why.is_held()).count();
         left_out.extend(again);
         if still >= before {
             return (am, left_out);

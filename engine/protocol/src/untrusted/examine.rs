@@ -67,7 +67,7 @@ pub fn examine(document: &Automerge) -> Result<(), String> {
     guarded(|| drop(to_json(document, "", None)))
         .and_then(|()| guarded(|| document.save()))
         .and_then(|bytes| verify_snapshot(document, &bytes))
-        .map_err(|why| super::does_harm(&format!("nobody can read it with that: {why}")))?;
+        .map_err(|why| super::harm(&format!("nobody can read it with that: {why}")))?;
     examine_next(document)
 }
 
@@ -79,11 +79,11 @@ pub fn examine(document: &Automerge) -> Result<(), String> {
 /// What does not work.
 pub fn examine_next(document: &Automerge) -> Result<(), String> {
     let next = guarded(|| next::try_next(document)).and_then(|tried| tried);
-    let tried = next.map_err(|why| super::does_harm(&format!("nobody can go on after it: {why}")))?;
+    let tried = next.map_err(|why| super::harm(&format!("nobody can go on after it: {why}")))?;
     match tried {
         Some(copy) if document.stats().num_ops <= SAVED_AGAIN => {
             let saved = guarded(|| copy.save()).and_then(|bytes| verify_snapshot(&copy, &bytes));
-            saved.map_err(|why| super::does_harm(&format!("nobody can go on after it: {why}")))
+            saved.map_err(|why| super::harm(&format!("nobody can go on after it: {why}")))
         }
         _ => Ok(()),
     }

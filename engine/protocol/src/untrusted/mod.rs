@@ -28,6 +28,7 @@ use references::{Objection, References};
 
 use crate::fence::{CheckedChange, ChunkKind, DocumentLimits, Refusal, check_document, frame};
 use crate::planted::{Bug, is_planted};
+use crate::quarantine::Reason;
 
 #[cfg(all(panic = "abort", not(feature = "allow-panic-abort")))]
 compile_error!(
@@ -37,10 +38,6 @@ compile_error!(
 
 /// Most trials on a copy that one batch may take to find what fails. What is not settled by then is held.
 pub const TRIALS: usize = 64;
-
-/// What the reason in an [`Outcome`] begins with where a change was held: nothing is known against it, and
-/// it is to be given in again.
-pub const HELD: &str = "held, to be tried later";
 
 /// How often a batch may have its document read anew.
 const ANEW: usize = 8;
@@ -53,7 +50,7 @@ const OPERATIONS_A_TRIAL: usize = 200_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// In the order in which they came, with why; those that depend on one of them too.
-    pub quarantined: Vec<(ChangeHash, String)>,
+    pub quarantined: Vec<(ChangeHash, Reason)>,
     /// The document was read anew on the way, and the patches do not tell it all.
     pub untold: bool,
 }
@@ -123,7 +120,7 @@ pub fn install_panic_hook() {
 /// `patches` is a new log for this batch; it tells of what was applied.
 ///
 /// To find what fails, at most [`TRIALS`] more copies are made; what is not settled by then is held, and is in
-/// the outcome with a reason that begins with [`HELD`]. Given in again, it gets on. Everything else in the
+/// the outcome with [`Reason::Held`]. Given in again, it gets on. Everything else in the
 /// outcome can be tried again with another release of the library.
 pub fn apply_untrusted(
     document: &mut Automerge,
@@ -175,7 +172,7 @@ fn apply_founded(
 /// change it was.
 pub fn apply_in_place(document: &mut Automerge, changes: Vec<Change>) -> Result<(), String> {
     if let Some((_, why)) = unfounded(document, &changes).into_values().min() {
-        return Err(why);
+        return Err(why.to_string());
     }
     if let Some(all) = crowd::gathered(document, &changes) {
         let actor = document.get_actor().clone();
@@ -196,7 +193,11 @@ fn apply_portions(document: &mut Automerge, mut changes: Vec<Change>) -> Result<
 }
 
 /// Why a change is left out, in words for people; what the library says is for those who look into it.
-fn does_harm(why: &str) -> String {
+fn does_harm(why: &str) -> Reason {
+    Reason::Refused(harm(why))
+}
+
+fn harm(why: &str) -> String {
     format!("it would harm the document ({why})")
 }
 
@@ -230,11 +231,11 @@ struct Batch<'a> {
 }
 
 /// What did not go into a document: its place in its batch, and why.
-type LeftOut = HashMap<ChangeHash, (usize, String)>;
+type LeftOut = HashMap<ChangeHash, (usize, Reason)>;
 
 /// Looks up what the changes of a whole document refer to, dependencies first: one that anybody would leave out refuses it.
 pub fn check_references(changes: &[Change]) -> Result<(), String> {
-    unfounded(&Automerge::new(), changes).into_values().min().map_or(Ok(()), |(_, why)| Err(why))
+    unfounded(&Automerge::new(), changes).into_values().min().map_or(Ok(()), |(_, why)| Err(why.to_string()))
 }
 
 /// Which changes of a batch refer to what is not there; or could not be looked up, and are held.
@@ -252,7 +253,7 @@ fn unfounded(document: &Automerge, changes: &[Change]) -> LeftOut {
             Ok(Ok(())) => continue,
             Ok(Err(Objection::Refused(why))) => does_harm(&why),
             Err(why) => does_harm(&format!("what it refers to cannot be looked up: {why}")),
-            Ok(Err(Objection::Held(why))) => format!("{HELD}: {why}"),
+            Ok(Err(Objection::Held(why))) => Reason::Held(why.to_owned()),
         };
         left_out.insert(change.hash(), (at, reason));
     }
@@ -280,7 +281,7 @@ impl Batch<'_> {
             }
         }
         if is_planted(Bug::BadChangeFailsBatch) {
-            range.for_each(|at| self.leave_out(at, reason.clone()));
+            range.for_each(|at| self.leave_out(at, Reason::Refused(reason.clone())));
             return;
         }
         if range.len() == 1 && !reason.is_empty() {
@@ -366,23 +367,23 @@ impl Batch<'_> {
     /// What depends on a change that is held is held too: nothing is known against either.
     fn leave_out_after(&mut self, at: usize, dependency: ChangeHash) {
         let reason = match self.left_out.get(&dependency) {
-            Some((_, reason)) if reason.starts_with(HELD) => {
-                format!("{HELD}: it depends on {dependency}, which is held")
+            Some((_, reason)) if reason.is_held() => {
+                Reason::Held(format!("it depends on {dependency}, which is held"))
             }
             // What the document does not hold was left out of it before.
-            _ => format!("it depends on {dependency}, which was left out"),
+            _ => Reason::DependsOn(dependency),
         };
         self.leave_out(at, reason);
     }
 
-    fn leave_out(&mut self, at: usize, reason: String) {
+    fn leave_out(&mut self, at: usize, reason: Reason) {
         let Some(change) = self.changes.get(at) else { return };
         self.left_out.entry(change.hash()).or_insert((at, reason));
     }
 
     fn hold(&mut self, range: Range<usize>) {
         for at in range {
-            self.leave_out(at, format!("{HELD}: {TRIALS} trials did not settle its batch"));
+            self.leave_out(at, Reason::Held(format!("{TRIALS} trials did not settle its batch")));
         }
     }
 }
