@@ -1,17 +1,14 @@
 //! JWTs at a server: what is taken, what ends, and that none is told.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
 
 use std::time::Duration;
 
-use rejoin::DocumentId;
-use rejoin_server::Access;
-use support::{
+use crate::support::{
     JWT_SECRET, Running, Writer,
     house::{House, get},
     jwt, send, take_jwts, token,
 };
+use rejoin::DocumentId;
+use rejoin_server::Access;
 
 #[tokio::test]
 async fn a_server_with_a_jwt_key_is_guarded_and_takes_tokens_too() {
@@ -78,16 +75,16 @@ async fn a_jwt_stands_in_no_log_no_error_and_not_in_the_database() {
     let directory = tempfile::tempdir().unwrap();
     let (log, key) = (directory.path().join("server.log"), directory.path().join("key"));
     std::fs::write(&key, format!("{JWT_SECRET}\n")).unwrap();
-    let mut command = std::process::Command::new(support::BINARY);
+    let mut command = std::process::Command::new(crate::support::BINARY);
     command.env("RUST_LOG", "trace").arg("--database").arg(directory.path().join("log.db"));
     command.arg("--jwt-key").arg(&key);
-    let server = support::Process::logging(command, std::fs::File::create(&log).unwrap().into());
+    let server = crate::support::Process::logging(command, std::fs::File::create(&log).unwrap().into());
     let good = jwt("ada", &[(None, Access::Create)], 60);
     let late = jwt("ada", &[(None, Access::Create)], -60);
     let broken = format!("{}.e30.{}", good.split('.').next().unwrap(), good.rsplit('.').next().unwrap());
     for (bears, status) in [(&good, 200), (&late, 401), (&broken, 401)] {
         let url = server.changes(DocumentId::random());
-        let answer = send(support::post(url, Writer::new(1).many(1)).bearer_auth(bears)).await;
+        let answer = send(crate::support::post(url, Writer::new(1).many(1)).bearer_auth(bears)).await;
         assert_eq!(answer.status, status);
         assert!(!String::from_utf8_lossy(&answer.body).contains(bears.as_str()));
     }

@@ -1,9 +1,5 @@
 //! HTTPS: a real process, certificates made here, and what becomes of them while it runs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
-
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -11,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{BINARY, Process};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use support::{BINARY, Process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -119,7 +115,7 @@ async fn with_a_certificate_https_is_spoken_and_nothing_else() {
     assert!(is_alive(&mut stream).await);
     assert!(secure.connect(&pair().0).await.is_err(), "another certificate is not its own");
     let plain = format!("http://127.0.0.1:{}/healthz", secure.port());
-    assert!(support::get(plain).send().await.is_err(), "plain HTTP is not answered");
+    assert!(crate::support::get(plain).send().await.is_err(), "plain HTTP is not answered");
     let get = b"GET /v1/limits HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n";
     stream.write_all(get).await.unwrap();
     let mut answer = [0; 12];
@@ -174,7 +170,7 @@ async fn a_stop_waits_for_no_handshake() {
     let secure = Secure::start(&pair(), &[]);
     let stream = TcpStream::connect(("127.0.0.1", secure.port())).await.unwrap();
     // Once a second one is served the first was accepted.
-    assert!(support::get(format!("http://127.0.0.1:{}/", secure.port())).send().await.is_err());
+    assert!(crate::support::get(format!("http://127.0.0.1:{}/", secure.port())).send().await.is_err());
     secure.server.signal("-TERM");
     let (code, rest, took) = tokio::task::spawn_blocking(move || secure.server.end()).await.unwrap();
     assert_eq!((code, rest.as_str()), (Some(0), ""));

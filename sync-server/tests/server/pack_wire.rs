@@ -1,22 +1,12 @@
 //! Packs over HTTP: the same changes in fewer bytes, through the same fence, within the same limits.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
+use crate::support::{Running, Writer, get, send};
 use rejoin::{
     DocumentId,
     fence::RefusalCode,
     pack::{Effort, PackLimits, pack, unpack},
     wire::{CHANGES, JSON, PACK, PushReply},
 };
-use support::{Running, Writer, get, send};
 
 const LIMITS: PackLimits = PackLimits { changes: 100_000, bytes: 64 << 20 };
 /// What clients of rejoin say.

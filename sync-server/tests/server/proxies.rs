@@ -1,20 +1,6 @@
 //! The samples for nginx and Caddy, with the real ones in front of a real server. Where they are not installed the
 //! tests say so and do nothing; CI installs them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-#[path = "../../tests/src/harness/loopback.rs"]
-mod loopback;
-#[path = "../../tests/src/harness/skipped.rs"]
-mod skipped;
-mod support;
-
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -22,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loopback::own_loopback;
+use crate::loopback::own_loopback;
+use crate::skipped::skipped;
+use crate::support::{Answer, Running, Writer, token};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rejoin::{DocumentId, wire::PushReply};
 use rejoin_server::Access;
-use skipped::skipped;
-use support::{Answer, Running, Writer, token};
 
 /// A proxy in a process of its own.
 struct Proxy {

@@ -1,13 +1,9 @@
 //! Browsers: which pages may use the server, and what they may read.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
-
+use crate::support::{Answer, Running, Writer, send, token};
 use rejoin::DocumentId;
 use rejoin_server::Access;
 use reqwest::Method;
-use support::{Answer, Running, Writer, send, token};
 
 const PAGE: &str = "https://app.example";
 
@@ -100,7 +96,8 @@ async fn a_page_of_a_named_origin_may_ask_everything_and_read_every_answer() {
     let body = Writer::new(1).many(1);
     let url = server.url(document, "/changes");
     let pushed =
-        send(support::post(url, body).bearer_auth(&token).header("origin", "http://localhost:3000")).await;
+        send(crate::support::post(url, body).bearer_auth(&token).header("origin", "http://localhost:3000"))
+            .await;
     assert_eq!(pushed.header("access-control-allow-origin"), Some("http://localhost:3000"));
 }
 

@@ -1,22 +1,12 @@
 //! Bodies on their way in and out: compressed, too large, cut, too slow.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::{io::Write, time::Duration};
 
+use crate::support::{Running, Writer, get, post, send};
 use rejoin::{
     DocumentId,
     wire::{CHANGES, PushReply},
 };
-use support::{Running, Writer, get, post, send};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,13 +1,10 @@
 //! `rejoin-server token`, as it is typed.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
 
 use std::{path::Path, process::Command};
 
+use crate::support::{BINARY, Process, Writer, get, post, send};
 use rejoin::DocumentId;
 use serde_json::{Value, json};
-use support::{BINARY, Process, Writer, get, post, send};
 
 /// `rejoin-server token …`, as somebody types it: the exit code, standard output and standard error.
 fn token(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {

@@ -1,21 +1,11 @@
 //! Pushes: what is answered, what they share, and large ones, which are read in pieces.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
+use crate::support::{Running, Writer, get, hashes, post, send};
 use rejoin::{
     DocumentId,
     fence::RefusalCode,
     wire::{CHANGES, JSON, PushReply},
 };
-use support::{Running, Writer, get, hashes, post, send};
 
 fn changes_url(server: &Running, document: DocumentId) -> String {
     server.url(document, "/changes")
@@ -56,7 +46,7 @@ async fn ten_pushes_of_the_same_at_once_are_stored_once() {
     let body = Writer::new(1).many(20);
     let pushes = (0..10).map(|_| send(post(changes_url(&server, document), body.clone())));
     let replies: Vec<PushReply> =
-        futures_util::future::join_all(pushes).await.iter().map(support::Answer::json).collect();
+        futures_util::future::join_all(pushes).await.iter().map(crate::support::Answer::json).collect();
     assert_eq!(replies.iter().map(|r| r.accepted).sum::<u64>(), 20);
     assert_eq!(replies.iter().map(|r| r.duplicate).sum::<u64>(), 180);
     assert!(replies.iter().all(|r| r.cursor == r.end && r.cursor == replies[0].cursor));

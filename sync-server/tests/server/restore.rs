@@ -1,9 +1,4 @@
 //! `rejoin-server restore`, and `compact` where there is no room.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-#[path = "../../tests/src/harness/skipped.rs"]
-mod skipped;
-mod support;
 
 use std::{
     fs,
@@ -11,9 +6,9 @@ use std::{
     process::Command,
 };
 
+use crate::skipped::skipped;
+use crate::support::{BINARY, Process, Writer, post, send};
 use rejoin::DocumentId;
-use skipped::skipped;
-use support::{BINARY, Process, Writer, post, send};
 
 /// What somebody types in this directory, of the database there: the exit code and all that was said.
 fn typed(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {

@@ -1,15 +1,8 @@
 //! Each limit: exactly at it a request passes, one over it is refused by its code.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
+use crate::support::{
+    Answer, Process, Running, Writer, changes, get, jwt, jwt_for, post, send, take_jwts, token,
+};
 use automerge::{ROOT, transaction::Transactable};
 use rejoin::{
     DocumentId,
@@ -17,7 +10,6 @@ use rejoin::{
     wire::{JSON, LimitsReply, PushReply},
 };
 use rejoin_server::{Access, ServerConfig};
-use support::{Answer, Process, Running, Writer, changes, get, jwt, jwt_for, post, send, take_jwts, token};
 
 /// One push to a server with this setting.
 async fn pushed(setting: impl FnOnce(&mut ServerConfig), body: &[u8], encoding: Option<&str>) -> Answer {
@@ -257,7 +249,7 @@ fn is_held_back(answer: &Answer) {
 
 #[tokio::test]
 async fn every_limit_is_told_by_its_name_and_in_the_help() {
-    let help = std::process::Command::new(support::BINARY).arg("--help").output().unwrap();
+    let help = std::process::Command::new(crate::support::BINARY).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let server = Process::start(directory.path(), &["--document-bytes", "5MiB", "--request-rate", "7"]);

@@ -1,23 +1,13 @@
 //! The resources over real sockets, in this process.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Running, Writer, get, hashes, post, send};
 use automerge::Automerge;
 use rejoin::{
     DocumentId,
     wire::{CHANGES, DocumentsReply, JSON, LimitsReply, MissingReply, OCTETS},
 };
-use support::{Running, Writer, get, hashes, post, send};
 
 fn changes_url(server: &Running, document: DocumentId) -> String {
     server.url(document, "/changes")
@@ -174,7 +164,7 @@ async fn a_snapshot_covers_a_prefix_and_its_cursor_goes_on() {
     let cursor = snapshot.header("rejoin-cursor").unwrap();
     let rest = send(get(format!("{}?after={cursor}", changes_url(&server, document)))).await;
     assert_eq!(hashes(&rest.body).len(), 5);
-    loaded.apply_changes(support::changes(&rest.body)).unwrap();
+    loaded.apply_changes(crate::support::changes(&rest.body)).unwrap();
     assert_eq!(loaded.get_heads(), [ada.hash()]);
 }
 

@@ -1,22 +1,12 @@
 //! One reader must not stop the server: others are answered as usual beside it, and memory stays in its budgets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::{
     io::Write,
     time::{Duration, Instant},
 };
 
+use crate::support::{Answer, Guarded, Writer, chain, changes, get, noise, send, status};
 use rejoin::{DocumentId, wire::JSON};
-use support::{Answer, Guarded, Writer, chain, changes, get, noise, send, status};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

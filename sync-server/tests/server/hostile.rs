@@ -1,30 +1,18 @@
 //! Hostile input against a real server process: it stays up, small and quick, and serves everybody else.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-#[path = "../../tests/src/harness/skipped.rs"]
-mod skipped;
-mod support;
-
 use std::{
     io::Write,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
+use crate::skipped::skipped;
+use crate::support::{Answer, Process, changes, get, hashes, post, send, writer_on};
 use automerge::{Automerge, Change};
 use rejoin::{
     ChangeHash, DocumentId,
     wire::{CHANGES, PushReply},
 };
-use skipped::skipped;
-use support::{Answer, Process, changes, get, hashes, post, send, writer_on};
 
 /// The cases of one kind: name, good changes to push first, the hostile change.
 fn corpus(kind: &str) -> Vec<(String, Vec<u8>, Vec<u8>)> {
@@ -254,7 +242,7 @@ async fn bombs_are_refused_quickly_and_cheaply() {
 async fn orphans_by_the_thousand_leave_no_memory_behind() {
     let directory = tempfile::tempdir().unwrap();
     let server = Process::start(directory.path(), &[]);
-    let mut ada = support::Writer::new(1);
+    let mut ada = crate::support::Writer::new(1);
     ada.set("lost", 1);
     let count = std::env::var("REJOIN_ORPHANS").map_or(20_000, |count| count.parse().unwrap());
     let body = ada.many(count as i64);
@@ -282,7 +270,7 @@ async fn a_document_nested_without_end_does_not_end_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let server = Process::start(directory.path(), &[]);
     let case = Case { server: &server, document: DocumentId::random(), name: "deep".to_owned() };
-    let (mut ada, mut object) = (support::Writer::new(1), ROOT);
+    let (mut ada, mut object) = (crate::support::Writer::new(1), ROOT);
     for _ in 0..3 {
         for _ in 0..30_000 {
             object = ada.0.put_object(&object, "x", ObjType::Map).unwrap();
@@ -318,7 +306,7 @@ async fn a_merged_document_shows_nothing_unverified_without_saying_so() {
         assert!(accepted > 0 || verified == end, "{}: what is small is verified first: {json:?}", case.name);
     }
     let large = Case { server: &server, document: DocumentId::random(), name: "large".to_owned() };
-    large.push(support::Writer::new(1).many(5_000)).await;
+    large.push(crate::support::Writer::new(1).many(5_000)).await;
     let json = send(get(large.url(""))).await;
     assert_eq!((json.status, json.header("rejoin-verified"), left_out(&json)), (200, None, 0), "{json:?}");
 }

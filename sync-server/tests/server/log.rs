@@ -1,15 +1,6 @@
 //! The rules on a log in memory: what is stored, refused and answered.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
+use crate::support::{Writer, changes, hashes, json, pull, push, written_again};
 use automerge::ActorId;
 use rejoin::{
     Cursor, DocumentId,
@@ -18,7 +9,6 @@ use rejoin::{
     wire::{CHANGES, JSON, MissingReply, Problem, PushReply, Request, Response},
 };
 use rejoin_server::{LogStore, ServerLimits, respond};
-use support::{Writer, changes, hashes, json, pull, push, written_again};
 
 struct Server {
     log: LogStore,

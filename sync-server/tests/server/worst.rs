@@ -1,25 +1,15 @@
 //! What the dearest request of each kind costs within the limits: time, memory, and what others have to wait beside it.
 //! It prints the table of OPERATIONS.md; `--nocapture` shows it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Guarded, Writer, chain, noise, token};
 use rejoin::{
     DocumentId,
     wire::{CHANGES, JSON},
 };
 use rejoin_server::Access;
 use reqwest::{Client, Method, RequestBuilder};
-use support::{Guarded, Writer, chain, noise, token};
 
 /// How many attack at once.
 const AT_ONCE: usize = 4;

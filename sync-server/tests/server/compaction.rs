@@ -1,24 +1,14 @@
 //! Compaction by the program: behind a server that works, and killed at any time.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
+use crate::support::{BINARY, Process, Running, Writer, get, hashes, post, pull, push, send};
 use rejoin::DocumentId;
 use rejoin_server::{LogStore, ServerLimits, backup, doctor, respond};
-use support::{BINARY, Process, Running, Writer, get, hashes, post, pull, push, send};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(BINARY);

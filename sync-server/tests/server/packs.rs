@@ -1,24 +1,14 @@
 //! Logs that are packed answer as those in rows do.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::path::Path;
 
+use crate::support::{Writer, hashes, json, pull, push, written_again};
 use rejoin::{
     ChangeHash, Cursor, DocumentId,
     fence::{self, RefusalCode},
     wire::{MissingReply, PushReply, Request, Response},
 };
 use rejoin_server::{LogStore, Purged, ServerLimits, doctor, purge, respond};
-use support::{Writer, hashes, json, pull, push, written_again};
 
 struct Server {
     log: LogStore,

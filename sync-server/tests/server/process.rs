@@ -1,26 +1,14 @@
 //! The server as a program: real processes, real signals, a real limit on the disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-#[path = "../../tests/src/harness/skipped.rs"]
-mod skipped;
-mod support;
-
 use std::{
     path::Path,
     process::{Command, Output},
     time::Duration,
 };
 
+use crate::skipped::skipped;
+use crate::support::{BINARY, Process, Writer, get, hashes, post, send};
 use rejoin::{DocumentId, wire::PushReply};
-use skipped::skipped;
-use support::{BINARY, Process, Writer, get, hashes, post, send};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output: Output = Command::new(BINARY).current_dir(directory).args(arguments).output().unwrap();

@@ -1,17 +1,14 @@
 //! Tokens: what becomes of them while a server runs, their names, and that none is told.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
 
 use std::time::Duration;
 
-use rejoin::DocumentId;
-use rejoin_server::{Access, NewToken, TokenError, Tokens};
-use support::{
+use crate::support::{
     Running, Writer,
     house::{House, get, heard, push, routes},
     send, token,
 };
+use rejoin::DocumentId;
+use rejoin_server::{Access, NewToken, TokenError, Tokens};
 
 #[tokio::test]
 async fn a_revoked_or_expired_token_loses_access_at_once_while_the_server_runs() {
@@ -81,8 +78,9 @@ async fn the_first_token_closes_a_server_that_runs_without_any() {
     assert_eq!(house.ask(None, &limits).await.status, 401);
     assert_eq!(house.ask(Some(&admin), &limits).await.status, 200);
     // What a page in a browser cannot send needs no Host of this machine.
-    let foreign =
-        |url: &str| support::get(format!("http://{}{url}", house.server.address)).header("host", "a.example");
+    let foreign = |url: &str| {
+        crate::support::get(format!("http://{}{url}", house.server.address)).header("host", "a.example")
+    };
     assert_eq!(send(foreign("/v1/limits").bearer_auth(&admin)).await.status, 200);
     assert_eq!(send(foreign("/healthz")).await.status, 200);
 }
@@ -99,7 +97,7 @@ async fn with_a_token_any_address_is_served_and_without_one_none_but_loopback() 
     let port = listener.local_addr().unwrap().port();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(rejoin_server::serve(listener, state, async { drop(stopped.await) }));
-    let limits = || support::get(format!("http://127.0.0.1:{port}/v1/limits"));
+    let limits = || crate::support::get(format!("http://127.0.0.1:{port}/v1/limits"));
     assert_eq!(send(limits()).await.status, 401);
     assert_eq!(send(limits().bearer_auth(&admin)).await.status, 200);
     drop(stop);

@@ -1,20 +1,10 @@
 //! Backups, and the check of a database.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::{path::Path, process::Command};
 
+use crate::support::{BINARY, Process, Writer, get, post, pull, push, send, written_again};
 use rejoin::DocumentId;
 use rejoin_server::{LogStore, ServerLimits, backup, doctor, respond};
-use support::{BINARY, Process, Writer, get, post, pull, push, send, written_again};
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(BINARY).current_dir(directory).args(arguments).output().unwrap();

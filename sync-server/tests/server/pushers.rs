@@ -1,15 +1,12 @@
 //! Who pushed: what a server says of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-mod support;
-
-use rejoin::{DocumentId, wire::PushersReply};
-use rejoin_server::{Access, LogStore, doctor, purge};
-use support::{
+use crate::support::{
     Answer, Writer, hashes,
     house::{House, delete, get, push},
     jwt,
 };
+use rejoin::{DocumentId, wire::PushersReply};
+use rejoin_server::{Access, LogStore, doctor, purge};
 
 fn told(answer: &Answer) -> Vec<(String, Vec<String>)> {
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
@@ -21,7 +18,7 @@ fn hex(body: &[u8]) -> Vec<String> {
     hashes(body).iter().map(ToString::to_string).collect()
 }
 
-fn pushers(document: DocumentId, query: &str) -> support::house::Ask {
+fn pushers(document: DocumentId, query: &str) -> crate::support::house::Ask {
     get(format!("/v1/documents/{document}/pushers{query}"))
 }
 
@@ -29,7 +26,7 @@ fn pushers(document: DocumentId, query: &str) -> support::house::Ask {
 async fn each_change_has_the_name_of_whoever_brought_it_and_not_of_whoever_made_it() {
     let house = House::with_jwts().await;
     let document = DocumentId::random();
-    let own = support::token(&house.database(), "own", None, Access::Admin);
+    let own = crate::support::token(&house.database(), "own", None, Access::Admin);
     let ada = jwt("ada", &[(None, Access::Admin)], 60);
     let mut writer = Writer::new(1);
     let [first, second, third] = [writer.many(3), writer.many(2), writer.many(2)];

@@ -1,15 +1,11 @@
 //! Settings: the command line before the environment, that before the file, that before the default.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-mod support;
-
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
-use support::{BINARY, Process, get, send};
+use crate::support::{BINARY, Process, get, send};
 
 fn run(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(BINARY);

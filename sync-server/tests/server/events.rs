@@ -1,23 +1,13 @@
 //! The stream of events, over real sockets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Process, Running, Writer, get, post, send};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rejoin::{
     DocumentId,
     wire::{CHANGES, ChangesEvent, LimitsReply},
 };
-use support::{Process, Running, Writer, get, post, send};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

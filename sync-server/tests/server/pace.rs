@@ -1,20 +1,10 @@
 //! What a push costs, and that it costs the same in a long log. `--nocapture` shows the figures.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Running, Writer, post, push, send};
 use rejoin::DocumentId;
 use rejoin_server::{LogStore, ServerLimits, respond};
-use support::{Running, Writer, post, push, send};
 
 #[test]
 fn a_push_costs_the_same_in_a_log_of_a_hundred_thousand() {

@@ -1,15 +1,12 @@
 //! Who may do what: every route, every kind of principal.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-mod support;
-
-use rejoin::{DocumentId, wire::DocumentsReply};
-use rejoin_server::{Access, TokenError, Tokens};
-use support::{
+use crate::support::{
     Writer, hashes,
     house::{House, delete, get, get_changes, heard, push, routes},
     jwt,
 };
+use rejoin::{DocumentId, wire::DocumentsReply};
+use rejoin_server::{Access, TokenError, Tokens};
 
 const WHO: [&str; 6] = ["admin", "creator", "writer", "reader", "stranger", "nobody"];
 

@@ -1,25 +1,13 @@
 //! Verification behind the log, in a process that may hang, die and run out of memory.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-#[path = "../../tests/src/harness/skipped.rs"]
-mod skipped;
-mod support;
-
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
+use crate::skipped::skipped;
+use crate::support::{Answer, Process, Writer, changes, get, hashes, post, send};
 use rejoin::{DocumentId, wire::CHANGES};
-use skipped::skipped;
-use support::{Answer, Process, Writer, changes, get, hashes, post, send};
 
 /// What no known change makes the library do, a message makes it do in the builds of tests.
 const STRIKES: [&str; 3] = ["planted: never ends", "planted: takes all memory", "planted: ends the process"];
@@ -194,7 +182,7 @@ async fn what_is_quarantined_stays_so_and_another_release_tries_it_again() {
 
 #[tokio::test]
 async fn a_server_whose_verifying_process_cannot_be_started_or_says_nothing_quarantines_nothing() {
-    use support::Running;
+    use crate::support::Running;
     for (program, arguments, end) in [
         ("/nowhere/at/all", vec![], "not-started"),
         ("sleep", vec!["100"], "timed-out"),

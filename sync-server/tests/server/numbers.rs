@@ -1,16 +1,11 @@
 //! Numbers that no honest change has, and documents with too many heads or actors, are refused by name; who was there
 //! before goes on writing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
-
+use crate::support::{
+    Running, Writer, changes,
+    house::{self, House},
+    post, send, take_jwts, writer_on,
+};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
 use rejoin::{
     DocumentId,
@@ -19,11 +14,6 @@ use rejoin::{
     wire::PushReply,
 };
 use rejoin_server::{Access, LogStore, ServerConfig, doctor};
-use support::{
-    Running, Writer, changes,
-    house::{self, House},
-    post, send, take_jwts, writer_on,
-};
 
 /// A change that does nothing.
 fn empty(actor: u16, deps: &[ChangeHash], (seq, start_op, time): (u64, u64, i64)) -> Change {
@@ -299,7 +289,7 @@ async fn one_member_cannot_use_up_a_documents_actors() {
 fn another(house: &House, database: &std::path::Path, name: &str, document: DocumentId) -> String {
     match house.jwts {
         true => house.token(name, Some(document), Access::Write),
-        false => support::token(database, name, Some(document), Access::Write),
+        false => crate::support::token(database, name, Some(document), Access::Write),
     }
 }
 
@@ -337,10 +327,10 @@ async fn one_member_cannot_use_up_a_documents_heads() {
 async fn whoever_has_no_name_leaves_room_for_those_who_have() {
     let (house, document) = houses(|c| c.limits.document_actors = 16).await.pop().unwrap();
     let write = [(Some(document), Access::Write)];
-    let nobody = support::jwt_for(None, &write, 60);
+    let nobody = crate::support::jwt_for(None, &write, 60);
     assert_eq!(bring(&house, document, (&nobody, &strangers(100..150))).await.accepted, 8);
-    let other = support::jwt_for(None, &write, 90);
+    let other = crate::support::jwt_for(None, &write, 90);
     assert_eq!(bring(&house, document, (&other, &strangers(200..210))).await.accepted, 0);
-    let ada = support::jwt("ada", &write, 60);
+    let ada = crate::support::jwt("ada", &write, 60);
     assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
 }

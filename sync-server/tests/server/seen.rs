@@ -1,19 +1,10 @@
 //! What a server tells of itself: figures, ids of requests, logs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may panic and print"
-)]
-
-mod support;
 
 use std::process::Command;
 
+use crate::support::{Running, Writer, get, post, send};
 use rejoin::{DocumentId, wire::CHANGES};
 use rejoin_server::{Access, NewToken, Tokens};
-use support::{Running, Writer, get, post, send};
 
 /// The value of a figure, by its name and labels as they are written.
 fn figure(text: &str, name: &str) -> f64 {
