@@ -18,6 +18,7 @@ mod power;
 mod process;
 mod proxy;
 mod server;
+mod size;
 mod skipped;
 
 pub use binaries::{Binaries, binaries};
@@ -35,4 +36,5 @@ pub use power::{Disk, Power};
 pub use process::{PeakWatch, Proc};
 pub use proxy::{Counts, Proxy};
 pub use server::Server;
+pub use size::size;
 pub use skipped::skipped;
