@@ -38,16 +38,21 @@ fn tell(difference: &Difference) -> (Option<Paint>, String) {
     }
 }
 
-/// The parts of two texts between what they begin and end with alike, and at which character they begin.
+/// The parts of two texts between what they begin and end with alike, in whole words, and at which character they begin.
 fn middle<'a>(before: &'a str, after: &'a str) -> (usize, &'a str, &'a str) {
     let same = |(a, b): &(char, char)| a == b;
-    let begin = before.chars().zip(after.chars()).take_while(same);
-    let (at, bytes) = begin.fold((0, 0), |(at, bytes), (c, _)| (at + 1, bytes + c.len_utf8()));
-    let (before, after) = (before.get(bytes..).unwrap_or(""), after.get(bytes..).unwrap_or(""));
-    let end = before.chars().rev().zip(after.chars().rev()).take_while(same);
-    let end: usize = end.map(|(c, _)| c.len_utf8()).sum();
-    let head = |text: &'a str| text.get(..text.len() - end).unwrap_or(text);
-    (at, head(before), head(after))
+    let in_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let begin: String = before.chars().zip(after.chars()).take_while(same).map(|(c, _)| c).collect();
+    let rest = |text: &'a str, begin: &str| text.get(begin.len()..).unwrap_or("");
+    let splits = [before, after].iter().any(|text| in_word(rest(text, &begin).chars().next()));
+    let begin = if splits { begin.trim_end_matches(char::is_alphanumeric) } else { &begin };
+    let (before, after) = (rest(before, begin), rest(after, begin));
+    let end: String =
+        before.chars().rev().zip(after.chars().rev()).take_while(same).map(|(c, _)| c).collect();
+    let head = |text: &'a str, end: &str| text.get(..text.len() - end.len()).unwrap_or(text);
+    let splits = [before, after].iter().any(|text| in_word(head(text, &end).chars().next_back()));
+    let end = if splits { end.trim_end_matches(char::is_alphanumeric) } else { &end };
+    (begin.chars().count(), head(before, end), head(after, end))
 }
 
 #[cfg(test)]
@@ -57,8 +62,9 @@ mod tests {
     #[test]
     fn of_long_texts_the_part_that_differs_is_told() {
         assert_eq!(middle("We leave at nine, all", "We leave at ten, all"), (12, "nine", "ten"));
-        assert_eq!(middle("aaa", "aaaa"), (3, "", "a"));
-        assert_eq!(middle("größe", "große"), (2, "ö", "o"));
-        assert_eq!(middle("same", "same"), (4, "", ""));
+        assert_eq!(middle("aaa", "aaaa"), (0, "aaa", "aaaa"));
+        assert_eq!(middle("die größe da", "die große da"), (4, "größe", "große"));
+        assert_eq!(middle("a b", "a new b"), (2, "", "new "));
+        assert_eq!(middle("we are.", "we are."), (7, "", ""));
     }
 }

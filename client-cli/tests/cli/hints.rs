@@ -169,3 +169,15 @@ fn a_remark_is_a_sentence_with_a_capital_letter_and_said_once() {
     assert_eq!(ran.stderr.matches("plain HTTP").count(), 1, "{ran:#?}");
     assert!(ran.stderr.contains(". Give its https"), "{ran:#?}");
 }
+
+#[test]
+fn a_usage_line_shows_no_option_as_needed_because_it_was_typed() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    for words in
+        [&["--store", "x.db", "nonsense"][..], &["--store", "x.db", "set"], &["--store", "x.db", "join"]]
+    {
+        let ran = ada.run(words).expect(2);
+        assert!(ran.stderr.contains("Usage: rejoin ") && !ran.stderr.contains("--store <PATH>"), "{ran:#?}");
+    }
+}

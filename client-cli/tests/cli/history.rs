@@ -109,6 +109,27 @@ fn log_p_and_show_tell_what_a_change_made_different() {
     ada.run(&["show", "d", "ffffffff"]).expect_error(1, "no change");
 }
 
+#[test]
+fn log_p_and_diff_tell_of_a_list_the_elements_that_came_and_went() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    ada.new_document("d");
+    for item in ["tent", "rope", "soup"] {
+        ada.ok(&["insert", "d", "/list/-", "--string", item]);
+    }
+    let before = ada.json(&["log", "d"])[0]["hash"].as_str().unwrap().to_owned();
+    ada.ok(&["delete", "d", "/list/0"]);
+    ada.ok(&["insert", "d", "/list/1", "--string", "stove"]);
+    let log = ada.ok(&["log", "d", "-p", "-n", "3"]);
+    let differences: Vec<_> = log.lines().filter(|line| line.starts_with("    ")).collect();
+    assert_eq!(
+        differences,
+        [r#"    + /list/1  "stove""#, r#"    - /list/0  "tent""#, r#"    + /list/2  "soup""#],
+        "{log}"
+    );
+    assert_eq!(ada.ok(&["diff", "d", &before]), "- /list/0  \"tent\"\n+ /list/1  \"stove\"\n");
+}
+
 /// What a command shows on a terminal whose pager marks each line.
 #[cfg(target_os = "linux")]
 fn paged(ada: &Person<'_>, variables: &[(&str, &str)], words: &str) -> String {

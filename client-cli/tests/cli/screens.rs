@@ -93,6 +93,17 @@ fn lists_fit_terminals_of_100_to_40_columns() {
 }
 
 #[test]
+fn rejoin_alone_fits_terminals_of_100_to_40_columns() {
+    let env = Environment::new();
+    let ada = busy(&env);
+    for width in WIDTHS {
+        let text = screen(&ada, width, "");
+        check(&text, width);
+        assert!(text.contains("rejoin sync") && text.contains("queue"), "{width}:\n{text}");
+    }
+}
+
+#[test]
 fn histories_and_conflicts_fit_terminals_of_100_to_40_columns() {
     let env = Environment::new();
     let ada = busy(&env);

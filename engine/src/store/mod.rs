@@ -9,6 +9,7 @@ mod classes;
 mod conflicts;
 mod core;
 mod counts;
+mod difference;
 mod dispatch;
 mod documents;
 mod edits;

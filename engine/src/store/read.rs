@@ -1,7 +1,5 @@
 //! Reading: state, history, differences.
 
-use std::collections::BTreeMap;
-
 use automerge::ChangeHash;
 use rusqlite::named_params;
 use serde_json::Value;
@@ -132,16 +130,6 @@ impl Core {
     }
 }
 
-impl Difference {
-    /// What differs between two values, as places whose values differ: the smallest that say it all. Maps are compared
-    /// key by key, everything else as a whole.
-    pub fn between(before: &Value, after: &Value) -> Vec<Self> {
-        let mut found = Vec::new();
-        differences(&mut String::new(), Some(before), Some(after), &mut found);
-        found
-    }
-}
-
 pub(super) fn check_heads(replica: &Replica, heads: &[ChangeHash]) -> Result<()> {
     for head in heads {
         if replica.am.get_change_meta_by_hash(head).is_none() {
@@ -149,28 +137,4 @@ pub(super) fn check_heads(replica: &Replica, heads: &[ChangeHash]) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// Maps are compared key by key, everything else as a whole.
-fn differences(
-    path: &mut String,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    found: &mut Vec<Difference>,
-) {
-    if before == after {
-        return;
-    }
-    if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) {
-        let keys: BTreeMap<&String, ()> = before.keys().chain(after.keys()).map(|k| (k, ())).collect();
-        for key in keys.into_keys() {
-            let length = path.len();
-            path.push('/');
-            path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            differences(path, before.get(key), after.get(key), found);
-            path.truncate(length);
-        }
-        return;
-    }
-    found.push(Difference { path: path.clone(), before: before.cloned(), after: after.cloned() });
 }
