@@ -22,7 +22,7 @@ mod yaml;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use clap::error::ContextValue;
 use rejoin::printable::{PrintableWriter, printable_lines};
 
@@ -112,9 +112,16 @@ fn print_usage(error: &clap::Error) -> std::io::Result<()> {
     }
     let colour = output::colour_on(std::io::stderr().is_terminal());
     let text = error.render();
-    let mut text = if colour { text.ansi().to_string() } else { text.to_string() };
-    // Clap shows what was typed as if it had to be.
-    text = text.replace("Usage: rejoin --store <PATH> ", "Usage: rejoin ");
+    let plain = text.to_string();
+    let mut text = if colour { text.ansi().to_string() } else { plain.clone() };
+    if let Some((said, usage)) =
+        plain.lines().zip(text.clone().lines()).find(|(l, _)| l.starts_with("Usage: "))
+    {
+        text = text.replacen(usage, &without_globals(said), 1);
+        if said.starts_with("Usage: rejoin delete") {
+            text.push_str("\n hint: `rejoin rm DOC` deletes a whole document, for everyone.\n");
+        }
+    }
     // What is wrong with a long value its beginning tells too.
     for (_, value) in error.context() {
         if let ContextValue::String(value) = value
@@ -124,6 +131,19 @@ fn print_usage(error: &clap::Error) -> std::io::Result<()> {
         }
     }
     write!(std::io::stderr().lock(), "{}", printable_lines(&text, colour))
+}
+
+/// A line of usage without the global options: clap shows what was typed, or said by a variable, as if it had to be.
+fn without_globals(usage: &str) -> String {
+    let mut usage = usage.to_owned();
+    for option in Cli::command().get_arguments().filter(|option| option.is_global_set()) {
+        let Some(long) = option.get_long() else { continue };
+        let value = option.get_value_names().and_then(|names| names.first());
+        let value = value.filter(|_| option.get_action().takes_values());
+        let shown = value.map_or_else(|| format!(" --{long}"), |value| format!(" --{long} <{value}>"));
+        usage = usage.replace(&shown, "");
+    }
+    usage
 }
 
 /// `-v` and `-vv` to standard error. Only rejoin's own lines: those of an HTTP library could hold a header.

@@ -87,11 +87,18 @@ pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<
     let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
     match command {
         TokenCommand::Create { name, replaces: Some(old), overlap, expires, .. } => {
+            let ended = tokens.list().map_err(failed)?.into_iter().find(|token| token.name == old);
+            let ended = ended.and_then(|token| token.expires_at).filter(|_| expires.is_none());
             let secret = tokens.replace(&old, (&name, expires), overlap).map_err(failed)?;
             show(&mut tokens, &name, &secret, json)?;
             say_aside(&format!(
                 "{old} ends when its time beside {name} is over: `rejoin-server token ls` says when."
             ));
+            if let Some(ended) = ended {
+                say_aside(&format!(
+                    "{name} is good until it is revoked, where {old} would have ended at {ended}: `--expires` gives it an end."
+                ));
+            }
             Ok(())
         }
         TokenCommand::Create { name, document, access, expires, .. } => {

@@ -117,8 +117,9 @@ pub(super) async fn join_all(context: &mut Context) -> Result<Exit> {
     }
     if !joined.is_empty() {
         let what = count(joined.len() as u64, "document");
+        let them = if joined.len() == 1 { "it" } else { "them" };
         context.out.note(format_args!(
-            "Joined {what}; `rejoin sync` fetches them. Names are each device's own: `rejoin rename ID NAME` gives one."
+            "Joined {what}; `rejoin sync` fetches {them}. Names are each device's own: `rejoin rename ID NAME` gives one."
         ));
     } else if remote.documents.iter().all(|document| document.deleted) {
         context.out.note(format_args!("Nothing to join: {}", nothing_there(&remote)));

@@ -174,10 +174,15 @@ fn a_remark_is_a_sentence_with_a_capital_letter_and_said_once() {
 fn a_usage_line_shows_no_option_as_needed_because_it_was_typed() {
     let env = Environment::new();
     let ada = env.person("ada");
-    for words in
-        [&["--store", "x.db", "nonsense"][..], &["--store", "x.db", "set"], &["--store", "x.db", "join"]]
-    {
-        let ran = ada.run(words).expect(2);
-        assert!(ran.stderr.contains("Usage: rejoin ") && !ran.stderr.contains("--store <PATH>"), "{ran:#?}");
+    let store = ["--store", "x.db"];
+    for words in [&["nonsense"][..], &["set"], &["join"], &["delete", "d"], &["--json", "queue", "drop"]] {
+        for typed in [words.to_vec(), [&store, words].concat()] {
+            let ran = ada.run(&typed).expect(2);
+            let usage =
+                ran.stderr.lines().find(|line| line.starts_with("Usage: rejoin ")).unwrap_or_default();
+            assert!(!usage.is_empty() && !usage.contains("--store") && !usage.contains("--json"), "{ran:#?}");
+        }
     }
+    // What a newcomer types to delete a document.
+    assert!(ada.run(&["delete", "d"]).stderr.contains("rejoin rm DOC"));
 }

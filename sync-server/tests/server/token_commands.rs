@@ -178,6 +178,9 @@ async fn a_replaced_token_is_good_beside_the_new_one_for_a_while_and_the_new_one
     assert_eq!((&listed[0]["expires_at"], &listed[0]["state"]), (&json!("…"), &json!("good")));
     let facts = ["document", "access", "granted", "expires_at"].map(|field| listed[1][field].clone());
     assert_eq!(facts, [json!("*"), json!("create"), json!(1), json!(null)]);
+    // The old one has an end now: that the next has none is said.
+    let endless = token(directory.path(), &["create", "--name", "ada-4", "--replaces", "ada"]);
+    assert!(endless.2.contains("`--expires`"), "{}", endless.2);
     let again = token(directory.path(), &["create", "--name", "ada-3", "--replaces", "nobody"]);
     assert_eq!(again.0, Some(1), "{}", again.2);
     let both = token(directory.path(), &["create", "--name", "x", "--replaces", "ada", "--access", "read"]);
