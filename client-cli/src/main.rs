@@ -22,8 +22,8 @@ mod yaml;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
 use clap::error::ContextValue;
+use clap::{CommandFactory as _, Parser as _};
 use rejoin::printable::{PrintableWriter, printable_lines};
 
 use crate::cli::{Cli, Command, Globals};

@@ -1,6 +1,7 @@
 //! The same store for callers without an async runtime: each verb waits on the calling thread.
 
 mod away;
+mod reading;
 
 use std::{
     future::Future,
@@ -167,6 +168,14 @@ impl Store {
     /// Where the store's file is; `None` for one in memory.
     pub fn path(&self) -> Option<&Path> {
         self.inner.path()
+    }
+
+    /// Whether the store can only be read: see [`crate::Builder::or_read_only`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn is_read_only(&self) -> Result<bool> {
+        self.inner.with_core_blocking(|core| Ok(core.is_read_only()))
     }
 
     /// A slice of a document, for typed actions and typed state.

@@ -13,7 +13,7 @@ use crate::{
     blocking,
     slice::{ExtraReducer, Middleware, Registry, Slice},
     verify::VerifyCommand,
-    work::{Heard, Hearing, Listener, Reaction, Tasks, Thunk},
+    work::{HandlerError, Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
 
 /// What a store is opened with. What is wrong with it is told by `open`.
@@ -219,7 +219,7 @@ impl Builder {
     pub fn listener<F, Fut>(self, listener: Listener, handler: F) -> Self
     where
         F: Fn(Heard) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reaction, String>> + Send + 'static,
+        Fut: Future<Output = Result<Reaction, HandlerError>> + Send + 'static,
     {
         self.task(|tasks| tasks.add_listener(Hearing::new(listener, handler)))
     }

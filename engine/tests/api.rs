@@ -25,6 +25,16 @@ fn commits(path: &std::path::Path) -> i64 {
 }
 
 #[tokio::test]
+async fn documents_that_are_created_together_take_one_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = Store::open(&path).await.unwrap();
+    let before = commits(&path);
+    assert_eq!(store.create_all(&[None; 1_000]).await.unwrap().len(), 1_000);
+    assert_eq!(commits(&path) - before, 1);
+}
+
+#[tokio::test]
 async fn dispatches_that_wait_together_share_a_commit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");

@@ -1,3 +1,5 @@
+//! What a caller says of a sync or a watch.
+
 use std::{fmt, time::Duration};
 
 use tokio::sync::watch;

@@ -1,3 +1,5 @@
+//! What a sync came to, for all documents and for each.
+
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};

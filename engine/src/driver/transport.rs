@@ -1,3 +1,5 @@
+//! How a request gets to a server: the trait that a transport has.
+
 use std::time::Duration;
 
 use futures_util::{

@@ -293,6 +293,10 @@ impl Reaction {
     }
 }
 
+/// Why a handler could not deal with an action: any error, by `?`, or a text. It is kept as text beside the listener
+/// ([`ListenerInfo::last_error`](super::ListenerInfo::last_error)), and the action is heard again after a while.
+pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
+
 type Handle = dyn Fn(Heard) -> BoxFuture<'static, Result<Reaction, String>> + Send + Sync;
 
 /// A listener with its handler.
@@ -306,9 +310,10 @@ impl Hearing {
     pub(crate) fn new<F, Fut>(listener: Listener, handler: F) -> Self
     where
         F: Fn(Heard) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reaction, String>> + Send + 'static,
+        Fut: Future<Output = Result<Reaction, HandlerError>> + Send + 'static,
     {
-        Self { listener: Arc::new(listener), handle: Arc::new(move |heard| handler(heard).boxed()) }
+        let handle = move |heard| handler(heard).map(|done| done.map_err(|error| error.to_string())).boxed();
+        Self { listener: Arc::new(listener), handle: Arc::new(handle) }
     }
 }
 

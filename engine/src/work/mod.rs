@@ -100,7 +100,7 @@ mod thunk;
 mod types;
 
 pub use handle::{Settled, ThunkError, ThunkHandle};
-pub use listener::{Heard, Listener, Reaction};
+pub use listener::{HandlerError, Heard, Listener, Reaction};
 pub use reach::Fork;
 pub use request::ThunkRequest;
 pub use run::WorkOptions;

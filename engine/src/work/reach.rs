@@ -167,8 +167,8 @@ impl Heard {
     ///     .listener(Listener::new("words").types(["set"]), |heard| async move {
     ///         let (one, two) = (heard.fork(look_up("one")), heard.fork(look_up("three")));
     ///         let sum = one.join().await.unwrap_or(0) + two.join().await.unwrap_or(0);
-    ///         let store = heard.store().map_err(|error| error.to_string())?;
-    ///         let before = store.state(heard.document, "/title").await.map_err(|error| error.to_string())?;
+    ///         let store = heard.store()?;
+    ///         let before = store.state(heard.document, "/title").await?;
     ///         let said = format!("{sum} letters for {before}");
     ///         Ok(Reaction::none().action(Action::Insert { path: "/said/-".into(), value: said.into() }))
     ///     })

@@ -14,7 +14,8 @@ use rejoin::{
     effects::{EffectHandlers, EffectOptions, EffectRequest, Outcome, Schedule, handler},
     slice::{Draft, Rejection, Scope, Slice},
     work::{
-        Heard, Listener, ListenerInfo, Reaction, StartOptions, Thunk, ThunkContext, ThunkRequest, WorkOptions,
+        HandlerError, Heard, Listener, ListenerInfo, Reaction, StartOptions, Thunk, ThunkContext,
+        ThunkRequest, WorkOptions,
     },
 };
 use serde_json::json;
@@ -27,7 +28,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 /// A store with a listener that notes what it hears, and then does this.
 async fn open<F>(path: &Path, listener: Listener, log: &Log, then: F) -> (Store, DocumentId)
 where
-    F: Fn(Heard) -> Result<Reaction, String> + Send + Sync + 'static,
+    F: Fn(Heard) -> Result<Reaction, HandlerError> + Send + Sync + 'static,
 {
     let (log, then) = (Arc::clone(log), Arc::new(then));
     let handler = move |heard: Heard| {
@@ -86,7 +87,7 @@ async fn a_handler_that_panics_loses_nothing_and_is_tried_again() {
 async fn a_handler_that_hangs_is_broken_off_and_parked_with_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     let listener = Listener::new("a").deadline(Duration::from_millis(20)).attempts(2);
-    let hangs = |_: Heard| std::future::pending::<Result<Reaction, String>>();
+    let hangs = |_: Heard| std::future::pending::<Result<Reaction, HandlerError>>();
     let store = Store::builder(dir.path().join("a.db")).listener(listener, hangs).open().await.unwrap();
     let id = store.create(None, None).await.unwrap();
     store.dispatch(id, set("/x", 1)).await.unwrap();
@@ -274,7 +275,7 @@ impl Slice for Tally {
 fn tallying<F, Fut>(path: &Path, deadline: Duration, handler: F) -> rejoin::Builder
 where
     F: Fn(Heard) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Reaction, String>> + Send + 'static,
+    Fut: Future<Output = Result<Reaction, HandlerError>> + Send + 'static,
 {
     let listener = Listener::new("tally").types(["tally/asked"]).deadline(deadline).attempts(1);
     Store::builder(path).slice::<Tally>().listener(listener, handler)
@@ -287,17 +288,16 @@ async fn a_handler_reads_dispatches_and_waits_for_another_action() {
     let store = tallying(&place.path().join("a.db"), Duration::from_secs(60), move |heard| {
         let waits = waits.clone();
         async move {
-            let why = |error: Error| error.to_string();
             let asked = heard.action_of::<Tally>().ok_or("it is not known")?;
             assert_eq!(asked, TallyAction::Asked { of: "ada".into() });
-            assert_eq!(heard.state::<Tally>().await.map_err(why)?["asked"], "ada");
-            heard.dispatch::<Tally>(TallyAction::Answered { with: 1 }).await.map_err(why)?;
+            assert_eq!(heard.state::<Tally>().await?["asked"], "ada");
+            heard.dispatch::<Tally>(TallyAction::Answered { with: 1 }).await?;
             let wanted = |change: &rejoin::slice::SliceChange<Tally>| {
                 change.action == Some(TallyAction::Answered { with: 5 })
             };
             let answer = heard.take::<Tally>(wanted);
             waits.send(()).unwrap();
-            assert!(answer.await.map_err(why)?.change.is_some());
+            assert!(answer.await?.change.is_some());
             Ok(Reaction::none().json(json!({"type": "tally/answered", "with": 100})))
         }
     });

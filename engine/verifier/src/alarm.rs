@@ -1,3 +1,5 @@
+//! A deadline that ends the process, whatever the library does.
+
 use std::{
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     time::Instant,

@@ -1,3 +1,5 @@
+//! Documents that are kept for the next task.
+
 use std::collections::HashMap;
 
 use super::merged::Merged;

@@ -1,3 +1,5 @@
+//! The command that starts a process that verifies.
+
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
 use super::failures::{Failures, ProcessFailures};

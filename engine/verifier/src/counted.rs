@@ -1,3 +1,5 @@
+//! How far the changes of a log have counted.
+
 use std::collections::HashMap;
 
 use automerge::{ActorId, Automerge, Change, ChangeHash};

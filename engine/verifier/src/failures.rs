@@ -1,3 +1,5 @@
+//! Processes that could not do their work: counted, so that somebody sees it.
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},

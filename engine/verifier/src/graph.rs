@@ -1,3 +1,5 @@
+//! What the changes of a log depend on.
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use automerge::ChangeHash;

@@ -1,3 +1,5 @@
+//! A log, merged as far as the library takes it.
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Instant,

@@ -1,3 +1,5 @@
+//! Where the changes of a log come from, in batches.
+
 use rejoin_protocol::{fence, untrusted::CROWD};
 
 /// A piece of a log: positions and plain bytes.

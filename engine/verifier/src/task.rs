@@ -1,3 +1,5 @@
+//! What is to be done with a log, and what it came to.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_protocol::quarantine::Reason;

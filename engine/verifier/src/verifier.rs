@@ -1,3 +1,5 @@
+//! The verifier: has a task done by a process, or in this one where there is none.
+
 use std::{
     io::{BufReader, BufWriter},
     process::{Child, ChildStdin, ChildStdout, Stdio},

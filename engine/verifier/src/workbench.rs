@@ -1,3 +1,5 @@
+//! One task, done: a log merged, written, and tried.
+
 use std::time::Instant;
 
 use super::{

@@ -1,3 +1,5 @@
+//! Who listens to which documents, and what each is still to be told.
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

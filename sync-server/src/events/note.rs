@@ -1,3 +1,5 @@
+//! One event, as it is written to a stream.
+
 use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -1,3 +1,5 @@
+//! A stream of events: what is told, and the signs of life between.
+
 use std::{
     convert::Infallible,
     pin::Pin,

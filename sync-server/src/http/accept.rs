@@ -1,3 +1,5 @@
+//! Which form of an answer a client asks for.
+
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

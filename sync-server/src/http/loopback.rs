@@ -1,3 +1,5 @@
+//! Which requests come from this machine, and from no page in its browser.
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::Request;

@@ -1,3 +1,5 @@
+//! The pace at which a reply must be read.
+
 use std::{
     io,
     pin::Pin,

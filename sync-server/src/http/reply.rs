@@ -1,3 +1,5 @@
+//! Replies: a status, headers, a body that is counted until it is sent.
+
 use std::any::Any;
 
 use super::{

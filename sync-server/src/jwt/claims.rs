@@ -1,3 +1,5 @@
+//! What a JWT says, once its signature is good.
+
 use std::{
     hash::{Hash, Hasher},
     sync::Weak,

@@ -1,3 +1,5 @@
+//! The file of keys that JWTs are signed with.
+
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey};

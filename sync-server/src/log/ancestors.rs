@@ -1,3 +1,5 @@
+//! The ancestors of changes, read from the log.
+
 use std::sync::Arc;
 
 use super::{

@@ -1,3 +1,5 @@
+//! A copy of the database while it is in use.
+
 use std::{fs, io, path::Path};
 
 use rejoin_storage::files::Temporary;

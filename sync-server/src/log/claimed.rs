@@ -1,3 +1,5 @@
+//! Changes that are proved to be others written again.
+
 use automerge::Change;
 use rejoin_protocol::rewrite::Claim;
 

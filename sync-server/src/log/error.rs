@@ -1,3 +1,5 @@
+//! What can go wrong with the log.
+
 use rejoin_migrations::MigrateError;
 use rusqlite::ErrorCode;
 

@@ -1,3 +1,5 @@
+//! Putting a backup in the place of the database.
+
 use std::{
     io,
     path::{Path, PathBuf},

@@ -1,3 +1,5 @@
+//! The database of the log: opening it, its lock, its marks, and the handles that read and write.
+
 use std::{
     fs::{File, TryLockError},
     io,

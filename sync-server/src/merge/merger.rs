@@ -1,3 +1,5 @@
+//! Merging documents behind the log: who has one merged, in which order, and what is kept of it.
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{

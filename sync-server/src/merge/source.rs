@@ -1,3 +1,5 @@
+//! The log of a document, as a source for the verifier.
+
 use rejoin_verifier::{Batch, BatchSize, Source, Subject};
 
 use crate::{

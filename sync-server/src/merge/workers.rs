@@ -1,3 +1,5 @@
+//! The threads that merge and verify: one for questions, one for what nobody waits for.
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},

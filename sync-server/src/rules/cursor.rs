@@ -1,3 +1,5 @@
+//! Where a cursor stands in a log.
+
 use rejoin_protocol::Cursor;
 
 use super::{Code, Fault};

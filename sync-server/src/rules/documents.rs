@@ -1,3 +1,5 @@
+//! The list of documents that somebody may read.
+
 use rejoin_protocol::{
     DocumentId,
     wire::{DocumentEntry, DocumentsReply, JSON, Response},

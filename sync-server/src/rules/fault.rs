@@ -1,3 +1,5 @@
+//! Why a request is not answered: codes, statuses, and what is said.
+
 use std::time::Duration;
 
 use rejoin_protocol::{

@@ -1,3 +1,5 @@
+//! Which of the changes that are asked for the log lacks.
+
 use rejoin_protocol::{
     ChangeHash, DocumentId,
     wire::{JSON, MissingReply, Response},

@@ -1,3 +1,5 @@
+//! What a pull is answered.
+
 use rejoin_protocol::{
     Cursor, DocumentId,
     wire::{CHANGES, HEADS_TOLD, Response},

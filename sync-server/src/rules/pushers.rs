@@ -1,3 +1,5 @@
+//! Who pushed what, for those who may read it.
+
 use rejoin_protocol::{
     Cursor, DocumentId,
     wire::{JSON, PushedBy, PushersReply, Response},

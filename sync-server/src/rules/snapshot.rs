@@ -1,3 +1,5 @@
+//! Which snapshot is given out, and when a new one is made.
+
 use std::time::Duration;
 
 use rejoin_protocol::{

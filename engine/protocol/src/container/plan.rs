@@ -1,3 +1,5 @@
+//! Which containers an action needs at a path, and in which generation.
+
 use std::collections::HashSet;
 
 use automerge::{ActorId, Automerge, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, Value};

@@ -1,3 +1,5 @@
+//! Why the fence refuses a change.
+
 use std::fmt;
 
 use automerge::ChangeHash;

@@ -1,3 +1,5 @@
+//! Reading a pack: its streams, and the changes that they make again.
+
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};

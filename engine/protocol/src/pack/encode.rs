@@ -1,3 +1,5 @@
+//! Writing a pack.
+
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};

@@ -1,3 +1,5 @@
+//! Why bytes are no pack, or cannot be made one.
+
 use crate::fence::Refusal;
 
 /// Why a pack was not made or not read.

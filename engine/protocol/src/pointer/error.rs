@@ -1,3 +1,5 @@
+//! Why a place cannot be read, or an action not be done there.
+
 use std::fmt;
 
 use automerge::{AutomergeError, ObjType, ScalarValue, Value};

@@ -1,3 +1,5 @@
+//! The bodies that are JSON.
+
 use serde::{Deserialize, Serialize};
 
 use crate::fence::RefusalCode;

@@ -1,3 +1,5 @@
+//! Requests and replies, as plain values.
+
 use std::time::Duration;
 
 use crate::{ChangeHash, Cursor, DocumentId};

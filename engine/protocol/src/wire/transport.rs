@@ -1,3 +1,5 @@
+//! Why a request got no answer.
+
 /// Why no reply came, or none that can be used. None of these is ever an acknowledgement: what was sent may
 /// or may not have been stored, and is offered again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

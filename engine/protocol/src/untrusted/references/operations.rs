@@ -1,3 +1,5 @@
+//! What each operation refers to, compared with what its ancestors made.
+
 use std::collections::HashMap;
 
 use automerge::{
