@@ -8,11 +8,10 @@ use std::{
 };
 
 use crate::{
-    Durability, Result, Store, TrashLimits,
+    Durability, Result, Store, TrashLimits, VerifyCommand,
     api::{FailedDispatch, OnFailed},
     blocking,
     slice::{ExtraReducer, Middleware, Registry, Slice},
-    verify::VerifyCommand,
     work::{HandlerError, Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
 
@@ -150,7 +149,18 @@ impl Builder {
     /// inside `catch_unwind`, which stops panics and nothing else. Where the command cannot be run that is logged,
     /// and the store goes on as without one.
     ///
-    /// See [`VerifyCommand`] for an example.
+    /// ```no_run
+    /// use rejoin::{Store, VerifyCommand, verify_child};
+    ///
+    /// # async fn app() -> Result<(), Box<dyn std::error::Error>> {
+    /// // First thing in `main`: this may be the process that verifies.
+    /// if std::env::args().nth(1).as_deref() == Some("verify-child") {
+    ///     return Ok(verify_child(std::io::stdin().lock(), std::io::stdout().lock())?);
+    /// }
+    /// let command = VerifyCommand::of_this_program(["verify-child"])?;
+    /// let store = Store::builder("notes.db").verify_command(command).open().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn verify_command(mut self, command: VerifyCommand) -> Self {
         self.verify = Some(command);
         self

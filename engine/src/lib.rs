@@ -135,12 +135,17 @@
 pub mod blocking;
 #[cfg(feature = "sync")]
 pub mod driver;
+#[doc(hidden)]
 pub mod edits;
 pub mod effects;
+#[doc(hidden)]
 pub mod reducer;
+#[doc(hidden)]
 pub mod revision;
+#[doc(hidden)]
 pub mod session;
 pub mod slice;
+#[doc(hidden)]
 pub mod store;
 pub mod work;
 
@@ -165,6 +170,12 @@ pub use rejoin_storage::files;
 #[doc(hidden)]
 pub use rejoin_verifier as verify;
 
+pub use reducer::{ActionError, Kind};
+#[doc(inline)]
+pub use rejoin_protocol::fence::{Refusal, RefusalCode};
+#[doc(inline)]
+pub use rejoin_verifier::{ProcessFailures, VerifyCommand, verify_child};
+
 pub use action::Action;
 pub use api::{FailedDispatch, Store, WeakStore};
 pub use builder::Builder;
@@ -180,8 +191,8 @@ pub use slice::{Scope, Slice};
 pub use store::{
     Blame, CheckReport, Choice, Conflict, ConflictValue, DeletedDocument, Difference, DocumentInfo, DropPlan,
     Durability, Event, EventChange, HistoryEntry, Millis, NextStep, Origin, QuarantinedChange, QueueEntry,
-    QueueState, Receipt, Salvaged, Settings, TrashLimits, UndoKind, Undone, UndoneBeside, UndonePart,
-    UnsentChange, Writer,
+    QueueState, Receipt, Salvaged, Settings, SyncProblem, SyncProblemKind, TrashLimits, UndoKind, Undone,
+    UndoneBeside, UndonePart, UnsentChange, Writer,
 };
 pub use transaction::Transaction;
 pub use undo_step::UndoStep;

@@ -32,6 +32,8 @@ pub use body::REPLY_BYTES;
 pub use http::{CONNECT_DEADLINE, HttpTransport, IDLE_DEADLINE, REQUEST_DEADLINE};
 pub use options::{SyncOptions, Token, WatchOptions};
 pub use probe::probe;
+#[doc(inline)]
+pub use rejoin_protocol::wire::{Request, Response, TransportError};
 pub use remote::{RemoteDocument, list_remote};
 pub use report::{DocumentReport, Reached, SyncProgress, SyncReport, SyncState};
 pub use run::NEWER_RELEASE;

@@ -4,7 +4,7 @@
 //! belongs **now**. So what others wrote meanwhile is not taken back: in a text only the words that differ are spliced,
 //! in a list elements come and go, in a map keys are set one by one, and what is added to a counter is added.
 //!
-//! This module is pure: the document and the revision come in, a [`RevisionPlan`] goes out, and [`apply`] does it on a
+//! This module is pure: the document and the revision come in, a [`RevisionPlan`] goes out, and `apply` does it on a
 //! transaction.
 
 mod apply;

@@ -36,7 +36,7 @@ const HELD_TURNS: u32 = 16;
 /// Takes a reply, or the news that none came: [`judge`] and [`settle`] in one.
 ///
 /// # Errors
-/// Those of the store. Nothing of the reply was taken: ask [`super::next`], which asks the server again.
+/// Those of the store. Nothing of the reply was taken: ask `next`, which asks the server again.
 pub fn handle(
     core: &mut Core,
     session: &mut Session,

@@ -8,15 +8,15 @@ use super::failures::{Failures, ProcessFailures};
 /// input and output, and does nothing else; it gets no environment.
 ///
 /// ```no_run
-/// use rejoin_protocol::{Store, verify::{VerifyCommand, verify_child}};
+/// use rejoin_verifier::{VerifyCommand, verify_child};
 ///
-/// # async fn app() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn app() -> Result<(), Box<dyn std::error::Error>> {
 /// // First thing in `main`: this may be the process that verifies.
 /// if std::env::args().nth(1).as_deref() == Some("verify-child") {
 ///     return Ok(verify_child(std::io::stdin().lock(), std::io::stdout().lock())?);
 /// }
 /// let command = VerifyCommand::of_this_program(["verify-child"])?;
-/// let store = Store::builder("notes.db").verify_command(command).open().await?;
+/// // For `rejoin::Builder::verify_command`, or `rejoin_server::ServerConfig::verify_command`.
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
