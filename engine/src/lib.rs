@@ -66,9 +66,9 @@
 //! - [`Store::sync`] pushes and pulls once, [`Store::watch`] stays in step, [`Store::subscribe`] tells what
 //!   happened, after it is durable.
 //! - [`Error::kind`] tells what can be done about an error.
-//! - Under the handles: [`store::Core`] does the work, synchronously; [`session`] is the sync of one document as a
-//!   pure state machine; [`fence`], [`untrusted`] and [`verify`] keep hostile bytes from the library. They are public
-//!   for servers, simulators and the curious.
+//! - Under the handles one thread does the work. The rules that it shares with the server are the crate `rejoin-protocol`:
+//!   what a change is, what keeps hostile bytes from the library, what two sides say to each other. What else of this crate is
+//!   public and not shown here is for its own tests, and changes without notice.
 //!
 //! # Coming from Redux Toolkit
 //! | there | here | what differs |
@@ -92,7 +92,7 @@
 //!
 //! # Panics
 //! A reducer, a handler or a hostile change that panics fails alone: the panic is caught and becomes an error. The
-//! process's panic hook hears of it first, and by default prints; [`untrusted::install_panic_hook`] sends what is caught
+//! process's panic hook hears of it first, and by default prints; [`install_panic_hook`] sends what is caught
 //! to `tracing` instead. A terminal app should call it, or have its own hook tell threads apart.
 //!
 //! # Features
@@ -173,6 +173,8 @@ pub use rejoin_verifier as verify;
 pub use reducer::{ActionError, Kind};
 #[doc(inline)]
 pub use rejoin_protocol::fence::{Refusal, RefusalCode};
+#[doc(inline)]
+pub use rejoin_protocol::untrusted::install_panic_hook;
 #[doc(inline)]
 pub use rejoin_verifier::{ProcessFailures, VerifyCommand, verify_child};
 

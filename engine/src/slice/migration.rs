@@ -9,6 +9,29 @@ use super::{Draft, Rejection, draft::escape};
 ///
 /// It can read anything, put values at paths and remove them. It can neither insert into a list nor increment nor
 /// splice, for what two devices insert at once is there twice.
+///
+/// ```
+/// use rejoin::slice::{Draft, Migration, Rejection, Slice};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// #[serde(tag = "type")]
+/// enum Act { Added { item: String } }
+///
+/// struct Shopping;
+/// impl Slice for Shopping {
+///     const NAME: &'static str = "shopping";
+///     const VERSION: u32 = 2;
+///     type State = serde_json::Value;
+///     type Action = Act;
+///     fn reduce(draft: &mut Draft<'_>, Act::Added { item }: &Act) -> Result<(), Rejection> {
+///         draft.insert("/items/-", item)
+///     }
+///     // Version 1 called them things.
+///     fn migrate(from: u32, slice: &mut Migration<'_, '_>) -> Result<(), Rejection> {
+///         if from < 2 { slice.rename("/things", "/items") } else { Ok(()) }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Migration<'m, 'd> {
     draft: &'m mut Draft<'d>,
