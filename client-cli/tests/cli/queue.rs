@@ -1,8 +1,9 @@
 //! What waits, shown as what it is, and taken back without losing what is shown.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::environment::Environment;
+use crate::server::{Server, own_address};
 
 #[test]
 fn a_set_that_repeats_what_waits_goes_with_it_and_is_named() {
@@ -76,4 +77,29 @@ fn a_retry_that_finds_nothing_to_do_says_so() {
     ada.ok(&["set", "d", "/b", "1"]);
     let none = ada.run(&["queue", "retry", "1"]).expect(0);
     assert!(none.stderr.contains("Nothing was parked") && none.stdout.is_empty(), "{none:#?}");
+}
+
+#[test]
+fn retry_all_offers_what_is_parked_again_in_every_document() {
+    let env = Environment::new();
+    let ada = env.person("ada");
+    let server = Server::start_with(env.path("server.db"), own_address(), |config| {
+        config.limits.change.change_bytes = 600;
+    });
+    ada.ok(&["init", "--server", &server.url()]);
+    let large: String = (0..2_000).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
+    for name in ["one", "two"] {
+        ada.new_document(name);
+        ada.ok(&["set", name, "/a", "--string", &large]);
+        ada.ok(&["set", name, "/b", "--string", &large]);
+    }
+    let states = || -> Vec<String> {
+        let queue: Value = serde_json::from_str(&ada.run(&["queue", "--json"]).stdout).unwrap();
+        queue.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect()
+    };
+    ada.run(&["sync"]).expect(5);
+    assert!(states().iter().all(|state| state == "parked"), "{:?}", states());
+    let parked = states().len();
+    assert!(ada.ok(&["queue", "retry", "--all"]).contains(&format!("{parked} changes")));
+    assert_eq!(states(), vec!["waiting"; parked]);
 }

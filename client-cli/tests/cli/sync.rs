@@ -149,31 +149,6 @@ fn what_the_server_refuses_is_parked_and_wants_a_person() {
 }
 
 #[test]
-fn retry_all_offers_what_is_parked_again_in_every_document() {
-    let env = Environment::new();
-    let ada = env.person("ada");
-    let server = Server::start_with(env.path("server.db"), own_address(), |config| {
-        config.limits.change.change_bytes = 600;
-    });
-    ada.ok(&["init", "--server", &server.url()]);
-    let large: String = (0..2_000).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
-    for name in ["one", "two"] {
-        ada.new_document(name);
-        ada.ok(&["set", name, "/a", "--string", &large]);
-        ada.ok(&["set", name, "/b", "--string", &large]);
-    }
-    let states = || -> Vec<String> {
-        let queue: Value = serde_json::from_str(&ada.run(&["queue", "--json"]).stdout).unwrap();
-        queue.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect()
-    };
-    ada.run(&["sync"]).expect(5);
-    assert!(states().iter().all(|state| state == "parked"), "{:?}", states());
-    let parked = states().len();
-    assert!(ada.ok(&["queue", "retry", "--all"]).contains(&format!("{parked} changes")));
-    assert_eq!(states(), vec!["waiting"; parked]);
-}
-
-#[test]
 fn a_watch_follows_until_it_is_told_to_stop() {
     let env = Environment::new();
     let (ada, ben) = (env.person("ada"), env.person("ben"));
