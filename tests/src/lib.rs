@@ -8,9 +8,6 @@
     reason = "a failure ends the run"
 )]
 pub mod bench;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failure here fails the test")]
-mod faults;
 #[allow(
     clippy::unwrap_used,
     clippy::expect_used,
