@@ -28,6 +28,10 @@ const NOTEBOOK: &str = "field-notes";
 /// How long the last edits may take to the server when the app ends. They are kept in any case.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// A server that went away is looked for again within this time. Few share a notebook: nobody has to spread a crowd
+/// over half a minute, and people soon see that the server is away.
+const RECONNECT: Duration = Duration::from_secs(2);
+
 /// How often a burst of typing is put where it belongs when others keep writing into the same text.
 const TRIES: usize = 8;
 
@@ -149,7 +153,7 @@ impl Device {
         let (stop, stopped) = oneshot::channel::<()>();
         let (store, outbox) = (self.store.clone(), self.outbox.clone());
         let only = SyncOptions::default().documents([self.document]);
-        let options = WatchOptions::default().poll(self.poll).sync(only);
+        let options = WatchOptions::default().poll(self.poll).reconnect(RECONNECT).sync(only);
         let following = tokio::spawn(async move {
             let tell = |link| drop(outbox.send(Message::Linked(link)));
             let watched = store.watch(options, |report| tell(link_of(report)), async { drop(stopped.await) });
