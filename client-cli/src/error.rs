@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// How a command ended, as its exit code tells (CONTRACT: Exit codes).
+/// How a command ended, as its exit code tells (README.md: Exit codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
