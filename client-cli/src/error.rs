@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// How a command ended, as its exit code tells (CONTRACT: Exit codes).
+/// How a command ended, as its exit code tells (README.md: Exit codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
@@ -230,7 +230,7 @@ fn hint_of(error: &rejoin::Error) -> &'static str {
         E::AmbiguousChange(_) => "type more of its hash; `rejoin log --json` has them whole",
         E::ShortHash(_) => "type more of its hash; `rejoin log` shows the first 12 digits",
         E::UnknownChange(_) => "`rejoin log` lists the changes of the document",
-        E::NotOwn(_) => "whoever made it can undo it there; or change the document again",
+        E::NotOwn(_) => "its author can undo it there; or change the document again",
         E::NoConflict(_) => "`rejoin conflicts` lists the places where writes met, and their values",
         E::UnknownQueueRow(_) => {
             "`rejoin queue` lists what waits: use its number, or the start of its change's hash"

@@ -52,7 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// What was given is no action of its slice.
-    #[error("{action:?} is no action: {reason}")]
+    #[error("the action {action:?} cannot be done: {reason}")]
     BadAction {
         /// Its type, or its slice's name.
         action: String,
@@ -113,7 +113,7 @@ pub enum Error {
     #[error("no concurrent writes to choose from at {0:?}")]
     NoConflict(String),
     /// No queue row answers to this.
-    #[error("nothing in the queue is called {0:?}")]
+    #[error("no change in the queue has the id {0:?}")]
     UnknownQueueRow(String),
     /// The queue row is at the server already, and cannot be taken back.
     #[error("the change {0} is at the server already")]
@@ -225,10 +225,10 @@ pub enum Error {
     #[error("{0:?} is not an http or https address")]
     InvalidServer(String),
     /// Plain HTTP to another machine, which nobody asked for: see `HttpOptions`.
-    #[error("{0} would be spoken to in plain HTTP, and whoever is on the way could read it")]
+    #[error("{0} would be reached by plain HTTP, which anybody in between can read")]
     PlainHttp(String),
     /// What was given as certificates cannot be used.
-    #[error("these are no certificates: {0}")]
+    #[error("these certificates cannot be used: {0}")]
     InvalidCertificates(String),
     /// The server cannot be reached, or what answers is not a sync server. Nothing is lost.
     #[error("the server could not be reached: {0}")]
@@ -237,14 +237,14 @@ pub enum Error {
     #[error("the server refused these credentials ({0})")]
     Unauthorized(String),
     /// The server takes the credentials, and they have not the right to do this.
-    #[error("these credentials are good, and have not the right to do this ({0})")]
+    #[error("the server knows these credentials, but they do not allow this ({0})")]
     Forbidden(String),
     /// The server answered something that breaks the protocol. Nothing was taken from it.
     #[error("the server's answer breaks the protocol: {0}")]
     Protocol(String),
     /// The document would become larger here than is taken from a server: see `SyncOptions::document_bytes` and
     /// `SyncOptions::document_actors`. Of what the server has, no more was taken.
-    #[error("the server's log of this document has more than the {limit} {of} that are taken here")]
+    #[error("the server's log of this document has more {of} than the limit here, {limit}")]
     LogTooLarge {
         /// The limit.
         limit: u64,
@@ -259,7 +259,9 @@ pub enum Error {
     Panicked(String),
     /// A verb that waits for the store was called where the store itself waits: in a reducer, in middleware, or in what
     /// was given to `Store::with_core`. Nothing was done.
-    #[error("a verb of the store was called inside the store, which would wait for itself")]
+    #[error(
+        "a method of the store was called inside the store (in a reducer, middleware or `with_core`): it would wait for itself"
+    )]
     InsideStore,
     /// This release contradicts itself.
     #[error("a bug in rejoin: {0}")]

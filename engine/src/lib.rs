@@ -56,9 +56,9 @@
 //! - [`Store`] is the handle for asynchronous callers, [`blocking::Store`] the same for others. Both are `Send`,
 //!   `Sync` and cheap to clone. A verb that was asked for is carried out even when its future is dropped: only
 //!   the answer is lost.
-//! - [`slice::Slice`] is a named part of a document with a state type, actions and a reducer, given to the store by
-//!   [`Store::builder`], with [middleware](slice::Middleware) and kinds of documents. [`Action`] is what the built-in
-//!   JSON slice understands, which needs no registration. An action makes exactly one change.
+//! - [`slice::Slice`] is a named part of a document with a state type, actions and a reducer. [`Store::builder`] gives it
+//!   to the store, with [middleware](slice::Middleware) and kinds of documents. [`Action`] is what the built-in JSON
+//!   slice understands, which needs no registration. An action makes exactly one change.
 //! - [`effects`] is the outbox: what actions ask of the outside, sent when there is a connection.
 //! - [`work`] has thunks, which outlive the process that began them, and listeners, which resume where they stopped.
 //!   [`Store::run`] does all of that, effects included.
@@ -110,10 +110,10 @@
 //! | default | 150 | 437 s | 15.6 MB |
 //! | `default-features = false, features = ["bundled-sqlite"]` | 79 | 253 s | 8.0 MB |
 //!
-//! An app of fifteen lines that opens a store, dispatches, reads, and where it can syncs: `cargo build --release` from nothing,
-//! with the default profile and `strip = true`; crates by `cargo tree -e normal --prefix none`, each counted once. Measured on
-//! 27 November 2026 with 2 cores, which others used too: so the time is that of the processors, SQLite's C code included, and not that
-//! which somebody waits.
+//! The app has fifteen lines: it opens a store, dispatches, reads, and syncs where it can. It was built by
+//! `cargo build --release` from nothing, with the default profile and `strip = true`. Crates are those of
+//! `cargo tree -e normal --prefix none`, each counted once. Measured on 27 November 2026 with 2 cores, which others used too. So the time is
+//! that of the processors, SQLite's C code included, and not the time that somebody waits.
 //!
 //! # Beside other crates
 //! - **automerge** is in the API: use [`automerge`] as this crate re-exports it, and no version of your own.
@@ -127,10 +127,10 @@
 //! # Systems
 //! Linux is tested. For the others `cargo check` passes without `sync`: `x86_64-pc-windows-gnu`, `aarch64-apple-darwin`,
 //! `aarch64-apple-ios`, `aarch64-linux-android` (27 November 2026). What differs there: a process that died is seen by a
-//! lock that its death frees, where Linux shows its processes; the process that tries what servers send
-//! ([`Builder::verify_command`]) has a limit of time and none of memory outside Unix, and phones start none. Certificates are those
-//! of the system. On Android the verifier of rustls must be told of the app's context once, before the first sync
-//! (`rustls_platform_verifier::android::init_with_env`); or trust certificates of your own
+//! lock that its death frees, where Linux shows its processes. The process that tries what servers send
+//! ([`Builder::verify_command`]) has a limit of time, and outside Unix no limit of memory. Phones start no such process.
+//! Certificates are those of the system. On Android the verifier of rustls must be told of the app's context once, before
+//! the first sync (`rustls_platform_verifier::android::init_with_env`); or trust certificates of your own
 //! ([`HttpOptions::ca_certificates`]).
 
 pub mod blocking;

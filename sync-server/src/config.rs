@@ -1,3 +1,5 @@
+//! How a server is set up: limits, files of TLS and JWTs, origins, the command that verifies.
+
 use std::{path::PathBuf, time::Duration};
 
 use crate::{ServerLimits, VerifyCommand};

@@ -1,3 +1,5 @@
+//! Who asks: whether the server asks for tokens, and which principal a token names. One thread looks it up.
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,

@@ -1,3 +1,5 @@
+//! The limits of a server, their defaults, and what `GET /v1/limits` tells of them.
+
 use rejoin_protocol::fence;
 use rejoin_protocol::wire::LimitsReply;
 

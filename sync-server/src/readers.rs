@@ -1,3 +1,5 @@
+//! Threads with connections that read, and whose turn it is on them.
+
 use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},

@@ -1,3 +1,5 @@
+//! What all handlers share, and how a server is put together and made ready.
+
 use std::{
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},

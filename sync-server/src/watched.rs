@@ -1,3 +1,5 @@
+//! Files that are read again when they change: certificates and keys.
+
 use std::{
     io::Read as _,
     path::{Path, PathBuf},

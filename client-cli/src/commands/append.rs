@@ -1,3 +1,5 @@
+//! `rejoin append`: write at the end of a text; made when missing.
+
 use clap::Args;
 use rejoin::{Action, Revision, TextSplice};
 

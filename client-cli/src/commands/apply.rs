@@ -1,3 +1,5 @@
+//! `rejoin apply`: apply actions from a file or standard input, one JSON object a line, each one change.
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::IsTerminal as _;

@@ -1,3 +1,5 @@
+//! `rejoin backup`: write a consistent copy of the whole store, also while it is in use.
+
 use std::io::ErrorKind;
 use std::path::PathBuf;
 

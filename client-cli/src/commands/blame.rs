@@ -1,3 +1,5 @@
+//! `rejoin blame`: show who wrote what is at a path, and with which action.
+
 use clap::Args;
 use rejoin::{Blame, Writer};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! `rejoin completions`: print the completions for a shell.
+
 use clap::Args;
 use clap_complete::Shell;
 use clap_complete::env::Shells;

@@ -1,3 +1,5 @@
+//! `rejoin conflicts`: list the places where concurrent writes met: every value, who wrote it and when.
+
 use clap::Args;
 use rejoin::{Choice, Conflict, ConflictValue, DocumentId, Store};
 use serde_json::{Value, json};

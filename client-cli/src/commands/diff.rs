@@ -1,3 +1,5 @@
+//! `rejoin diff`: show what changed between two states of a document, or between it and another copy.
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;

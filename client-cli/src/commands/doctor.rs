@@ -1,3 +1,5 @@
+//! `rejoin doctor`: check the store's file, and say what to do.
+
 use std::path::Path;
 
 use clap::Args;

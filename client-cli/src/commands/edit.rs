@@ -1,3 +1,5 @@
+//! `rejoin edit`: edit a text, or a document as JSON, in your editor.
+
 use clap::Args;
 use rejoin::printable::printable_json;
 use rejoin::{Action, ChangeHash, DocumentId, Revised, Revision, Store};

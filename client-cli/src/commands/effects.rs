@@ -1,3 +1,5 @@
+//! `rejoin effects`: show what actions asked of the outside, HTTP requests say, and deal with what was refused.
+
 use clap::{Args, Subcommand};
 use rejoin::effects::{Effect, EffectState};
 use serde_json::{Value, json};

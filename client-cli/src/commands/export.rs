@@ -1,3 +1,5 @@
+//! `rejoin export`: write a document as an Automerge file, readable by any Automerge.
+
 use std::path::PathBuf;
 
 use clap::Args;

@@ -1,3 +1,5 @@
+//! `rejoin get`: print a document, or a part of it.
+
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 

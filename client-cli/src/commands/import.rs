@@ -1,3 +1,5 @@
+//! `rejoin import`: take in an Automerge file, or a JSON file, as a document; prints its id alone.
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 

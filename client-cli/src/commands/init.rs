@@ -1,3 +1,5 @@
+//! `rejoin init`: make the store, and remember the server and who you are.
+
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! `rejoin join`: take part in a document that exists elsewhere.
+
 use clap::Args;
 use rejoin::DocumentId;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! `rejoin leave`: forget a document here; the others keep it.
+
 use clap::Args;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! `rejoin log`: show a document's history, newest first: hash, time, author or actor, what was done and where.
+
 use clap::Args;
 use rejoin::{ChangeHash, DocumentId, Edits, HistoryEntry, Store};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! `rejoin ls`: list the documents here: name, what is queued, in step or not.
+
 use clap::Args;
 use rejoin::{DocumentInfo, store::SyncProblemKind};
 

@@ -1,3 +1,5 @@
+//! `rejoin man`: write the manual pages, one for each command, from the same texts as --help.
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _};

@@ -1,3 +1,5 @@
+//! `rejoin new`: make a document; prints its id alone.
+
 use clap::Args;
 use rejoin::DocumentId;
 use serde_json::json;

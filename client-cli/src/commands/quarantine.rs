@@ -1,3 +1,5 @@
+//! `rejoin quarantine`: show the changes that were left out of documents, why, and whose they say they are.
+
 use clap::Args;
 use rejoin::{ChangeHash, DocumentId, DocumentInfo, QuarantinedChange, Store};
 use serde_json::{Value, json};

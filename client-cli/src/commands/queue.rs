@@ -1,3 +1,5 @@
+//! `rejoin queue`: show what waits for the server, in order, and deal with what it refused.
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! `rejoin rename`: give a document another name, on this device alone.
+
 use clap::Args;
 use serde_json::json;
 

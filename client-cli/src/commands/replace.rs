@@ -1,3 +1,5 @@
+//! `rejoin replace`: replace a part of a text by another, without counting characters.
+
 use clap::Args;
 use rejoin::{Revision, TextSplice};
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! `rejoin reset`: make a document read as it did, by a new change.
+
 use clap::Args;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! `rejoin restore`: put a backup in the store's place, and keep the old store beside it.
+
 use std::path::PathBuf;
 
 use clap::Args;

@@ -1,3 +1,5 @@
+//! `rejoin revert`: take one change back, anybody's, by a new change.
+
 use clap::Args;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! `rejoin rm`: delete a document for everyone, at the next sync.
+
 use clap::Args;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! `rejoin share`: print the one line that a colleague types to join a document.
+
 use clap::Args;
 use serde_json::json;
 

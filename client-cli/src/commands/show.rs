@@ -1,3 +1,5 @@
+//! `rejoin show`: show all of one change: who, when, on what, every edit, and what it made different.
+
 use clap::Args;
 use rejoin::{Edits, HistoryEntry};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! `rejoin status`: show, for each document, whether it is in step or why not; and whether the server answers.
+
 use std::time::Duration;
 
 use clap::Args;

@@ -1,3 +1,5 @@
+//! `rejoin sync`: push what waits and pull what is new, until nothing that was there at the start is owed.
+
 mod report;
 
 use std::collections::BTreeMap;

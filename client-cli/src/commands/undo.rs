@@ -1,3 +1,5 @@
+//! `rejoin undo`: undo the last action made here, by a new change.
+
 use clap::Args;
 use rejoin::{DocumentId, UndoKind, Undone, UndoneBeside, UndonePart};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! `rejoin watch`: print each change of a document as it comes, until interrupted.
+
 use std::collections::HashSet;
 
 use clap::Args;

@@ -8,7 +8,7 @@ use crate::{Error, Result, untrusted::contained};
 /// [`Error::NoRuntime`] outside tokio, and where its timers are off.
 pub(super) fn needs_timers() -> Result<()> {
     if tokio::runtime::Handle::try_current().is_err() {
-        return Err(Error::NoRuntime("there is none on this thread"));
+        return Err(Error::NoRuntime("this thread has none"));
     }
     let timers = contained(|| drop(tokio::time::sleep(Duration::ZERO)));
     timers.map_err(|_| Error::NoRuntime("its timers are off: build it with `enable_all`"))

@@ -1,3 +1,5 @@
+//! Tests of edits: what a change did, and where.
+
 use automerge::{Automerge, ObjType, ROOT, ReadDoc as _, transaction::Transactable as _};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;

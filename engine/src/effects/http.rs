@@ -145,7 +145,8 @@ impl HttpEffects {
         }
         let default = if described.body.is_some() { "POST" } else { "GET" };
         let method = described.method.as_deref().unwrap_or(default).to_ascii_uppercase();
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| "its method is none".to_owned())?;
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| "its method is not an HTTP method".to_owned())?;
         let headers = self.headers(effect, &described, &url)?;
         let mut request = self.client.request(method, url);
         request = match described.body {
@@ -165,7 +166,7 @@ impl HttpEffects {
         for (name, value) in &described.headers {
             let parsed = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
             let (Ok(parsed_name), Ok(value)) = parsed else {
-                return Err(format!("its header {name:?} is none"));
+                return Err(format!("its header {name:?} is not a valid HTTP header"));
             };
             headers.insert(parsed_name, value);
         }

@@ -186,14 +186,16 @@ async fn send(
             Attempt::TimedOut => Outcome::TimedOut(limit),
         },
         () = lease.keep(move |core| core.renew_effect(id, &kept, length)) => {
-            tracing::warn!(effect = %id, "the lease was lost while sending; whoever has it records");
+            tracing::warn!(effect = %id, "the lease was lost while sending; the process that has it records");
             return lease.forget(|held| drop(held.0.remove(&id)));
         }
     };
     let verdict = judge(outcome, tries, &schedule, &mut rand::rng());
     match lease.record(move |core| core.settle_effect(id, &name, verdict.clone())).await {
         Some(true) => {}
-        Some(false) => tracing::info!(effect = %id, "the lease was lost; whoever has it records"),
+        Some(false) => {
+            tracing::info!(effect = %id, "the lease was lost; the process that has it records")
+        }
         None => return,
     }
     lease.forget(|held| drop(held.0.remove(&id)));

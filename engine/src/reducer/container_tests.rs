@@ -1,3 +1,5 @@
+//! Containers that two devices make, and what both read afterwards.
+
 use automerge::{ActorId, Automerge, Change, ObjType, ROOT, transaction::Transactable};
 use serde_json::json;
 

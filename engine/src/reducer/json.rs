@@ -208,7 +208,7 @@ fn plan_set<'a>(place: Place<'_>, path: &str, new: &'a Value) -> Result<Step<'a>
         Place::Root => Step::SetRoot(new.as_object().ok_or(ActionError::WholeDocument)?),
         Place::Missing { parent, depth } => Step::Make(parent, depth),
         Place::There { parent, prop, value, .. } => match new {
-            // An integer set on a counter is a new counter of that value (CONTRACT).
+            // An integer set on a counter is a new counter of that value.
             Value::Number(n) if kind_of(&value) == Kind::Counter && !n.is_f64() => {
                 let n = n.as_i64().ok_or_else(|| ActionError::OutOfRange { path: path.to_owned() })?;
                 Step::ReplaceByCounter(parent, prop, n)

@@ -1,3 +1,5 @@
+//! Tests of the JSON slice: each action, and each mistake with its message.
+
 use automerge::{ActorId, Automerge, Change, ObjType, ROOT, ReadDoc, ScalarValue, transaction::Transactable};
 use serde_json::{Value, json};
 

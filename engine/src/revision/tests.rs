@@ -1,3 +1,5 @@
+//! Tests of revisions: what an editor made of a value, where others wrote meanwhile.
+
 use automerge::{ActorId, Automerge, ROOT, ReadDoc as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};

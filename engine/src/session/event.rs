@@ -82,7 +82,7 @@ fn plan(facts: &Facts, in_trouble: bool, event: &ChangesEvent) -> Plan {
     if facts.cursor == cursor {
         return Plan::Known;
     }
-    // Invariant 4: "A cursor moves in the transaction that stores what it counts. A hole never": what comes after
+    // Invariant 4: "A cursor moves in the transaction that stores what it counts." What comes after
     // another cursor is not ours to take. The first copy is pulled, for it may come as a snapshot.
     let after = event.after.as_deref().and_then(Cursor::parse);
     let fits =

@@ -1,5 +1,5 @@
-//! The session: what to ask a server next, and what its answer means. It does no I/O and has no clock: facts of
-//! the store go in, steps come out, and time and randomness are arguments. The asynchronous driver and the
+//! The session: what to ask a server next, and what its answer means. It speaks to no network and has no clock: time and
+//! randomness are arguments. It reads facts from the store and writes to it, through the `&mut Core` that each step takes. The asynchronous driver and the
 //! simulator run this same code.
 //!
 //! One [`Session`] belongs to one document, so "no document, no change and no peer can stop another document

@@ -153,7 +153,7 @@ pub(crate) fn read_action<S: Slice>(kind: &str, json: &Value) -> Option<S::Actio
 pub(crate) fn parse_action<A: DeserializeOwned>(slice: &str, kind: &str, json: &Value) -> Result<A> {
     let bad = |reason: String| Error::BadAction { action: kind.to_owned(), reason };
     let own = kind.strip_prefix(slice).and_then(|rest| rest.strip_prefix('/'));
-    let own = own.ok_or_else(|| bad(format!("it is none of the slice {slice:?}")))?;
+    let own = own.ok_or_else(|| bad(format!("it is not an action of the slice {slice:?}")))?;
     let mut json = json.clone();
     match json.as_object_mut() {
         Some(fields) => fields.insert("type".to_owned(), own.into()),

@@ -377,7 +377,7 @@ pub(super) fn container_position(
     Ok(statement.query_row(params, |r| r.get(0)).optional()?.map(rows::position_of))
 }
 
-/// Invariant 10: "A snapshot is a cache: it covers a prefix of the log". One that cannot be loaded is as none.
+/// Invariant 10: "A snapshot is a cache", which "covers a prefix of the log". One that cannot be loaded is as none.
 pub(super) fn read_snapshot(connection: &Connection, row: &DocumentRow) -> Result<Option<(Automerge, u64)>> {
     let sql = "SELECT position, bytes FROM snapshot WHERE document = :document AND epoch = :epoch";
     let found = connection

@@ -67,7 +67,7 @@ fn save(document: &Automerge) -> std::result::Result<Vec<u8>, String> {
 }
 
 impl Writing<'_> {
-    /// Keeps verified bytes as the snapshot. "It ends before the first change it cannot hold": changes above
+    /// Keeps verified bytes as the snapshot. It "ends before the first change it cannot hold": changes above
     /// are given to the library again when the document is opened, which costs nothing but time.
     pub(super) fn write_snapshot(&mut self, id: DocumentId, bytes: &[u8]) -> Result<u64> {
         let replica = self.replicas.get(self.tx, id, self.actor)?;

@@ -67,7 +67,7 @@ impl Merged {
                 let counted = Counted::of(&loaded);
                 Ok(Self { document: loaded, position, bytes: bytes.len() * 40, counted, ..empty })
             }
-            // Invariant 10: "The raw bytes of a change are the system of record. A snapshot is a cache."
+            // Invariant 10: "The raw bytes of a change are the system of record"; "a snapshot is a cache".
             Err(error) => {
                 tracing::error!(%error, "a stored snapshot cannot be loaded: the log is read instead");
                 Ok(empty)

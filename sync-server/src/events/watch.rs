@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use super::Hub;
 use crate::{AppState, rules::is_good, state::now};
 
-/// How often. "A revoked or expired token loses open streams within a minute."
+/// How often. A revoked or expired token is refused at once, "and its open streams end within 10 s" (OPERATIONS.md).
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Begins to look, until no stream is open any more. To be called when one was opened, inside a runtime.

@@ -1,3 +1,5 @@
+//! Tests of JWTs: which are taken, and which are none.
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use rejoin_protocol::DocumentId;
 use serde_json::{Value, json};

@@ -104,7 +104,7 @@ pub(crate) fn make(view: View<'_>, document: &Document, run: Run) -> Result<Pack
     })?;
     let refused = |why: String| LogError::Damaged(format!("changes {} to {last}: {why}", run.after + 1));
     let bytes = pack(&body, Effort::Thorough).map_err(|error| refused(error.to_string()))?;
-    // Invariant 10: "it replaces raw changes only after it was loaded again". A pack comes back byte for byte.
+    // Invariant 10: a pack takes the place of rows only "after it was decoded again and every byte compared".
     let limits = stored_pack_limits(body.len() as u64);
     let unpacked = unpack(&bytes, &limits).map_err(|error| refused(error.to_string()))?;
     let before = match run.after {

@@ -1,6 +1,5 @@
-//! Snapshots: invariant 10, "it covers a prefix of the log (it ends before the first change it cannot hold), and
-//! it replaces raw changes only after it was loaded again and its heads, its set of changes and its state
-//! were found equal".
+//! Snapshots. Invariant 10: one "is kept only after it was loaded again and its heads, its set of changes and its state
+//! were found equal. It covers a prefix of the log, and ends before the first change it cannot hold."
 
 use std::time::Duration;
 
@@ -84,7 +83,7 @@ pub(super) fn settle(
     let snapshot = match stop {
         _ if !wants => None,
         None => Some(Made { snapshot: StoredSnapshot { position: end, stop: None }, bytes: merge.bytes }),
-        // "It ends before the first change it cannot hold", whatever came after.
+        // It "ends before the first change it cannot hold", whatever came after.
         Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (verifier, longest))?,
         Some(_) => None,
     };

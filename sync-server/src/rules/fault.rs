@@ -10,7 +10,7 @@ use rejoin_verifier::Failed;
 
 use crate::LogError;
 
-/// What went wrong, in a word that stays (CONTRACT: HTTP).
+/// What went wrong, in a word that stays (PROTOCOL.md: Requests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     Malformed,

@@ -99,7 +99,9 @@ impl Changes {
                     parts.map(|part| check_body(part, limits)).try_for_each(|piece| sender.send(piece))
                 });
                 checked.iter().try_for_each(|piece| {
-                    let piece = piece.map_err(|_| LogError::Damaged("a framed body is none".to_owned()))?;
+                    let piece = piece.map_err(|_| {
+                        LogError::Damaged("a body that was framed cannot be framed again".to_owned())
+                    })?;
                     piece.iter().try_for_each(&mut take)
                 })
             }),

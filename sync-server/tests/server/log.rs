@@ -208,7 +208,7 @@ fn a_change_does_not_enter_in_two_rewritten_spellings() {
     assert_eq!((both.accepted, both.rejected.len()), (2, 1));
 }
 
-/// "The server refuses nothing because of a `was` that it cannot prove."
+/// A claim (`was`) that is not proved: "the server refuses nothing because of it" (PROTOCOL.md).
 #[test]
 fn a_claim_that_is_not_proved_refuses_nothing() {
     let (mut server, document) = (Server::new(), DocumentId::random());

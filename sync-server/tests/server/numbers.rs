@@ -243,7 +243,7 @@ async fn one_member_cannot_use_up_a_documents_actors() {
         let (ada, mallory, root) =
             (token("ada"), token("mallory"), house.token("admin", None, Access::Admin));
         assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
-        // "One alone gets half of all places at most."
+        // "One alone gets half of all at most" (PROTOCOL.md).
         let all = strangers(100..200);
         let reply = bring(&house, document, (&mallory, &all)).await;
         assert_eq!(reply.accepted, 7);
@@ -322,7 +322,7 @@ async fn one_member_cannot_use_up_a_documents_heads() {
     }
 }
 
-/// "All who bear JWTs without a `sub` count as one."
+/// "Those who bear JWTs without a `sub` count as one" (PROTOCOL.md).
 #[tokio::test]
 async fn whoever_has_no_name_leaves_room_for_those_who_have() {
     let (house, document) = houses(|c| c.limits.document_actors = 16).await.pop().unwrap();

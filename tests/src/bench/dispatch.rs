@@ -1,3 +1,5 @@
+//! The figure `dispatch`: small actions beside bare commits and rows.
+
 use super::{
     Options,
     table::Table,

@@ -1,3 +1,5 @@
+//! The floors: what a flush, bare Automerge and bare SQLite take in the same run.
+
 use std::{fs::File, io::Write, path::Path, time::Instant};
 
 use automerge::{AutoCommit, ROOT, transaction::CommitOptions, transaction::Transactable};

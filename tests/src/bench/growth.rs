@@ -1,3 +1,5 @@
+//! The figures of `growth`: what verbs cost in documents of growing length.
+
 use super::{
     Options, median,
     table::Table,

@@ -1,3 +1,5 @@
+//! The figures W1 and W3: clients that go online with offline edits, and a first push and first copy of a long text.
+
 use rejoin::DocumentId;
 
 use super::{

@@ -1,3 +1,5 @@
+//! The figures, as a table or as JSON.
+
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, LineStyle, Table as Drawn, TableStyle};

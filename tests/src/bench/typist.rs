@@ -1,3 +1,5 @@
+//! Edits of a text as a person makes them, the same in every run.
+
 use rejoin::Action;
 
 /// Someone who types: words at a place, some letters taken back, then another place. The same every time.

@@ -1,3 +1,5 @@
+//! The programs that tests start, built as they ship.
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -1,3 +1,5 @@
+//! Changes of another program, and pushing them without a client.
+
 use std::fmt::Display;
 
 use automerge::{

@@ -1,3 +1,5 @@
+//! A person at a shell, with a store and a home of their own.
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},

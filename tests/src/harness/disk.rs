@@ -1,3 +1,5 @@
+//! Temporary directories on the real disk.
+
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},

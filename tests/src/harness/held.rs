@@ -1,3 +1,5 @@
+//! A transport that shows the log as it was at an earlier place.
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},

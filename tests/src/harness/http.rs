@@ -1,3 +1,5 @@
+//! Requests to a server, and its answers, without a client.
+
 use std::sync::OnceLock;
 
 use tokio::runtime::Runtime;

@@ -1,3 +1,5 @@
+//! A listener that answers like a server, with what a test says.
+
 use axum::{
     Router,
     body::Bytes,

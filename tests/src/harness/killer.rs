@@ -1,3 +1,5 @@
+//! Kills processes at random moments, and counts what they were in the middle of.
+
 use std::{
     fmt,
     path::Path,

@@ -1,3 +1,5 @@
+//! Whether another process is inside a write transaction of a database.
+
 use std::{fs::File, path::Path};
 
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};

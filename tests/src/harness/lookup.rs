@@ -1,3 +1,5 @@
+//! Where the traces and the corpus are, which are not part of the repository.
+
 use std::path::{Path, PathBuf};
 
 use super::skipped;

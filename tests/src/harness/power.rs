@@ -1,3 +1,5 @@
+//! Power cuts: what a disk may hold when it was not told to flush.
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -1,3 +1,5 @@
+//! A process that ends with its handle.
+
 use std::{
     process::{Child, ExitStatus},
     sync::mpsc::{RecvTimeoutError, Sender, channel},

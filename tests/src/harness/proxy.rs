@@ -1,3 +1,5 @@
+//! A proxy between clients and a server, which counts and cuts what passes.
+
 use std::{
     collections::HashMap,
     io::{Read, Write},

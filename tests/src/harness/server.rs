@@ -1,3 +1,5 @@
+//! A real server process on a free port.
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},

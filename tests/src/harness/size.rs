@@ -1,3 +1,5 @@
+//! How large a long run is: `REJOIN_TEST_SIZE`.
+
 /// How large a long run is. `REJOIN_TEST_SIZE=full` is what `.ci/run` sets; else a person waits for it, and it is `small`.
 ///
 /// # Panics

@@ -1,3 +1,5 @@
+//! The invariants that the simulator checks, by number.
+
 use std::fmt;
 
 /// What must hold. The sentences are those of the design.

@@ -1,3 +1,5 @@
+//! Seeds that once found something.
+
 /// Seeds that once found something, each with what it was. They are run before any other. A seed means what it
 /// meant only as long as the world is made as it was: what each found has a test of its own where it was mended.
 pub const REGRESSIONS: [(u64, &str); 16] = [

@@ -1,3 +1,5 @@
+//! The faults that the simulator strikes with, and how often each of them did.
+
 use std::fmt::Write;
 
 /// What can go wrong.

@@ -1,3 +1,5 @@
+//! What happened in a run of the simulator.
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What happened: as a hash always, as lines on demand.

@@ -1,3 +1,5 @@
+//! Tests of what the keys of the app do.
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rejoin::slice::EntityMap;
 

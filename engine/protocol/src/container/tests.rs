@@ -1,3 +1,5 @@
+//! Tests of container changes, with their golden bytes.
+
 use automerge::{ActorId, Automerge, Change};
 
 use super::*;

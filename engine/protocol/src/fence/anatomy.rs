@@ -90,7 +90,7 @@ pub fn hash_and_dependencies(frame: &Frame<'_>) -> Result<(ChangeHash, Vec<Chang
 pub fn author_of(chunk: &[u8]) -> Result<(ActorId, u64), Refusal> {
     let frame = next_frame(&mut Reader::new(chunk))?;
     if frame.kind != ChunkKind::Change {
-        return Err(Refusal::malformed("the chunk is no plain change"));
+        return Err(Refusal::malformed("the chunk is not a plain change"));
     }
     let mut reader = Reader::new(frame.body);
     read_deps(&mut reader)?;

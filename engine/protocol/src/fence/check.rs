@@ -55,7 +55,7 @@ pub fn check(frame: &Frame<'_>, limits: &Limits) -> Result<CheckedChange, Refusa
         ChunkKind::Document => Err(as_it_stands(not_a_change("a document"))),
         ChunkKind::Bundle => Err(as_it_stands(not_a_change("a bundle"))),
         ChunkKind::Unknown(kind) => {
-            Err(as_it_stands(Refusal::malformed(format!("chunks of type {kind} are not known"))))
+            Err(as_it_stands(Refusal::malformed(format!("the chunk has the unknown type {kind}"))))
         }
     }
 }
@@ -67,28 +67,30 @@ pub fn check(frame: &Frame<'_>, limits: &Limits) -> Result<CheckedChange, Refusa
 pub fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<CheckedChange, Refusal> {
     match chunk::frame(bytes)?.as_slice() {
         [one] => check(one, limits),
-        several => Err(Refusal::malformed(format!("{} chunks where one belongs", several.len()))),
+        several => Err(Refusal::malformed(format!(
+            "there are {} chunks where one change was expected",
+            several.len()
+        ))),
     }
 }
 
 fn not_a_change(what: &str) -> Refusal {
-    Refusal::new(RefusalCode::NotAChange, format!("it is {what}: only changes are taken here"))
+    Refusal::new(RefusalCode::NotAChange, format!("the chunk is {what}, and only changes are taken here"))
 }
 
 fn too_large(what: &str, size: u64, limit: impl std::fmt::Display) -> Refusal {
-    Refusal::new(RefusalCode::TooLarge, format!("{what} {size}, and the limit is {limit}"))
+    Refusal::new(RefusalCode::TooLarge, format!("the change has {size} {what}, and the limit is {limit}"))
 }
 
 /// The body of a compressed chunk, as the library inflates it: bytes after the end of the stream are nothing.
 fn inflate(deflated: &[u8], limits: &Limits) -> Result<Vec<u8>, Refusal> {
     let cap = limits.change_bytes as u64;
     let mut body = Vec::new();
-    DeflateDecoder::new(deflated)
-        .take(cap.saturating_add(1))
-        .read_to_end(&mut body)
-        .map_err(|error| Refusal::malformed(format!("it cannot be inflated: {error}")))?;
+    DeflateDecoder::new(deflated).take(cap.saturating_add(1)).read_to_end(&mut body).map_err(|error| {
+        Refusal::malformed(format!("the compressed change cannot be decompressed: {error}"))
+    })?;
     if body.len() as u64 > cap {
-        let detail = format!("it inflates to more than the limit of {cap} bytes for a change");
+        let detail = format!("the change has more than the limit of {cap} bytes once it is decompressed");
         return Err(Refusal::new(RefusalCode::TooLarge, detail));
     }
     Ok(body)
@@ -99,7 +101,7 @@ fn check_body(body: &[u8], checksum: &[u8], limits: &Limits) -> Result<CheckedCh
     let hash = chunk::hash(ChunkKind::Change, body);
     let size = chunk::plain_size(body);
     if size > limits.change_bytes {
-        return Err(too_large("its plain bytes are", size as u64, limits.change_bytes).of(hash));
+        return Err(too_large("bytes", size as u64, limits.change_bytes).of(hash));
     }
     if chunk::checksum_of(&hash) != checksum {
         return Err(Refusal::new(RefusalCode::Checksum, "the checksum does not fit the bytes").of(hash));
@@ -117,18 +119,20 @@ fn read_change(body: &[u8], hash: ChangeHash, limits: &Limits) -> Result<Checked
     let actor = read_actor(&mut reader, limits)?;
     let seq = reader.number("the sequence number")?;
     if seq == 0 {
-        return Err(Refusal::malformed("sequence numbers begin at 1, and it has 0"));
+        return Err(Refusal::malformed(
+            "the change has the sequence number 0, and sequence numbers begin at 1",
+        ));
     }
     if seq > LAST_SEQUENCE {
         return Err(Refusal::out_of_range(format!(
-            "its sequence number is {seq}, and the last that a document can hold is {LAST_SEQUENCE}"
+            "the change has the sequence number {seq}, and the largest that a document can hold is {LAST_SEQUENCE}"
         )));
     }
     let start_op = reader.number("the counter of the first operation")?;
     let time = reader.signed("the time")?;
     if time.unsigned_abs() > LAST_TIME.unsigned_abs() && !is_planted(Bug::NumbersUnbounded) {
         return Err(Refusal::out_of_range(format!(
-            "its time is {time} seconds from 1970, and the furthest that is taken is {LAST_TIME}"
+            "the time of the change is {time} seconds from 1970, and the limit is {LAST_TIME} seconds"
         )));
     }
     let message = read_message(&mut reader, limits)?;
@@ -142,7 +146,7 @@ fn read_change(body: &[u8], hash: ChangeHash, limits: &Limits) -> Result<Checked
 fn read_deps(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<ChangeHash>, Refusal> {
     let count = reader.number("the number of dependencies")?;
     if count > limits.dependencies as u64 {
-        return Err(too_large("its dependencies are", count, limits.dependencies));
+        return Err(too_large("dependencies", count, limits.dependencies));
     }
     let mut deps = Vec::with_capacity(count as usize);
     for _ in 0..count {
@@ -160,7 +164,7 @@ fn read_actor(reader: &mut Reader<'_>, limits: &Limits) -> Result<ActorId, Refus
 fn take_actor<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<&'a [u8], Refusal> {
     let length = reader.number("the length of an actor")?;
     if length > limits.actor_bytes as u64 {
-        return Err(too_large("the bytes of an actor are", length, limits.actor_bytes));
+        return Err(too_large("bytes in the name of an actor", length, limits.actor_bytes));
     }
     reader.take(length, "an actor")
 }
@@ -168,7 +172,7 @@ fn take_actor<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<&'a [u8], 
 fn read_message(reader: &mut Reader<'_>, limits: &Limits) -> Result<Option<String>, Refusal> {
     let length = reader.number("the length of the message")?;
     if length > limits.message_bytes as u64 {
-        return Err(too_large("the bytes of its message are", length, limits.message_bytes));
+        return Err(too_large("bytes in its message", length, limits.message_bytes));
     }
     let bytes = reader.take(length, "the message")?;
     let text = std::str::from_utf8(bytes).map_err(|_| Refusal::malformed("the message is not UTF-8"))?;
@@ -178,7 +182,7 @@ fn read_message(reader: &mut Reader<'_>, limits: &Limits) -> Result<Option<Strin
 fn pass_other_actors(reader: &mut Reader<'_>, limits: &Limits) -> Result<(), Refusal> {
     let count = reader.number("the number of other actors")?;
     if count > limits.actors as u64 {
-        return Err(too_large("the other actors that it names are", count, limits.actors));
+        return Err(too_large("other actors", count, limits.actors));
     }
     for _ in 0..count {
         take_actor(reader, limits)?;
@@ -191,7 +195,9 @@ fn count_operations(reader: &mut Reader<'_>, limits: &Limits) -> Result<u64, Ref
     let entries = columns::entries(reader)?;
     // The library refuses these in a change; in a document it inflates them.
     if entries.iter().any(|entry| entry.spec.deflated()) {
-        return Err(Refusal::malformed("a column in a change is deflated"));
+        return Err(Refusal::malformed(
+            "a column of the change is compressed by itself, which is not allowed in a change",
+        ));
     }
     let columns = columns::data(entries, reader)?;
     let operations = match action_column(&columns) {
@@ -230,7 +236,7 @@ fn sum_actions(bytes: &[u8], limits: &Limits) -> Result<u64, Refusal> {
         operations = operations.saturating_add(run.rows);
         if operations > limits.operations {
             let detail = format!(
-                "its operations are {operations} or more, and the limit for one change is {}",
+                "the change has {operations} operations or more, and the limit for one change is {}",
                 limits.operations
             );
             return Err(Refusal::new(RefusalCode::TooManyOperations, detail));
@@ -245,30 +251,33 @@ fn check_column(spec: Spec, bytes: &[u8], operations: u64, limits: &Limits) -> R
         Spec::PREDECESSORS => (
             limits.operations.saturating_mul(PREDECESSORS_AN_OPERATION),
             RefusalCode::TooManyOperations,
-            "the predecessors that its operations name",
+            "the operations of the change name more predecessors",
         ),
         Spec::KEY | Spec::MARK => (
             WRITTEN_OUT,
             RefusalCode::TooLarge,
-            "the bytes of keys, or of names of marks, written out for each operation,",
+            "keys and names of marks, written out for each operation, take more bytes",
         ),
         _ => return Ok(()),
     };
     match columns::sum(Runs::new(spec.shape(), Reader::new(bytes)), operations, most)? {
         Some(_) => Ok(()),
-        None => Err(Refusal::new(code, format!("{what} are more than the limit of {most}"))),
+        None => Err(Refusal::new(code, format!("{what} than the limit of {most}"))),
     }
 }
 
 /// Where the first counter lies is the author's business, as long as the library can count on from the last.
 fn check_counters(start_op: u64, operations: u64) -> Result<(), Refusal> {
     if start_op == 0 {
-        return Err(Refusal::malformed("counters of operations begin at 1, and it has 0"));
+        return Err(Refusal::malformed(
+            "the first operation of the change has the counter 0, and counters begin at 1",
+        ));
     }
     match start_op.checked_add(operations) {
         Some(next) if next <= LAST_OPERATION => Ok(()),
         _ => Err(Refusal::out_of_range(format!(
-            "its operations begin at {start_op}, and the last that a document can hold is {LAST_OPERATION}"
+            "the change counts its operations from {start_op}, and the last counter that a document can hold is \
+             {LAST_OPERATION}"
         ))),
     }
 }

@@ -90,7 +90,7 @@ pub fn frames(body: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Refusal>> {
 pub(super) fn next_frame<'a>(rest: &mut Reader<'a>) -> Result<Frame<'a>, Refusal> {
     let start = rest.rest();
     if rest.take(4, "the chunk's magic")? != MAGIC {
-        return Err(Refusal::malformed("the magic bytes 85 6f 4a 83 are not there"));
+        return Err(Refusal::malformed("the bytes do not begin like an Automerge chunk, with 85 6f 4a 83"));
     }
     let checksum = rest.take(4, "the checksum")?;
     let kind = ChunkKind::from_type(rest.byte("the chunk's type")?);

@@ -60,7 +60,9 @@ impl<'a> Bytes<'a> {
 }
 
 fn fill(inflating: &mut impl BufRead) -> Result<&[u8], Refusal> {
-    inflating.fill_buf().map_err(|error| Refusal::malformed(format!("a column cannot be inflated: {error}")))
+    inflating
+        .fill_buf()
+        .map_err(|error| Refusal::malformed(format!("a column cannot be decompressed: {error}")))
 }
 
 impl Source for Bytes<'_> {

@@ -63,7 +63,7 @@ impl Default for DocumentLimits {
 /// hash of the chunk, once it is framed.
 pub fn check_document(bytes: &[u8], limits: &DocumentLimits) -> Result<(), Refusal> {
     if bytes.len() > limits.bytes {
-        return Err(too_large(format!("it is {} bytes", bytes.len()), limits.bytes as u64));
+        return Err(too_large(format!("the file has {} bytes", bytes.len()), limits.bytes as u64));
     }
     let mut left = Left { inflated: limits.inflated, operations: limits.operations, changes: limits.changes };
     let mut rest = Reader::new(bytes);
@@ -173,10 +173,9 @@ impl Left {
     }
 
     fn take_inflated(&mut self, bytes: u64, limits: &DocumentLimits) -> Result<(), Refusal> {
-        self.inflated = self
-            .inflated
-            .checked_sub(bytes)
-            .ok_or_else(|| too_large("it inflates to more bytes than it may".to_owned(), limits.inflated))?;
+        self.inflated = self.inflated.checked_sub(bytes).ok_or_else(|| {
+            too_large("the file has too many bytes once it is decompressed".to_owned(), limits.inflated)
+        })?;
         Ok(())
     }
 
@@ -184,7 +183,7 @@ impl Left {
         self.changes = self
             .changes
             .checked_sub(changes)
-            .ok_or_else(|| too_large("it has more changes than it may".to_owned(), limits.changes))?;
+            .ok_or_else(|| too_large("the file has too many changes".to_owned(), limits.changes))?;
         Ok(())
     }
 
@@ -212,7 +211,7 @@ fn check_rows(rows: u64, left: u64, in_group: bool, what: &str, limit: u64) -> R
     if rows <= most {
         return Ok(());
     }
-    let detail = format!("its {what} are more than it may have: the limit for a file is {limit}");
+    let detail = format!("the file has too many {what}: the limit for a file is {limit}");
     Err(Refusal::new(RefusalCode::TooManyOperations, detail))
 }
 
@@ -233,7 +232,7 @@ fn total(mut runs: Runs<Bytes<'_>>, shape: Shape, limits: &DocumentLimits) -> Re
     let most = limits.inflated.saturating_mul(WRITTEN_OUT);
     if shape == Shape::Texts && total.sum > most {
         return Err(too_large(
-            "its texts, written out for each row, are more bytes than they may".into(),
+            "the texts of the file take too many bytes, written out for each row".into(),
             most,
         ));
     }

@@ -45,7 +45,7 @@ pub(super) fn check(columns: &[(Spec, &[u8])]) -> Result<(), Refusal> {
 }
 
 fn too_deep() -> Refusal {
-    let detail = format!("its objects lie deeper in each other than the limit of {DEPTH}");
+    let detail = format!("objects in the file are nested more deeply than the limit of {DEPTH} levels");
     Refusal::new(RefusalCode::TooLarge, detail)
 }
 

@@ -117,14 +117,14 @@ pub fn place<A: Ancestry>(
             Err(refusal) => Placement::Refused(refusal.of(change.hash)),
         }),
         Descent::No => refused(Refusal::malformed(format!(
-            "it is number {} of its actor, and is not built on number {}",
+            "the change has number {} of its actor, and does not depend on number {} of that actor",
             change.seq,
             change.seq - 1
         ))),
         Descent::Unknown => refused(Refusal::new(
             RefusalCode::TooLarge,
-            "too far back lies the change of its actor before it to look for it in this push: \
-             the limit is 1000000 steps by default; push it in a smaller batch",
+            "the search for the earlier change of the same actor was stopped: the limit for one push is 1000000 \
+             steps by default. Push fewer changes at once",
         )),
     }
 }
@@ -154,8 +154,10 @@ fn reach_of<A: Ancestry>(
 fn missing_dependency(missing: Vec<ChangeHash>) -> Refusal {
     let detail = match missing.as_slice() {
         // Which stands beside it in `missing`: a push can be refused a hundred thousand of them in one reply.
-        [_] => "the log does not hold the change on which it depends".to_owned(),
-        several => format!("the log does not hold {} of the changes on which it depends", several.len()),
+        [_] => "the log does not hold the change on which this one depends".to_owned(),
+        several => {
+            format!("the log does not hold {} of the changes on which this one depends", several.len())
+        }
     };
     Refusal { missing, ..Refusal::new(RefusalCode::MissingDependency, detail) }
 }
@@ -166,13 +168,14 @@ fn check_sequence(change: &CheckedChange, last: Option<Last>) -> Result<(), Refu
     if change.seq <= held && last.is_some() {
         return Err(Refusal::new(
             RefusalCode::ActorFork,
-            format!("the log holds another change of its actor with the number {}", change.seq),
+            format!("the log holds another change with the same actor and the same number, {}", change.seq),
         ));
     }
     if held.checked_add(1) != Some(change.seq) {
         return Err(Refusal::malformed(format!(
-            "it is number {} of its actor, of whom {held} are held",
-            change.seq
+            "the change has number {} of its actor, and the next number in the log is {}",
+            change.seq,
+            held.saturating_add(1)
         )));
     }
     Ok(())

@@ -49,7 +49,10 @@ impl Reach {
                 let parts = dissect(only.body)?;
                 Ok(Self::plain(parts.start_op, parts.operations))
             }
-            several => Err(Refusal::malformed(format!("{} chunks where one belongs", several.len()))),
+            several => Err(Refusal::malformed(format!(
+                "there are {} chunks where one change was expected",
+                several.len()
+            ))),
         }
     }
 
@@ -87,7 +90,7 @@ impl Reach {
         }
         if start_op <= before.last {
             return Err(Refusal::out_of_range(format!(
-                "its operations begin at {start_op}, and what it depends on has counted to {}",
+                "the change counts its operations from {start_op}, and the changes on which it depends have counted to {}",
                 before.last
             )));
         }
@@ -97,9 +100,8 @@ impl Reach {
             return Ok(());
         }
         Err(Refusal::out_of_range(format!(
-            "its operations begin {passed_over} counters above those that it depends on, and its actor may pass over \
-             {most} in all. Only a large change that was dropped from a queue leaves such a gap: drop this one too, \
-             and make it again"
+            "the change skips {passed_over} operation counters, and its actor may skip {most} in all. Only a large \
+             change that was dropped from a queue leaves such a gap: drop this one too, and make it again"
         )))
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         let split = usize::try_from(count).ok().and_then(|count| self.0.split_at_checked(count));
         let Some((taken, rest)) = split else {
             return Err(Refusal::malformed(format!(
-                "{what} claims {count} bytes where {} are left",
+                "{what} should have {count} bytes, and only {} are left",
                 self.0.len()
             )));
         };
@@ -57,13 +57,13 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Refusal::malformed(format!("{what} is not a proper LEB128 number of 64 bits")))
+        Err(Refusal::malformed(format!("{what} is not a valid LEB128 number of 64 bits")))
     }
 
     /// A signed LEB128 number, as strict as [`Self::number`].
     pub(crate) fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
         let improper =
-            || Refusal::malformed(format!("{what} is not a proper signed LEB128 number of 64 bits"));
+            || Refusal::malformed(format!("{what} is not a valid signed LEB128 number of 64 bits"));
         let (mut value, mut previous) = (0_i64, 0_u8);
         for place in 0..10_u32 {
             let byte = self.byte(what)?;

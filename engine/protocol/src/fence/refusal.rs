@@ -5,7 +5,7 @@ use std::fmt;
 use automerge::ChangeHash;
 use serde::{Deserialize, Serialize};
 
-/// Why a change was not taken, in a word that stays (CONTRACT: HTTP).
+/// Why a change was not taken, in a word that stays (PROTOCOL.md: What is rejected).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]

