@@ -1,6 +1,5 @@
 //! The power goes right after something was acknowledged: what was written and not flushed is dropped or torn. FAULTS 2, and
 //! invariants 1 and 2.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use automerge::AutoCommit;
 use rejoin::{DocumentId, fence};

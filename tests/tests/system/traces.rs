@@ -1,11 +1,4 @@
 //! Real people typing, from end to end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::time::Instant;
 

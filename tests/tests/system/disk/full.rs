@@ -1,11 +1,4 @@
 //! A disk without room, by a limit that the system enforces: on the client, and on the server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     io::Write,

@@ -1,11 +1,4 @@
 //! Real typing, with clients and servers that die by `kill -9` at random moments and come back.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     collections::HashSet,

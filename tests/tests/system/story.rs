@@ -1,11 +1,4 @@
 //! The main job, through the programs as they ship: two stores apart, then one truth; and what befalls them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{fs, process::Command, time::Duration};
 

@@ -1,11 +1,5 @@
 //! Tens of thousands of actors in one document, from a server that lies or a log of an older release: a client reads
 //! them page by page in about the time that it takes to read them at once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a failure here fails the test"
-)]
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,5 @@
 //! The client tries what a server sends in a process of its own: a change over which the library never ends, that takes
 //! all memory or that ends the process is quarantined, and its document goes on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::time::{Duration, Instant};
 

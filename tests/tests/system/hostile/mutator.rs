@@ -1,12 +1,5 @@
 //! Changes that the project's own mutator spoilt, through every way in: the fence, a server, and a client's pull.
 //! `REJOIN_TEST_SIZE` says how many seeds are tried, `REJOIN_MUTATION_SEED` tries one alone.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,4 @@
 //! `tests/FAULTS.md` says which test proves what happens at each fault: here it is held to that.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -1,11 +1,5 @@
 //! A disk with no room, a disk that cannot be written, and a file that goes away: an error, nothing acknowledged
 //! that is not there, and it goes on afterwards. The limits are the system's own.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     collections::BTreeSet,

@@ -1,11 +1,4 @@
 //! Hostile changes through a real server to a real client, and from a hostile server to a real client.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,5 @@
 //! FAULTS 34: many changes at once that the library cannot take. What was there is served all the same, and honest
 //! content that comes after it.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use std::{
     process::Command,

@@ -1,6 +1,5 @@
 //! People who lie about what a change was, among honest ones: real servers, real clients, before and after restarts.
 //! FAULTS 33: "the claim is proved or ignored; nobody is stuck, nothing is lost or replaced."
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use std::process::Command;
 

@@ -1,13 +1,6 @@
 //! A client in another language that knows nothing but the protocol, beside the Rust client: one truth.
 //!
 //! `sync-server/examples/javascript` wants Node.js and `npm ci`; without them this says loudly that it was skipped.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,6 +1,5 @@
 //! A server, or somebody in its name, that hands out pages which are cut short under its own honest cursors. Afterwards an
 //! honest server mends it. FAULTS 3: "a hole never", and PROTOCOL, "Heads".
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use std::{sync::Arc, time::Duration};
 

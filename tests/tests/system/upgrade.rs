@@ -1,5 +1,4 @@
 //! What one release of the library could not take is tried again by the next.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use rejoin::{
     Action, DocumentId,

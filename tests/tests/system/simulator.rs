@@ -1,11 +1,4 @@
 //! The simulator as a test: it finds nothing in the shipped code, and everything that is planted.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a failure here fails the test"
-)]
 
 use rejoin::planted::Bug;
 use rejoin_tests::{

@@ -1,11 +1,5 @@
 //! Hostile servers and real clients: nothing is acknowledged that must not be, no cursor moves over what was spoilt,
 //! and the documents stay in use.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a failure here fails the test"
-)]
 
 use std::{
     collections::BTreeMap,

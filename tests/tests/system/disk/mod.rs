@@ -1,0 +1,5 @@
+//! Disks: full, gone, and without power.
+
+mod full;
+mod power_cut;
+mod underneath;
