@@ -143,8 +143,6 @@ pub mod effects;
 pub mod reducer;
 #[doc(hidden)]
 pub mod revision;
-#[doc(hidden)]
-pub mod session;
 pub mod slice;
 #[doc(hidden)]
 pub mod store;
@@ -164,7 +162,8 @@ pub use automerge;
 pub use rejoin_protocol::{Actor, ChangeHash, Cursor, DocumentId, InvalidDocumentId, Message};
 #[doc(hidden)]
 pub use rejoin_protocol::{
-    container, fence, message, pack, planted, printable, quarantine, rewrite, state, undo, untrusted, wire,
+    InvalidAddress, ServerAddress, container, fence, message, pack, planted, printable, quarantine, rewrite,
+    same_server, session, state, undo, untrusted, wire,
 };
 #[doc(hidden)]
 pub use rejoin_storage::files;

@@ -157,6 +157,14 @@ async fn remember_security(context: &Context, store: &Store) -> Result<()> {
     if context.globals.allow_http && typed("REJOIN_ALLOW_HTTP") {
         let server = store.settings().await?.server.ok_or(rejoin::Error::NoServer)?;
         store.set_allow_http_to(Some(&server)).await?;
+        let unless_allowed = HttpTransport::with(&server, None, &HttpOptions::default());
+        if matches!(unless_allowed, Err(rejoin::Error::PlainHttp(_))) {
+            context.out.note(format_args!(
+                "Everybody between this machine and {} can read and change what is sent, the token too: allow it only \
+                 inside a network that you trust.",
+                format::printable(&server)
+            ));
+        }
     }
     // Told now, and not at the first sync; nothing else of `init` needs the server.
     let settings = store.settings().await?;

@@ -73,7 +73,7 @@ async fn name_strangers(context: &mut Context, store: &Store, args: &SyncArgs) -
     let mut strangers = Vec::new();
     for document in chosen(store, &args.docs).await? {
         let lives = document.home.as_ref().or(document.server.as_ref()).or(saved.as_ref());
-        if document.changes > 0 && lives.is_some_and(|lives| !rejoin::store::same_server(lives, &server)) {
+        if document.changes > 0 && lives.is_some_and(|lives| !rejoin::same_server(lives, &server)) {
             strangers.push(format!("{} ({})", title(&document), count(document.changes, "change")));
         }
     }

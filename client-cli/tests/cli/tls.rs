@@ -123,8 +123,9 @@ fn plain_http_to_another_machine_is_refused_before_anything_is_sent_unless_it_is
     assert!(asked());
     assert_eq!(sync(&[], &[("REJOIN_ALLOW_HTTP", "1")]).0, Some(3));
     assert!(asked());
-    // Remembered for this server, and for no other.
-    ada.ok(&["init", "--allow-http"]);
+    // Remembered for this server, and for no other; and said what it means.
+    let allowed = ada.run(&["init", "--allow-http"]).expect(0);
+    assert!(allowed.stderr.contains("can read and change what is sent, the token too"), "{}", allowed.stderr);
     assert_eq!(sync(&[], &[]).0, Some(3));
     assert!(asked());
     assert_eq!(sync(&["--server", "http://elsewhere.example"], &[]).0, Some(2));

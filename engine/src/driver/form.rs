@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use bytes::Bytes;
+
 use super::body::REPLY_BYTES;
 use crate::{
     pack::{Effort, PackError, PackLimits, pack, unpack},
@@ -55,18 +57,18 @@ impl Forms {
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) form: Form,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     pub(super) media_type: Option<&'static str>,
     pub(super) encoding: Option<&'static str>,
 }
 
 /// Brings a body into the form, or into the next one where it has none in this one.
-pub(super) async fn encode(body: &[u8], media_type: Option<&'static str>, form: Form) -> Encoded {
-    let plain = Encoded { form: Form::Plain, body: Vec::new(), media_type, encoding: None };
+pub(super) async fn encode(body: &Bytes, media_type: Option<&'static str>, form: Form) -> Encoded {
+    let plain = Encoded { form: Form::Plain, body: Bytes::new(), media_type, encoding: None };
     if form == Form::Plain || body.len() <= SMALL {
-        return Encoded { body: body.to_vec(), ..plain };
+        return Encoded { body: body.clone(), ..plain };
     }
-    let (owned, changes) = (body.to_vec(), form == Form::Packed && media_type == Some(CHANGES));
+    let (owned, changes) = (body.clone(), form == Form::Packed && media_type == Some(CHANGES));
     let small = tokio::task::spawn_blocking(move || {
         let packed = changes.then(|| pack(&owned, Effort::Quick).ok()).flatten();
         match packed {
@@ -75,9 +77,11 @@ pub(super) async fn encode(body: &[u8], media_type: Option<&'static str>, form: 
         }
     });
     match small.await.ok().flatten() {
-        Some((Form::Packed, body)) => Encoded { form: Form::Packed, body, media_type: Some(PACK), ..plain },
-        Some((form, body)) => Encoded { form, body, encoding: Some("zstd"), ..plain },
-        None => Encoded { body: body.to_vec(), ..plain },
+        Some((Form::Packed, body)) => {
+            Encoded { form: Form::Packed, body: body.into(), media_type: Some(PACK), ..plain }
+        }
+        Some((form, body)) => Encoded { form, body: body.into(), encoding: Some("zstd"), ..plain },
+        None => Encoded { body: body.clone(), ..plain },
     }
 }
 

@@ -170,8 +170,7 @@ impl Round {
 
     async fn next(&self, slot: &mut Option<Session>) -> Result<Step> {
         let now = self.clock.now();
-        self.with_session(slot, move |core, session| session::next(core, session, now, &mut rand::rng()))
-            .await
+        self.with_session(slot, move |core, session| core.sync_step(session, now, &mut rand::rng())).await
     }
 
     /// Judges a reply and stores what it brought. "No transaction is open across a network call": the reply is
@@ -198,8 +197,8 @@ impl Round {
             judge()
         };
         let now = self.clock.now();
-        let settle = move |core: &mut _, session: &mut _| {
-            session::settle(core, session, ticket, verdict, (now, &mut rand::rng()))
+        let settle = move |core: &mut crate::store::Core, session: &mut _| {
+            core.settle(session, (ticket, verdict), now, &mut rand::rng())
         };
         self.with_session(slot, settle).await
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     DeletedDocument, DocumentId, Error, Millis, Result, Store,
-    session::{self, Backoff, Hint, Outcome, Progress, Session, SessionLimits, TroubleKind},
+    session::{Backoff, Hint, Outcome, Progress, Session, SessionLimits, TroubleKind},
     store::{Core, DocumentInfo, SyncProblem, SyncProblemKind},
     wire::ChangesEvent,
 };
@@ -322,7 +322,7 @@ impl<'a> Driver<'a> {
         session.speak_to(server);
         let now = self.clock.now();
         let work = move |core: &mut Core| {
-            let hint = session::take_event(core, &mut session, &event, (now, &mut rand::rng()));
+            let hint = core.take_event(&mut session, &event, now, &mut rand::rng());
             Ok((session, hint))
         };
         let (session, hint) = self.store.with_core(work).await?;

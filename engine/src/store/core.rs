@@ -22,7 +22,7 @@ use super::{
     views::Looking,
 };
 use crate::{
-    Actor, DocumentId, Error, Result,
+    Actor, DocumentId, Error, Result, ServerAddress,
     fence::Limits,
     slice::{Committed, Registry},
     verify::VerifyCommand,
@@ -474,13 +474,9 @@ fn wall_clock() -> Millis {
     since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The base address without a slash at its end.
 fn clean_server(text: &str) -> Result<String> {
-    let trimmed = text.trim().trim_end_matches('/');
-    let rest = trimmed.strip_prefix("http://").or_else(|| trimmed.strip_prefix("https://"));
-    let host = rest.and_then(|r| r.split('/').next()).unwrap_or("");
-    let plain = !host.is_empty() && !host.contains('@') && !trimmed.contains(['?', '#', ' ']);
-    if plain { Ok(trimmed.to_owned()) } else { Err(Error::InvalidServer(text.to_owned())) }
+    let address: ServerAddress = text.parse().map_err(|_| Error::InvalidServer(text.to_owned()))?;
+    Ok(address.into())
 }
 
 pub(super) fn clean_optional_server(server: Option<&str>) -> Result<Option<String>> {

@@ -6,13 +6,12 @@ use super::{
     Core, DocumentInfo,
     core::{Writing, clean_optional_server},
     counts::{Counts, count_all, count_one},
-    home::same_server,
     open::get_meta,
     problem::{SyncProblem, forget_problem, read_problem, read_problems},
     rows::{self, DocumentRow},
     trash::may_return,
 };
-use crate::{DocumentId, Error, Result, printable::printable};
+use crate::{DocumentId, Error, Result, printable::printable, same_server};
 
 /// The shortest prefix of a UUID that names a document, in characters.
 const SHORTEST_PREFIX: usize = 4;

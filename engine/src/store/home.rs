@@ -2,7 +2,7 @@
 //! and nowhere else". Pure rules; addresses are compared as [`same_server`] does.
 
 use super::{Millis, rows::DocumentRow};
-use crate::Cursor;
+use crate::{Cursor, same_server};
 
 /// How a server stands to a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,46 +100,5 @@ impl DocumentRow {
             self.home = Some(server.to_owned());
         }
         self.not_served_by = None;
-    }
-}
-
-/// Whether two base addresses name one server: scheme and host in any case, the scheme's own port said or not, a slash
-/// at the end or not. Two names of one machine are two servers: nothing says that they always will be one.
-pub fn same_server(one: &str, other: &str) -> bool {
-    one == other || canonical(one) == canonical(other)
-}
-
-fn canonical(address: &str) -> String {
-    let address = address.trim_end_matches('/');
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let scheme = scheme.to_ascii_lowercase();
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.to_ascii_lowercase();
-    let port = if scheme == "https" { ":443" } else { ":80" };
-    format!("{scheme}://{}{path}", host.strip_suffix(port).unwrap_or(&host))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_known_again_however_it_is_written() {
-        for (one, other) in [
-            ("http://a:80", "HTTP://A/"),
-            ("https://A.example/base", "https://a.example:443/base/"),
-            ("http://127.0.0.1:4810", "http://127.0.0.1:4810/"),
-        ] {
-            assert!(same_server(one, other), "{one} {other}");
-        }
-        for (one, other) in [
-            ("http://a", "https://a"),
-            ("http://a:81", "http://a"),
-            ("http://localhost", "http://127.0.0.1"),
-            ("http://a/Base", "http://a/base"),
-            ("", "http://a"),
-        ] {
-            assert!(!same_server(one, other), "{one} {other}");
-        }
     }
 }

@@ -79,6 +79,7 @@ impl Core {
             tombstone_known: row.tombstone.as_deref() == Some("known"),
             tombstone_here: if owed { standing.is_owed_to() } else { has_tombstone(&row, server) },
             tombstone_sure: row.tombstone_sure,
+            begun: row.home.is_some() || row.server.is_some() || row.cursor.is_some(),
             enqueued: counts.3.max(0) as u64,
         })
     }
@@ -258,7 +259,7 @@ impl Writing<'_> {
             keep_unreadable(self.tx, replica, &arrived, &mut outcome)?;
             rows::write_document(self.tx, &replica.row)?;
             let again = fork::rebuild(self, id, Rebuild::Fork(twins))?;
-            outcome.note_rewritten(again);
+            note_rewritten(&mut outcome, again);
         }
         if proof == Proof::None {
             outcome.quarantined += self.examine_arrived(id, outcome.pulled, page.at_end)?;
@@ -330,7 +331,7 @@ impl Writing<'_> {
                 return Ok(twins);
             }
             let again = fork::rebuild(self, id, Rebuild::Fork(forks))?;
-            outcome.note_rewritten(again);
+            note_rewritten(outcome, again);
         }
         Ok(fork::Forks::default())
     }
@@ -492,10 +493,8 @@ fn read_pending_ids(connection: &Connection, document: i64) -> Result<Vec<i64>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-impl PageOutcome {
-    fn note_rewritten(&mut self, again: fork::Again) {
-        self.rewritten += again.all;
-        self.own_rewritten += again.own;
-        self.after_quarantine |= again.after_quarantine;
-    }
+fn note_rewritten(outcome: &mut PageOutcome, again: fork::Again) {
+    outcome.rewritten += again.all;
+    outcome.own_rewritten += again.own;
+    outcome.after_quarantine |= again.after_quarantine;
 }

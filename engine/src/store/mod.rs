@@ -48,7 +48,7 @@ mod salvage;
 mod slices;
 mod snapshot;
 mod steps;
-mod sync_types;
+mod syncing;
 mod transact;
 mod trash;
 mod types;
@@ -58,14 +58,13 @@ mod views;
 mod work;
 
 pub use self::core::Core;
+pub use crate::session::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
 pub use effects::{EffectDrop, LeaseTerms, Leased};
-pub use home::same_server;
 pub use problem::{SyncProblem, SyncProblemKind};
 pub use pushers::Pushers;
 pub use restore::{check_log, check_log_thoroughly, count_queued, restore};
-pub use sync_types::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use trash::{DeletedDocument, TrashLimits, UnsentChange};
 pub use types::{
     CheckReport, Difference, DocumentInfo, DropPlan, Durability, Event, EventChange, HistoryEntry, Millis,

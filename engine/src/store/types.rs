@@ -89,13 +89,6 @@ pub struct DocumentInfo {
     pub behind: bool,
 }
 
-impl DocumentInfo {
-    /// Whether anything shows that a server has it, or had it.
-    pub(crate) fn was_anywhere(&self) -> bool {
-        self.home.is_some() || self.server.is_some() || self.cursor.is_some()
-    }
-}
-
 /// The state of a queue row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

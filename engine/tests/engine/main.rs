@@ -19,6 +19,7 @@ mod handles;
 mod hostile;
 mod live;
 mod numbers;
+mod session;
 mod slices;
 mod store;
 mod undo;

@@ -55,7 +55,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
             let push = Push {
                 document: *document,
                 after: after.clone(),
-                changes: Changes::read(body.clone(), limits)?,
+                changes: Changes::read(body.to_vec(), limits)?,
                 by: Principal::Local,
                 room: Room::of(limits),
             };

@@ -87,7 +87,7 @@ fn a_page_ends_at_its_limits_and_its_cursor_goes_on() {
     server.push(document, None, &base);
     let mut bob = Writer::new(2);
     let mine = bob.many(2);
-    let request = Request::Push { document, after: None, limit: Some(3), body: mine.clone() };
+    let request = Request::Push { document, after: None, limit: Some(3), body: mine.clone().into() };
     let mut reply = server.ask(&request);
     assert!(reply.more);
     let mut read = reply.body.clone();

@@ -59,7 +59,7 @@ fn at_rest(name: &str, batches: &[Vec<u8>], count: f64, table: &mut Table) {
     let mut log = LogStore::open(&path).expect("a log can be made");
     let document = rejoin::DocumentId::random();
     for batch in batches {
-        let request = Request::Push { document, after: None, limit: Some(1), body: batch.clone() };
+        let request = Request::Push { document, after: None, limit: Some(1), body: batch.clone().into() };
         let reply: Response = respond(&mut log, &ServerLimits::default(), &request, 0);
         assert_eq!(reply.status, 200, "they are taken");
     }

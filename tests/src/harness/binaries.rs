@@ -33,7 +33,10 @@ fn build() -> Binaries {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' crate is in the workspace");
     let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--release", "-p", "rejoin-cli", "-p", "rejoin-server"]);
+    command.current_dir(root).args(["build", "--release", "--bin", "rejoin", "--bin", "rejoin-server"]);
+    // With this crate, and without its switches: what the programs stand on is then the same as what the tests stand on,
+    // and is not built again.
+    command.args(["-p", "rejoin-cli", "-p", "rejoin-server", "-p", "rejoin-tests", "--no-default-features"]);
     command.arg("--target-dir").arg(&target);
     for (name, _) in std::env::vars_os() {
         // What cargo tells of the crate under test is not meant for another build.

@@ -8,7 +8,7 @@ use std::{
 use rand::RngExt;
 use rejoin::{
     DocumentId, fence,
-    session::{self, Now, Outcome, Session, SessionLimits, Step},
+    session::{Now, Outcome, Session, SessionLimits, Step},
     store::BatchBounds,
     wire::{PushReply, Response, TransportError},
 };
@@ -142,7 +142,7 @@ impl World {
         }
         slot.idle = false;
         slot.settled = false;
-        let step = session::next(core, &mut slot.session, now, &mut self.rng);
+        let step = core.sync_step(&mut slot.session, now, &mut self.rng);
         match step {
             Ok(Step::Send { request, ticket }) => {
                 self.check_client(client)?;
@@ -197,7 +197,7 @@ impl World {
             return Ok(());
         }
         let what = describe_reply(&result);
-        let handled = session::handle(core, &mut slot.session, ticket, result, (now, &mut self.rng));
+        let handled = core.take_reply(&mut slot.session, ticket, result, now, &mut self.rng);
         let trouble = slot.session.trouble().map(|t| t.detail.clone());
         match handled {
             Ok(progress) => {

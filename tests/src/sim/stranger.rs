@@ -84,7 +84,7 @@ impl World {
     /// Invariant 6: the good part of a batch is stored, whatever stands beside it.
     pub(super) fn push_as_stranger(&mut self, document: usize, body: &[u8]) -> Checked {
         let id = self.documents[document];
-        let request = Request::Push { document: id, after: None, limit: Some(1), body: body.to_vec() };
+        let request = Request::Push { document: id, after: None, limit: Some(1), body: body.to_vec().into() };
         let reply = respond(&mut self.server, &self.server_limits, &request, EPOCH + self.now);
         self.log(format!("a stranger pushes to d{document}: {}", reply.status));
         self.committed(document)?;

@@ -1,10 +1,7 @@
 //! Events: what the server tells of a commit, and what clients make of it.
 
 use rand::RngExt;
-use rejoin::{
-    Cursor,
-    session::{self, Hint},
-};
+use rejoin::{Cursor, session::Hint};
 use rejoin_server::event_since;
 
 use super::{
@@ -57,7 +54,7 @@ impl World {
             slot.heard.push(telling);
             return Ok(());
         }
-        let taken = session::take_event(core, &mut slot.session, &telling.event, (now, &mut self.rng));
+        let taken = core.take_event(&mut slot.session, &telling.event, now, &mut self.rng);
         match taken {
             Ok(Hint::Known) => Ok(()),
             Ok(hint) => {

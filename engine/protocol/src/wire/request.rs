@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{ChangeHash, Cursor, DocumentId};
 
 /// The media type of change chunks and Automerge files.
@@ -52,8 +54,8 @@ pub enum Request {
         after: Option<Cursor>,
         /// At most this many changes in the reply.
         limit: Option<u32>,
-        /// Plain change chunks, dependencies first.
-        body: Vec<u8>,
+        /// Plain change chunks, dependencies first. It is handed on without being copied.
+        body: Bytes,
     },
     /// `GET /v1/documents/ID/changes`: pull a page.
     Pull {

@@ -71,7 +71,7 @@ pub fn writer_on(actor: u8, body: &[u8]) -> Writer {
 }
 
 pub fn push(document: DocumentId, after: Option<&Cursor>, body: &[u8]) -> Request {
-    Request::Push { document, after: after.cloned(), limit: None, body: body.to_vec() }
+    Request::Push { document, after: after.cloned(), limit: None, body: body.to_vec().into() }
 }
 
 pub fn pull(document: DocumentId, after: Option<&Cursor>) -> Request {

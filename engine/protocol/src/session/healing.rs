@@ -3,9 +3,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::{ChangeHash, Cursor, Millis, store::HealNode};
+use crate::{ChangeHash, Cursor};
 
-use super::HealWalk;
+use super::{HealWalk, facts::HealNode, types::Millis};
 
 /// The longest time over which the offers of many clients are spread, in milliseconds.
 const LONGEST_SPREAD: Millis = 30_000;

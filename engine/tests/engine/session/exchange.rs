@@ -160,13 +160,13 @@ fn a_fork_is_written_again_and_goes_on() {
     let (mut one, mut log) = (Client::new(2), Log::new());
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("a.db"), dir.path().join("b.db"));
-    let mut core = Core::open(&first, crate::Durability::Normal).unwrap();
+    let mut core = Core::open(&first, rejoin::store::Durability::Normal).unwrap();
     let id = core.create(Some(one.id), None).unwrap();
     drop(core);
     std::fs::copy(&first, &second).unwrap();
     one.sync(&mut log);
     let mut clients = [&first, &second].map(|path| {
-        let core = Core::open(path, crate::Durability::Normal).unwrap();
+        let core = Core::open(path, rejoin::store::Durability::Normal).unwrap();
         Client { core, id, ..Client::joined(one.id) }
     });
     for client in &mut clients {
@@ -207,16 +207,16 @@ fn news_by_event() -> (Client, Log, wire::ChangesEvent) {
 #[test]
 fn a_live_event_that_was_cut_short_leaves_no_hole() {
     let (mut client, _, event) = news_by_event();
-    let clock = (Now::at(client.now), &mut client.rng);
-    let hint = take_event(&mut client.core, &mut client.session, &event, clock).unwrap();
+    let now = Now::at(client.now);
+    let hint = client.core.take_event(&mut client.session, &event, now, &mut client.rng).unwrap();
     assert!(
         matches!(hint, Hint::Taken(progress) if progress.pulled == 3),
         "what is whole is taken: {hint:?}"
     );
     let (mut client, mut log, event) = news_by_event();
     let cut = wire::ChangesEvent { changes: Some(String::new()), ..event };
-    let clock = (Now::at(client.now), &mut client.rng);
-    let hint = take_event(&mut client.core, &mut client.session, &cut, clock).unwrap();
+    let now = Now::at(client.now);
+    let hint = client.core.take_event(&mut client.session, &cut, now, &mut client.rng).unwrap();
     assert_eq!((hint, client.count()), (Hint::Pull, 3));
     assert_eq!(client.sync(&mut log), IN_STEP);
     assert_eq!(client.count(), 6);

@@ -6,8 +6,10 @@ use crate::{
     wire::Rejected,
 };
 
+use super::types::Millis;
+
 /// What a session needs to know of a document to plan its next step, about one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Up to where everything of the server's log is here. A cursor that another server gave is none.
     pub cursor: Option<Cursor>,
@@ -34,6 +36,8 @@ pub struct Facts {
     /// The tombstone was told by this store, or heard of again an hour or more after it was first heard of. Until then the
     /// server is asked whether it stands.
     pub tombstone_sure: bool,
+    /// The document is known to have begun at some server.
+    pub begun: bool,
     /// Changes whenever another change becomes waiting: tells an edit during an upload.
     pub enqueued: u64,
 }
@@ -126,7 +130,8 @@ pub struct PageOutcome {
 
 impl PageOutcome {
     /// That of two parts of a page, the later one last.
-    pub(super) fn and(self, later: Self) -> Self {
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
         Self {
             pulled: self.pulled + later.pulled,
             drained: self.drained + later.drained,
@@ -163,5 +168,5 @@ pub struct Failure {
     /// One sentence.
     pub error: String,
     /// When it is tried again.
-    pub next_attempt_at: Option<super::Millis>,
+    pub next_attempt_at: Option<Millis>,
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::{
-    ChangeHash, Cursor, Millis, fence,
-    store::{BatchBounds, BatchRow},
-    wire::Request,
+use crate::{ChangeHash, Cursor, fence, wire::Request};
+
+use super::{
+    Backoff,
+    facts::{BatchBounds, BatchRow},
 };
 
-use super::Backoff;
+/// Milliseconds since 1970, UTC.
+pub type Millis = i64;
 
 /// The time, twice. Waits are counted on the steady clock, which never jumps; what a person reads in the
 /// queue comes from the wall clock.
@@ -70,7 +72,7 @@ impl Default for SessionLimits {
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this, and give the reply with the ticket to [`super::handle`].
+    /// Send this, and give the reply with the ticket to [`super::judge`] and [`super::Session::settle`].
     Send {
         /// The request.
         request: Request,

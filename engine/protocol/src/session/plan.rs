@@ -1,6 +1,6 @@
 //! What to do next: one total function of the store's facts and of what this run knows.
 
-use crate::store::Facts;
+use super::facts::Facts;
 
 /// What one run of a session has learnt. It may vanish at any time: the next run learns it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub(super) struct Run {
     /// The server refused a push of this run, because this token may not write here: what it said. The log is read all the
     /// same.
     pub only_read: Option<String>,
+    /// With this refusal it was noted that the document has not begun there.
+    pub told_not_begun: bool,
+    /// At its end, what waited for one that found room was offered.
+    pub offered_parked: bool,
     /// The server was told of the deletion in this run, or asked whether it stands.
     pub tombstone_told: bool,
 }
@@ -106,21 +110,7 @@ mod tests {
     use super::*;
 
     fn fresh() -> Facts {
-        Facts {
-            cursor: None,
-            healing: false,
-            waiting: 0,
-            sent: 0,
-            parked: 0,
-            changes: 0,
-            unqueued: 0,
-            at_end: false,
-            tombstone_owed: false,
-            tombstone_known: false,
-            tombstone_here: false,
-            tombstone_sure: false,
-            enqueued: 0,
-        }
+        Facts::default()
     }
 
     fn known() -> Facts {

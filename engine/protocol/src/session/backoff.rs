@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::Millis;
+use super::types::Millis;
 
 /// How a wait grows: the window is `first`, doubled with each failure in a row, at most `cap`; the wait is a
 /// random point of the window, drawn after the cap (full jitter), so that clients that failed together come

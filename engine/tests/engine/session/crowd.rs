@@ -45,7 +45,7 @@ impl Crowd {
         while let Some(Reverse((now, client))) = due.pop() {
             assert!(now < 7_200_000, "client {client} is not in step after two hours");
             let session = &mut self.sessions[client];
-            match next(&mut self.core, session, Now::at(now), &mut self.rng).unwrap() {
+            match self.core.sync_step(session, Now::at(now), &mut self.rng).unwrap() {
                 Step::Done(outcome) => {
                     assert_eq!(outcome, Outcome::InStep);
                     last = now;
@@ -54,8 +54,8 @@ impl Crowd {
                 Step::Send { request, ticket } => {
                     *self.requests.entry(now / 1_000).or_default() += 1;
                     let reply = server(now, &mut self.logs[client], &request);
-                    let clock = (Now::at(now + ROUND_TRIP), &mut self.rng);
-                    handle(&mut self.core, session, ticket, reply, clock).unwrap();
+                    let there = Now::at(now + ROUND_TRIP);
+                    self.core.take_reply(session, ticket, reply, there, &mut self.rng).unwrap();
                     due.push(Reverse((now + ROUND_TRIP, client)));
                 }
             }

@@ -4,15 +4,15 @@
 use rand::Rng;
 
 use crate::{
-    DocumentId, Millis,
+    DocumentId,
     planted::{self, Bug},
-    store::{BatchBounds, Facts},
 };
 
 use super::{
+    facts::{BatchBounds, Facts},
     healing::Healing,
     plan::Run,
-    types::{Outcome, SessionLimits, Trouble, TroubleKind},
+    types::{Millis, Outcome, SessionLimits, Trouble, TroubleKind},
 };
 
 /// The syncing of one document with one server.
@@ -36,8 +36,16 @@ pub struct Session {
     pub(super) ended: Option<Outcome>,
     /// [`Facts::enqueued`] when the run began.
     pub(super) seen: Option<u64>,
-    /// Only for the planted bug: what was enqueued up to here is never looked for again.
+    /// Only for the planted bug: what was enqueued up to here is never looked for again, and what is enqueued by the
+    /// next step is forgotten.
     pub(super) lost: Option<u64>,
+    pub(super) forgets_wake_up: bool,
+    /// The facts of the last step.
+    pub(super) facts: Facts,
+    /// In the run that begins, parked changes were offered again.
+    pub(super) offered_parked: bool,
+    /// How often in a row the store was asked for something before there was a step.
+    pub(super) turns: u32,
     /// Something is in the queue, and bears the last error.
     pub(super) queued: bool,
     pub(super) guards: Guards,
@@ -78,6 +86,10 @@ impl Session {
             ended: None,
             seen: None,
             lost: None,
+            forgets_wake_up: false,
+            facts: Facts::default(),
+            offered_parked: false,
+            turns: 0,
             queued: false,
             guards: Guards::default(),
         }
@@ -94,6 +106,11 @@ impl Session {
     /// The document.
     pub fn document(&self) -> DocumentId {
         self.document
+    }
+
+    /// The base address of the server with which it speaks; empty where all servers are one.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// What bounds it.
@@ -132,6 +149,7 @@ impl Session {
         self.run = None;
         self.ended = None;
         self.open = None;
+        self.offered_parked = false;
         self.guards = Guards::default();
     }
 
@@ -143,6 +161,11 @@ impl Session {
     /// The facts as they are at the start of a step; begins a run where there is none.
     pub(super) fn take_facts(&mut self, facts: &Facts) {
         self.queued = facts.waiting + facts.sent > 0;
+        self.facts.clone_from(facts);
+        if std::mem::take(&mut self.forgets_wake_up) {
+            self.seen = Some(facts.enqueued);
+            self.lost = self.seen;
+        }
         // Something became waiting after the run ended, or while it went on: another run.
         if self.ended.is_some() && self.seen < Some(facts.enqueued) {
             self.start_run();
@@ -154,14 +177,6 @@ impl Session {
             }
             self.seen = Some(facts.enqueued);
             self.run = Some(Run { owed, ..Run::default() });
-        }
-    }
-
-    /// The planted bug: what was enqueued during an upload counts as seen.
-    pub(super) fn forget_wake_up(&mut self, facts: &Facts) {
-        if planted::is_planted(Bug::LostWakeUp) {
-            self.seen = Some(facts.enqueued);
-            self.lost = self.seen;
         }
     }
 

@@ -194,8 +194,8 @@ fn a_tombstone_of_a_server_that_was_left_does_not_hold_where_a_person_goes() {
     let (mut client, mut log) = at_home();
     client.core.join(client.id, None, Some(LIAR)).unwrap();
     assert_eq!(client.at(LIAR).sync(&mut deleted()), End::Done(Outcome::Deleted));
-    assert!(matches!(client.core.join(client.id, None, Some(LIAR)), Err(crate::Error::Trashed(_))));
-    assert!(matches!(client.core.join(client.id, None, None), Err(crate::Error::Trashed(_))));
+    assert!(matches!(client.core.join(client.id, None, Some(LIAR)), Err(rejoin::Error::Trashed(_))));
+    assert!(matches!(client.core.join(client.id, None, None), Err(rejoin::Error::Trashed(_))));
     client.core.join(client.id, None, Some(HOME)).unwrap();
     assert_eq!(client.at(HOME).sync(&mut log), IN_STEP);
     assert_eq!((client.count(), client.queue().len(), log.deleted), (4, 0, false));

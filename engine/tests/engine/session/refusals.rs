@@ -80,7 +80,8 @@ fn refused_credentials_stop_the_run_and_count_no_attempt() {
 #[test]
 fn credentials_refused_after_the_first_batch_lose_nothing_and_count_no_attempt() {
     let mut client = Client::new(7);
-    client.session.batch = BatchBounds { count: 3, bytes: usize::MAX };
+    let batch = BatchBounds { count: 3, bytes: usize::MAX };
+    client.session = Session::new(client.id, SessionLimits { batch, ..SessionLimits::default() });
     let (mut log, mut pushes) = (Log::new(), 0);
     let end = client.sync_with(|request| {
         pushes += usize::from(matches!(request, Request::Push { .. }));
@@ -104,13 +105,13 @@ fn credentials_without_the_right_are_told_apart_from_bad_ones() {
     let end = client.sync_with(|_| Ok(problem(403, "forbidden")));
     assert!(matches!(end, End::Done(Outcome::Forbidden(_))));
     let queue = client.core.queue(None).unwrap();
-    let noted = |q: &crate::store::QueueEntry| {
+    let noted = |q: &rejoin::store::QueueEntry| {
         q.attempts == 1 && q.waits_for_a_right() && q.state == QueueState::Waiting
     };
     assert!(!queue.is_empty() && queue.iter().all(noted), "{queue:?}");
     // Nothing shows that a server ever had it: a right to write in it would not help.
     assert!(
-        queue.iter().all(|q| q.last_error.as_deref().is_some_and(|e| e.contains(crate::session::NOT_BEGUN)))
+        queue.iter().all(|q| q.last_error.as_deref().is_some_and(|e| e.contains(rejoin::session::NOT_BEGUN)))
     );
     assert_eq!(client.sync(&mut Log::new()), IN_STEP);
 }

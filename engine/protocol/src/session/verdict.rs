@@ -13,11 +13,13 @@ use crate::{
     fence::{self, RefusalCode},
     planted::{self, Bug},
     printable::printable,
-    store::{BatchRow, Page},
     wire::{self, MissingReply, Problem, PushReply, Rejected, Response, TransportError},
 };
 
-use super::types::{Sent, SessionLimits, Ticket, TroubleKind};
+use super::{
+    facts::{BatchRow, Page},
+    types::{Sent, SessionLimits, Ticket, TroubleKind},
+};
 
 /// What a reply means.
 #[derive(Debug)]
@@ -119,23 +121,40 @@ fn not_a_sync_server(status: u16, media_type: &str, why: &str) -> Meaning {
     Meaning::Failed { kind: TroubleKind::NotASyncServer, detail, retry_after: None }
 }
 
-type Judged<T> = Result<T, &'static str>;
+pub(super) type Judged<T> = Result<T, &'static str>;
 
 fn is_changes(media_type: &str) -> bool {
     media_type == wire::CHANGES || media_type == wire::OCTETS
 }
 
-/// A page of changes with its figures. What the fence refuses does not stop the page: it goes to quarantine,
-/// and the cursor goes on. ("No document, no change and no peer can stop another document from syncing.")
 fn judge_changes(after: Option<&Cursor>, response: Response, limits: &SessionLimits) -> Judged<Page> {
     if !is_changes(&response.media_type) {
         return Err("it sends no changes");
     }
-    let cursor = response.cursor.ok_or("the cursor is missing")?;
-    let end = response.end.ok_or("the log's end is missing")?;
-    let frames = fence::frame(&response.body).map_err(|_| "the changes cannot be framed")?;
+    let figures = PageFigures { cursor: response.cursor, end: response.end, heads: response.heads };
+    read_page(after, &response.body, figures, limits)
+}
+
+/// What is told with a page.
+pub(super) struct PageFigures {
+    pub cursor: Option<Cursor>,
+    pub end: Option<Cursor>,
+    pub heads: Vec<ChangeHash>,
+}
+
+/// A page of changes with its figures. What the fence refuses does not stop the page: it goes to quarantine,
+/// and the cursor goes on. ("No document, no change and no peer can stop another document from syncing.")
+pub(super) fn read_page(
+    after: Option<&Cursor>,
+    body: &[u8],
+    figures: PageFigures,
+    limits: &SessionLimits,
+) -> Judged<Page> {
+    let cursor = figures.cursor.ok_or("the cursor is missing")?;
+    let end = figures.end.ok_or("the log's end is missing")?;
+    let frames = fence::frame(body).map_err(|_| "the changes cannot be framed")?;
     let at_end = cursor == end;
-    let heads = if at_end { response.heads } else { Vec::new() };
+    let heads = if at_end { figures.heads } else { Vec::new() };
     let mut page = Page { asked: after.cloned(), at_end, cursor: Some(cursor), heads, ..Page::default() };
     for frame in &frames {
         match fence::check(frame, &limits.change) {

@@ -8,7 +8,7 @@ use automerge::{
 use rand::RngExt;
 
 use super::*;
-use crate::container;
+use rejoin::container;
 
 fn parse(bytes: &[u8]) -> Change {
     Change::try_from(bytes).unwrap()

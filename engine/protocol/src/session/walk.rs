@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::{ChangeHash, store::HealNode};
+use crate::ChangeHash;
+
+use super::facts::HealNode;
 
 /// How many hashes the first question after the heads holds, and the largest one.
 const FIRST_PAGE: usize = 1_000;

@@ -8,14 +8,14 @@ mod forgeries;
 mod healing;
 mod refusals;
 
-use super::*;
-use crate::{
+use rand::{SeedableRng, rngs::StdRng};
+use rejoin::{
     Action, ChangeHash, Cursor, DocumentId, QueueState, Result,
     fence::{self, Limits},
+    session::*,
     store::{BatchBounds, Core},
     wire::{self, MissingReply, Problem, PushReply, Rejected, Request, Response, TransportError},
 };
-use rand::{SeedableRng, rngs::StdRng};
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
@@ -254,12 +254,12 @@ impl Client {
     }
 
     fn step(&mut self) -> Step {
-        next(&mut self.core, &mut self.session, Now::at(self.now), &mut self.rng).unwrap()
+        self.core.sync_step(&mut self.session, Now::at(self.now), &mut self.rng).unwrap()
     }
 
     fn take(&mut self, ticket: Ticket, reply: Reply) -> Progress {
-        let clock = (Now::at(self.now), &mut self.rng);
-        let progress = handle(&mut self.core, &mut self.session, ticket, reply, clock).unwrap();
+        let now = Now::at(self.now);
+        let progress = self.core.take_reply(&mut self.session, ticket, reply, now, &mut self.rng).unwrap();
         self.progress.add(&progress);
         progress
     }

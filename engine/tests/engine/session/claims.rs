@@ -5,7 +5,7 @@ use automerge::{ActorId, Automerge, Change, ROOT, transaction::Transactable};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::*;
-use crate::rewrite;
+use rejoin::rewrite;
 
 /// A client with three edits at the server.
 fn in_step() -> (Client, Log) {
@@ -150,8 +150,8 @@ fn an_event_that_brings_one_edit_in_two_spellings_doubles_nothing() {
             changes: Some(STANDARD.encode(body_of(&doubled(&log, reversed)))),
             deleted: false,
         };
-        let clock = (Now::at(client.now), &mut client.rng);
-        take_event(&mut client.core, &mut client.session, &event, clock).unwrap();
+        let now = Now::at(client.now);
+        client.core.take_event(&mut client.session, &event, now, &mut client.rng).unwrap();
         client.edit(1);
         assert_eq!(client.count(), 5, "reversed: {reversed}");
     }
