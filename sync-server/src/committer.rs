@@ -16,9 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     LogError, LogStore,
-    events::{self, Hub, Span, Teller},
-    log::{Attempt, Packed, View, store_pack, tidy},
-    merge::Found,
+    events::{self, Hub, Teller},
+    log::{Attempt, Found, Packed, Span, View, store_pack, tidy},
     metrics::{Because, Metrics},
     rules::{Code, Fault, Principal, Push, Receipt, delete, store_found, take},
 };

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -233,13 +233,4 @@ fn memories(config: &ServerConfig) -> (Shares<Asker>, Shares<Asker>) {
         shares(config.body_memory, body.max(config.body_memory / 2)),
         shares(config.reply_memory, page.max(config.reply_memory / 4)),
     )
-}
-
-/// Milliseconds since 1970; negative before.
-pub(crate) fn now() -> i64 {
-    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => millis(since),
-        Err(before) => -millis(before.duration()),
-    }
 }

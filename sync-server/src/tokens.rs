@@ -7,9 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     LogError, LogStore, TokenInfo,
-    log::{Attempt, LogReader, TokenId, View},
-    rules::Access,
-    state::now,
+    clock::now,
+    log::{Access, Attempt, LogReader, TokenId, View},
 };
 
 /// What every token of ours begins with: so that one that was left in a file is found.

@@ -9,24 +9,15 @@ use rejoin_protocol::{Cursor, DocumentId, wire::ChangesEvent};
 use super::Hub;
 use crate::{
     LogError, LogStore,
-    log::{Claim, Mark, PageLimit, View},
+    clock::now,
+    log::{Claim, PageLimit, Span, View},
     rules::{Principal, may_hear},
-    state::now,
 };
 
 /// Changes up to so many bytes, all together, travel inside the event.
 const SMALL: usize = 16 * 1024;
 /// Most heads that an event names; where there are more it names none.
 const MOST_HEADS: usize = 64;
-
-/// What commits did to a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Span {
-    /// Its log was `before`, and now ends at `end`.
-    Grown { document: DocumentId, before: Mark, end: Mark },
-    /// It has a tombstone.
-    Deleted(DocumentId),
-}
 
 /// Puts together what is of one document, in the order of the commits.
 pub(crate) fn spans(all: impl IntoIterator<Item = Span>) -> Vec<Span> {
@@ -180,6 +171,7 @@ fn frame(event: &ChangesEvent) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Mark;
 
     #[test]
     fn a_group_tells_of_a_document_once() {

@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     AppState,
+    clock::now,
     log::View,
     rules::{Asker, Code, Fault, Form, Principal, Receipt, Told, pull, reply, reply_at_end},
     shares::Share,
-    state::now,
 };
 
 /// Push

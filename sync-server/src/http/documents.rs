@@ -13,9 +13,9 @@ use super::reply::{Answer, Reply, room};
 use crate::{
     AppState,
     budgets::Work,
+    clock::now,
     log::View,
     rules::{Code, Fault, Principal, list, list_reply},
-    state::now,
 };
 
 #[derive(Debug, Deserialize)]

@@ -16,10 +16,10 @@ use super::{changes::document_id, guard::Keeper, reply::Failed};
 use crate::{
     AppState,
     budgets::Work,
+    clock::now,
     events::{Topics, watch},
     log::View,
     rules::{Code, Fault, Principal, hearable},
-    state::now,
 };
 
 /// What is committed, as it happens

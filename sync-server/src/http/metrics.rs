@@ -7,8 +7,8 @@ use http::{HeaderMap, header};
 use super::reply::Failed;
 use crate::{
     AppState, VerifyCommand,
+    clock::now,
     metrics::{self, Format, Now},
-    state::now,
 };
 
 /// Figures for Prometheus

@@ -4,10 +4,8 @@ use rusqlite::{OptionalExtension, named_params};
 
 use rejoin_protocol::DocumentId;
 
-use crate::rules::Listed;
-
 use super::{
-    Digest, Document, LogError, Mark, View,
+    Digest, Document, Listed, LogError, Mark, View,
     append::last_feed,
     view::{read_document, signed, unsigned},
 };

@@ -1,5 +1,6 @@
 //! The log at rest: all of the server's SQL, beside the mapping of its rows.
 
+mod access;
 mod ancestors;
 mod append;
 mod backup;
@@ -8,6 +9,7 @@ mod claimed;
 mod compact;
 mod doctor;
 mod error;
+mod found;
 mod list;
 mod mark;
 mod pack;
@@ -23,6 +25,8 @@ mod tokens;
 mod vacuum;
 mod view;
 
+pub use access::Access;
+pub(crate) use access::Listed;
 pub(crate) use append::{Appender, HeadCount, bury};
 pub use backup::backup;
 pub(crate) use brought::Amount;
@@ -31,7 +35,8 @@ pub use compact::Compacted;
 pub(crate) use compact::{Packed, due, make as make_pack, store as store_pack, tidy};
 pub use doctor::{Bringer, Crowd, Diagnosis, doctor};
 pub use error::LogError;
-pub(crate) use mark::{Claim, Digest, Mark};
+pub(crate) use found::{Found, Made, Quarantined};
+pub(crate) use mark::{Claim, Digest, Mark, Span};
 pub(crate) use pack_cache::PackCache;
 pub use purge::{Purged, purge};
 pub use restore::{check_log, restore};

@@ -6,11 +6,10 @@ use rejoin_protocol::{DocumentId, quarantine::Reason};
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{
-    LogError, View,
+    LogError, Quarantined, View,
     snapshot::MAKER,
     view::{LAST_POSITION, POSITION_BITS, position_of, row_key, signed, unsigned},
 };
-use crate::metrics::Quarantined;
 
 impl View<'_> {
     /// The changes that this release leaves out of merged documents, with why. What another release left out is

@@ -3,8 +3,7 @@
 use rejoin_protocol::DocumentId;
 use rusqlite::{OptionalExtension, Row, named_params, types::Type};
 
-use super::{LogError, View};
-use crate::rules::Access;
+use super::{Access, LogError, View};
 
 /// A token's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

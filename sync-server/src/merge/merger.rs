@@ -14,17 +14,17 @@ use rejoin_verifier::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, mil
 use tokio::sync::Notify;
 
 use super::{
-    snapshot::{self, Found, patience},
+    snapshot::{self, patience},
     source::LogSource,
     workers::{Idle, Workers},
 };
 use crate::{
     ServerConfig, ServerLimits,
+    clock::now,
     committer::Committer,
-    log::{Document, Mark, View},
+    log::{Document, Found, Mark, View},
     readers::Readers,
     rules::{Asker, Code, Fault, readable},
-    state::now,
     turns::{Turn, Turns},
 };
 

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use rejoin_protocol::planted::{self, Bug};
-use rejoin_verifier::{
-    LeftOut, Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis,
-};
+use rejoin_verifier::{Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis};
 
 use super::source::{LogSource, subject};
 use crate::{
-    log::{Document, StoredSnapshot, View},
+    log::{Document, Found, Made, StoredSnapshot, View},
     rules::{Code, Fault},
 };
 
@@ -20,24 +18,6 @@ pub(super) const GROWN_BY: u64 = 1_000;
 const GROWN_PART: u64 = 8;
 /// How long a turn goes on looking for more than it has found.
 const TURN: Duration = Duration::from_secs(60);
-
-/// What verification found of a document, and a snapshot where one is to be stored: they belong in one transaction.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) document: i64,
-    /// Up to where the log was verified; `None` where that did not come to an end.
-    pub(crate) verified: Option<u64>,
-    /// All that is to be left out.
-    pub(crate) left_out: LeftOut,
-    pub(crate) snapshot: Option<Made>,
-}
-
-/// A snapshot that was verified.
-#[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) snapshot: StoredSnapshot,
-    pub(crate) bytes: Vec<u8>,
-}
 
 /// `longest` is what one trial may take, beside the time that the bytes get.
 pub(super) fn patience(longest: Duration) -> Patience {

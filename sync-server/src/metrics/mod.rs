@@ -19,7 +19,11 @@ use prometheus_client::{
 use rejoin_protocol::fence::RefusalCode;
 use rejoin_verifier::ProcessFailures;
 
-use crate::{http::RESOURCES, merge::Found, rules::Code};
+use crate::{
+    http::RESOURCES,
+    log::{Found, Quarantined},
+    rules::Code,
+};
 
 pub(crate) use clients::{Clients, Lag};
 pub(crate) use text::{Format, write};
@@ -120,14 +124,6 @@ struct Gauges {
     quarantined_documents: Gauge,
     lag: Family<Name, Gauge>,
     seen: Family<Name, Gauge>,
-}
-
-/// What is left out of merged documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Quarantined {
-    pub(crate) changes: u64,
-    /// How many documents they are in.
-    pub(crate) documents: u64,
 }
 
 /// How a server is just now.

@@ -1,6 +1,6 @@
 //! Who may do what: a pure rule, and the facts it looks at.
 
-use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use rejoin_protocol::DocumentId;
 
@@ -8,49 +8,8 @@ use super::{Code, Fault};
 use crate::{
     LogError,
     jwt::Bearer,
-    log::{TokenId, TokenRow, View},
+    log::{Access, Listed, TokenId, TokenRow, View},
 };
-
-/// What a token is good for; each includes the ones before it, but for [`Access::Create`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
-    /// Reading a document.
-    Read,
-    /// Pushing changes too, whoever made them, to a document that has begun.
-    Write,
-    /// Beginning documents, and being admin of those; nothing on documents that others began.
-    Create,
-    /// Everything: beginning and deleting too.
-    Admin,
-}
-
-impl Access {
-    /// The word for it, in the command line and in the database.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Create => "create",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl FromStr for Access {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Read, Self::Write, Self::Create, Self::Admin];
-        let found = all.into_iter().find(|access| access.word() == text);
-        found.ok_or_else(|| "access is read, write, create or admin".to_owned())
-    }
-}
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -326,16 +285,6 @@ pub(crate) fn is_good(
         Principal::Token(token) => Ok(view.token(*token)?.is_some_and(|row| row.is_good(now))),
         Principal::Jwt(bearer) => Ok(bearer.is_good(now)),
     }
-}
-
-/// Which documents a principal's list holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Listed {
-    All,
-    /// Those granted to the token or begun by it, and this one.
-    Of(TokenId, Option<DocumentId>),
-    /// These, and those that a subject began: all of them, or which.
-    Claimed(Vec<DocumentId>, Option<(String, Option<Vec<DocumentId>>)>),
 }
 
 /// What may be read by this principal.

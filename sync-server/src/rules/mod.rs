@@ -21,10 +21,8 @@ use rejoin_protocol::{
 
 use crate::{LogStore, ServerLimits};
 
-pub use access::Access;
 pub(crate) use access::{
-    Asker, Client, Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit,
-    permit_whole,
+    Asker, Client, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
 };
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};

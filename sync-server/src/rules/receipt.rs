@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{
     ServerLimits,
-    events::Span,
-    log::{Document, Mark, View},
+    log::{Document, Mark, Span, View},
 };
 
 /// What a push came to.

@@ -10,8 +10,8 @@ use rejoin_protocol::{
 use super::{Fault, pull::readable};
 use crate::{
     LogError,
-    log::{Attempt, View},
-    merge::{self, Found},
+    log::{Attempt, Found, View},
+    merge,
 };
 
 /// Whether a better one is to be made first: none is there, or the log has outgrown it.
