@@ -31,11 +31,11 @@ pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{
-    Access, Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, check_log,
-    doctor, purge, restore,
+    Access, Bringer, Compacted, Crowd, DatabaseError, Diagnosis, LogError, LogStore, Purged, TokenInfo,
+    backup, check_log, doctor, has_tokens, purge, restore,
 };
 pub use rejoin_verifier::{VerifyCommand, verify_child};
 pub use rules::respond;
 pub use state::{AppState, Figures, StartError};
-pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};
+pub use tokens::{NewToken, Secret, TokenError, Tokens};
 pub use watched::FileError;

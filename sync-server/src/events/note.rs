@@ -10,7 +10,7 @@ use super::Hub;
 use crate::{
     LogError, LogStore,
     clock::now,
-    log::{Claim, PageLimit, Span, View},
+    log::{Claim, PageLimit, Read, Rows, Span, View},
     rules::{Principal, may_hear},
 };
 
@@ -57,7 +57,7 @@ impl Teller {
 
     /// Tells those who may read it. Who hears of it can have it: this is said after the commit. An event is a hint:
     /// one that cannot be made is left out, and clients find out by polling.
-    pub(crate) fn tell(&mut self, log: &mut LogStore, spans: Vec<Span>) {
+    pub(crate) fn tell(&mut self, log: &impl Read, spans: Vec<Span>) {
         for span in spans {
             let (Span::Grown { document, .. } | Span::Deleted(document)) = span;
             let who = self.hub.who_listens(&document);
@@ -88,11 +88,11 @@ impl Teller {
     /// Those of these who may read it.
     fn allowed(
         &mut self,
-        view: View<'_>,
+        view: &impl View,
         document: &DocumentId,
         mut who: HashSet<Principal>,
     ) -> Result<HashSet<Principal>, LogError> {
-        let version = view.data_version()?;
+        let version = view.version()?;
         if self.version != version || self.may.len() > MOST_KNOWN {
             (self.version, self.may) = (version, HashMap::new());
         }
@@ -131,7 +131,7 @@ pub fn event_since(
     })
 }
 
-fn make(view: View<'_>, span: &Span) -> Result<ChangesEvent, LogError> {
+fn make(view: &impl View, span: &Span) -> Result<ChangesEvent, LogError> {
     let (document, before, end) = match span {
         Span::Grown { document, before, end } => (document, *before, *end),
         Span::Deleted(document) => {

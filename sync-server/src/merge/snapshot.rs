@@ -34,7 +34,7 @@ pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
 
 /// Verifies a document, and makes a snapshot of as much of its log as one can hold, if one is wanted.
 pub(super) fn examine(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     verifier: &mut Verifier,
     (longest, wants): (Duration, bool),
@@ -43,14 +43,14 @@ pub(super) fn examine(
     match find(&mut source, &subject(view, document)?, verifier, patience(longest))? {
         Verdict::Settled(merge) => settle(view, document, merge, (verifier, longest, wants)),
         Verdict::Unsettled(left_out) => {
-            Ok(Found { document: document.key, verified: None, left_out, snapshot: None })
+            Ok(Found { document: document.uuid, verified: None, left_out, snapshot: None })
         }
     }
 }
 
 /// What is found of a document that can be written without what it leaves out.
 pub(super) fn settle(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     merge: Merge,
     (verifier, longest, wants): (&mut Verifier, Duration, bool),
@@ -58,7 +58,7 @@ pub(super) fn settle(
     let end = document.end.position;
     let stop = merge.left_out.first_key_value().map(|(first, _)| *first);
     let stop = stop.filter(|_| !planted::is_planted(Bug::SnapshotPastHole));
-    let stored = view.stored_snapshot(document.key)?;
+    let stored = view.known(document.key)?.snapshot;
     let goes_on = |reach: u64| stored.is_none_or(|stored| stored.position <= reach);
     let snapshot = match stop {
         _ if !wants => None,
@@ -67,12 +67,12 @@ pub(super) fn settle(
         Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (verifier, longest))?,
         Some(_) => None,
     };
-    Ok(Found { document: document.key, verified: Some(end), left_out: merge.left_out, snapshot })
+    Ok(Found { document: document.uuid, verified: Some(end), left_out: merge.left_out, snapshot })
 }
 
 /// The snapshot of what comes before `stop`.
 fn prefix(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     stop: u64,
     (verifier, longest): (&mut Verifier, Duration),
@@ -100,7 +100,7 @@ fn prefix(
 }
 
 /// Verifies a document on this thread, in this process.
-pub(crate) fn examine_here(view: View<'_>, document: &Document, longest: Duration) -> Result<Found, Fault> {
+pub(crate) fn examine_here(view: &impl View, document: &Document, longest: Duration) -> Result<Found, Fault> {
     examine(view, document, &mut Verifier::new(None, Terms::default()), (longest, true))
 }
 

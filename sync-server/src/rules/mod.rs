@@ -19,7 +19,10 @@ use rejoin_protocol::{
     wire::{Request, Response},
 };
 
-use crate::{LogStore, ServerLimits};
+use crate::{
+    LogStore, ServerLimits,
+    log::{Attempt, Edit, EditRows, Group, Log},
+};
 
 pub(crate) use access::{
     Asker, Client, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
@@ -36,7 +39,7 @@ pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
 pub(crate) use room::Room;
 use snapshot::stored as stored_snapshot;
-pub(crate) use snapshot::{any as any_snapshot, is_due as snapshot_is_due, store as store_found};
+pub(crate) use snapshot::{any as any_snapshot, is_due as snapshot_is_due};
 
 /// How long making a snapshot may take here.
 const LONGEST_MAKING: Duration = Duration::from_secs(60);
@@ -47,7 +50,7 @@ pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now
     answer(log, limits, request, now).unwrap_or_else(Fault::into_response)
 }
 
-fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
+fn answer(log: &mut impl Log, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
     match request {
         Request::Push { document, after, limit, body } => {
             let push = Push {
@@ -70,7 +73,7 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
         Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
         Request::Delete { document } => {
             let group = log.begin()?;
-            group.attempt(|view| delete(view, document, (&Principal::Local, now)))??;
+            group.edit().attempt(|edit| delete(edit, document, (&Principal::Local, now)))??;
             group.commit()?;
             Ok(deleted())
         }
@@ -79,21 +82,21 @@ fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64
 }
 
 /// The snapshot, made and stored first where that is due.
-fn fresh_snapshot(log: &mut LogStore, document: &DocumentId, now: i64) -> Result<Response, Fault> {
+fn fresh_snapshot(log: &mut impl Log, document: &DocumentId, now: i64) -> Result<Response, Fault> {
     if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
         return Ok(stored);
     }
     let found = log.read(|view| snapshot::make(view, document, LONGEST_MAKING))?;
     let group = log.begin()?;
-    group.attempt(|view| store_found(view, &found, now))?;
+    group.edit().attempt(|edit| edit.keep_found(&found, now).map(Attempt::Keep))?;
     group.commit()?;
     log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
 }
 
 /// One push in a group of its own.
-fn alone(log: &mut LogStore, push: &Push, now: i64) -> Result<Receipt, Fault> {
+fn alone(log: &mut impl Log, push: &Push, now: i64) -> Result<Receipt, Fault> {
     let group = log.begin()?;
-    let receipt = group.attempt(|view| take(view, push, now))??;
+    let receipt = group.edit().attempt(|edit| take(edit, push, now))??;
     // Invariant 2: "Acknowledged means durable at the server."
     group.commit()?;
     Ok(receipt)

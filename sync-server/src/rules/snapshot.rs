@@ -9,24 +9,23 @@ use rejoin_protocol::{
 
 use super::{Fault, pull::readable};
 use crate::{
-    LogError,
-    log::{Attempt, Found, View},
+    log::{Found, View},
     merge,
 };
 
 /// Whether a better one is to be made first: none is there, or the log has outgrown it.
-pub(crate) fn is_due(view: View<'_>, id: &DocumentId) -> Result<bool, Fault> {
+pub(crate) fn is_due(view: &impl View, id: &DocumentId) -> Result<bool, Fault> {
     let document = readable(view, id)?;
-    Ok(merge::wanted(document.end.position, view.stored_snapshot(document.key)?))
+    Ok(merge::wanted(document.end.position, view.known(document.key)?.snapshot))
 }
 
 /// The stored snapshot, unless a better one is to be made first.
-pub(super) fn stored(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(super) fn stored(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
     if is_due(view, id)? { Ok(None) } else { any(view, id) }
 }
 
 /// The stored snapshot, however old.
-pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(crate) fn any(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
     let document = readable(view, id)?;
     let Some((position, bytes)) = view.snapshot(document.key)? else { return Ok(None) };
     if position == 0 {
@@ -44,15 +43,6 @@ pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, F
 }
 
 /// Makes one on this thread.
-pub(super) fn make(view: View<'_>, id: &DocumentId, longest: Duration) -> Result<Found, Fault> {
+pub(super) fn make(view: &impl View, id: &DocumentId, longest: Duration) -> Result<Found, Fault> {
     merge::examine_here(view, &readable(view, id)?, longest)
-}
-
-/// Stores what verification found, with the snapshot where one was made.
-pub(crate) fn store(view: View<'_>, found: &Found, now: i64) -> Result<Attempt<()>, LogError> {
-    view.store_found(found.document, found.verified, &found.left_out, now)?;
-    if let Some(made) = &found.snapshot {
-        view.store_snapshot(found.document, made.snapshot, &made.bytes, now)?;
-    }
-    Ok(Attempt::Keep(()))
 }
