@@ -17,6 +17,7 @@ mod log;
 mod merge;
 mod metrics;
 mod readers;
+mod respond;
 mod rules;
 mod shares;
 mod snapshots;
@@ -35,7 +36,7 @@ pub use log::{
     backup, check_log, doctor, has_tokens, purge, restore,
 };
 pub use rejoin_verifier::{VerifyCommand, verify_child};
-pub use rules::respond;
+pub use respond::respond;
 pub use state::{AppState, Figures, StartError};
 pub use tokens::{NewToken, Secret, TokenError, Tokens};
 pub use watched::FileError;

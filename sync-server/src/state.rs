@@ -12,7 +12,7 @@ use crate::{
     compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
-    http::{Described, Readable},
+    http::{Described, RESOURCES, Readable},
     jwt::Jwts,
     log::{Backend, Log},
     merge::Merger,
@@ -118,7 +118,7 @@ impl AppState {
         let opener = log.opener();
         let gate = Gate::start(&opener, jwts.is_some())?;
         let hub = Hub::new(places(&config), config.heartbeat);
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&RESOURCES));
         let waiting = config.waiting_pushes;
         let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
         let readers = Readers::new(opener, config.readers);

@@ -6,8 +6,11 @@
 //! named by the keys that [`EditRows::create`] gave them. All tables are the same tables: a row key
 //! `document << 40 | position` becomes two columns, `(document, position)`, which are the primary key there.
 //!
-//! One server writes: the chain of digests, of each log and of the feed, has one order. SQLite has a lock on the file for
-//! that; PostgreSQL takes `pg_try_advisory_lock` when it is opened, and answers [`LogError::Served`] where another has it.
+//! Writers stand in one line: the chain of digests, of each log and of the feed, has one order. With SQLite one server holds
+//! a lock on the file. With PostgreSQL each transaction takes `pg_advisory_xact_lock` first, so several servers may write,
+//! one after another. What they do not have then is each other's word: a server tells those who listen to it what it
+//! committed itself. Until that goes through `NOTIFY`, one server alone may hold `pg_try_advisory_lock` while it is open, and
+//! another is answered [`LogError::Served`].
 
 use std::{fmt, sync::Arc};
 
@@ -52,7 +55,7 @@ pub(crate) trait Log: Read {
     /// Opens such connections. PostgreSQL: a connection of its own, `default_transaction_read_only`.
     fn opener(&self) -> Opener<Self::Reader>;
 
-    /// Begins a group of writes that are committed together. PostgreSQL: `BEGIN`; it sees that it still has its lock.
+    /// Begins a group of writes that are committed together. PostgreSQL: `BEGIN`, then the lock of writers.
     fn begin(&mut self) -> Result<Self::Group<'_>, LogError>;
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with the log.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 /// Why the log could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +47,34 @@ pub enum LogError {
 }
 
 /// What a backend says of a failure, with the error that it had.
-#[derive(Debug, thiserror::Error)]
-#[error("{source}")]
+#[derive(Debug)]
 pub struct DatabaseError {
-    source: Box<dyn Error + Send + Sync>,
+    error: Box<dyn Error + Send + Sync>,
     may_pass: bool,
     unreached: bool,
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+/// It says what the error says, so that one is not told twice.
+impl Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl DatabaseError {
     /// `may_pass`: asking later is right. `unreached`: the database could not be opened.
     pub(crate) fn new(
-        source: impl Into<Box<dyn Error + Send + Sync>>,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
         may_pass: bool,
         unreached: bool,
     ) -> Self {
-        Self { source: source.into(), may_pass, unreached }
+        Self { error: error.into(), may_pass, unreached }
     }
 
     /// Whether the database could not be opened: it is not there, or this user may not.

@@ -24,7 +24,7 @@ use crate::{
     committer::Committer,
     log::{Document, Found, Mark, Rows, View, Which},
     readers::Readers,
-    rules::{Asker, Code, Fault, readable},
+    rules::{Asker, Code, Fault, GROWN_BY, no_snapshot, readable, snapshot_is_wanted},
     turns::{Turn, Turns},
 };
 
@@ -211,9 +211,7 @@ impl Merger {
             let work = move |verifier: &mut Verifier| desk.refresh(&id, verifier);
             let made = self.merging.run(asks.clone().timed(work))?.wait().await;
             let made = made.map_err(|fault| match fault.code {
-                Code::TooLarge => {
-                    snapshot::no_snapshot("It would be larger than one that is given out here.")
-                }
+                Code::TooLarge => no_snapshot("It would be larger than one that is given out here."),
                 _ => fault,
             });
             if made? {
@@ -374,7 +372,7 @@ impl Desk {
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
             // Another may have made it while this one waited for its turn.
-            if !snapshot::wanted(document.end.position, view.known(document.key)?.snapshot) {
+            if !snapshot_is_wanted(document.end.position, view.known(document.key)?.snapshot) {
                 return Ok(Some(None));
             }
             let merge = self.attempt((view, &document), verifier, (Shape::File, false, true))?;
@@ -396,7 +394,7 @@ impl Desk {
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
             let (end, stored) = (document.end.position, view.known(document.key)?.snapshot);
-            let wants = snapshot::wanted(end, stored) && (asked || end >= snapshot::GROWN_BY);
+            let wants = snapshot_is_wanted(end, stored) && (asked || end >= GROWN_BY);
             if !suspect && !wants && view.known(document.key)?.verified == Some(end) {
                 return Ok(None);
             }
@@ -429,7 +427,7 @@ impl Desk {
 
     fn holdable(&self, view: &impl View, id: &DocumentId) -> Result<Document, Fault> {
         mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
-            Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
+            Code::TooLarge => no_snapshot("Its log is larger than one that is merged here."),
             _ => fault,
         })
     }

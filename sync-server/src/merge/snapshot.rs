@@ -9,27 +9,15 @@ use rejoin_verifier::{Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Ver
 use super::source::{LogSource, subject};
 use crate::{
     log::{Document, Found, Made, StoredSnapshot, View},
-    rules::{Code, Fault},
+    rules::Fault,
 };
 
-/// A snapshot is made again when so many changes came since, and at least an eighth of what it covers: all
-/// making together then costs a small multiple of the last one.
-pub(super) const GROWN_BY: u64 = 1_000;
-const GROWN_PART: u64 = 8;
 /// How long a turn goes on looking for more than it has found.
 const TURN: Duration = Duration::from_secs(60);
 
 /// `longest` is what one trial may take, beside the time that the bytes get.
 pub(super) fn patience(longest: Duration) -> Patience {
     Patience { longest, turn: TURN }
-}
-
-/// Whether a new snapshot is to be made of a log that ends at `end`.
-pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
-    let Some(stored) = stored else { return true };
-    let reach = stored.stop.map_or(end, |stop| stop.saturating_sub(1).min(end));
-    let grown = reach.saturating_sub(stored.position);
-    grown >= GROWN_BY && grown.saturating_mul(GROWN_PART) >= stored.position
 }
 
 /// Verifies a document, and makes a snapshot of as much of its log as one can hold, if one is wanted.
@@ -102,25 +90,4 @@ fn prefix(
 /// Verifies a document on this thread, in this process.
 pub(crate) fn examine_here(view: &impl View, document: &Document, longest: Duration) -> Result<Found, Fault> {
     examine(view, document, &mut Verifier::new(None, Terms::default()), (longest, true))
-}
-
-/// There is none and there will be none: the client reads the changes.
-pub(crate) fn no_snapshot(why: &str) -> Fault {
-    Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_is_made_again_when_the_log_has_grown_enough() {
-        let stored = |position, stop| Some(StoredSnapshot { position, stop });
-        assert!(wanted(1, None));
-        assert!(!wanted(1_500, stored(1_000, None)));
-        assert!(wanted(2_000, stored(1_000, None)));
-        assert!(!wanted(101_000, stored(100_000, None)));
-        assert!(wanted(112_500, stored(100_000, None)));
-        assert!(!wanted(1_000_000, stored(10, Some(11))), "it cannot hold more");
-    }
 }

@@ -20,7 +20,6 @@ use rejoin_protocol::fence::RefusalCode;
 use rejoin_verifier::ProcessFailures;
 
 use crate::{
-    http::RESOURCES,
     log::{Found, Quarantined},
     rules::Code,
 };
@@ -148,7 +147,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `resources`: the routes that are counted, with their methods.
+    pub(crate) fn new(resources: &[(&str, &[&'static str])]) -> Self {
         let mut all = Self {
             registry: Registry::with_prefix("rejoin"),
             commits: Counter::default(),
@@ -167,22 +167,22 @@ impl Metrics {
             clients: Clients::default(),
         };
         all.register();
-        all.begin_from_nought();
+        all.begin_from_nought(resources);
         all
     }
 
     /// A series that begins with its first event hides that event from `rate`.
-    fn begin_from_nought(&self) {
+    fn begin_from_nought(&self, resources: &[(&str, &[&'static str])]) {
         for code in REJECTIONS {
             drop(self.rejected.get_or_create(&Because { code: code.as_str() }));
         }
         for code in Code::ALL {
             drop(self.refused.get_or_create(&Because { code: code.word() }));
         }
-        for (route, methods) in RESOURCES {
+        for (route, methods) in resources {
             for (method, status) in methods.iter().flat_map(|method| STATUSES.map(|status| (method, status)))
             {
-                let asked = Asked { route: route.to_owned(), method, status };
+                let asked = Asked { route: (*route).to_owned(), method, status };
                 drop(self.requests.get_or_create(&asked));
             }
         }

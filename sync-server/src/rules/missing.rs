@@ -67,7 +67,7 @@ impl Questioned {
 }
 
 /// Which of `hashes` the log lacks, in one look.
-pub(super) fn missing(
+pub(crate) fn missing(
     view: &impl View,
     limits: &ServerLimits,
     id: &DocumentId,
