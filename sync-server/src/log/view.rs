@@ -158,10 +158,16 @@ pub(crate) trait View: Rows + TokenRows + Sized {
             return Ok(noted);
         }
         let mut reach = None;
-        self.for_each(document, (position.saturating_sub(1), position), |_, bytes| {
+        // What is asked for is most often new.
+        self.chunks(document, (position.saturating_sub(1), position), |_, bytes| {
             reach = Reach::of_chunk(bytes).ok();
             false
         })?;
+        if reach.is_none()
+            && let Some(pack) = self.pack_at(document, position)?
+        {
+            reach = pack.chunk(position).and_then(|bytes| Reach::of_chunk(bytes).ok());
+        }
         reach.ok_or_else(|| hole(position))
     }
 
