@@ -19,11 +19,15 @@ mod backend;
 mod brought;
 mod claimed;
 mod compact;
+#[cfg(test)]
+mod conformance;
 mod documents;
 mod edit;
 mod error;
 mod found;
 mod mark;
+#[cfg(test)]
+mod memory;
 mod pack;
 mod pack_cache;
 mod pushers;
