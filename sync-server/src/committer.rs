@@ -15,12 +15,11 @@ use rejoin_protocol::DocumentId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    LogError, LogStore,
-    events::{self, Hub, Span, Teller},
-    log::{Attempt, Packed, View, store_pack, tidy},
-    merge::Found,
+    LogError,
+    events::{self, Hub, Teller},
+    log::{Attempt, Backend, Edit, EditRows, Found, Group, Log, Packed, Span, store_pack},
     metrics::{Because, Metrics},
-    rules::{Code, Fault, Principal, Push, Receipt, delete, store_found, take},
+    rules::{Code, Fault, Principal, Push, Receipt, delete, take},
 };
 
 /// Most writes that share a commit.
@@ -57,14 +56,14 @@ enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<LogStore>>>,
+    thread: Mutex<Option<JoinHandle<Backend>>>,
     alive: Arc<AtomicBool>,
 }
 
 impl Committer {
     /// Starts the thread on a log that nobody else writes to.
     pub(crate) fn start(
-        (log, hub): (LogStore, Hub),
+        (log, hub): (Backend, Hub),
         metrics: Arc<Metrics>,
         waiting: usize,
     ) -> std::io::Result<Self> {
@@ -128,7 +127,7 @@ impl Committer {
     }
 
     /// Takes no more, commits what waits, and ends. Blocks until then, and gives the log the first time.
-    pub(crate) fn close(&self) -> Option<LogStore> {
+    pub(crate) fn close(&self) -> Option<Backend> {
         drop(lock(&self.queue).take());
         let ended = lock(&self.thread).take()?.join();
         if ended.is_err() {
@@ -148,10 +147,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn work(
-    (mut log, mut teller): (LogStore, Teller),
+    (mut log, mut teller): (Backend, Teller),
     mut jobs: mpsc::Receiver<Job>,
     metrics: &Metrics,
-) -> LogStore {
+) -> Backend {
     while let Some(first) = jobs.blocking_recv() {
         let mut bytes = first.weight();
         let mut group = vec![first];
@@ -167,7 +166,7 @@ fn work(
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
 /// take the others with it.
-fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, metrics: &Metrics) {
+fn commit((log, teller): (&mut Backend, &mut Teller), group: Vec<Job>, metrics: &Metrics) {
     match together(log, &group, metrics) {
         // Invariant 2: "Acknowledged means durable at the server." Only here, after the commit, is anybody told.
         Ok(outcomes) => {
@@ -190,18 +189,18 @@ fn commit((log, teller): (&mut LogStore, &mut Teller), group: Vec<Job>, metrics:
     }
 }
 
-fn together(log: &mut LogStore, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
+fn together(log: &mut Backend, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
     // Invariant 8: "Whatever a remote side sends, nothing panics past its task." The transaction rolls back.
     let run = catch_unwind(AssertUnwindSafe(|| in_one_commit(log, jobs, metrics)));
     run.unwrap_or_else(|_| Err(LogError::Damaged("a write panicked".to_owned())))
 }
 
-fn in_one_commit(log: &mut LogStore, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
+fn in_one_commit(log: &mut Backend, jobs: &[Job], metrics: &Metrics) -> Result<Vec<Outcome>, LogError> {
     let began = Instant::now();
     let group = log.begin()?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match group.attempt(|view| job.write(view)) {
+        match group.edit().attempt(|edit| job.write(edit)) {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) if group.is_whole() => outcomes.push(Outcome::Failed(error.into())),
             Err(error) => return Err(error),
@@ -249,16 +248,19 @@ impl Job {
         }
     }
 
-    fn write(&self, view: View<'_>) -> Result<Attempt<Outcome>, LogError> {
+    fn write(&self, edit: &impl Edit) -> Result<Attempt<Outcome>, LogError> {
         Ok(match self {
-            Self::Push { push, now, .. } => take(view, push, *now)?.map(Outcome::Pushed),
-            Self::Delete { document, by, now, .. } => delete(view, document, (by, *now))?
+            Self::Push { push, now, .. } => take(edit, push, *now)?.map(Outcome::Pushed),
+            Self::Delete { document, by, now, .. } => delete(edit, document, (by, *now))?
                 .map(|done| done.map_or_else(Outcome::Failed, |()| Outcome::Done)),
-            Self::Found { found, now, .. } => store_found(view, found, *now)?.map(|()| Outcome::Done),
-            Self::Step { step: Step::Pack(packed), .. } => {
-                store_pack(view, packed)?.map(|gone| Outcome::Stepped(gone.is_some()))
+            Self::Found { found, now, .. } => {
+                edit.keep_found(found, *now)?;
+                Attempt::Keep(Outcome::Done)
             }
-            Self::Step { step: Step::Tidy, .. } => Attempt::Keep(Outcome::Stepped(tidy(view)?)),
+            Self::Step { step: Step::Pack(packed), .. } => {
+                store_pack(edit, packed)?.map(|gone| Outcome::Stepped(gone.is_some()))
+            }
+            Self::Step { step: Step::Tidy, .. } => Attempt::Keep(Outcome::Stepped(edit.tidy()?)),
         })
     }
 

@@ -15,7 +15,7 @@ use rejoin_protocol::DocumentId;
 use crate::{
     LogError, ServerConfig,
     committer::Committer,
-    log::{Document, due, make_pack},
+    log::{Document, Rows, Which, due, make_pack},
     readers::Readers,
 };
 
@@ -24,7 +24,7 @@ const WAITING: usize = 4_096;
 /// How long a document that is pushed to waits to be looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How many documents are looked at in one go where all are, and the pause after that.
-const AT_ONCE: u32 = 64;
+const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Says which documents were pushed to.
@@ -130,7 +130,7 @@ impl Worker {
 
     /// Looks at the next documents of a round. `None`: there are no more.
     fn next_of_round(&mut self, key: i64) -> Option<i64> {
-        let documents = self.readers.read_here(|view| view.documents_after(key, AT_ONCE));
+        let documents = self.readers.read_here(|view| view.documents(&Which::After(key), AT_ONCE));
         let documents = documents.inspect_err(|error| self.complain(error)).ok()?;
         let last = documents.last()?.key;
         for document in documents.iter().filter(|document| !self.pushed.contains_key(&document.uuid)) {

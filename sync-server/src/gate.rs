@@ -2,7 +2,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,14 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     LogError,
-    log::{LogReader, View},
+    log::{BackendReader, BackendView, Opener, Read, View},
     rules::{Code, Fault},
 };
 
 /// Most requests that wait to be looked up; more are told to come later.
 const WAITING: usize = 1_024;
 
-type Lookup = Box<dyn FnOnce(&LogReader) + Send>;
+type Lookup = Box<dyn FnOnce(&BackendReader) + Send>;
 
 /// Whether this server asks for tokens. Another process may make the first one at any time, and revoke any: nothing
 /// of a token is remembered between requests.
@@ -39,8 +38,8 @@ pub(crate) struct Gate {
 impl Gate {
     /// A gate before a database that was opened before.
     /// `guarded`: tokens are asked for in any case, as JWTs are taken.
-    pub(crate) fn start(database: &Path, guarded: bool) -> Result<Self, LogError> {
-        let reader = LogReader::open(database)?;
+    pub(crate) fn start(opener: &Opener<BackendReader>, guarded: bool) -> Result<Self, LogError> {
+        let reader = opener.open()?;
         let guarded = guarded || reader.read(|view| view.has_tokens())?;
         let (lookups, mut waiting) = mpsc::channel::<Lookup>(WAITING);
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
@@ -69,7 +68,7 @@ impl Gate {
     /// Reads with one state of the database from first to last.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&BackendView<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (told, answer) = oneshot::channel();
         let lookup: Lookup = Box::new(move |reader| drop(told.send(reader.read(work))));

@@ -4,6 +4,7 @@
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
 mod budgets;
+mod clock;
 mod committer;
 mod compaction;
 mod config;
@@ -16,6 +17,7 @@ mod log;
 mod merge;
 mod metrics;
 mod readers;
+mod respond;
 mod rules;
 mod shares;
 mod snapshots;
@@ -30,11 +32,11 @@ pub use events::event_since;
 pub use http::{router, serve};
 pub use limits::ServerLimits;
 pub use log::{
-    Bringer, Compacted, Crowd, Diagnosis, LogError, LogStore, Purged, TokenInfo, backup, check_log, doctor,
-    purge, restore,
+    Access, Bringer, Compacted, Crowd, DatabaseError, Diagnosis, LogError, LogStore, Purged, TokenInfo,
+    backup, check_log, doctor, has_tokens, purge, restore,
 };
 pub use rejoin_verifier::{VerifyCommand, verify_child};
-pub use rules::{Access, respond};
+pub use respond::respond;
 pub use state::{AppState, Figures, StartError};
-pub use tokens::{NewToken, Secret, TokenError, Tokens, has_tokens};
+pub use tokens::{NewToken, Secret, TokenError, Tokens};
 pub use watched::FileError;

@@ -174,7 +174,6 @@ fn unopened(database: &Path, error: &LogError) -> Failure {
 
 /// What is to be done where the file is not at fault; `None` where it may be.
 fn advice(error: &LogError) -> Option<&'static str> {
-    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied};
     match error {
         LogError::Served => Some(
             "One alone can. Stop that one, or name another with --database; \
@@ -192,11 +191,7 @@ fn advice(error: &LogError) -> Option<&'static str> {
         LogError::ReadOnly => {
             Some("Give both to the user who runs this (`chown`, mode 0600), or name another with --database.")
         }
-        LogError::Sqlite(error)
-            if matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied)) =>
-        {
-            UNREACHED
-        }
+        LogError::Database(error) if error.is_unreached() => UNREACHED,
         LogError::Io(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
         {

@@ -1,14 +1,13 @@
 //! Threads with connections that read, and whose turn it is on them.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use crate::{
     LogError,
-    log::{LogReader, PackCache, View},
+    log::{BackendReader, BackendView, Opener, Read},
     rules::{Asker, Code, Fault},
     turns::Turns,
 };
@@ -17,8 +16,7 @@ use crate::{
 /// half of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
-    path: PathBuf,
-    packs: Arc<PackCache>,
+    opener: Opener<BackendReader>,
     turns: Turns,
     pool: Arc<Pool>,
 }
@@ -31,22 +29,22 @@ struct Pool {
 
 #[derive(Debug, Default)]
 struct Lent {
-    idle: Vec<LogReader>,
+    idle: Vec<BackendReader>,
     /// How many are at work.
     busy: usize,
     closed: bool,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, packs: Arc<PackCache>, most: usize) -> Self {
-        Self { path, packs, turns: Turns::new(most, most / 2), pool: Arc::default() }
+    pub(crate) fn new(opener: Opener<BackendReader>, most: usize) -> Self {
+        Self { opener, turns: Turns::new(most, most / 2), pool: Arc::default() }
     }
 
     /// Reads on a thread where blocking is allowed, with one state of the log from first to last.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         who: Option<Asker>,
-        work: impl FnOnce(View<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&BackendView<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let turn = self.turns.take(who).await?;
         let readers = self.clone();
@@ -61,12 +59,12 @@ impl Readers {
     /// Reads on this thread, which may block.
     pub(crate) fn read_here<T, E: From<LogError>>(
         &self,
-        work: impl FnOnce(View<'_>) -> Result<T, E>,
+        work: impl FnOnce(&BackendView<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let (_at_work, idle) = self.pool.lend().ok_or(LogError::Closed)?;
         let reader = match idle {
             Some(reader) => reader,
-            None => LogReader::sharing(&self.path, Arc::clone(&self.packs))?,
+            None => self.opener.open()?,
         };
         let result = reader.read(work);
         self.pool.give_back(reader);
@@ -89,7 +87,7 @@ impl Readers {
 
 impl Pool {
     /// A reader that is idle, or leave to open one; `None` after the end.
-    fn lend(&self) -> Option<(AtWork<'_>, Option<LogReader>)> {
+    fn lend(&self) -> Option<(AtWork<'_>, Option<BackendReader>)> {
         let mut state = self.lock();
         if state.closed {
             return None;
@@ -99,7 +97,7 @@ impl Pool {
         Some((AtWork(self), idle))
     }
 
-    fn give_back(&self, reader: LogReader) {
+    fn give_back(&self, reader: BackendReader) {
         let mut state = self.lock();
         if !state.closed {
             state.idle.push(reader);
@@ -124,14 +122,14 @@ impl Drop for AtWork<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LogStore;
+    use crate::{LogStore, log::Log};
 
     #[test]
     fn after_the_end_nobody_reads_and_who_reads_is_not_waited_for_too_long() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.db");
-        let packs = LogStore::open(&path).unwrap().packs();
-        let readers = Readers::new(path, packs, 1);
+        let opener = LogStore::open(&path).unwrap().opener();
+        let readers = Readers::new(opener, 1);
         let begun = readers.read_here(|_| {
             readers.close(Duration::from_millis(1));
             Ok::<_, LogError>(())

@@ -2,18 +2,19 @@
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crate::{
-    LogError, LogStore, ServerConfig,
+    LogError, ServerConfig,
     budgets::{Budgets, Work},
     committer::Committer,
     compaction::{self, Pushes},
     events::Hub,
     gate::Gate,
-    http::{Described, Readable},
+    http::{Described, RESOURCES, Readable},
     jwt::Jwts,
+    log::{Backend, Log},
     merge::Merger,
     metrics::Metrics,
     readers::Readers,
@@ -104,7 +105,7 @@ impl AppState {
     /// Reads certificate and keys, opens the database and starts the thread that writes to it.
     ///
     /// # Errors
-    /// As [`LogStore::open`]; [`LogError::Served`] where another server has the database, and [`LogError::ReadOnly`] where
+    /// As [`crate::LogStore::open`]; [`LogError::Served`] where another server has the database, and [`LogError::ReadOnly`] where
     /// it cannot be written; and where a file that was named cannot be used: then the database was not touched.
     pub fn open(config: ServerConfig) -> Result<Self, StartError> {
         let tls = config.tls.as_ref().map(tls::open).transpose()?;
@@ -113,14 +114,14 @@ impl AppState {
     }
 
     fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
-        let log = LogStore::open_to_serve(&config.database)?;
-        let gate = Gate::start(&config.database, jwts.is_some())?;
+        let log = Backend::open_to_serve(&config.database)?;
+        let opener = log.opener();
+        let gate = Gate::start(&opener, jwts.is_some())?;
         let hub = Hub::new(places(&config), config.heartbeat);
-        let packs = log.packs();
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&RESOURCES));
         let waiting = config.waiting_pushes;
         let committer = Arc::new(Committer::start((log, hub.clone()), Arc::clone(&metrics), waiting)?);
-        let readers = Readers::new(config.database.clone(), packs, config.readers);
+        let readers = Readers::new(opener, config.readers);
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
@@ -233,13 +234,4 @@ fn memories(config: &ServerConfig) -> (Shares<Asker>, Shares<Asker>) {
         shares(config.body_memory, body.max(config.body_memory / 2)),
         shares(config.reply_memory, page.max(config.reply_memory / 4)),
     )
-}
-
-/// Milliseconds since 1970; negative before.
-pub(crate) fn now() -> i64 {
-    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => millis(since),
-        Err(before) => -millis(before.duration()),
-    }
 }

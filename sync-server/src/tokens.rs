@@ -7,10 +7,12 @@ use rejoin_protocol::DocumentId;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    LogError, LogStore, TokenInfo,
-    log::{Attempt, LogReader, TokenId, View},
-    rules::Access,
-    state::now,
+    LogError, TokenInfo,
+    clock::now,
+    log::{
+        Access, Attempt, Backend, BackendView, Edit, EditRows, EditTokens, Grant, Group, Log, NewTokenRow,
+        Read, TokenChange, TokenId, TokenKey, TokenRows, View,
+    },
 };
 
 /// What every token of ours begins with: so that one that was left in a file is found.
@@ -90,16 +92,16 @@ pub struct NewToken {
 /// The tokens of a database.
 #[derive(Debug)]
 pub struct Tokens {
-    log: LogStore,
+    log: Backend,
 }
 
 impl Tokens {
     /// Opens the database, made where it is missing. A server may be using it.
     ///
     /// # Errors
-    /// As [`LogStore::open`].
+    /// As [`crate::LogStore::open`].
     pub fn open(database: &Path) -> Result<Self, LogError> {
-        Ok(Self { log: LogStore::open(database)? })
+        Ok(Self { log: Backend::open(database)? })
     }
 
     /// Makes a token. Only its hash is stored.
@@ -113,11 +115,13 @@ impl Tokens {
         let ends = new.lifetime.map(|lifetime| end_of(now, lifetime)).transpose()?;
         let secret = Secret::random();
         let hash = hash_of(secret.reveal());
-        self.write(|view| {
-            if view.token_named(&new.name)?.is_some() {
-                return Ok(Err(TokenError::NameTaken(new.name.clone())));
+        let NewToken { name, document, access, .. } = new;
+        self.write(|edit| {
+            if edit.token(TokenKey::Name(name))?.is_some() {
+                return Ok(Err(TokenError::NameTaken(name.clone())));
             }
-            view.insert_token((&new.name, &hash), (new.document, new.access), (now, ends)).map(Ok)
+            let row = NewTokenRow { name, hash: &hash, document: *document, access: *access, ends };
+            edit.put_token(&row, now).map(|_| Ok(()))
         })?;
         Ok(secret)
     }
@@ -139,19 +143,17 @@ impl Tokens {
         let over = end_of(now, overlap)?;
         let secret = Secret::random();
         let hash = hash_of(secret.reveal());
-        self.write(|view| {
-            if view.token_named(name)?.is_some() {
+        self.write(|edit| {
+            if edit.token(TokenKey::Name(name))?.is_some() {
                 return Ok(Err(TokenError::NameTaken(name.to_owned())));
             }
-            let known = view.token_named(old)?.map(|token| view.token(token)).transpose()?.flatten();
-            let Some(replaced) = known.filter(|row| row.is_good(now)) else {
+            let Some(replaced) = edit.token(TokenKey::Name(old))?.filter(|row| row.is_good(now)) else {
                 return Ok(Err(TokenError::UnknownName(old.to_owned())));
             };
-            view.insert_token((name, &hash), (replaced.document, replaced.access), (now, ends))?;
-            if let Some(new) = view.token_named(name)? {
-                view.copy_grants(replaced.id, new)?;
-            }
-            view.end_token(replaced.id, over).map(Ok)
+            let (document, access) = (replaced.document, replaced.access);
+            let new = edit.put_token(&NewTokenRow { name, hash: &hash, document, access, ends }, now)?;
+            edit.grant(&Grant::Like { from: replaced.id, to: new })?;
+            edit.change_token(replaced.id, TokenChange::Ends(over)).map(Ok)
         })?;
         Ok(secret)
     }
@@ -161,7 +163,7 @@ impl Tokens {
     /// # Errors
     /// Where reading fails.
     pub fn list(&self) -> Result<Vec<TokenInfo>, TokenError> {
-        Ok(self.log.view().tokens(now())?)
+        Ok(self.log.read(|view| view.tokens(now()))?)
     }
 
     /// Revokes a token: it is good for nothing from then on, also at a server that is running.
@@ -169,7 +171,9 @@ impl Tokens {
     /// # Errors
     /// [`TokenError::UnknownName`], and where writing fails.
     pub fn revoke(&mut self, name: &str) -> Result<(), TokenError> {
-        self.write(|view| with_named(view, name, |token| view.revoke_token(token, now())))
+        self.write(|edit| {
+            with_named(edit, name, |token| edit.change_token(token, TokenChange::Revoked(now())))
+        })
     }
 
     /// Grants a token access to one more document, in place of what it was granted there before.
@@ -180,7 +184,9 @@ impl Tokens {
         if access == Access::Create {
             return Err(TokenError::NotGrantable);
         }
-        self.write(|view| with_named(view, name, |token| view.grant(token, document, access)))
+        self.write(|edit| {
+            with_named(edit, name, |token| edit.grant(&Grant::One(token, document, access)).map(drop))
+        })
     }
 
     /// Grants a token access to every document that is here now: how many.
@@ -192,9 +198,9 @@ impl Tokens {
             return Err(TokenError::NotGrantable);
         }
         let mut granted = 0;
-        self.write(|view| {
-            with_named(view, name, |token| {
-                granted = view.grant_all(token, access)?;
+        self.write(|edit| {
+            with_named(edit, name, |token| {
+                granted = edit.grant(&Grant::All(token, access))?;
                 Ok(())
             })
         })?;
@@ -207,20 +213,16 @@ impl Tokens {
     /// # Errors
     /// Where reading fails.
     pub fn unowned(&self, most: usize) -> Result<(u64, Vec<DocumentId>), TokenError> {
-        let view = self.log.view();
-        if view.has_tokens()? {
-            return Ok((0, Vec::new()));
-        }
-        Ok(view.unowned(most)?)
+        self.log.read(|view| if view.has_tokens()? { Ok((0, Vec::new())) } else { Ok(view.unowned(most)?) })
     }
 
     fn write<T>(
         &mut self,
-        work: impl FnOnce(View<'_>) -> Result<Result<T, TokenError>, LogError>,
+        work: impl FnOnce(&BackendView<'_>) -> Result<Result<T, TokenError>, LogError>,
     ) -> Result<T, TokenError> {
         let group = self.log.begin()?;
-        let done = group.attempt(|view| {
-            Ok(match work(view)? {
+        let done = group.edit().attempt(|edit| {
+            Ok(match work(edit)? {
                 Ok(value) => Attempt::Keep(Ok(value)),
                 Err(why) => Attempt::Undo(Err(why)),
             })
@@ -244,29 +246,13 @@ fn end_of(now: i64, lifetime: Duration) -> Result<i64, TokenError> {
 }
 
 fn with_named(
-    view: View<'_>,
+    edit: &impl Edit,
     name: &str,
     work: impl FnOnce(TokenId) -> Result<(), LogError>,
 ) -> Result<Result<(), TokenError>, LogError> {
-    match view.token_named(name)? {
-        Some(token) => work(token).map(Ok),
+    match edit.token(TokenKey::Name(name))? {
+        Some(token) => work(token.id).map(Ok),
         None => Ok(Err(TokenError::UnknownName(name.to_owned()))),
-    }
-}
-
-/// Whether a token was ever made in the database at this path; `false` where there is none, or an older one.
-///
-/// # Errors
-/// Where the file is no database of this kind, or cannot be read.
-pub fn has_tokens(database: &Path) -> Result<bool, LogError> {
-    if !std::fs::exists(database)? {
-        return Ok(false);
-    }
-    match LogReader::open(database) {
-        Ok(reader) => reader.read(|view| if view.knows_tokens()? { view.has_tokens() } else { Ok(false) }),
-        // A file that was made and never written to.
-        Err(_) if std::fs::metadata(database)?.len() == 0 => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -5,31 +5,19 @@ mod documents;
 use super::Millis;
 use crate::{Actor, Error, Message, Result, fence::CheckedChange, quarantine::Reason};
 use automerge::ChangeHash;
+use rejoin_storage::rows::{LAST_POSITION, encode_deps};
 use rusqlite::{Connection, OptionalExtension, named_params};
+
+pub(super) use rejoin_storage::rows::{POSITION_BITS, position_of, row_key as row_id};
 
 pub(super) use documents::{
     DocumentRow, insert_companion, newest_above, note_migrated, oldest_unmigrated, read_companion,
     read_document, read_documents, read_documents_and_companions, read_uuid, write_document, write_kind,
 };
 
-/// How many bits of a row's id are the position.
-pub(super) const POSITION_BITS: u32 = 40;
-
-const POSITION_MASK: i64 = (1 << POSITION_BITS) - 1;
-
-/// The row id of a position in a document.
-pub(super) fn row_id(document: i64, position: u64) -> i64 {
-    (document << POSITION_BITS) | (position as i64 & POSITION_MASK)
-}
-
-/// The position in a row id.
-pub(super) fn position_of(id: i64) -> u64 {
-    (id & POSITION_MASK) as u64
-}
-
 /// The first and last row id that a document can have.
 pub(super) fn id_range(document: i64) -> (i64, i64) {
-    (row_id(document, 0), row_id(document, POSITION_MASK as u64))
+    (row_id(document, 0), row_id(document, LAST_POSITION))
 }
 
 /// Counts this write transaction.
@@ -82,9 +70,11 @@ pub(super) fn insert_change(connection: &Connection, new: &NewChange<'_>) -> Res
                acknowledged_at, was, quarantined, action_version, target, also)
                VALUES (:id, :hash, :actor, :seq, :deps, :bytes, :container, :action_type, :author, :made_at, :local,
                :acknowledged_at, :was, :quarantined, :action_version, :target, :also)";
+    let mut deps = Vec::with_capacity(new.deps.len() * 2);
+    encode_deps(position_of(new.id), new.deps, &mut deps);
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": new.id, ":hash": new.change.hash.0, ":actor": new.actor, ":seq": new.change.seq as i64,
-        ":deps": encode_deps(position_of(new.id), new.deps), ":bytes": new.change.bytes,
+        ":deps": deps, ":bytes": new.change.bytes,
         ":container": new.container, ":action_type": new.message.action, ":author": new.message.author,
         ":made_at": new.made_at, ":local": new.local, ":acknowledged_at": new.acknowledged_at,
         ":was": new.was.map(|h| h.0), ":quarantined": new.quarantined.map(Reason::to_string),
@@ -111,21 +101,7 @@ fn decode_reacted(text: Option<&str>) -> Vec<String> {
     slices.into_iter().flatten().map(|(slice, _): (String, serde_json::Value)| slice).collect()
 }
 
-/// Dependencies as distances, LEB128: short, and without the hashes that do not compress.
-fn encode_deps(own: u64, deps: &[u64]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(deps.len() * 2);
-    for dep in deps {
-        let mut distance = own.saturating_sub(*dep);
-        while distance >= 0x80 {
-            out.push((distance as u8 & 0x7f) | 0x80);
-            distance >>= 7;
-        }
-        out.push(distance as u8);
-    }
-    out
-}
-
-/// The positions that [`encode_deps`] wrote.
+/// The positions that [`encode_deps`] wrote. What cannot be one counts as the own position.
 pub(super) fn decode_deps(own: u64, bytes: &[u8]) -> Vec<u64> {
     let mut deps = Vec::new();
     let (mut value, mut shift) = (0_u64, 0_u32);

@@ -9,24 +9,15 @@ use rejoin_protocol::{Cursor, DocumentId, wire::ChangesEvent};
 use super::Hub;
 use crate::{
     LogError, LogStore,
-    log::{Claim, Mark, PageLimit, View},
+    clock::now,
+    log::{Claim, PageLimit, Read, Rows, Span, View},
     rules::{Principal, may_hear},
-    state::now,
 };
 
 /// Changes up to so many bytes, all together, travel inside the event.
 const SMALL: usize = 16 * 1024;
 /// Most heads that an event names; where there are more it names none.
 const MOST_HEADS: usize = 64;
-
-/// What commits did to a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Span {
-    /// Its log was `before`, and now ends at `end`.
-    Grown { document: DocumentId, before: Mark, end: Mark },
-    /// It has a tombstone.
-    Deleted(DocumentId),
-}
 
 /// Puts together what is of one document, in the order of the commits.
 pub(crate) fn spans(all: impl IntoIterator<Item = Span>) -> Vec<Span> {
@@ -66,7 +57,7 @@ impl Teller {
 
     /// Tells those who may read it. Who hears of it can have it: this is said after the commit. An event is a hint:
     /// one that cannot be made is left out, and clients find out by polling.
-    pub(crate) fn tell(&mut self, log: &mut LogStore, spans: Vec<Span>) {
+    pub(crate) fn tell(&mut self, log: &impl Read, spans: Vec<Span>) {
         for span in spans {
             let (Span::Grown { document, .. } | Span::Deleted(document)) = span;
             let who = self.hub.who_listens(&document);
@@ -97,11 +88,11 @@ impl Teller {
     /// Those of these who may read it.
     fn allowed(
         &mut self,
-        view: View<'_>,
+        view: &impl View,
         document: &DocumentId,
         mut who: HashSet<Principal>,
     ) -> Result<HashSet<Principal>, LogError> {
-        let version = view.data_version()?;
+        let version = view.version()?;
         if self.version != version || self.may.len() > MOST_KNOWN {
             (self.version, self.may) = (version, HashMap::new());
         }
@@ -140,7 +131,7 @@ pub fn event_since(
     })
 }
 
-fn make(view: View<'_>, span: &Span) -> Result<ChangesEvent, LogError> {
+fn make(view: &impl View, span: &Span) -> Result<ChangesEvent, LogError> {
     let (document, before, end) = match span {
         Span::Grown { document, before, end } => (document, *before, *end),
         Span::Deleted(document) => {
@@ -180,6 +171,7 @@ fn frame(event: &ChangesEvent) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Mark;
 
     #[test]
     fn a_group_tells_of_a_document_once() {

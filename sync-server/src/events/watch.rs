@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::Hub;
-use crate::{AppState, rules::is_good, state::now};
+use crate::{AppState, clock::now, rules::is_good};
 
 /// How often. A revoked or expired token is refused at once, "and its open streams end within 10 s" (OPERATIONS.md).
 const EVERY: Duration = Duration::from_secs(10);

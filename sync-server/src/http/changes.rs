@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     AppState,
-    log::View,
+    clock::now,
+    log::BackendView,
     rules::{Asker, Code, Fault, Form, Principal, Receipt, Told, pull, reply, reply_at_end},
     shares::Share,
-    state::now,
 };
 
 /// Push
@@ -116,7 +116,7 @@ async fn tell(
         Form::Changes { .. } if share.is_none() => Form::Changes { limit: Some(0) },
         form => form,
     };
-    let read = move |view: View<'_>| {
+    let read = move |view: &BackendView<'_>| {
         let Told { response, rest } = reply(view, &limits, receipt, form)?;
         Ok(Told { response: packed(response, pack), rest })
     };
@@ -158,7 +158,7 @@ pub(super) async fn get(
 ) -> Answer {
     let asked = Asked::some(&uri)?;
     let (limits, pack) = (state.shared.config.limits, prefers(&headers, PACK));
-    let work = move |view: View<'_>, page: (Option<&Cursor>, Option<u32>)| {
+    let work = move |view: &BackendView<'_>, page: (Option<&Cursor>, Option<u32>)| {
         Ok(packed(pull(view, &limits, &document, page)?, pack))
     };
     let (response, share) = asked.read((&state, &by), work).await?;

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     AppState,
     budgets::Work,
+    clock::now,
     merge::For,
     rules::{self, Asker, Principal},
-    state::now,
 };
 
 /// The merged document

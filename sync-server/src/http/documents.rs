@@ -13,9 +13,9 @@ use super::reply::{Answer, Reply, room};
 use crate::{
     AppState,
     budgets::Work,
-    log::View,
+    clock::now,
+    log::BackendView,
     rules::{Code, Fault, Principal, list, list_reply},
-    state::now,
 };
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,7 @@ pub(super) async fn get(
     let (who, readers) = (by.asker(), &state.shared.readers);
     let listed = async {
         let share = room(&state, who.clone(), limits.page_bytes).await?;
-        let read = move |view: View<'_>| list(view, &limits, since.as_deref(), (&by, now()));
+        let read = move |view: &BackendView<'_>| list(view, &limits, since.as_deref(), (&by, now()));
         Ok((readers.read(who.clone(), read).await?, share))
     };
     let (listed, share) = state.in_time(listed).await?;

@@ -16,10 +16,10 @@ use super::{changes::document_id, guard::Keeper, reply::Failed};
 use crate::{
     AppState,
     budgets::Work,
+    clock::now,
     events::{Topics, watch},
-    log::View,
+    log::BackendView,
     rules::{Code, Fault, Principal, hearable},
-    state::now,
 };
 
 /// What is committed, as it happens
@@ -47,7 +47,7 @@ pub(super) async fn get(
             let listener = by.clone();
             state.charge(by.asker(), Work::Documents(ids.len()));
             // Not where credentials are looked up: they may be many.
-            let read = move |view: View<'_>| hearable(view, &listener, (ids, now()));
+            let read = move |view: &BackendView<'_>| hearable(view, &listener, (ids, now()));
             let reading = state.shared.readers.read(by.asker(), read);
             Topics::Only(state.in_time(reading).await?)
         }

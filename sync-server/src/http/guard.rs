@@ -18,9 +18,9 @@ use super::{changes::Named, connections::Visit, loopback, paths, reply::Failed};
 use crate::{
     AppState,
     budgets::Peer,
+    clock::now,
     rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
     shares::Taker,
-    state::now,
     tokens::{self, hash_of},
 };
 

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::reply::{Answer, Reply};
 use crate::{
     AppState,
+    log::View,
     rules::{Code, Fault},
 };
 

@@ -7,8 +7,9 @@ use http::{HeaderMap, header};
 use super::reply::Failed;
 use crate::{
     AppState, VerifyCommand,
+    clock::now,
+    log::Rows,
     metrics::{self, Format, Now},
-    state::now,
 };
 
 /// Figures for Prometheus
@@ -30,19 +31,19 @@ pub(super) async fn get(
     let inner = state.clone();
     let reading = shared.readers.read(None, move |view| {
         let lags = inner.shared.metrics.clients.lags(view, now())?;
-        Ok((view.count_documents()?, view.count_quarantined()?, lags))
+        Ok((view.counts()?, lags))
     });
-    let (documents, quarantined, clients) = state.in_time(reading).await?;
+    let (counts, clients) = state.in_time(reading).await?;
     let verifying = shared.config.verify_command.as_ref();
     let now = Now {
         waiting: shared.committer.waiting(),
         streams: shared.hub.streams(),
-        documents,
+        documents: counts.documents,
         cache_bytes: shared.merger.cached_bytes(),
         body_bytes: shared.body_memory.taken(),
         reply_bytes: shared.reply_memory.taken(),
         database_bytes: database_bytes(&shared.config.database),
-        quarantined,
+        quarantined: counts.quarantined,
         process_failures: verifying.map(VerifyCommand::failures).unwrap_or_default(),
         clients,
     };

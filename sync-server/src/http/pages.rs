@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::reply::room;
 use crate::{
     AppState,
-    log::View,
+    log::BackendView,
     rules::{Asker, Code, Fault, Principal},
     shares::Share,
 };
@@ -56,11 +56,13 @@ impl Asked {
     pub(super) async fn read(
         self,
         (state, by): (&AppState, &Principal),
-        work: impl FnOnce(View<'_>, (Option<&Cursor>, Option<u32>)) -> Result<Response, Fault> + Send + 'static,
+        work: impl FnOnce(&BackendView<'_>, (Option<&Cursor>, Option<u32>)) -> Result<Response, Fault>
+        + Send
+        + 'static,
     ) -> Result<(Response, Share<Asker>), Fault> {
         let reading = async {
             let share = room(state, by.asker(), state.shared.config.limits.page_bytes).await?;
-            let work = move |view: View<'_>| work(view, (self.after.as_ref(), self.limit));
+            let work = move |view: &BackendView<'_>| work(view, (self.after.as_ref(), self.limit));
             Ok((state.shared.readers.read(by.asker(), work).await?, share))
         };
         state.in_time(reading).await

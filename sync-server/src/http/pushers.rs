@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     AppState,
-    log::View,
+    log::BackendView,
     rules::{Principal, pushers},
 };
 
@@ -51,8 +51,9 @@ pub(super) async fn get(
     uri: Uri,
 ) -> Answer {
     let (asked, limits) = (Asked::some(&uri)?, state.shared.config.limits);
-    let work =
-        move |view: View<'_>, page: (Option<&Cursor>, Option<u32>)| pushers(view, &limits, &document, page);
+    let work = move |view: &BackendView<'_>, page: (Option<&Cursor>, Option<u32>)| {
+        pushers(view, &limits, &document, page)
+    };
     let (response, share) = asked.read((&state, &by), work).await?;
     Ok(Reply::counted((&state, by.asker()), response, share))
 }

@@ -16,8 +16,7 @@ use super::{
 };
 use crate::{
     AppState,
-    merge::no_snapshot,
-    rules::{Asker, Code, Fault, Principal, any_snapshot, snapshot_is_due},
+    rules::{Asker, Code, Fault, Principal, any_snapshot, no_snapshot, snapshot_is_due},
 };
 
 /// How long a client waits for a snapshot to be made. Then it does better to read the changes: invariant 6, "no

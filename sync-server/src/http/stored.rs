@@ -6,8 +6,8 @@ use super::body::{Held, Received};
 use crate::{
     AppState,
     budgets::Work,
+    clock::now,
     rules::{Changes, Code, Fault, Principal, Push, Receipt, Room},
-    state::now,
 };
 
 /// Bodies larger than this are read on a thread where working long is allowed.

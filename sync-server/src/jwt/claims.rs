@@ -10,7 +10,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest as _, Sha256};
 
 use super::LEEWAY;
-use crate::rules::Access;
+use crate::log::Access;
 
 /// Most entries in a token.
 const MOST_ENTRIES: usize = 1_000;

@@ -5,7 +5,7 @@ use rejoin_protocol::DocumentId;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::rules::Access;
+use crate::log::Access;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

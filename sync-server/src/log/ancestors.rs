@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use rejoin_storage::rows::decode_deps;
+
 use super::{
-    LogError, View,
-    pack::Pack,
-    view::{decode_deps, hole},
+    LogError,
+    backend::Rows,
+    pack::{Pack, PackView},
+    view::hole,
 };
 
 /// Rows that are read at once where a walk begins, and at most.
@@ -27,7 +30,7 @@ impl Ancestors {
     /// The positions of the dependencies of the change at `position`.
     pub(super) fn dependencies(
         &mut self,
-        view: View<'_>,
+        view: &impl Rows,
         document: i64,
         position: u64,
     ) -> Result<Vec<u64>, LogError> {
@@ -41,13 +44,13 @@ impl Ancestors {
         if self.row(position).is_none() {
             let count = (self.rows.len() as u64 * 2).clamp(FIRST, MOST);
             self.first = position.saturating_sub(count - 1).max(packed + 1);
-            self.rows = view.encoded_deps(document, (self.first, position))?;
+            self.rows = view.dependencies(document, (self.first - 1, position))?;
         }
         let deps = self.row(position).and_then(|row| decode_deps(position, row));
         deps.ok_or_else(|| hole(position))
     }
 
-    fn in_pack(&mut self, view: View<'_>, document: i64, position: u64) -> Result<Vec<u64>, LogError> {
+    fn in_pack(&mut self, view: &impl Rows, document: i64, position: u64) -> Result<Vec<u64>, LogError> {
         if !self.pack.as_ref().is_some_and(|pack| pack.holds(position)) {
             self.pack = view.pack_at(document, position)?;
         }

@@ -1,22 +1,15 @@
 //! How much of a document's log each pusher brought: actors, containers, bytes. It is counted from the log and from who
 //! pushed it: nothing of it is stored, so it holds for what was pushed before anybody counted too.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Add,
-    sync::Arc,
-};
+use std::{collections::HashMap, ops::Add, sync::Arc};
 
+use automerge::ActorId;
 use rejoin_protocol::{
-    container::{ACTOR_BYTES, ACTOR_PREFIX, is_container_actor},
+    container::is_container_actor,
     fence::{self, CheckedChange},
 };
-use rusqlite::{OptionalExtension, named_params};
 
-use super::{
-    Appender, LogError, Mark, View,
-    view::{position_of, row_key, unsigned},
-};
+use super::{Appender, Edit, LogError, Mark, View, pack::PackView};
 
 /// A part of a log, or all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +51,8 @@ pub(super) struct Tally {
     brought: Option<Amount>,
     /// What was appended.
     fresh: Amount,
+    /// What of that was handed to the backend.
+    stored: Amount,
 }
 
 impl Tally {
@@ -66,9 +61,14 @@ impl Tally {
         let container = first && is_container_actor(&change.actor);
         self.fresh = self.fresh + added(change.bytes.len() as u64, first, container);
     }
+
+    /// Notes that all that was appended was handed to the backend.
+    pub(super) fn store(&mut self) {
+        self.stored = self.fresh;
+    }
 }
 
-impl Appender<'_> {
+impl<E: Edit> Appender<'_, E> {
     /// The plain bytes of the log as it is now.
     pub(crate) fn bytes(&self) -> u64 {
         self.document.bytes
@@ -79,11 +79,11 @@ impl Appender<'_> {
         let before = match self.tally.before {
             Some(before) => before,
             None => {
-                let (key, fresh) = (self.document.key, self.tally.fresh);
-                let now = self.view.count_actors(key)?;
+                let (all, containers) = self.edit.count_actors(self.document.key)?;
+                let (stored, fresh) = (self.tally.stored, self.tally.fresh);
                 Amount {
-                    actors: now.actors.saturating_sub(fresh.actors),
-                    containers: now.containers.saturating_sub(fresh.containers),
+                    actors: all.saturating_sub(containers).saturating_sub(stored.actors),
+                    containers: containers.saturating_sub(stored.containers),
                     bytes: self.document.bytes.saturating_sub(fresh.bytes),
                 }
             }
@@ -97,8 +97,8 @@ impl Appender<'_> {
         let before = match self.tally.brought {
             Some(before) => before,
             None => {
-                let start = self.view.mark_at(self.document.key, self.document.end, self.start)?;
-                self.view.brought(self.document.key, start, by)?
+                let start = self.edit.mark_at(self.document.key, self.document.end, self.start)?;
+                brought_to(self.edit, self.document.key, start, by)?
             }
         };
         self.tally.brought = Some(before);
@@ -113,131 +113,74 @@ impl Brought {
     }
 }
 
-impl View<'_> {
-    /// The actors of a document.
-    fn count_actors(&self, document: i64) -> Result<Amount, LogError> {
-        let count = |row: &rusqlite::Row<'_>| unsigned(row, 0);
-        let sql = "SELECT count(*) FROM actor WHERE document = :document";
-        let mut all = self.connection.prepare_cached(sql)?;
-        let all = all.query_row(named_params! { ":document": document }, count)?;
-        let sql = "SELECT count(*) FROM actor WHERE document = :document AND bytes >= :from AND bytes < :to
-                    AND length(bytes) = :length";
-        let mut to = *ACTOR_PREFIX;
-        to[3] += 1;
-        let mut containers = self.connection.prepare_cached(sql)?;
-        let containers = containers.query_row(
-            named_params! {
-                ":document": document, ":from": ACTOR_PREFIX, ":to": to, ":length": ACTOR_BYTES as i64,
-            },
-            count,
-        )?;
-        Ok(Amount { actors: all - containers, containers, bytes: 0 })
+/// What `by` brought to a log that ends at `end`. Of a log that was counted before only what is new is read.
+fn brought_to(view: &impl View, document: i64, end: Mark, by: Option<&str>) -> Result<Amount, LogError> {
+    let count = |brought: &Brought| {
+        let mine = brought.by.iter().find(|(name, _)| name.as_deref() == by);
+        mine.map_or_else(Amount::default, |(_, amount)| *amount)
+    };
+    let mut brought = match view.cache().brought(document) {
+        // A push that was counted on may have been undone since: then other changes stand in its place.
+        Some(known) if has_mark(view, document, end, known.upto)? => Brought::clone(&known),
+        _ => Brought::default(),
+    };
+    if brought.upto != end {
+        count_on(view, document, end, &mut brought)?;
+        let brought = Arc::new(brought);
+        view.cache().put_brought(document, &brought);
+        return Ok(count(&brought));
     }
+    Ok(count(&brought))
+}
 
-    /// What `by` brought to a log that ends at `end`. Of a log that was counted before only what is new is read.
-    fn brought(&self, document: i64, end: Mark, by: Option<&str>) -> Result<Amount, LogError> {
-        let count = |brought: &Brought| {
-            let mine = brought.by.iter().find(|(name, _)| name.as_deref() == by);
-            mine.map_or_else(Amount::default, |(_, amount)| *amount)
-        };
-        let mut brought = match self.packs.brought(document) {
-            // A push that was counted on may have been undone since: then other changes stand in its place.
-            Some(known) if self.has_mark(document, end, known.upto)? => Brought::clone(&known),
-            _ => Brought::default(),
-        };
-        if brought.upto != end {
-            self.count_on(document, end, &mut brought)?;
-            let brought = Arc::new(brought);
-            self.packs.put_brought(document, &brought);
-            return Ok(count(&brought));
-        }
-        Ok(count(&brought))
-    }
+fn has_mark(view: &impl View, document: i64, end: Mark, mark: Mark) -> Result<bool, LogError> {
+    Ok(mark.position <= end.position && view.mark_at(document, end, mark.position)? == mark)
+}
 
-    fn has_mark(&self, document: i64, end: Mark, mark: Mark) -> Result<bool, LogError> {
-        Ok(mark.position <= end.position && self.mark_at(document, end, mark.position)? == mark)
-    }
-
-    fn count_on(&self, document: i64, end: Mark, brought: &mut Brought) -> Result<(), LogError> {
-        let range = (brought.upto.position, end.position);
-        let mut runs = self.pushed(document, range)?.into_iter().peekable();
-        self.amounts(document, range, |position, amount| {
-            while runs.next_if(|run| run.last < position).is_some() {}
-            let by = runs.peek().filter(|run| run.first <= position).and_then(|run| run.by.as_ref());
-            match brought.by.iter_mut().find(|(name, _)| name.as_ref() == by) {
-                Some((_, sum)) => *sum = *sum + amount,
-                None => {
-                    brought.by.insert(by.cloned(), amount);
-                }
+fn count_on(view: &impl View, document: i64, end: Mark, brought: &mut Brought) -> Result<(), LogError> {
+    let range = (brought.upto.position, end.position);
+    let mut runs = view.pushed(document, range)?.into_iter().peekable();
+    amounts(view, document, range, |position, amount| {
+        while runs.next_if(|run| run.last < position).is_some() {}
+        let by = runs.peek().filter(|run| run.first <= position).and_then(|run| run.by.as_ref());
+        match brought.by.iter_mut().find(|(name, _)| name.as_ref() == by) {
+            Some((_, sum)) => *sum = *sum + amount,
+            None => {
+                brought.by.insert(by.cloned(), amount);
             }
-        })?;
-        brought.upto = end;
-        Ok(())
-    }
+        }
+    })?;
+    brought.upto = end;
+    Ok(())
+}
 
-    /// What each change after `after` and up to `upto` added.
-    fn amounts(
-        &self,
-        document: i64,
-        (mut after, upto): (u64, u64),
-        mut take: impl FnMut(u64, Amount),
-    ) -> Result<(), LogError> {
+/// What each change after `after` and up to `upto` added.
+fn amounts(
+    view: &impl View,
+    document: i64,
+    (mut after, upto): (u64, u64),
+    mut take: impl FnMut(u64, Amount),
+) -> Result<(), LogError> {
+    while after < upto
+        && let Some(row) = view.pack_row_at(document, after + 1)?
+    {
+        // Not by way of the cache: what others read stays there.
+        let pack = view.read_pack(document, row)?;
         while after < upto
-            && let Some(row) = self.pack_row_at(document, after + 1)?
+            && let Some(chunk) = pack.chunk(after + 1)
         {
-            // Not by way of the cache: what others read stays there.
-            let pack = self.read_pack(document, row)?;
-            while after < upto
-                && let Some(chunk) = pack.chunk(after + 1)
-            {
-                after += 1;
-                let author = fence::author_of(chunk);
-                let (actor, number) =
-                    author.map_err(|why| LogError::Damaged(format!("the change at {after}: {why}")))?;
-                take(
-                    after,
-                    added(chunk.len() as u64, number == 1, number == 1 && is_container_actor(&actor)),
-                );
-            }
+            after += 1;
+            let author = fence::author_of(chunk);
+            let (actor, number) =
+                author.map_err(|why| LogError::Damaged(format!("the change at {after}: {why}")))?;
+            take(after, added(chunk.len() as u64, number == 1, number == 1 && is_container_actor(&actor)));
         }
-        let mut statement = self.connection.prepare_cached(
-            "SELECT change.id, length(change.bytes), change.seq = 1,
-                    change.seq = 1 AND length(actor.bytes) = :length AND substr(actor.bytes, 1, 4) = :prefix
-               FROM change LEFT JOIN actor ON actor.id = change.actor
-              WHERE change.id > :after AND change.id <= :upto ORDER BY change.id",
-        )?;
-        let (after, upto) = (row_key(document, after), row_key(document, upto));
-        let mut rows = statement.query(named_params! {
-            ":after": after, ":upto": upto, ":length": ACTOR_BYTES as i64, ":prefix": ACTOR_PREFIX,
-        })?;
-        while let Some(row) = rows.next()? {
-            take(position_of(row.get(0)?), added(unsigned(row, 1)?, row.get(2)?, row.get(3)?));
-        }
-        Ok(())
     }
-
-    /// Those of these positions that `by` pushed.
-    pub(super) fn pushed_by(
-        &self,
-        document: i64,
-        positions: &HashSet<u64>,
-        by: Option<&str>,
-    ) -> Result<HashSet<u64>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT pusher.name FROM pushed LEFT JOIN pusher ON pusher.id = pushed.pusher
-             WHERE pushed.id BETWEEN :first AND :at ORDER BY pushed.id DESC LIMIT 1",
-        )?;
-        let mut found = HashSet::new();
-        for position in positions {
-            let params =
-                named_params! { ":first": row_key(document, 0), ":at": row_key(document, *position) };
-            let name: Option<String> = statement.query_row(params, |row| row.get(0)).optional()?.flatten();
-            if name.as_deref() == by {
-                found.insert(*position);
-            }
-        }
-        Ok(found)
-    }
+    view.lines(document, (after, upto), |line| {
+        let container = |name| is_container_actor(&ActorId::from(name));
+        take(line.position, added(line.length, line.begins.is_some(), line.begins.is_some_and(container)));
+        true
+    })
 }
 
 /// What a change of so many bytes added.

@@ -5,13 +5,14 @@ use rejoin_protocol::{
     ChangeHash,
     pack::{Effort, pack, unpack},
 };
-use rusqlite::named_params;
+use rejoin_storage::rows::encode_deps;
 
 use super::{
-    Attempt, Digest, Document, LogError, LogStore, View,
-    pack::{encode_prefixes, stored_pack_limits},
-    pack_cache::PackRow,
-    view::{encode_deps, hole, read_document, row_key, signed},
+    Attempt, Digest, Document, Edit, EditRows, Group, Log, LogError, View,
+    backend::Rows,
+    documents::Which,
+    pack::{PackRow, PackView, Packed, encode_prefixes, stored_pack_limits},
+    view::hole,
 };
 
 /// Changes in a full pack: decoding one takes a millisecond or two, and putting it in the place of its rows some
@@ -21,9 +22,6 @@ const PACK_CHANGES: u64 = 2_048;
 const PACK_BYTES: u64 = 4 * 1024 * 1024;
 /// The newest changes of a log that is in use stay rows: they are asked for most.
 const TAIL: u64 = 512;
-/// Free pages that are given back in one step, and how many are kept for what comes.
-const PAGES_A_STEP: i64 = 256;
-const PAGES_KEPT: i64 = 512;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,26 +43,6 @@ pub(crate) struct Run {
     upto: u64,
 }
 
-/// A pack that was made and verified, and is not stored yet.
-#[derive(Debug)]
-pub(crate) struct Packed {
-    document: i64,
-    newest: Option<PackRow>,
-    replaces: bool,
-    row: PackRow,
-    outside: Vec<u8>,
-    prefixes: Vec<u8>,
-    bytes: Vec<u8>,
-    rewritten: Vec<(ChangeHash, ChangeHash)>,
-}
-
-impl Packed {
-    /// About how much memory it takes, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        self.bytes.len() + self.prefixes.len()
-    }
-}
-
 /// Whether this many changes in rows are enough to pack some of them while the document is in use.
 fn long(rows: u64) -> bool {
     rows >= PACK_CHANGES + TAIL
@@ -72,7 +50,7 @@ fn long(rows: u64) -> bool {
 
 /// What is to be packed next of a document. `idle`: it was left alone, and every run of at least so many changes may
 /// be packed, up to the log's end.
-pub(crate) fn due(view: View<'_>, document: &Document, idle: Option<u64>) -> Result<Option<Run>, LogError> {
+pub(crate) fn due(view: &impl View, document: &Document, idle: Option<u64>) -> Result<Option<Run>, LogError> {
     let newest = view.last_pack(document.key)?;
     let packed = newest.map_or(0, |row| row.last);
     let rows = document.end.position.saturating_sub(packed);
@@ -90,7 +68,7 @@ pub(crate) fn due(view: View<'_>, document: &Document, idle: Option<u64>) -> Res
 ///
 /// # Errors
 /// Where the log cannot be read, or the pack does not come back as it was.
-pub(crate) fn make(view: View<'_>, document: &Document, run: Run) -> Result<Packed, LogError> {
+pub(crate) fn make(view: &impl View, document: &Document, run: Run) -> Result<Packed, LogError> {
     let packed = run.newest.map_or(0, |row| row.last);
     let (mut body, mut last) = (Vec::new(), run.after);
     view.for_each(document.key, (run.after, run.upto), |position, bytes| {
@@ -124,12 +102,11 @@ pub(crate) fn make(view: View<'_>, document: &Document, run: Run) -> Result<Pack
         outside: outside(view, document, row.first, unpacked.outside())?,
         prefixes: encode_prefixes(unpacked.hashes()),
         bytes,
-        rewritten: view.rewritten_rows(document.key, (packed, last))?,
     })
 }
 
 fn outside(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     first: u64,
     hashes: &[ChangeHash],
@@ -149,138 +126,38 @@ fn outside(
 
 /// Puts a pack in the place of its rows. Gives how many rows went; `None`: the log is no longer the one that it was
 /// made of (another packed it, or purged it), and nothing was done.
-pub(crate) fn store(view: View<'_>, packed: &Packed) -> Result<Attempt<Option<u64>>, LogError> {
+pub(crate) fn store(edit: &impl Edit, packed: &Packed) -> Result<Attempt<Option<u64>>, LogError> {
     let (document, row) = (packed.document, packed.row);
-    let raw_after = packed.newest.map_or(0, |newest| newest.last);
+    let raw_after = packed.rows_after();
     // Positions are never filled again: with the digest at the end the rows are the ones that were read.
-    let same = view.last_pack(document)? == packed.newest
+    let same = edit.last_pack(document)? == packed.newest
         && row.last > raw_after
-        && view.digest_at(document, row.last)? == Some(row.digest);
+        && edit.digest_at(document, row.last)? == Some(row.digest);
     if !same {
         return Ok(Attempt::Undo(None));
     }
-    if let Some(replaced) = packed.newest.filter(|_| packed.replaces) {
-        let mut delete = view.connection.prepare_cached("DELETE FROM pack WHERE id = :id")?;
-        delete.execute(named_params! { ":id": row_key(document, replaced.last) })?;
-    }
-    insert(view, packed)?;
-    let mut delete =
-        view.connection.prepare_cached("DELETE FROM change WHERE id > :after AND id <= :upto")?;
-    let (after, upto) = (row_key(document, raw_after), row_key(document, row.last));
-    let gone = delete.execute(named_params! { ":after": after, ":upto": upto })? as u64;
+    let gone = edit.put_pack(packed)?;
     if gone != row.last - raw_after {
         return Err(hole(raw_after + 1));
     }
     Ok(Attempt::Keep(Some(gone)))
 }
 
-fn insert(view: View<'_>, packed: &Packed) -> Result<(), LogError> {
-    let row = packed.row;
-    let mut insert = view.connection.prepare_cached(
-        "INSERT INTO pack (id, first, before, digest, plain, outside, prefixes, bytes)
-         VALUES (:id, :first, :before, :digest, :plain, :outside, :prefixes, :bytes)",
-    )?;
-    insert.execute(named_params! {
-        ":id": row_key(packed.document, row.last),
-        ":first": signed(row.first),
-        ":before": row.before.0,
-        ":digest": row.digest.0,
-        ":plain": signed(row.plain),
-        ":outside": packed.outside,
-        ":prefixes": packed.prefixes,
-        ":bytes": packed.bytes,
-    })?;
-    let mut insert = view.connection.prepare_cached(
-        "INSERT OR IGNORE INTO rewritten (document, was, hash) VALUES (:document, :was, :hash)",
-    )?;
-    for (was, hash) in &packed.rewritten {
-        insert.execute(named_params! { ":document": packed.document, ":was": was.0, ":hash": hash.0 })?;
-    }
-    Ok(())
-}
-
-impl View<'_> {
-    /// Of the rows after `after` and up to `upto` those that were written again: what each was, and is.
-    fn rewritten_rows(
-        &self,
-        document: i64,
-        (after, upto): (u64, u64),
-    ) -> Result<Vec<(ChangeHash, ChangeHash)>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT was, hash FROM change WHERE id > :after AND id <= :upto AND was IS NOT NULL",
-        )?;
-        let (after, upto) = (row_key(document, after), row_key(document, upto));
-        let rows = statement.query_map(named_params! { ":after": after, ":upto": upto }, |row| {
-            Ok((ChangeHash(row.get(0)?), ChangeHash(row.get(1)?)))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The next documents that may have something to pack, in the order of their keys.
-    pub(crate) fn documents_after(&self, key: i64, limit: u32) -> Result<Vec<Document>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL FROM document
-             WHERE id > :key AND purged_at IS NULL ORDER BY id LIMIT :limit",
-        )?;
-        let rows = statement.query_map(named_params! { ":key": key, ":limit": limit }, read_document)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-}
-
-/// Gives some of the free pages back to the system. Whether there are more to give.
-pub(crate) fn tidy(view: View<'_>) -> Result<bool, LogError> {
-    let number = |name| view.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let incremental = number("auto_vacuum")? == 2;
-    let spare = number("freelist_count")? - PAGES_KEPT.max(number("page_count")? / 8);
-    if !incremental || spare <= 0 {
-        return Ok(false);
-    }
-    let sql = format!("PRAGMA incremental_vacuum({})", PAGES_A_STEP.min(spare));
-    let mut statement = view.connection.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(spare > PAGES_A_STEP)
-}
-
-impl LogStore {
-    /// Packs what is in rows, of every document in which at least `least` changes are, one pack a transaction; then
-    /// writes the file again without its free pages. Others may use the database meanwhile; what they write waits for
-    /// the last part.
-    ///
-    /// # Errors
-    /// Where SQLite fails, and where a log is damaged: then the packs made before stay.
-    pub fn compact(&mut self, least: u64) -> Result<Compacted, LogError> {
-        let compacted = self.pack(least)?;
-        self.vacuum()?;
-        Ok(compacted)
-    }
-
-    /// The first half of [`Self::compact`]: the pages that it frees stay in the file.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn pack(&mut self, least: u64) -> Result<Compacted, LogError> {
-        let least = least.max(1);
-        let (mut compacted, mut key) = (Compacted::default(), 0);
-        while let Some(document) = self.view().documents_after(key, 1)?.pop() {
-            key = document.key;
-            while let Some(run) = due(self.view(), &document, Some(least))? {
-                let packed = self.read(|view| make(view, &document, run))?;
-                let group = self.begin()?;
-                let gone = group.attempt(|view| store(view, &packed))?;
-                group.commit()?;
-                let Some(gone) = gone else { break };
-                compacted.packs += 1;
-                compacted.changes += gone;
-            }
+/// Packs what is in rows, of every document in which at least `least` changes are, one pack a transaction.
+pub(super) fn pack_all(log: &mut impl Log, least: u64) -> Result<Compacted, LogError> {
+    let least = least.max(1);
+    let (mut compacted, mut key) = (Compacted::default(), 0);
+    while let Some(document) = log.read(|view| view.documents(&Which::After(key), 1))?.pop() {
+        key = document.key;
+        while let Some(run) = log.read(|view| due(view, &document, Some(least)))? {
+            let packed = log.read(|view| make(view, &document, run))?;
+            let group = log.begin()?;
+            let gone = group.edit().attempt(|edit| store(edit, &packed))?;
+            group.commit()?;
+            let Some(gone) = gone else { break };
+            compacted.packs += 1;
+            compacted.changes += gone;
         }
-        Ok(compacted)
     }
-
-    /// Moves the write-ahead log into the file, and empties it. Whether that was done to the end: not where somebody
-    /// reads.
-    pub(super) fn checkpoint(&self) -> Result<bool, LogError> {
-        let mut statement = self.connection.prepare("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        Ok(statement.query_row([], |row| row.get::<_, i64>(0))? == 0)
-    }
+    Ok(compacted)
 }

@@ -1,7 +1,6 @@
 //! What can go wrong with the log.
 
-use rejoin_migrations::MigrateError;
-use rusqlite::ErrorCode;
+use std::{error::Error, fmt};
 
 /// Why the log could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -9,10 +8,10 @@ use rusqlite::ErrorCode;
 pub enum LogError {
     /// The database is of another kind, or newer than this release. It was left alone.
     #[error(transparent)]
-    Migrate(MigrateError),
-    /// SQLite failed.
+    Schema(Box<dyn Error + Send + Sync>),
+    /// The database failed.
     #[error(transparent)]
-    Sqlite(rusqlite::Error),
+    Database(DatabaseError),
     /// The file, or the directory that it is in, cannot be written by this user. What can be read then can be read.
     #[error("the file, or the directory that it is in, cannot be written by this user")]
     ReadOnly,
@@ -47,6 +46,43 @@ pub enum LogError {
     Io(#[from] std::io::Error),
 }
 
+/// What a backend says of a failure, with the error that it had.
+#[derive(Debug)]
+pub struct DatabaseError {
+    error: Box<dyn Error + Send + Sync>,
+    may_pass: bool,
+    unreached: bool,
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+/// It says what the error says, so that one is not told twice.
+impl Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl DatabaseError {
+    /// `may_pass`: asking later is right. `unreached`: the database could not be opened.
+    pub(crate) fn new(
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+        may_pass: bool,
+        unreached: bool,
+    ) -> Self {
+        Self { error: error.into(), may_pass, unreached }
+    }
+
+    /// Whether the database could not be opened: it is not there, or this user may not.
+    pub fn is_unreached(&self) -> bool {
+        self.unreached
+    }
+}
+
 impl LogError {
     /// Whether it may pass by itself or when there is room again: asking later is right.
     pub fn may_pass(&self) -> bool {
@@ -58,38 +94,8 @@ impl LogError {
             | Self::ReadOnly
             | Self::Closed
             | Self::Io(_) => true,
-            Self::Migrate(_) | Self::ForeignLog(_) | Self::Damaged(_) => false,
-            Self::Sqlite(error) => error.sqlite_error_code().is_some_and(passing),
+            Self::Schema(_) | Self::ForeignLog(_) | Self::Damaged(_) => false,
+            Self::Database(error) => error.may_pass,
         }
     }
-}
-
-impl From<rusqlite::Error> for LogError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
-impl From<MigrateError> for LogError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Sqlite(error) => error.into(),
-            error => Self::Migrate(error),
-        }
-    }
-}
-
-fn passing(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::DiskFull
-            | ErrorCode::SystemIoFailure
-            | ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::CannotOpen
-            | ErrorCode::OutOfMemory
-    )
 }

@@ -1,6 +1,6 @@
 //! Places in a log that prove themselves.
 
-use rejoin_protocol::{ChangeHash, Cursor};
+use rejoin_protocol::{ChangeHash, Cursor, DocumentId};
 use sha2::{Digest as _, Sha256};
 
 /// A running digest: that of row n is the first 16 bytes of SHA-256(digest of row n-1 || what row n says).
@@ -54,6 +54,15 @@ impl Mark {
     pub(crate) fn to_text(self) -> Option<String> {
         self.to_cursor().map(|cursor| cursor.to_string())
     }
+}
+
+/// What commits did to a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// Its log was `before`, and now ends at `end`.
+    Grown { document: DocumentId, before: Mark, end: Mark },
+    /// It has a tombstone.
+    Deleted(DocumentId),
 }
 
 /// What the text of a cursor claims. Only the log can say whether it is true.

@@ -1,4 +1,4 @@
-//! Packs at rest: the part of a log that is read from them.
+//! Packs: the part of a log that is read from them.
 
 use std::sync::Arc;
 
@@ -6,13 +6,9 @@ use rejoin_protocol::{
     ChangeHash,
     pack::{Dependency, PackLimits, Unpacked, unpack},
 };
-use rusqlite::{OptionalExtension, Row, named_params};
+use rejoin_storage::rows::decode_deps;
 
-use super::{
-    Digest, LogError, View,
-    pack_cache::{PackIndex, PackRow},
-    view::{LAST_POSITION, corrupt_type, decode_deps, hole, position_of, row_key, unsigned},
-};
+use super::{Digest, LogError, backend::Rows, pack_cache::PackIndex, view::hole};
 
 /// A pack's streams may come to more than its changes: a little, where many stand whole.
 const ROOM: usize = 1024 * 1024;
@@ -77,51 +73,90 @@ pub(super) fn stored_pack_limits(plain: u64) -> PackLimits {
     PackLimits { changes: usize::MAX, bytes: plain.saturating_mul(2).saturating_add(ROOM) }
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
-    Ok(PackRow {
-        last: position_of(row.get(0)?),
-        first: unsigned(row, 1)?,
-        before: Digest(row.get(2)?),
-        digest: Digest(row.get(3)?),
-        plain: unsigned(row, 4)?,
-    })
+/// What tells one state of a document's packs from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackRow {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// The running digest before its first change.
+    pub(crate) before: Digest,
+    /// The running digest after its last change.
+    pub(crate) digest: Digest,
+    /// The sum of the plain bytes.
+    pub(crate) plain: u64,
 }
 
-impl View<'_> {
+/// Which packs of a document are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packs {
+    All,
+    Newest,
+    /// The first that ends at this position or after it.
+    EndingFrom(u64),
+}
+
+/// A part of a pack at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PackPart {
+    /// The positions of what its changes depend on before it.
+    Outside,
+    /// The sorted beginnings of its hashes.
+    Prefixes,
+    /// The pack itself.
+    Bytes,
+}
+
+/// A pack that was made and verified, to take the place of its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) document: i64,
+    /// The newest pack as it was: the rows after it are those that go.
+    pub(super) newest: Option<PackRow>,
+    /// Whether that one becomes part of the new one.
+    pub(super) replaces: bool,
+    pub(crate) row: PackRow,
+    pub(crate) outside: Vec<u8>,
+    pub(crate) prefixes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Packed {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.len() + self.prefixes.len()
+    }
+
+    /// After which position its changes are in rows.
+    pub(crate) fn rows_after(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest.last)
+    }
+
+    /// Where the pack ends that goes for it.
+    pub(crate) fn replaced(&self) -> Option<u64> {
+        self.newest.filter(|_| self.replaces).map(|newest| newest.last)
+    }
+}
+
+/// The part of a log that is read from packs.
+pub(super) trait PackView: Rows {
     /// Every position up to this one is in a pack, and none after it.
-    pub(super) fn packed(&self, document: i64) -> Result<u64, LogError> {
+    fn packed(&self, document: i64) -> Result<u64, LogError> {
         Ok(self.last_pack(document)?.map_or(0, |row| row.last))
     }
 
     /// The newest pack of a document.
-    pub(super) fn last_pack(&self, document: i64) -> Result<Option<PackRow>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, first, before, digest, plain FROM pack
-             WHERE id BETWEEN :first AND :last ORDER BY id DESC LIMIT 1",
-        )?;
-        let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
-        let row = statement.query_row(named_params! { ":first": first, ":last": last }, read_row);
-        Ok(row.optional()?)
-    }
-
-    /// The packs of a document, oldest first.
-    pub(super) fn pack_rows(&self, document: i64) -> Result<Vec<PackRow>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, first, before, digest, plain FROM pack WHERE id BETWEEN :first AND :last ORDER BY id",
-        )?;
-        let (first, last) = (row_key(document, 1), row_key(document, LAST_POSITION));
-        let rows = statement.query_map(named_params! { ":first": first, ":last": last }, read_row)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    fn last_pack(&self, document: i64) -> Result<Option<PackRow>, LogError> {
+        Ok(self.packs(document, Packs::Newest)?.pop())
     }
 
     /// The pack that holds `position`. `None`: none does.
-    pub(super) fn pack_at(&self, document: i64, position: u64) -> Result<Option<Arc<Pack>>, LogError> {
+    fn pack_at(&self, document: i64, position: u64) -> Result<Option<Arc<Pack>>, LogError> {
         self.pack_row_at(document, position)?.map(|row| self.pack(document, row)).transpose()
     }
 
     /// The running digest after the change at a position that is in a pack. At a pack's end, where most is asked for
     /// it, nothing is decoded.
-    pub(super) fn packed_digest_at(&self, document: i64, position: u64) -> Result<Option<Digest>, LogError> {
+    fn packed_digest_at(&self, document: i64, position: u64) -> Result<Option<Digest>, LogError> {
         match self.pack_row_at(document, position)? {
             Some(row) if row.last == position => Ok(Some(row.digest)),
             Some(row) => Ok(self.pack(document, row)?.digest_at(position)),
@@ -130,39 +165,35 @@ impl View<'_> {
     }
 
     /// The row of the pack that holds `position`; nothing is decoded.
-    pub(super) fn pack_row_at(&self, document: i64, position: u64) -> Result<Option<PackRow>, LogError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, first, before, digest, plain FROM pack
-             WHERE id BETWEEN :at AND :last ORDER BY id LIMIT 1",
-        )?;
-        let (at, last) = (row_key(document, position), row_key(document, LAST_POSITION));
-        let row = statement.query_row(named_params! { ":at": at, ":last": last }, read_row).optional()?;
+    fn pack_row_at(&self, document: i64, position: u64) -> Result<Option<PackRow>, LogError> {
+        let row = self.packs(document, Packs::EndingFrom(position))?.pop();
         Ok(row.filter(|row| row.first <= position))
     }
 
+    /// A pack, by way of the cache.
     fn pack(&self, document: i64, row: PackRow) -> Result<Arc<Pack>, LogError> {
         let key = (document, row.last, row.digest);
-        if let Some(pack) = self.packs.pack(&key).filter(|pack| pack.row == row) {
+        if let Some(pack) = self.cache().pack(&key).filter(|pack| pack.row == row) {
             return Ok(pack);
         }
         let pack = Arc::new(self.read_pack(document, row)?);
-        self.packs.put_pack(key, &pack);
+        self.cache().put_pack(key, &pack);
         Ok(pack)
     }
 
     /// Reads and decodes a pack, and proves it by the digests in its row.
-    pub(super) fn read_pack(&self, document: i64, row: PackRow) -> Result<Pack, LogError> {
+    fn read_pack(&self, document: i64, row: PackRow) -> Result<Pack, LogError> {
         let damaged = |why: String| {
             LogError::Damaged(format!("the pack of positions {} to {} {why}", row.first, row.last))
         };
-        let mut statement =
-            self.connection.prepare_cached("SELECT outside, bytes FROM pack WHERE id = :id")?;
-        let mut rows = statement.query(named_params! { ":id": row_key(document, row.last) })?;
-        let found = rows.next()?.ok_or_else(|| damaged("is missing".to_owned()))?;
+        let part = |part| {
+            let found = self.pack_part(document, row.last, part)?;
+            found.ok_or_else(|| damaged("is missing".to_owned()))
+        };
         let limits = stored_pack_limits(row.plain);
-        let bytes = found.get_ref(1)?.as_blob().map_err(corrupt_type)?;
-        let unpacked = unpack(bytes, &limits).map_err(|error| damaged(format!("cannot be read: {error}")))?;
-        let outside = decode_deps(row.first, found.get_ref(0)?.as_blob().map_err(corrupt_type)?)
+        let unpacked = unpack(&part(PackPart::Bytes)?, &limits)
+            .map_err(|error| damaged(format!("cannot be read: {error}")))?;
+        let outside = decode_deps(row.first, &part(PackPart::Outside)?)
             .filter(|outside| outside.len() == unpacked.outside().len())
             .ok_or_else(|| damaged("does not say what it depends on".to_owned()))?;
         let pack = Pack { row, unpacked, outside };
@@ -177,7 +208,7 @@ impl View<'_> {
     }
 
     /// Where the packs hold the change with this hash.
-    pub(super) fn locate_packed(&self, document: i64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
+    fn locate_packed(&self, document: i64, hash: &ChangeHash) -> Result<Option<u64>, LogError> {
         let Some(newest) = self.last_pack(document)? else { return Ok(None) };
         let index = self.pack_index(document, newest)?;
         let wanted = prefix(hash);
@@ -193,14 +224,14 @@ impl View<'_> {
     }
 
     fn pack_index(&self, document: i64, newest: PackRow) -> Result<Arc<PackIndex>, LogError> {
-        let known = self.packs.index(document);
+        let known = self.cache().index(document);
         if let Some(index) =
             known.as_ref().filter(|index| index.0.last().is_some_and(|(row, _)| *row == newest))
         {
             return Ok(Arc::clone(index));
         }
         let mut packs = Vec::new();
-        for row in self.pack_rows(document)? {
+        for row in self.packs(document, Packs::All)? {
             let same = known.iter().flat_map(|index| &index.0).find(|(held, _)| *held == row);
             let prefixes = match same {
                 Some((_, prefixes)) => Arc::clone(prefixes),
@@ -209,23 +240,23 @@ impl View<'_> {
             packs.push((row, prefixes));
         }
         let index = Arc::new(PackIndex(packs));
-        self.packs.put_index(document, &index);
+        self.cache().put_index(document, &index);
         Ok(index)
     }
 
-    pub(super) fn prefixes(&self, document: i64, row: PackRow) -> Result<Arc<[u32]>, LogError> {
-        let mut statement = self.connection.prepare_cached("SELECT prefixes FROM pack WHERE id = :id")?;
-        let id = row_key(document, row.last);
-        let prefixes = statement.query_row(named_params! { ":id": id }, |row| {
-            let quads = row.get_ref(0)?.as_blob()?.chunks_exact(4);
-            Ok(quads.filter_map(|quad| quad.try_into().ok()).map(u32::from_be_bytes).collect::<Arc<[u32]>>())
-        })?;
+    fn prefixes(&self, document: i64, row: PackRow) -> Result<Arc<[u32]>, LogError> {
+        let stored =
+            self.pack_part(document, row.last, PackPart::Prefixes)?.ok_or_else(|| hole(row.first))?;
+        let quads = stored.chunks_exact(4).filter_map(|quad| quad.try_into().ok());
+        let prefixes: Arc<[u32]> = quads.map(u32::from_be_bytes).collect();
         if (row.last + 1).checked_sub(row.first) != Some(prefixes.len() as u64) {
             return Err(hole(row.first));
         }
         Ok(prefixes)
     }
 }
+
+impl<R: Rows> PackView for R {}
 
 /// The sorted prefixes of hashes, as they are stored.
 pub(super) fn encode_prefixes(hashes: &[ChangeHash]) -> Vec<u8> {

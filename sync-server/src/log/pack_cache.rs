@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Digest, brought::Brought, pack::Pack};
+use super::{
+    Digest,
+    brought::Brought,
+    pack::{Pack, PackRow},
+};
 
 /// Default budget, in bytes as estimated: some thirty packs of small changes.
 const BUDGET: usize = 24 * 1024 * 1024;
@@ -60,17 +64,6 @@ impl PackCache {
         let mut all = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
         all.put(document, Arc::clone(brought), brought.weight());
     }
-}
-
-/// What tells one state of a document's packs from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PackRow {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    pub(super) before: Digest,
-    pub(super) digest: Digest,
-    /// The sum of the plain bytes.
-    pub(super) plain: u64,
 }
 
 /// The sorted prefixes of each pack of a document, oldest pack first.

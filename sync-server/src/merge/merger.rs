@@ -14,17 +14,17 @@ use rejoin_verifier::{Merge, Outcome, Shape, Task, Terms, Unsound, Verifier, mil
 use tokio::sync::Notify;
 
 use super::{
-    snapshot::{self, Found, patience},
+    snapshot::{self, patience},
     source::LogSource,
     workers::{Idle, Workers},
 };
 use crate::{
     ServerConfig, ServerLimits,
+    clock::now,
     committer::Committer,
-    log::{Document, Mark, View},
+    log::{Document, Found, Mark, Rows, View, Which},
     readers::Readers,
-    rules::{Asker, Code, Fault, readable},
-    state::now,
+    rules::{Asker, Code, Fault, GROWN_BY, no_snapshot, readable, snapshot_is_wanted},
     turns::{Turn, Turns},
 };
 
@@ -211,9 +211,7 @@ impl Merger {
             let work = move |verifier: &mut Verifier| desk.refresh(&id, verifier);
             let made = self.merging.run(asks.clone().timed(work))?.wait().await;
             let made = made.map_err(|fault| match fault.code {
-                Code::TooLarge => {
-                    snapshot::no_snapshot("It would be larger than one that is given out here.")
-                }
+                Code::TooLarge => no_snapshot("It would be larger than one that is given out here."),
                 _ => fault,
             });
             if made? {
@@ -244,7 +242,8 @@ impl Merger {
 
     /// The next document after `after` that was never verified to its end by this release.
     pub(crate) fn next_unverified(&self, after: i64) -> Result<Option<(i64, DocumentId)>, Fault> {
-        self.desk.readers.read_here(|view| Ok(view.next_unverified(after)?))
+        let next = self.desk.readers.read_here(|view| view.documents(&Which::Unverified(after), 1))?.pop();
+        Ok(next.map(|document| (document.key, document.uuid)))
     }
 }
 
@@ -293,11 +292,11 @@ impl Desk {
     /// One trial of the whole log, without what is known to be bad.
     fn attempt(
         &self,
-        (view, document): (View<'_>, &Document),
+        (view, document): (&impl View, &Document),
         verifier: &mut Verifier,
         (shape, keep, examine): (Shape, bool, bool),
     ) -> Result<Option<Merge>, Fault> {
-        let known = view.quarantined(document.key)?;
+        let known = view.known(document.key)?.left_out;
         let task = Task {
             document: document.key,
             epoch: 0,
@@ -333,7 +332,7 @@ impl Desk {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
             let end = document.end;
-            let verified = view.verified(document.key)?.unwrap_or(0).min(end.position);
+            let verified = view.known(document.key)?.verified.unwrap_or(0).min(end.position);
             // Somebody waits: what is small is verified first, and of what is large is said how far it was.
             let examine = verified < end.position && document.bytes <= EXAMINED;
             let Some(merge) = self.attempt((view, &document), verifier, (shape, true, examine))? else {
@@ -354,7 +353,7 @@ impl Desk {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
             let end = document.end;
-            let Some(position) = view.verified(document.key)?.filter(|position| *position > 0) else {
+            let Some(position) = view.known(document.key)?.verified.filter(|position| *position > 0) else {
                 return Ok(None);
             };
             let upto = view.mark_at(document.key, end, position.min(end.position))?;
@@ -373,7 +372,7 @@ impl Desk {
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
             // Another may have made it while this one waited for its turn.
-            if !snapshot::wanted(document.end.position, view.stored_snapshot(document.key)?) {
+            if !snapshot_is_wanted(document.end.position, view.known(document.key)?.snapshot) {
                 return Ok(Some(None));
             }
             let merge = self.attempt((view, &document), verifier, (Shape::File, false, true))?;
@@ -394,12 +393,12 @@ impl Desk {
         let suspect = self.suspects().contains_key(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
-            let (end, stored) = (document.end.position, view.stored_snapshot(document.key)?);
-            let wants = snapshot::wanted(end, stored) && (asked || end >= snapshot::GROWN_BY);
-            if !suspect && !wants && view.verified(document.key)? == Some(end) {
+            let (end, stored) = (document.end.position, view.known(document.key)?.snapshot);
+            let wants = snapshot_is_wanted(end, stored) && (asked || end >= GROWN_BY);
+            if !suspect && !wants && view.known(document.key)?.verified == Some(end) {
                 return Ok(None);
             }
-            let known = view.quarantined(document.key)?.len();
+            let known = view.known(document.key)?.left_out.len();
             let found = snapshot::examine(view, &document, verifier, (self.longest, wants))?;
             let new = found.left_out.len() > known;
             Ok::<_, Fault>(Some((found, new)))
@@ -426,15 +425,15 @@ impl Desk {
         Ok(())
     }
 
-    fn holdable(&self, view: View<'_>, id: &DocumentId) -> Result<Document, Fault> {
+    fn holdable(&self, view: &impl View, id: &DocumentId) -> Result<Document, Fault> {
         mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
-            Code::TooLarge => snapshot::no_snapshot("Its log is larger than one that is merged here."),
+            Code::TooLarge => no_snapshot("Its log is larger than one that is merged here."),
             _ => fault,
         })
     }
 }
 
-fn mergeable(view: View<'_>, limits: &ServerLimits, id: &DocumentId) -> Result<Document, Fault> {
+fn mergeable(view: &impl View, limits: &ServerLimits, id: &DocumentId) -> Result<Document, Fault> {
     let document = readable(view, id)?;
     if document.bytes > limits.merge_bytes {
         let detail = format!(

@@ -8,4 +8,4 @@ mod source;
 mod workers;
 
 pub(crate) use merger::{For, Merger};
-pub(crate) use snapshot::{Found, examine_here, no_snapshot, wanted};
+pub(crate) use snapshot::examine_here;

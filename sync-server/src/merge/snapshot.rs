@@ -4,57 +4,25 @@
 use std::time::Duration;
 
 use rejoin_protocol::planted::{self, Bug};
-use rejoin_verifier::{
-    LeftOut, Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis,
-};
+use rejoin_verifier::{Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Verifier, find, millis};
 
 use super::source::{LogSource, subject};
 use crate::{
-    log::{Document, StoredSnapshot, View},
-    rules::{Code, Fault},
+    log::{Document, Found, Made, StoredSnapshot, View},
+    rules::Fault,
 };
 
-/// A snapshot is made again when so many changes came since, and at least an eighth of what it covers: all
-/// making together then costs a small multiple of the last one.
-pub(super) const GROWN_BY: u64 = 1_000;
-const GROWN_PART: u64 = 8;
 /// How long a turn goes on looking for more than it has found.
 const TURN: Duration = Duration::from_secs(60);
-
-/// What verification found of a document, and a snapshot where one is to be stored: they belong in one transaction.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) document: i64,
-    /// Up to where the log was verified; `None` where that did not come to an end.
-    pub(crate) verified: Option<u64>,
-    /// All that is to be left out.
-    pub(crate) left_out: LeftOut,
-    pub(crate) snapshot: Option<Made>,
-}
-
-/// A snapshot that was verified.
-#[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) snapshot: StoredSnapshot,
-    pub(crate) bytes: Vec<u8>,
-}
 
 /// `longest` is what one trial may take, beside the time that the bytes get.
 pub(super) fn patience(longest: Duration) -> Patience {
     Patience { longest, turn: TURN }
 }
 
-/// Whether a new snapshot is to be made of a log that ends at `end`.
-pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
-    let Some(stored) = stored else { return true };
-    let reach = stored.stop.map_or(end, |stop| stop.saturating_sub(1).min(end));
-    let grown = reach.saturating_sub(stored.position);
-    grown >= GROWN_BY && grown.saturating_mul(GROWN_PART) >= stored.position
-}
-
 /// Verifies a document, and makes a snapshot of as much of its log as one can hold, if one is wanted.
 pub(super) fn examine(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     verifier: &mut Verifier,
     (longest, wants): (Duration, bool),
@@ -63,14 +31,14 @@ pub(super) fn examine(
     match find(&mut source, &subject(view, document)?, verifier, patience(longest))? {
         Verdict::Settled(merge) => settle(view, document, merge, (verifier, longest, wants)),
         Verdict::Unsettled(left_out) => {
-            Ok(Found { document: document.key, verified: None, left_out, snapshot: None })
+            Ok(Found { document: document.uuid, verified: None, left_out, snapshot: None })
         }
     }
 }
 
 /// What is found of a document that can be written without what it leaves out.
 pub(super) fn settle(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     merge: Merge,
     (verifier, longest, wants): (&mut Verifier, Duration, bool),
@@ -78,7 +46,7 @@ pub(super) fn settle(
     let end = document.end.position;
     let stop = merge.left_out.first_key_value().map(|(first, _)| *first);
     let stop = stop.filter(|_| !planted::is_planted(Bug::SnapshotPastHole));
-    let stored = view.stored_snapshot(document.key)?;
+    let stored = view.known(document.key)?.snapshot;
     let goes_on = |reach: u64| stored.is_none_or(|stored| stored.position <= reach);
     let snapshot = match stop {
         _ if !wants => None,
@@ -87,12 +55,12 @@ pub(super) fn settle(
         Some(stop) if goes_on(stop - 1) => prefix(view, document, stop, (verifier, longest))?,
         Some(_) => None,
     };
-    Ok(Found { document: document.key, verified: Some(end), left_out: merge.left_out, snapshot })
+    Ok(Found { document: document.uuid, verified: Some(end), left_out: merge.left_out, snapshot })
 }
 
 /// The snapshot of what comes before `stop`.
 fn prefix(
-    view: View<'_>,
+    view: &impl View,
     document: &Document,
     stop: u64,
     (verifier, longest): (&mut Verifier, Duration),
@@ -120,27 +88,6 @@ fn prefix(
 }
 
 /// Verifies a document on this thread, in this process.
-pub(crate) fn examine_here(view: View<'_>, document: &Document, longest: Duration) -> Result<Found, Fault> {
+pub(crate) fn examine_here(view: &impl View, document: &Document, longest: Duration) -> Result<Found, Fault> {
     examine(view, document, &mut Verifier::new(None, Terms::default()), (longest, true))
-}
-
-/// There is none and there will be none: the client reads the changes.
-pub(crate) fn no_snapshot(why: &str) -> Fault {
-    Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_is_made_again_when_the_log_has_grown_enough() {
-        let stored = |position, stop| Some(StoredSnapshot { position, stop });
-        assert!(wanted(1, None));
-        assert!(!wanted(1_500, stored(1_000, None)));
-        assert!(wanted(2_000, stored(1_000, None)));
-        assert!(!wanted(101_000, stored(100_000, None)));
-        assert!(wanted(112_500, stored(100_000, None)));
-        assert!(!wanted(1_000_000, stored(10, Some(11))), "it cannot hold more");
-    }
 }

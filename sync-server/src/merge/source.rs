@@ -10,12 +10,12 @@ use crate::{
 
 /// The log of a document, in the database.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LogSource<'v> {
-    pub(super) view: View<'v>,
+pub(super) struct LogSource<'v, V> {
+    pub(super) view: &'v V,
     pub(super) document: i64,
 }
 
-impl Source for LogSource<'_> {
+impl<V: View> Source for LogSource<'_, V> {
     type Error = Fault;
 
     fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
@@ -40,13 +40,13 @@ impl Source for LogSource<'_> {
 }
 
 /// What is to be looked at, without what is known to be bad.
-pub(super) fn subject(view: View<'_>, document: &Document) -> Result<Subject, Fault> {
+pub(super) fn subject(view: &impl View, document: &Document) -> Result<Subject, Fault> {
     Ok(Subject {
         id: document.uuid,
         document: document.key,
         epoch: 0,
         end: document.end.position,
         bytes: document.bytes,
-        known: view.quarantined(document.key)?,
+        known: view.known(document.key)?.left_out,
     })
 }

@@ -55,7 +55,7 @@ impl Clients {
     }
 
     /// All of them, by name. A token that was revoked or has expired is left out.
-    pub(crate) fn lags(&self, view: View<'_>, now: i64) -> Result<Vec<Lag>, LogError> {
+    pub(crate) fn lags(&self, view: &impl View, now: i64) -> Result<Vec<Lag>, LogError> {
         let all: Vec<_> = {
             let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             all.iter().map(|(key, stand)| (key.clone(), *stand)).collect()

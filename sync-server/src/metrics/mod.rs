@@ -19,7 +19,10 @@ use prometheus_client::{
 use rejoin_protocol::fence::RefusalCode;
 use rejoin_verifier::ProcessFailures;
 
-use crate::{http::RESOURCES, merge::Found, rules::Code};
+use crate::{
+    log::{Found, Quarantined},
+    rules::Code,
+};
 
 pub(crate) use clients::{Clients, Lag};
 pub(crate) use text::{Format, write};
@@ -122,14 +125,6 @@ struct Gauges {
     seen: Family<Name, Gauge>,
 }
 
-/// What is left out of merged documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Quarantined {
-    pub(crate) changes: u64,
-    /// How many documents they are in.
-    pub(crate) documents: u64,
-}
-
 /// How a server is just now.
 #[derive(Debug, Default)]
 pub(crate) struct Now {
@@ -152,7 +147,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `resources`: the routes that are counted, with their methods.
+    pub(crate) fn new(resources: &[(&str, &[&'static str])]) -> Self {
         let mut all = Self {
             registry: Registry::with_prefix("rejoin"),
             commits: Counter::default(),
@@ -171,22 +167,22 @@ impl Metrics {
             clients: Clients::default(),
         };
         all.register();
-        all.begin_from_nought();
+        all.begin_from_nought(resources);
         all
     }
 
     /// A series that begins with its first event hides that event from `rate`.
-    fn begin_from_nought(&self) {
+    fn begin_from_nought(&self, resources: &[(&str, &[&'static str])]) {
         for code in REJECTIONS {
             drop(self.rejected.get_or_create(&Because { code: code.as_str() }));
         }
         for code in Code::ALL {
             drop(self.refused.get_or_create(&Because { code: code.word() }));
         }
-        for (route, methods) in RESOURCES {
+        for (route, methods) in resources {
             for (method, status) in methods.iter().flat_map(|method| STATUSES.map(|status| (method, status)))
             {
-                let asked = Asked { route: route.to_owned(), method, status };
+                let asked = Asked { route: (*route).to_owned(), method, status };
                 drop(self.requests.get_or_create(&asked));
             }
         }

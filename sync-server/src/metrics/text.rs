@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn each_format_names_counters_as_it_should() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&crate::http::RESOURCES);
         metrics.pushes.inc();
         let old = write(&metrics, &Now::default(), Format::Prometheus);
         assert!(old.contains("# TYPE rejoin_pushes_total counter\nrejoin_pushes_total 1\n"), "{old}");

@@ -1,6 +1,6 @@
 //! Who may do what: a pure rule, and the facts it looks at.
 
-use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use rejoin_protocol::DocumentId;
 
@@ -8,49 +8,8 @@ use super::{Code, Fault};
 use crate::{
     LogError,
     jwt::Bearer,
-    log::{TokenId, TokenRow, View},
+    log::{Access, Edit, Grant, Holder, Listed, TokenId, TokenKey, TokenRow, View},
 };
-
-/// What a token is good for; each includes the ones before it, but for [`Access::Create`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
-    /// Reading a document.
-    Read,
-    /// Pushing changes too, whoever made them, to a document that has begun.
-    Write,
-    /// Beginning documents, and being admin of those; nothing on documents that others began.
-    Create,
-    /// Everything: beginning and deleting too.
-    Admin,
-}
-
-impl Access {
-    /// The word for it, in the command line and in the database.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Create => "create",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl FromStr for Access {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Read, Self::Write, Self::Create, Self::Admin];
-        let found = all.into_iter().find(|access| access.word() == text);
-        found.ok_or_else(|| "access is read, write, create or admin".to_owned())
-    }
-}
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,12 +63,12 @@ impl Principal {
 
 impl Client {
     /// What it is called; `None` for a token that was revoked or has expired.
-    pub(crate) fn name(&self, view: View<'_>, now: i64) -> Result<Option<String>, LogError> {
+    pub(crate) fn name(&self, view: &impl View, now: i64) -> Result<Option<String>, LogError> {
         match self {
             Self::Subject(subject) => Ok(Some(format!("jwt:{subject}"))),
             Self::Token(token) => {
-                let good = view.token(*token)?.is_some_and(|row| row.is_good(now));
-                if good { view.token_name(*token) } else { Ok(None) }
+                let row = view.token(TokenKey::Id(*token))?.filter(|row| row.is_good(now));
+                Ok(row.map(|row| row.name))
             }
         }
     }
@@ -176,8 +135,8 @@ fn decide(standing: Standing, verb: Verb) -> Decision {
 }
 
 /// Whose token has this hash, if it is good now.
-pub(crate) fn authenticate(view: View<'_>, hash: &[u8; 32], now: i64) -> Result<TokenId, Fault> {
-    let row = view.token_with(hash)?.filter(|row| row.is_good(now));
+pub(crate) fn authenticate(view: &impl View, hash: &[u8; 32], now: i64) -> Result<TokenId, Fault> {
+    let row = view.token(TokenKey::Hash(hash))?.filter(|row| row.is_good(now));
     row.map(|row| row.id).ok_or_else(not_good)
 }
 
@@ -215,18 +174,18 @@ impl Permission {
     }
 
     /// To be called in the transaction that begins the document.
-    pub(crate) fn note(self, view: View<'_>, id: &DocumentId) -> Result<(), LogError> {
+    pub(crate) fn note(self, edit: &impl Edit, id: &DocumentId) -> Result<(), LogError> {
         match self.founder {
             None => Ok(()),
-            Some(Founder::Token(token)) => view.grant(token, id, Access::Admin),
-            Some(Founder::Subject(subject)) => view.note_founder(&subject, id),
+            Some(Founder::Token(token)) => edit.grant(&Grant::One(token, id, Access::Admin)).map(drop),
+            Some(Founder::Subject(subject)) => edit.grant(&Grant::Founder(&subject, id)).map(drop),
         }
     }
 }
 
 /// Whether it may be done. What writes asks this in the transaction that does it.
 pub(crate) fn permit(
-    view: View<'_>,
+    view: &impl View,
     principal: &Principal,
     verb: Verb,
     (id, now): (&DocumentId, i64),
@@ -235,11 +194,11 @@ pub(crate) fn permit(
     let (standing, founder) = match principal {
         Principal::Local => return Ok(Ok(Permission { founder: None, whole: true })),
         Principal::Token(token) => {
-            let Some(row) = view.token(*token)?.filter(|row| row.is_good(now)) else {
+            let Some(row) = view.token(TokenKey::Id(*token))?.filter(|row| row.is_good(now)) else {
                 return Ok(Err(not_good()));
             };
             let own = Some(row.access).filter(|_| row.document.is_none_or(|only| only == *id));
-            let standing = Standing::of_token(own, view.granted(*token, id)?, exists()?);
+            let standing = Standing::of_token(own, view.granted(Holder::Token(*token), id)?, exists()?);
             (standing, Some(Founder::Token(*token)))
         }
         Principal::Jwt(bearer) if !bearer.is_good(now) => return Ok(Err(not_good())),
@@ -247,10 +206,10 @@ pub(crate) fn permit(
             // What was begun with it counts as long as it may begin documents: the minter has the last word.
             let founder = bearer.creates(id);
             let began = match founder {
-                Some(subject) => view.is_founder(subject, id)?,
-                None => false,
+                Some(subject) => view.granted(Holder::Subject(subject), id)?,
+                None => None,
             };
-            let held = bearer.holds(id).max(began.then_some(Access::Admin));
+            let held = bearer.holds(id).max(began);
             let standing = Standing { create: founder.is_some(), held, exists: exists()? };
             (standing, founder.map(|subject| Founder::Subject(subject.to_owned())))
         }
@@ -268,14 +227,14 @@ pub(crate) fn permit(
 
 /// Whether what is of the whole server may be read: its figures, with the names of its clients.
 pub(crate) fn permit_whole(
-    view: View<'_>,
+    view: &impl View,
     principal: &Principal,
     now: i64,
 ) -> Result<Result<(), Fault>, LogError> {
     let whole = match principal {
         Principal::Local => true,
         Principal::Token(token) => {
-            let row = view.token(*token)?.filter(|row| row.is_good(now));
+            let row = view.token(TokenKey::Id(*token))?.filter(|row| row.is_good(now));
             row.is_some_and(|row| row.access == Access::Admin && row.document.is_none())
         }
         Principal::Jwt(bearer) => bearer.is_good(now) && bearer.is_admin_of_all(),
@@ -286,7 +245,7 @@ pub(crate) fn permit_whole(
 
 /// Whether what happens to a document may be told to this principal.
 pub(crate) fn may_hear(
-    view: View<'_>,
+    view: &impl View,
     principal: &Principal,
     (id, now): (&DocumentId, i64),
 ) -> Result<bool, LogError> {
@@ -296,7 +255,7 @@ pub(crate) fn may_hear(
 /// Of the documents that a stream names, those that may be named: told of one that may not be read, or that has not
 /// begun, it says nothing. Where none may be named the stream is refused.
 pub(crate) fn hearable(
-    view: View<'_>,
+    view: &impl View,
     principal: &Principal,
     (ids, now): (HashSet<DocumentId>, i64),
 ) -> Result<HashSet<DocumentId>, Fault> {
@@ -317,29 +276,19 @@ pub(crate) fn hearable(
 
 /// Whether this principal still is one, now that tokens are asked for, or not.
 pub(crate) fn is_good(
-    view: View<'_>,
+    view: &impl View,
     principal: &Principal,
     (guarded, now): (bool, i64),
 ) -> Result<bool, LogError> {
     match principal {
         Principal::Local => Ok(!guarded),
-        Principal::Token(token) => Ok(view.token(*token)?.is_some_and(|row| row.is_good(now))),
+        Principal::Token(token) => Ok(view.token(TokenKey::Id(*token))?.is_some_and(|row| row.is_good(now))),
         Principal::Jwt(bearer) => Ok(bearer.is_good(now)),
     }
 }
 
-/// Which documents a principal's list holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Listed {
-    All,
-    /// Those granted to the token or begun by it, and this one.
-    Of(TokenId, Option<DocumentId>),
-    /// These, and those that a subject began: all of them, or which.
-    Claimed(Vec<DocumentId>, Option<(String, Option<Vec<DocumentId>>)>),
-}
-
 /// What may be read by this principal.
-pub(crate) fn listed(view: View<'_>, principal: &Principal, now: i64) -> Result<Listed, Fault> {
+pub(crate) fn listed(view: &impl View, principal: &Principal, now: i64) -> Result<Listed, Fault> {
     let token = match principal {
         Principal::Local => return Ok(Listed::All),
         Principal::Jwt(bearer) if !bearer.is_good(now) => return Err(not_good()),
@@ -348,7 +297,7 @@ pub(crate) fn listed(view: View<'_>, principal: &Principal, now: i64) -> Result<
         Principal::Token(token) => *token,
     };
     let TokenRow { access, document, .. } =
-        view.token(token)?.filter(|row| row.is_good(now)).ok_or_else(not_good)?;
+        view.token(TokenKey::Id(token))?.filter(|row| row.is_good(now)).ok_or_else(not_good)?;
     Ok(match (access, document) {
         (Access::Create, _) => Listed::Of(token, None),
         (_, None) => Listed::All,

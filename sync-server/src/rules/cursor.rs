@@ -8,7 +8,7 @@ use crate::log::{Claim, Document, LogError, Mark, View};
 /// The place in this document's log that `after` names. A cursor proves itself by its digest, also against a
 /// restored log that has grown past it; a bare number only has to be within the log.
 pub(super) fn prove(
-    view: View<'_>,
+    view: &impl View,
     document: Option<&Document>,
     after: Option<&Cursor>,
 ) -> Result<Result<Mark, Fault>, LogError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     LogError, ServerLimits,
-    log::{Attempt, Claim, Mark, View, bury},
+    log::{Attempt, Claim, Edit, Mark, View, Which},
 };
 
 /// About what an entry takes in a page without its heads, and what a head takes.
@@ -21,7 +21,7 @@ const HEAD_BYTES: usize = 67;
 
 /// The documents that this principal may read, and that changed since a token, which proves itself as a cursor does.
 pub(crate) fn list(
-    view: View<'_>,
+    view: &impl View,
     limits: &ServerLimits,
     since: Option<&str>,
     (by, now): (&Principal, i64),
@@ -33,7 +33,9 @@ pub(crate) fn list(
     let listed = listed(view, by, now)?;
     let mut next = since;
     let (mut documents, mut bytes) = (Vec::new(), 0_usize);
-    for (document, entry) in view.changed_since(since.position, listed, limits.list_documents)? {
+    let changed = Which::Changed(since.position, listed);
+    for document in view.documents(&changed, limits.list_documents)? {
+        let entry = document.entry;
         let digest = view
             .feed_digest_at(entry)?
             .ok_or_else(|| LogError::Damaged(format!("entry {entry} of the feed is missing")))?;
@@ -57,19 +59,16 @@ pub(crate) fn list(
 /// A tombstone, also on a document that was never here, by whoever is admin of it or of all: a server restored to before
 /// its first push must not take it again.
 pub(crate) fn delete(
-    view: View<'_>,
+    edit: &impl Edit,
     id: &DocumentId,
     (by, now): (&Principal, i64),
 ) -> Result<Attempt<Result<(), Fault>>, LogError> {
-    let permission = match permit(view, by, Verb::Delete, (id, now))? {
+    let permission = match permit(edit, by, Verb::Delete, (id, now))? {
         Ok(permission) => permission,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
-    permission.note(view, id)?;
-    Ok(match bury(view, id, now)? {
-        Some(()) => Attempt::Keep(Ok(())),
-        None => Attempt::Undo(Ok(())),
-    })
+    permission.note(edit, id)?;
+    Ok(if edit.delete(id, now)? { Attempt::Keep(Ok(())) } else { Attempt::Undo(Ok(())) })
 }
 
 /// What a deletion is answered with, the first one and any other.

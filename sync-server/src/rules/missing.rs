@@ -21,7 +21,7 @@ pub(crate) struct Questioned {
 }
 
 /// Puts a question to a log.
-pub(crate) fn question(view: View<'_>, id: &DocumentId) -> Result<Questioned, Fault> {
+pub(crate) fn question(view: &impl View, id: &DocumentId) -> Result<Questioned, Fault> {
     let document = view.document(id)?;
     if document.as_ref().is_some_and(|document| document.deleted) {
         return Err(Fault::new(Code::Deleted));
@@ -36,7 +36,11 @@ pub(crate) fn question(view: View<'_>, id: &DocumentId) -> Result<Questioned, Fa
 impl Questioned {
     /// Which of these the log lacks. One that never began lacks all of them: that is how a client offers a document to
     /// a server that lost it.
-    pub(crate) fn lacking(&self, view: View<'_>, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>, LogError> {
+    pub(crate) fn lacking(
+        &self,
+        view: &impl View,
+        hashes: &[ChangeHash],
+    ) -> Result<Vec<ChangeHash>, LogError> {
         let Some(document) = &self.document else { return Ok(hashes.to_vec()) };
         let mut lacking = Vec::new();
         for hash in hashes {
@@ -63,8 +67,8 @@ impl Questioned {
 }
 
 /// Which of `hashes` the log lacks, in one look.
-pub(super) fn missing(
-    view: View<'_>,
+pub(crate) fn missing(
+    view: &impl View,
     limits: &ServerLimits,
     id: &DocumentId,
     hashes: &[ChangeHash],

@@ -12,24 +12,12 @@ mod receipt;
 mod room;
 mod snapshot;
 
-use std::time::Duration;
-
-use rejoin_protocol::{
-    DocumentId,
-    wire::{Request, Response},
-};
-
-use crate::{LogStore, ServerLimits};
-
-pub use access::Access;
 pub(crate) use access::{
-    Asker, Client, Listed, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit,
-    permit_whole,
+    Asker, Client, Principal, Verb, authenticate, hearable, is_good, may_hear, no_jwt, permit, permit_whole,
 };
 pub(crate) use documents::{delete, deleted, list, list_reply};
 pub(crate) use fault::{Code, Fault};
-use missing::missing;
-pub(crate) use missing::question;
+pub(crate) use missing::{missing, question};
 pub(crate) use pull::{pull, readable};
 pub(crate) use push::{Changes, Push, take};
 pub(crate) use pushers::pushers;
@@ -37,66 +25,7 @@ pub(crate) use pushers::pushers;
 pub(crate) use receipt::long_listing;
 pub(crate) use receipt::{Form, Listing, Receipt, Told, reply, reply_at_end};
 pub(crate) use room::Room;
-use snapshot::stored as stored_snapshot;
-pub(crate) use snapshot::{any as any_snapshot, is_due as snapshot_is_due, store as store_found};
-
-/// How long making a snapshot may take here.
-const LONGEST_MAKING: Duration = Duration::from_secs(60);
-
-/// Answers one request, with the log in the caller's hands: what the HTTP server does, in one thread and without
-/// a network. `now` is in milliseconds since 1970. A push is answered after its commit.
-pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Response {
-    answer(log, limits, request, now).unwrap_or_else(Fault::into_response)
-}
-
-fn answer(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
-    match request {
-        Request::Push { document, after, limit, body } => {
-            let push = Push {
-                document: *document,
-                after: after.clone(),
-                changes: Changes::read(body.to_vec(), limits)?,
-                by: Principal::Local,
-                room: Room::of(limits),
-            };
-            let receipt = alone(log, &push, now)?;
-            let form = Form::Changes { limit: *limit };
-            Ok(log.read(|view| reply(view, limits, receipt, form))?.into_whole())
-        }
-        Request::Pull { document, after, limit } => {
-            log.read(|view| pull(view, limits, document, (after.as_ref(), *limit)))
-        }
-        Request::Pushers { document, after } => {
-            log.read(|view| pushers(view, limits, document, (after.as_ref(), None)))
-        }
-        Request::Missing { document, hashes } => log.read(|view| missing(view, limits, document, hashes)),
-        Request::Delete { document } => {
-            let group = log.begin()?;
-            group.attempt(|view| delete(view, document, (&Principal::Local, now)))??;
-            group.commit()?;
-            Ok(deleted())
-        }
-        Request::Snapshot { document } => fresh_snapshot(log, document, now),
-    }
-}
-
-/// The snapshot, made and stored first where that is due.
-fn fresh_snapshot(log: &mut LogStore, document: &DocumentId, now: i64) -> Result<Response, Fault> {
-    if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
-        return Ok(stored);
-    }
-    let found = log.read(|view| snapshot::make(view, document, LONGEST_MAKING))?;
-    let group = log.begin()?;
-    group.attempt(|view| store_found(view, &found, now))?;
-    group.commit()?;
-    log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
-}
-
-/// One push in a group of its own.
-fn alone(log: &mut LogStore, push: &Push, now: i64) -> Result<Receipt, Fault> {
-    let group = log.begin()?;
-    let receipt = group.attempt(|view| take(view, push, now))??;
-    // Invariant 2: "Acknowledged means durable at the server."
-    group.commit()?;
-    Ok(receipt)
-}
+pub(crate) use snapshot::{
+    GROWN_BY, any as any_snapshot, is_due as snapshot_is_due, none as no_snapshot, stored as stored_snapshot,
+    wanted as snapshot_is_wanted,
+};

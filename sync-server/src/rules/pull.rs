@@ -13,7 +13,7 @@ use crate::{
 
 /// A page of a log, in its order.
 pub(crate) fn pull(
-    view: View<'_>,
+    view: &impl View,
     limits: &ServerLimits,
     id: &DocumentId,
     (after, limit): (Option<&Cursor>, Option<u32>),
@@ -26,7 +26,7 @@ pub(crate) fn pull(
 }
 
 /// The document, if there is one to read.
-pub(crate) fn readable(view: View<'_>, id: &DocumentId) -> Result<Document, Fault> {
+pub(crate) fn readable(view: &impl View, id: &DocumentId) -> Result<Document, Fault> {
     let document = view.document(id)?.ok_or_else(Fault::no_document)?;
     if document.deleted {
         return Err(Fault::new(Code::Deleted));
@@ -41,7 +41,12 @@ pub(super) fn page_limit(limits: &ServerLimits, asked: Option<u32>) -> PageLimit
 
 /// Invariant 4: "A phantom is allowed, a hole never": the cursor is where the page and what the client has
 /// end, not where the log does.
-pub(super) fn changes_reply(view: View<'_>, document: i64, end: Mark, page: Page) -> Result<Response, Fault> {
+pub(super) fn changes_reply(
+    view: &impl View,
+    document: i64,
+    end: Mark,
+    page: Page,
+) -> Result<Response, Fault> {
     let cursor = view.mark_at(document, end, page.covered)?;
     let heads = if cursor.position == end.position { view.heads(document)? } else { Vec::new() };
     Ok(Response {

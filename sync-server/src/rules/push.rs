@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     LogError, ServerLimits,
-    log::{Appender, Attempt, Claimed, Document, Mark, View},
+    log::{Appender, Attempt, Claimed, Document, Edit, Mark},
 };
 
 /// Most changes of a push that are in memory as they were read.
@@ -150,50 +150,56 @@ fn check_change(frame: &fence::Frame<'_>, limits: &ServerLimits) -> Result<Read,
     }
 }
 
-/// Appends what can be stored. Runs inside a transaction with the rest of its group, under a savepoint of its own.
+/// Appends what can be stored. Runs inside a transaction with the rest of its group, as a part of its own.
 pub(crate) fn take(
-    view: View<'_>,
+    edit: &impl Edit,
     push: &Push,
     now: i64,
 ) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Asked here and not only when the request began: of two who begin a document one comes second, and a token may
     // have been revoked while the body arrived.
-    let permission = match permit(view, &push.by, Verb::Push, (&push.document, now))? {
+    let permission = match permit(edit, &push.by, Verb::Push, (&push.document, now))? {
         Ok(permission) => permission,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
-    let document = view.document(&push.document)?;
+    let document = edit.document(&push.document)?;
     if document.as_ref().is_some_and(|document| document.deleted) {
         return Ok(Attempt::Undo(Err(Fault::new(Code::Deleted))));
     }
-    let after = match prove(view, document.as_ref(), push.after.as_ref())? {
+    let after = match prove(edit, document.as_ref(), push.after.as_ref())? {
         Ok(after) => after,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),
     };
-    let guest = Guest { name: name_of(view, &push.by)?, whole: permission.is_whole() };
+    let guest = Guest { name: name_of(edit, &push.by)?, whole: permission.is_whole() };
     if document.is_none() {
-        permission.note(view, &push.document)?;
+        permission.note(edit, &push.document)?;
     }
     let pushing = Pushing { push, guest, now, strict: false };
-    let heads = document.as_ref().map_or(Ok(0), |document| view.count_heads(document.key))?;
+    let heads = document.as_ref().map_or(Ok(0), |document| count_heads(edit, document))?;
     let most = heads.saturating_add(push.changes.at_most());
     if push.room.has_heads_to_spare(&pushing.guest, most) {
-        let appended = append_all(view, &pushing, (document, after))?;
-        return finish(view, &pushing, appended);
+        let appended = append_all(edit, &pushing, (document, after))?;
+        return finish(edit, &pushing, appended);
     }
     // What merges its heads again is taken whole, whatever lies between. Otherwise each change must find room.
-    let part = view.begin_part()?;
-    let (appender, receipt) = append_all(view, &pushing, (document.clone(), after))?;
-    let left = appender.count_heads(pushing.guest.name.as_deref())?;
-    if push.room.takes_heads(&pushing.guest, heads, left) {
-        part.keep()?;
-        return finish(view, &pushing, (appender, receipt));
+    let whole = edit.attempt(|edit| {
+        let (appender, receipt) = append_all(edit, &pushing, (document.clone(), after))?;
+        let left = appender.count_heads(pushing.guest.name.as_deref())?;
+        if !push.room.takes_heads(&pushing.guest, heads, left) {
+            return Ok(Attempt::Undo(None));
+        }
+        finish(edit, &pushing, (appender, receipt)).map(|finished| Attempt::Keep(Some(finished)))
+    })?;
+    if let Some(finished) = whole {
+        return Ok(finished);
     }
-    drop(appender);
-    part.undo()?;
     let pushing = Pushing { strict: true, ..pushing };
-    let appended = append_all(view, &pushing, (document, after))?;
-    finish(view, &pushing, appended)
+    let appended = append_all(edit, &pushing, (document, after))?;
+    finish(edit, &pushing, appended)
+}
+
+fn count_heads(edit: &impl Edit, document: &Document) -> Result<u64, LogError> {
+    Ok(edit.head_rows(document.key)?.len() as u64)
 }
 
 /// A push that is allowed.
@@ -207,15 +213,15 @@ struct Pushing<'p> {
 }
 
 /// Appends each change that can be, to a document that is made where there is none.
-fn append_all<'c>(
-    view: View<'c>,
+fn append_all<'e, E: Edit>(
+    edit: &'e E,
     pushing: &Pushing<'_>,
     (document, after): (Option<Document>, Mark),
-) -> Result<(Appender<'c>, Receipt), LogError> {
+) -> Result<(Appender<'e, E>, Receipt), LogError> {
     let push = pushing.push;
     let mut appender = match &document {
-        Some(document) => Appender::open(view, document.clone())?,
-        None => Appender::create(view, &push.document, pushing.now)?,
+        Some(document) => Appender::open(edit, document.clone()),
+        None => Appender::open(edit, edit.begin_document(&push.document, pushing.now)?),
     };
     let mut receipt = Receipt::new(document, (after, appender.end()));
     let mut walk = WalkBudget::default();
@@ -224,10 +230,10 @@ fn append_all<'c>(
     Ok((appender, receipt))
 }
 
-fn finish(
-    view: View<'_>,
+fn finish<E: Edit>(
+    edit: &E,
     pushing: &Pushing<'_>,
-    (appender, receipt): (Appender<'_>, Receipt),
+    (appender, receipt): (Appender<'_, E>, Receipt),
 ) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
@@ -237,12 +243,15 @@ fn finish(
     let first = appender.first();
     let attempt = seal(appender, receipt)?;
     if let Attempt::Keep(Ok(Receipt { document: Some(document), .. })) = &attempt {
-        view.note_pushed(document.key, first, pushing.guest.name.as_deref())?;
+        edit.note_pushed(document.key, first, pushing.guest.name.as_deref())?;
     }
     Ok(attempt)
 }
 
-fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+fn seal(
+    appender: Appender<'_, impl Edit>,
+    mut receipt: Receipt,
+) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
     receipt.end = appender.end();
     receipt.seal();
     if receipt.accepted == 0 {
@@ -254,7 +263,7 @@ fn seal(appender: Appender<'_>, mut receipt: Receipt) -> Result<Attempt<Result<R
 }
 
 fn take_one(
-    appender: &mut Appender<'_>,
+    appender: &mut Appender<'_, impl Edit>,
     (read, pushing): (&Result<Read, Refusal>, &Pushing<'_>),
     walk: &mut WalkBudget,
     receipt: &mut Receipt,

@@ -6,24 +6,29 @@ use rejoin_protocol::{
 };
 
 use super::{Client, Fault, Principal, cursor::prove, fault::to_json, pull::page_limit, pull::readable};
-use crate::{ServerLimits, log::LogError, log::View};
+use crate::{
+    ServerLimits,
+    log::{LogError, TokenKey, View},
+};
 
 /// Most changes of a page: with a long name for each of them it has about 3 MB.
 const MOST: usize = 8_192;
 
 /// What whoever pushes is called: a token by its name, a JWT by its subject; `None` where nobody is asked who it is.
-pub(super) fn name_of(view: View<'_>, by: &Principal) -> Result<Option<String>, LogError> {
+pub(super) fn name_of(view: &impl View, by: &Principal) -> Result<Option<String>, LogError> {
     Ok(match by.client() {
         None => None,
         Some(Client::Subject(subject)) => Some(format!("jwt:{subject}")),
-        Some(Client::Token(token)) => view.token_name(token)?.map(|name| format!("token:{name}")),
+        Some(Client::Token(token)) => {
+            view.token(TokenKey::Id(token))?.map(|row| format!("token:{}", row.name))
+        }
     })
 }
 
 /// Who pushed the changes after a cursor: a page of it, in the log's order. It says who brought a change here, and
 /// not who made it.
 pub(crate) fn pushers(
-    view: View<'_>,
+    view: &impl View,
     limits: &ServerLimits,
     id: &DocumentId,
     (after, limit): (Option<&Cursor>, Option<u32>),

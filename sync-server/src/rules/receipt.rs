@@ -14,9 +14,8 @@ use super::{
     pull::{changes_reply, page_limit},
 };
 use crate::{
-    ServerLimits,
-    events::Span,
-    log::{Document, Mark, View},
+    LogError, ServerLimits,
+    log::{Document, Mark, Span, View},
 };
 
 /// What a push came to.
@@ -267,7 +266,7 @@ fn extend(position: u64, carried: &[u64]) -> u64 {
 /// Says what a push came to. After the commit, and with the log as it is then: `end` is its end, and another
 /// push may have landed meanwhile.
 pub(crate) fn reply(
-    view: View<'_>,
+    view: &impl View,
     limits: &ServerLimits,
     receipt: Receipt,
     form: Form,
@@ -278,7 +277,7 @@ pub(crate) fn reply(
     };
     let mut response = match &receipt.document {
         Some(document) => {
-            let end = view.end_of(document.key)?;
+            let end = end_of(view, document)?;
             let span = (receipt.after.position, end.position);
             let mut page = view.page(document.key, span, &receipt.carried, page_limit(limits, limit))?;
             page.covered = extend(page.covered, &receipt.carried);
@@ -310,10 +309,10 @@ pub(crate) fn reply_at_end(receipt: &Receipt, form: Form) -> Option<Response> {
 /// How a [`PushReply`] without rejections ends: they are its last field.
 const TAIL: &[u8] = b"]}";
 
-fn json_reply(view: View<'_>, receipt: Receipt) -> Result<Told, Fault> {
+fn json_reply(view: &impl View, receipt: Receipt) -> Result<Told, Fault> {
     let (cursor, end, heads) = match &receipt.document {
         Some(document) => {
-            let end = view.end_of(document.key)?;
+            let end = end_of(view, document)?;
             let cursor = view.mark_at(document.key, end, receipt.carried_to())?;
             (cursor, end, view.heads(document.key)?)
         }
@@ -342,6 +341,12 @@ fn json_reply(view: View<'_>, receipt: Receipt) -> Result<Told, Fault> {
         ..Response::default()
     };
     Ok(Told { response, rest })
+}
+
+/// The end of the log as it is now: it may have grown since the push.
+fn end_of(view: &impl View, document: &Document) -> Result<Mark, LogError> {
+    let now = view.document(&document.uuid)?;
+    now.map(|now| now.end).ok_or_else(|| LogError::Damaged(format!("document {} went", document.uuid)))
 }
 
 /// Of so many rejections that they come in several parts.
@@ -386,7 +391,7 @@ mod tests {
             receipt.rejected.push(refusal(own, missing));
         }
         let log = crate::LogStore::open_in_memory().unwrap();
-        let told = log.read(|view| json_reply(view, receipt)).unwrap();
+        let told = crate::log::Read::read(&log, |view| json_reply(view, receipt)).unwrap();
         let mut parts: Vec<Vec<u8>> = vec![told.response.body];
         parts.extend(told.rest.unwrap());
         assert!(parts.len() > 4 && parts.iter().all(|part| part.len() < 2 * PART), "{}", parts.len());

@@ -18,7 +18,7 @@ use rejoin_protocol::{
 
 use crate::{
     LogError, ServerLimits,
-    log::{Amount, Appender, HeadCount},
+    log::{Amount, Appender, Edit, HeadCount},
 };
 
 /// Containers are made under actors of their own, and are counted apart from others. Clients keep to the same rule
@@ -67,7 +67,7 @@ impl Room {
     /// from writing by those who come after.
     pub(super) fn refuses(
         self,
-        appender: &mut Appender<'_>,
+        appender: &mut Appender<'_, impl Edit>,
         guest: &Guest,
         change: &CheckedChange,
         (deps, strict): (&[u64], bool),
@@ -90,7 +90,7 @@ impl Room {
 
     fn refuses_bytes(
         self,
-        appender: &mut Appender<'_>,
+        appender: &mut Appender<'_, impl Edit>,
         guest: &Guest,
         more: u64,
     ) -> Result<Option<String>, LogError> {
@@ -118,7 +118,7 @@ impl Room {
 
     fn refuses_actor(
         self,
-        appender: &mut Appender<'_>,
+        appender: &mut Appender<'_, impl Edit>,
         guest: &Guest,
         kind: Kind,
     ) -> Result<Option<String>, LogError> {
@@ -152,7 +152,7 @@ impl Room {
 
     fn refuses_head(
         self,
-        appender: &mut Appender<'_>,
+        appender: &mut Appender<'_, impl Edit>,
         guest: &Guest,
         deps: &[u64],
     ) -> Result<Option<String>, LogError> {

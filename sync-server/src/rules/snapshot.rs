@@ -1,36 +1,43 @@
 //! Which snapshot is given out, and when a new one is made.
 
-use std::time::Duration;
-
 use rejoin_protocol::{
     DocumentId,
     wire::{CHANGES, Response},
 };
 
-use super::{Fault, pull::readable};
-use crate::{
-    LogError,
-    log::{Attempt, View},
-    merge::{self, Found},
-};
+use super::{Code, Fault, pull::readable};
+use crate::log::{StoredSnapshot, View};
+
+/// A snapshot is made again when so many changes came since, and at least an eighth of what it covers: all
+/// making together then costs a small multiple of the last one.
+pub(crate) const GROWN_BY: u64 = 1_000;
+const GROWN_PART: u64 = 8;
+
+/// Whether a new snapshot is to be made of a log that ends at `end`.
+pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
+    let Some(stored) = stored else { return true };
+    let reach = stored.stop.map_or(end, |stop| stop.saturating_sub(1).min(end));
+    let grown = reach.saturating_sub(stored.position);
+    grown >= GROWN_BY && grown.saturating_mul(GROWN_PART) >= stored.position
+}
 
 /// Whether a better one is to be made first: none is there, or the log has outgrown it.
-pub(crate) fn is_due(view: View<'_>, id: &DocumentId) -> Result<bool, Fault> {
+pub(crate) fn is_due(view: &impl View, id: &DocumentId) -> Result<bool, Fault> {
     let document = readable(view, id)?;
-    Ok(merge::wanted(document.end.position, view.stored_snapshot(document.key)?))
+    Ok(wanted(document.end.position, view.known(document.key)?.snapshot))
 }
 
 /// The stored snapshot, unless a better one is to be made first.
-pub(super) fn stored(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(crate) fn stored(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
     if is_due(view, id)? { Ok(None) } else { any(view, id) }
 }
 
 /// The stored snapshot, however old.
-pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(crate) fn any(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
     let document = readable(view, id)?;
     let Some((position, bytes)) = view.snapshot(document.key)? else { return Ok(None) };
     if position == 0 {
-        return Err(merge::no_snapshot("Its first change cannot be held in one."));
+        return Err(none("Its first change cannot be held in one."));
     }
     Ok(Some(Response {
         status: 200,
@@ -43,16 +50,23 @@ pub(crate) fn any(view: View<'_>, id: &DocumentId) -> Result<Option<Response>, F
     }))
 }
 
-/// Makes one on this thread.
-pub(super) fn make(view: View<'_>, id: &DocumentId, longest: Duration) -> Result<Found, Fault> {
-    merge::examine_here(view, &readable(view, id)?, longest)
+/// There is none and there will be none: the client reads the changes.
+pub(crate) fn none(why: &str) -> Fault {
+    Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
 }
 
-/// Stores what verification found, with the snapshot where one was made.
-pub(crate) fn store(view: View<'_>, found: &Found, now: i64) -> Result<Attempt<()>, LogError> {
-    view.store_found(found.document, found.verified, &found.left_out, now)?;
-    if let Some(made) = &found.snapshot {
-        view.store_snapshot(found.document, made.snapshot, &made.bytes, now)?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_made_again_when_the_log_has_grown_enough() {
+        let stored = |position, stop| Some(StoredSnapshot { position, stop });
+        assert!(wanted(1, None));
+        assert!(!wanted(1_500, stored(1_000, None)));
+        assert!(wanted(2_000, stored(1_000, None)));
+        assert!(!wanted(101_000, stored(100_000, None)));
+        assert!(wanted(112_500, stored(100_000, None)));
+        assert!(!wanted(1_000_000, stored(10, Some(11))), "it cannot hold more");
     }
-    Ok(Attempt::Keep(()))
 }

@@ -8,7 +8,8 @@ use std::{
 use rejoin_storage::files::{Temporary, find_foreign_log, replace_database, resolve};
 use rusqlite::Connection;
 
-use super::{LogError, backup::write, store::lock_to_serve};
+use super::{backup::write, store::lock_to_serve};
+use crate::log::LogError;
 
 /// Puts a copy of the log in `backup` in the place of the one at `database`, or where none is. The old one is kept beside
 /// it with its write-ahead log, and its name returned; nothing that lay beside the path is read with the new file.

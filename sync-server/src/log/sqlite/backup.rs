@@ -5,10 +5,8 @@ use std::{fs, io, path::Path};
 use rejoin_storage::files::Temporary;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{
-    LogError,
-    store::{BUSY, be_ours},
-};
+use super::store::{BUSY, be_ours};
+use crate::log::LogError;
 
 /// Writes a consistent copy of the log at `database` to the new file `to`, while a server may be using it.
 ///

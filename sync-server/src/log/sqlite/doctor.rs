@@ -12,13 +12,17 @@ use rejoin_protocol::{
     rewrite::Claim,
     untrusted::{load_untrusted, parse_untrusted},
 };
+use rejoin_storage::rows::{LAST_POSITION, decode_deps, position_of, row_key};
 use rusqlite::{Connection, Row, named_params};
 
 use super::{
-    Digest, Document, LogError, LogReader, Mark, View,
-    claimed::Claimed,
-    pack::{Pack, encode_prefixes},
-    view::{LAST_POSITION, decode_deps, lookup_key, position_of, read_document, row_key, unsigned},
+    LogReader, SqliteRows, list,
+    values::{lookup_key, unsigned},
+};
+use crate::log::{
+    Claimed, Digest, Document, LogError, Mark, Read, View,
+    backend::Rows,
+    pack::{Pack, PackView, Packs, encode_prefixes},
 };
 
 /// Most findings that are told; a damaged database has many that are the same.
@@ -101,7 +105,7 @@ pub fn doctor(database: &Path) -> Result<Diagnosis, LogError> {
     let reader = LogReader::open(database)?;
     let mut diagnosis = Diagnosis::default();
     reader.read::<_, LogError>(|view| {
-        if let Err(error) = check(view, &mut diagnosis) {
+        if let Err(error) = check(*view, &mut diagnosis) {
             diagnosis.note(format!("The check could not go on: {error}."));
         }
         Ok(())
@@ -109,13 +113,9 @@ pub fn doctor(database: &Path) -> Result<Diagnosis, LogError> {
     Ok(diagnosis)
 }
 
-fn check(view: View<'_>, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+fn check(view: SqliteRows<'_>, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
     check_pages(view.connection, diagnosis)?;
-    let mut statement = view.connection.prepare(
-        "SELECT id, uuid, last, digest, rewritten, bytes, deleted_at IS NOT NULL FROM document ORDER BY id",
-    )?;
-    let documents = statement.query_map([], read_document)?.collect::<Result<Vec<_>, _>>()?;
-    for document in documents {
+    for document in list::all(view.connection)? {
         diagnosis.documents += 1;
         let uuid = document.uuid;
         let mut found = Diagnosis::default();
@@ -160,14 +160,18 @@ struct Sum {
     bytes: u64,
 }
 
-fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis) -> Result<(), LogError> {
+fn check_document(
+    view: SqliteRows<'_>,
+    document: Document,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), LogError> {
     if purged(view, &document)? {
         diagnosis
             .must(is_empty(view, &document)?, || "it was purged, and something of it is left".to_owned());
         return Ok(());
     }
     let mut sum = Sum::default();
-    for row in view.pack_rows(document.key)? {
+    for row in view.packs(document.key, Packs::All)? {
         let pack = view.read_pack(document.key, row)?;
         check_pack(view, document.key, &pack, &mut sum, diagnosis)?;
     }
@@ -189,13 +193,13 @@ fn check_document(view: View<'_>, document: Document, diagnosis: &mut Diagnosis)
     check_snapshot(view, &document, &sum, diagnosis)
 }
 
-fn purged(view: View<'_>, document: &Document) -> Result<bool, LogError> {
+fn purged(view: SqliteRows<'_>, document: &Document) -> Result<bool, LogError> {
     let mut statement =
         view.connection.prepare_cached("SELECT purged_at IS NOT NULL FROM document WHERE id = :id")?;
     Ok(statement.query_row(named_params! { ":id": document.key }, |row| row.get(0))?)
 }
 
-fn is_empty(view: View<'_>, document: &Document) -> Result<bool, LogError> {
+fn is_empty(view: SqliteRows<'_>, document: &Document) -> Result<bool, LogError> {
     let mut statement = view.connection.prepare_cached(
         "SELECT NOT EXISTS (SELECT 1 FROM change WHERE id BETWEEN :first AND :last)
             AND NOT EXISTS (SELECT 1 FROM pack WHERE id BETWEEN :first AND :last)
@@ -208,7 +212,7 @@ fn is_empty(view: View<'_>, document: &Document) -> Result<bool, LogError> {
 
 /// A pack, which came back as its row's digests say, against what is before it and the index.
 fn check_pack(
-    view: View<'_>,
+    view: SqliteRows<'_>,
     document: i64,
     pack: &Pack,
     sum: &mut Sum,
@@ -233,7 +237,7 @@ fn check_pack(
 }
 
 fn check_packed(
-    view: View<'_>,
+    view: SqliteRows<'_>,
     document: i64,
     (pack, position): (&Pack, u64),
     sum: &mut Sum,
@@ -345,7 +349,7 @@ fn check_deps(deps: &[u64], change: &CheckedChange, sum: &mut Sum) -> Result<(),
 }
 
 fn check_sum(
-    view: View<'_>,
+    view: SqliteRows<'_>,
     document: &Document,
     sum: &Sum,
     diagnosis: &mut Diagnosis,
@@ -361,14 +365,14 @@ fn check_sum(
     heads.sort_unstable();
     diagnosis.must(view.heads(document.key)? == heads, || "its heads do not fit its log".to_owned());
     for (actor, last) in &sum.actors {
-        let stored = view.actor(document.key, actor)?.map(|(_, last)| last);
+        let stored = view.actor(document.key, actor)?;
         diagnosis.must(stored == Some(*last), || format!("the last change of actor {actor} is another"));
     }
     Ok(())
 }
 
 /// Who brought what the log has.
-fn crowd(view: View<'_>, document: &Document, sum: &Sum) -> Result<Crowd, LogError> {
+fn crowd(view: SqliteRows<'_>, document: &Document, sum: &Sum) -> Result<Crowd, LogError> {
     let runs = view.pushed(document.key, (0, sum.end.position))?;
     let whose = |position: u64| {
         let run = runs.get(..runs.partition_point(|run| run.first <= position)).and_then(<[_]>::last);
@@ -399,7 +403,7 @@ fn crowd(view: View<'_>, document: &Document, sum: &Sum) -> Result<Crowd, LogErr
 
 /// A snapshot is a cache: a bad one can go, and the log stands.
 fn check_snapshot(
-    view: View<'_>,
+    view: SqliteRows<'_>,
     document: &Document,
     sum: &Sum,
     diagnosis: &mut Diagnosis,

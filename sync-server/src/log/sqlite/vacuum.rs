@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
-use super::{LogError, LogStore};
+use super::LogStore;
+use crate::log::LogError;
 
 /// The variables that name SQLite's directory for temporary files, and the directories that it tries after them
 /// (<https://sqlite.org/tempfiles.html>).

@@ -1,4 +1,4 @@
-//! The database of the log: opening it, its lock, its marks, and the handles that read and write.
+//! The file of the log: opening it, its lock, its marks, and the handles that read and write.
 
 use std::{
     fs::{File, TryLockError},
@@ -11,7 +11,8 @@ use std::{
 use rejoin_migrations::{MigrateError, SERVER, migrate, use_wal};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
-use super::{LogError, PackCache, View};
+use super::SqliteRows;
+use crate::log::{Group, Log, LogError, Opener, PackCache, Read, View};
 
 /// How long a statement waits for another process (a backup, a checkpoint) to let go.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -65,7 +66,7 @@ impl LogStore {
         set_up(&connection)?;
         // The first read makes the write-ahead log.
         let packs = Arc::<PackCache>::default();
-        View::new(&connection, &packs).feed_end()?;
+        SqliteRows { connection: &connection, packs: &packs }.feed_end()?;
         let file = FileIdentity::of(path)?;
         Ok(Self { connection, packs, file: Some(file), _served: None })
     }
@@ -101,28 +102,8 @@ impl LogStore {
         }
     }
 
-    pub(crate) fn view(&self) -> View<'_> {
-        View::new(&self.connection, &self.packs)
-    }
-
-    /// What was decoded of packs: readers of the same database may share it.
-    pub(crate) fn packs(&self) -> Arc<PackCache> {
-        Arc::clone(&self.packs)
-    }
-
-    /// Reads with one state of the log from first to last.
-    pub(crate) fn read<T, E: From<LogError>>(
-        &self,
-        work: impl FnOnce(View<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        read(&self.connection, &self.packs, work)
-    }
-
-    /// Begins a group of writes that are committed together.
-    pub(crate) fn begin(&mut self) -> Result<Group<'_>, LogError> {
-        self.unmoved()?;
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        Ok(Group { log: self, open: true })
+    pub(super) fn rows(&self) -> SqliteRows<'_> {
+        SqliteRows { connection: &self.connection, packs: &self.packs }
     }
 
     /// An error where the path no longer bears the open file: what is written to it would be lost with it.
@@ -131,65 +112,55 @@ impl LogStore {
     }
 }
 
+impl Read for LogStore {
+    type View<'v> = SqliteRows<'v>;
+
+    fn read<T, E: From<LogError>>(&self, work: impl FnOnce(&SqliteRows<'_>) -> Result<T, E>) -> Result<T, E> {
+        read(&self.connection, &self.packs, work)
+    }
+}
+
+impl Log for LogStore {
+    type Reader = LogReader;
+    type Group<'g> = Transaction<'g>;
+
+    /// None has one in memory.
+    fn opener(&self) -> Opener<LogReader> {
+        let (path, packs) = (self.file.as_ref().map(|file| file.database.clone()), Arc::clone(&self.packs));
+        Opener::new(move || {
+            let path = path.as_ref().ok_or(LogError::Closed)?;
+            LogReader::sharing(path, Arc::clone(&packs))
+        })
+    }
+
+    fn begin(&mut self) -> Result<Transaction<'_>, LogError> {
+        self.unmoved()?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(Transaction { log: self, open: true })
+    }
+}
+
 /// A transaction that writes; rolled back when dropped before [`Group::commit`].
-pub(crate) struct Group<'l> {
+pub(crate) struct Transaction<'l> {
     log: &'l LogStore,
     open: bool,
 }
 
-/// What one part of a group came to.
-pub(crate) enum Attempt<T> {
-    /// What it wrote stays.
-    Keep(T),
-    /// What it wrote goes; the rest of the group stays.
-    Undo(T),
-}
+impl Group for Transaction<'_> {
+    type Edit<'e>
+        = SqliteRows<'e>
+    where
+        Self: 'e;
 
-impl<T> Attempt<T> {
-    /// The same with another value.
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
-        match self {
-            Self::Keep(value) => Attempt::Keep(change(value)),
-            Self::Undo(value) => Attempt::Undo(change(value)),
-        }
-    }
-}
-
-impl Group<'_> {
-    /// Runs one part under a savepoint of its own. An error undoes this part; where it took the whole
-    /// transaction with it (a full disk can), [`Group::is_whole`] says so.
-    pub(crate) fn attempt<T>(
-        &self,
-        work: impl FnOnce(View<'_>) -> Result<Attempt<T>, LogError>,
-    ) -> Result<T, LogError> {
-        let connection = &self.log.connection;
-        connection.prepare_cached("SAVEPOINT part")?.execute([])?;
-        match work(self.log.view()) {
-            Ok(Attempt::Keep(value)) => {
-                connection.prepare_cached("RELEASE part")?.execute([])?;
-                Ok(value)
-            }
-            Ok(Attempt::Undo(value)) => self.undo().map(|()| value),
-            Err(error) => {
-                if self.is_whole() {
-                    self.undo()?;
-                }
-                Err(error)
-            }
-        }
+    fn edit(&self) -> SqliteRows<'_> {
+        self.log.rows()
     }
 
-    fn undo(&self) -> Result<(), LogError> {
-        Ok(self.log.connection.execute_batch("ROLLBACK TO part; RELEASE part")?)
-    }
-
-    /// Whether the transaction still stands.
-    pub(crate) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         !self.log.connection.is_autocommit()
     }
 
-    /// Makes everything durable. Only after this may anybody be told that it is stored.
-    pub(crate) fn commit(mut self) -> Result<(), LogError> {
+    fn commit(mut self) -> Result<(), LogError> {
         if !self.is_whole() {
             return Err(LogError::Damaged("a write took its transaction with it".to_owned()));
         }
@@ -199,7 +170,7 @@ impl Group<'_> {
     }
 }
 
-impl Drop for Group<'_> {
+impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.open
             && self.is_whole()
@@ -233,12 +204,12 @@ impl LogReader {
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection, packs })
     }
+}
 
-    /// Reads with one state of the log from first to last.
-    pub(crate) fn read<T, E: From<LogError>>(
-        &self,
-        work: impl FnOnce(View<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+impl Read for LogReader {
+    type View<'v> = SqliteRows<'v>;
+
+    fn read<T, E: From<LogError>>(&self, work: impl FnOnce(&SqliteRows<'_>) -> Result<T, E>) -> Result<T, E> {
         read(&self.connection, &self.packs, work)
     }
 }
@@ -246,11 +217,11 @@ impl LogReader {
 fn read<T, E: From<LogError>>(
     connection: &Connection,
     packs: &PackCache,
-    work: impl FnOnce(View<'_>) -> Result<T, E>,
+    work: impl FnOnce(&SqliteRows<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     // Dropping it rolls back: nothing was written.
     let _transaction = connection.unchecked_transaction().map_err(LogError::from)?;
-    work(View::new(connection, packs))
+    work(&SqliteRows { connection, packs })
 }
 
 fn set_up(connection: &Connection) -> Result<(), LogError> {
@@ -325,19 +296,23 @@ pub(super) fn lock_to_serve(path: &Path) -> Result<Option<File>, LogError> {
 /// Which files the paths of a database bore when it was opened: the database, and its write-ahead log, where what
 /// is committed stands first.
 #[derive(Debug)]
-struct FileIdentity(Vec<(PathBuf, u64)>);
+struct FileIdentity {
+    database: PathBuf,
+    files: Vec<(PathBuf, u64)>,
+}
 
 impl FileIdentity {
     fn of(database: &Path) -> io::Result<Self> {
-        let database = std::fs::canonicalize(database)?;
-        let mut log = database.clone().into_os_string();
+        let path = std::fs::canonicalize(database)?;
+        let mut log = path.clone().into_os_string();
         log.push("-wal");
         let identify = |path: PathBuf| inode(&path).map(|inode| (path, inode));
-        Ok(Self([database, PathBuf::from(log)].map(identify).into_iter().collect::<io::Result<_>>()?))
+        let files = [path, PathBuf::from(log)].map(identify).into_iter().collect::<io::Result<_>>()?;
+        Ok(Self { database: database.to_owned(), files })
     }
 
     fn check(&self) -> Result<(), LogError> {
-        let same = self.0.iter().all(|(path, was)| inode(path).is_ok_and(|now| now == *was));
+        let same = self.files.iter().all(|(path, was)| inode(path).is_ok_and(|now| now == *was));
         if same { Ok(()) } else { Err(LogError::Moved) }
     }
 }
@@ -371,33 +346,5 @@ mod tests {
     #[test]
     fn the_linked_sqlite_loses_no_committed_transaction_in_wal_mode() {
         assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
-    }
-
-    #[test]
-    fn a_part_that_is_undone_leaves_the_rest_of_its_group() {
-        let mut log = LogStore::open_in_memory().unwrap();
-        let (kept, undone, failed) = (
-            rejoin_protocol::DocumentId::random(),
-            rejoin_protocol::DocumentId::random(),
-            rejoin_protocol::DocumentId::random(),
-        );
-        let group = log.begin().unwrap();
-        fn bury(view: View<'_>, id: &rejoin_protocol::DocumentId) -> Result<(), LogError> {
-            super::super::bury(view, id, 0).map(drop)
-        }
-        group.attempt(|view| bury(view, &kept).map(Attempt::Keep)).unwrap();
-        group.attempt(|view| bury(view, &undone).map(Attempt::Undo)).unwrap();
-        let result = group.attempt(|view| {
-            bury(view, &failed)?;
-            Err::<Attempt<()>, _>(LogError::Moved)
-        });
-        assert!(result.is_err() && group.is_whole());
-        group.commit().unwrap();
-        let there = |id| log.view().document(&id).unwrap().is_some();
-        assert_eq!([there(kept), there(undone), there(failed)], [true, false, false]);
-        let group = log.begin().unwrap();
-        group.attempt(|view| bury(view, &failed).map(Attempt::Keep)).unwrap();
-        drop(group);
-        assert!(log.view().document(&failed).unwrap().is_none(), "a group that is dropped is rolled back");
     }
 }

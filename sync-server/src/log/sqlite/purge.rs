@@ -3,12 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use rejoin_protocol::DocumentId;
+use rejoin_storage::rows::{LAST_POSITION, row_key};
 use rusqlite::named_params;
 
-use super::{
-    Attempt, LogError, LogStore, View,
-    view::{LAST_POSITION, row_key},
-};
+use super::{LogStore, SqliteRows};
+use crate::log::{Attempt, EditRows, Group, Log, LogError, Rows};
 
 /// How often it is tried to empty the write-ahead log while others read, and how long between.
 const ATTEMPTS: u32 = 100;
@@ -38,7 +37,7 @@ pub enum Purged {
 /// Where the database cannot be opened or written. Doing it again finishes what was begun.
 pub fn purge(path: &Path, document: &DocumentId, now: i64) -> Result<Purged, LogError> {
     let mut log = LogStore::open(path)?;
-    let Some(found) = log.view().document(document)? else { return Ok(Purged::Unknown) };
+    let Some(found) = log.rows().document(document)? else { return Ok(Purged::Unknown) };
     if !found.deleted {
         return Ok(Purged::Alive);
     }
@@ -46,7 +45,7 @@ pub fn purge(path: &Path, document: &DocumentId, now: i64) -> Result<Purged, Log
     log.connection.pragma_update(None, "foreign_keys", false)?;
     log.connection.pragma_update(None, "secure_delete", true)?;
     let group = log.begin()?;
-    let gone = group.attempt(|view| remove(view, found.key, now).map(Attempt::Keep))?;
+    let gone = group.edit().attempt(|view| remove(*view, found.key, now).map(Attempt::Keep))?;
     group.commit()?;
     // What was deleted earlier (rows that became packs) may still stand in free pages.
     log.vacuum()?;
@@ -59,7 +58,7 @@ pub fn purge(path: &Path, document: &DocumentId, now: i64) -> Result<Purged, Log
     Ok(Purged::Lingers)
 }
 
-fn remove(view: View<'_>, document: i64, now: i64) -> Result<usize, LogError> {
+fn remove(view: SqliteRows<'_>, document: i64, now: i64) -> Result<usize, LogError> {
     let (first, last) = (row_key(document, 0), row_key(document, LAST_POSITION));
     let mut gone = 0;
     for table in ["head", "change", "pack", "quarantine", "pushed", "reach"] {
