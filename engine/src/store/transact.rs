@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Result, UndoStep,
-    effects::EffectRequest,
+    job::EffectRequest,
     slice::{Command, Scope},
     transaction::{Deed, Transaction},
 };
