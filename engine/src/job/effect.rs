@@ -17,7 +17,7 @@ use crate::{ChangeHash, DocumentId, Millis};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct EffectId(Uuid);
+pub struct EffectId(pub(crate) Uuid);
 
 impl EffectId {
     /// A new random one (UUID version 4).

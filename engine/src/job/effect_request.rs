@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{EffectId, FollowUp, Rollback};
-use crate::{DocumentId, Error, Millis, Result};
+use super::{AskedBy, EffectId, FollowUp, FollowUps, Job, Rollback, RolledBack};
+use crate::{ChangeHash, DocumentId, Error, Millis, Result};
 
 /// An attempt that takes longer has failed, where the request says nothing else.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -149,17 +149,30 @@ impl EffectRequest {
         self
     }
 
-    /// The lane, for an effect of this document.
-    pub(crate) fn lane_of(&self, document: DocumentId) -> String {
-        self.lane.clone().unwrap_or_else(|| document.to_string())
-    }
-
-    pub(crate) fn timeout_millis(&self) -> Millis {
-        millis(self.timeout).max(1)
-    }
-
-    pub(crate) fn deadline_at(&self, now: Millis) -> Option<Millis> {
-        self.deadline.map(|deadline| now.saturating_add(millis(deadline)))
+    /// The job that it is, asked for by this action of a document.
+    pub(crate) fn job(
+        &self,
+        (document, change): (DocumentId, ChangeHash),
+        (action_type, action): (&str, &Value),
+        now: Millis,
+    ) -> Job {
+        let mut job = Job::new(self.id.into(), &self.kind, self.request.clone(), now);
+        job.key = self.coalesce.clone();
+        job.document = Some(document);
+        job.follow_ups =
+            FollowUps { done: self.commit.clone(), dead: self.rollback.clone(), ..FollowUps::default() };
+        job.attempt_limit = u64::from(self.attempt_limit);
+        job.deadline_at = self.deadline.map(|deadline| now.saturating_add(millis(deadline)));
+        job.asked_by = Some(AskedBy {
+            change,
+            action_type: Some(action_type.to_owned()),
+            action: Some(action.clone()),
+            lane: self.lane.clone().unwrap_or_else(|| document.to_string()),
+            timeout: millis(self.timeout).max(1),
+            after: self.after.clone(),
+            rollback: self.rollback.as_ref().map(|_| RolledBack::Owed),
+        });
+        job
     }
 
     /// What can be checked without the store.
@@ -175,10 +188,7 @@ impl EffectRequest {
                 ));
             }
         }
-        let follow = match &self.rollback {
-            Some(Rollback::Action(follow)) => Some(follow),
-            _ => None,
-        };
+        let follow = self.rollback.as_ref().and_then(Rollback::action);
         for (what, follow) in [("commit action", self.commit.as_ref()), ("rollback action", follow)] {
             if follow.is_some_and(|f| !f.is_valid()) {
                 return wrong(format!(

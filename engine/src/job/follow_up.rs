@@ -1,8 +1,9 @@
-//! What is recorded when an effect is settled: a commit action, or a rollback.
+//! What is recorded when a job ends: an action, or a rollback.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ThunkCause;
 use crate::Action;
 
 /// An action, dispatched to the effect's document when the effect is settled, with what came back put into it.
@@ -126,6 +127,69 @@ pub enum Rollback {
     Guarded,
     /// This action is dispatched.
     Action(FollowUp),
+}
+
+impl Rollback {
+    /// The action that it is, if it is one.
+    pub(crate) fn action(&self) -> Option<&FollowUp> {
+        match self {
+            Self::Guarded => None,
+            Self::Action(follow) => Some(follow),
+        }
+    }
+}
+
+/// What follows each thing that can happen to a job. An effect has one for its end and one for its death.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct FollowUps {
+    /// Done with the start, and not kept.
+    #[serde(skip)]
+    pub(crate) pending: Option<FollowUp>,
+    /// The commit action; the one for a fulfilment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) done: Option<FollowUp>,
+    /// The rollback; the action for a rejection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dead: Option<Rollback>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aborted: Option<FollowUp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) superseded: Option<FollowUp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) orphaned: Option<FollowUp>,
+}
+
+impl FollowUps {
+    /// Those of a thunk that there are, by what they are for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &FollowUp)> {
+        let all = [
+            ("pending", self.pending.as_ref()),
+            ("fulfilled", self.done.as_ref()),
+            ("rejected", self.dead.as_ref().and_then(Rollback::action)),
+            ("aborted", self.aborted.as_ref()),
+            ("superseded", self.superseded.as_ref()),
+            ("orphaned", self.orphaned.as_ref()),
+        ];
+        all.into_iter().filter_map(|(what, follow)| Some((what, follow?)))
+    }
+
+    /// Those of an effect.
+    pub(crate) fn ends(&self) -> [Option<&FollowUp>; 2] {
+        [self.done.as_ref(), self.dead.as_ref().and_then(Rollback::action)]
+    }
+
+    /// The one for a thunk that ended without an output.
+    pub(crate) fn after(&self, cause: ThunkCause) -> Option<&FollowUp> {
+        match cause {
+            ThunkCause::Aborted => self.aborted.as_ref(),
+            ThunkCause::Superseded => self.superseded.as_ref(),
+            ThunkCause::Orphaned => self.orphaned.as_ref(),
+            ThunkCause::Returned | ThunkCause::Panicked | ThunkCause::TimedOut | ThunkCause::Unreadable => {
+                self.dead.as_ref().and_then(Rollback::action)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

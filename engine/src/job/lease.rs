@@ -18,12 +18,6 @@ pub(crate) fn wait_until(at: Millis, now: Millis) -> Duration {
     Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0))
 }
 
-/// Whether nobody holds it any more: its owner is known to be gone, it ran out, or its end is further ahead than
-/// any can be.
-pub(crate) fn lapsed(owner_gone: bool, until: Option<Millis>, now: Millis) -> bool {
-    owner_gone || until.is_none_or(|until| until <= now || until - now > LONGEST_LEASE)
-}
-
 /// Who holds a lease, and how long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -33,13 +27,14 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// How a row is held, if it is.
-    pub(crate) fn of(owner: Option<&str>, until: Option<Millis>) -> Option<Self> {
-        owner.map(|owner| Self { until, owner_gone: owner::is_gone(owner) })
+    /// By this owner, until then.
+    pub(crate) fn by(owner: Option<&str>, until: Option<Millis>) -> Self {
+        Self { until, owner_gone: owner.is_some_and(owner::is_gone) }
     }
 
-    /// Whether nobody holds it any more.
+    /// Whether nobody holds it any more: its owner is known to be gone, it ran out, or its end is further ahead than
+    /// any can be.
     pub(crate) fn lapsed(self, now: Millis) -> bool {
-        lapsed(self.owner_gone, self.until, now)
+        self.owner_gone || self.until.is_none_or(|until| until <= now || until - now > LONGEST_LEASE)
     }
 }

@@ -10,10 +10,10 @@ pub(crate) mod lease;
 mod listener;
 pub(crate) mod owner;
 pub(crate) mod plan;
+mod row;
 mod schedule;
 mod thunk;
 mod thunk_request;
-pub(crate) mod work_plan;
 
 pub use effect::{Effect, EffectId, EffectState, InvalidEffectId};
 pub use effect_request::EffectRequest;
@@ -24,5 +24,7 @@ pub use schedule::{LONGEST_WAIT, Schedule};
 pub use thunk::{InvalidThunkId, Orphan, ThunkCause, ThunkFailure, ThunkId, ThunkInfo, ThunkState};
 pub use thunk_request::{StartOptions, ThunkGround, ThunkRequest};
 
+pub(crate) use follow_up::FollowUps;
 pub(crate) use listener::Reach;
-pub(crate) use thunk_request::{FollowUps, check_size};
+pub(crate) use row::{AskedBy, Job, JobId, JobKind, JobState, RolledBack};
+pub(crate) use thunk_request::check_size;

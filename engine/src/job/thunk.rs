@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::JobState;
 use crate::{ChangeHash, DocumentId, Millis};
 
 /// The name of one start of a thunk: a random UUID, the same in every attempt and in every process.
@@ -17,7 +18,7 @@ use crate::{ChangeHash, DocumentId, Millis};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ThunkId(Uuid);
+pub struct ThunkId(pub(crate) Uuid);
 
 impl ThunkId {
     /// A new random one (UUID version 4).
@@ -71,9 +72,14 @@ impl ThunkState {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Pending, Self::Fulfilled, Self::Rejected, Self::Aborted];
-        all.into_iter().find(|state| state.as_str() == text)
+    /// How a thunk shows where its job stands.
+    pub(crate) const fn of(state: JobState) -> Self {
+        match state {
+            JobState::Waiting | JobState::Running | JobState::Held => Self::Pending,
+            JobState::Done => Self::Fulfilled,
+            JobState::Dead => Self::Rejected,
+            JobState::Dropped => Self::Aborted,
+        }
     }
 
     /// Nothing more happens to it.
@@ -137,12 +143,17 @@ impl ThunkCause {
         Self::ALL.into_iter().find(|cause| cause.as_str() == text)
     }
 
+    /// How the job of a thunk stands that ended so.
+    pub(crate) const fn job_state(self) -> JobState {
+        match self {
+            Self::Aborted | Self::Superseded => JobState::Dropped,
+            _ => JobState::Dead,
+        }
+    }
+
     /// How a thunk stands that ended so.
     pub const fn state(self) -> ThunkState {
-        match self {
-            Self::Aborted | Self::Superseded => ThunkState::Aborted,
-            _ => ThunkState::Rejected,
-        }
+        ThunkState::of(self.job_state())
     }
 }
 
@@ -190,16 +201,17 @@ pub enum Orphan {
     Reject,
 }
 
-impl Orphan {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resume => "resume",
-            Self::Reject => "reject",
-        }
-    }
+/// A thunk that may be resumed is rejected when so many processes died while they ran it: or one that kills its
+/// process would kill processes for ever.
+const DEATHS: u64 = 5;
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Resume, Self::Reject].into_iter().find(|orphan| orphan.as_str() == text)
+impl Orphan {
+    /// After so many deaths it is given up.
+    pub(crate) const fn attempt_limit(self) -> u64 {
+        match self {
+            Self::Resume => DEATHS,
+            Self::Reject => 1,
+        }
     }
 }
 

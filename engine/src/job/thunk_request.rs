@@ -2,52 +2,14 @@
 
 use serde_json::Value;
 
-use super::{FollowUp, Orphan, ThunkCause, ThunkId};
-use crate::{DocumentId, Error, Result};
+use super::{FollowUps, Job, Orphan, ThunkId};
+use crate::{DocumentId, Error, Millis, Result};
 
 /// The longest name and key, in bytes.
 const NAME_BYTES: usize = 200;
 
 /// The largest argument, result, error and follow-up, in bytes of JSON.
 const JSON_BYTES: usize = 1 << 20;
-
-/// The actions that follow what happens to a thunk.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FollowUps {
-    pub(crate) pending: Option<FollowUp>,
-    pub(crate) fulfilled: Option<FollowUp>,
-    pub(crate) rejected: Option<FollowUp>,
-    pub(crate) aborted: Option<FollowUp>,
-    pub(crate) superseded: Option<FollowUp>,
-    pub(crate) orphaned: Option<FollowUp>,
-}
-
-impl FollowUps {
-    /// Those that there are, by what they are for.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &FollowUp)> {
-        let all = [
-            ("pending", &self.pending),
-            ("fulfilled", &self.fulfilled),
-            ("rejected", &self.rejected),
-            ("aborted", &self.aborted),
-            ("superseded", &self.superseded),
-            ("orphaned", &self.orphaned),
-        ];
-        all.into_iter().filter_map(|(what, follow)| Some((what, follow.as_ref()?)))
-    }
-
-    /// The one for a thunk that ended without an output.
-    pub(crate) fn after(&self, cause: ThunkCause) -> Option<&FollowUp> {
-        match cause {
-            ThunkCause::Aborted => self.aborted.as_ref(),
-            ThunkCause::Superseded => self.superseded.as_ref(),
-            ThunkCause::Orphaned => self.orphaned.as_ref(),
-            ThunkCause::Returned | ThunkCause::Panicked | ThunkCause::TimedOut | ThunkCause::Unreadable => {
-                self.rejected.as_ref()
-            }
-        }
-    }
-}
 
 /// What a condition can look at: the store as it is in the transaction that would start the thunk.
 pub struct ThunkGround<'a> {
@@ -181,6 +143,16 @@ impl ThunkRequest {
         }
         check_size(argument).map_err(wrong)?;
         Ok(argument)
+    }
+
+    /// The job that it is, with this argument.
+    pub(crate) fn job(&self, argument: &Value, now: Millis) -> Job {
+        let mut job = Job::new(self.id.into(), self.name, argument.clone(), now);
+        job.key = self.options.key.clone();
+        job.document = self.options.document;
+        job.follow_ups = self.follow.clone();
+        job.attempt_limit = self.on_death.attempt_limit();
+        job
     }
 }
 

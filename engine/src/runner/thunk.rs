@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::{
     DocumentId, Error, Result, Store,
     job::{
-        FollowUp, FollowUps, Orphan, StartOptions, ThunkCause, ThunkFailure, ThunkGround, ThunkId, ThunkInfo,
-        ThunkRequest, check_size,
+        FollowUp, FollowUps, Orphan, Rollback, StartOptions, ThunkCause, ThunkFailure, ThunkGround, ThunkId,
+        ThunkInfo, ThunkRequest, check_size,
     },
 };
 
@@ -198,8 +198,8 @@ impl ThunkRequest {
 fn follow_ups_of<T: Thunk>(argument: &T::Argument) -> FollowUps {
     FollowUps {
         pending: T::pending(argument),
-        fulfilled: T::fulfilled(argument),
-        rejected: T::rejected(argument),
+        done: T::fulfilled(argument),
+        dead: T::rejected(argument).map(Rollback::Action),
         aborted: T::aborted(argument),
         superseded: T::superseded(argument),
         orphaned: T::orphaned(argument),

@@ -1,13 +1,9 @@
 //! Looking at effects, sending them again, dropping them.
 
-use super::{
-    super::Core,
-    rows::{self, EffectRow},
-    settle::Ending,
-};
+use super::{super::Core, lease::unknown_slice, rows, settle::Ending};
 use crate::{
     Error, Result,
-    job::{Effect, EffectState},
+    job::{Effect, EffectId, Job, JobKind, JobState, ThunkCause},
 };
 
 /// The shortest prefix of an id that names an effect, in characters.
@@ -30,7 +26,7 @@ impl Core {
     /// # Errors
     /// What SQLite says.
     pub fn effects(&mut self) -> Result<Vec<Effect>> {
-        Ok(rows::read_all(&self.connection)?.into_iter().map(|row| row.effect).collect())
+        rows::read_all(&self.connection, JobKind::Effect)?.into_iter().map(Job::into_effect).collect()
     }
 
     /// One effect, by its position, its id or the beginning of it (4 characters or more).
@@ -38,20 +34,20 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownEffect`] when none or several answer to it.
     pub fn effect(&mut self, id: &str) -> Result<Effect> {
-        Ok(self.find_effect(id)?.effect)
+        self.find_effect(id)?.into_effect()
     }
 
-    fn find_effect(&self, id: &str) -> Result<EffectRow> {
+    fn find_effect(&self, id: &str) -> Result<Job> {
         // A short number is a position; a prefix of digits alone would be longer than any list.
         if let Ok(position) = id.parse()
-            && let Some(row) = rows::read_ordinal(&self.connection, position)?
+            && let Some(job) = rows::read_position(&self.connection, position)?
         {
-            return Ok(row);
+            return Ok(job);
         }
         let prefix = id.to_ascii_lowercase();
         let mut found = rows::read_prefix(&self.connection, &prefix)?;
         match (found.pop(), found.pop()) {
-            (Some(row), None) if prefix.len() >= SHORTEST_PREFIX => Ok(row),
+            (Some(job), None) if prefix.len() >= SHORTEST_PREFIX => Ok(job),
             _ => Err(Error::UnknownEffect(id.to_owned())),
         }
     }
@@ -63,28 +59,28 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownEffect`]; [`Error::EffectSettled`] for one that is done or was dropped.
     pub fn retry_effect(&mut self, id: &str) -> Result<u64> {
-        let row = self.find_effect(id)?;
+        let job = self.find_effect(id)?;
         self.write(&[], |w| {
-            let mut again = vec![row.effect.id];
+            let mut again = vec![EffectId(job.id.uuid)];
             let mut count = 0;
             while let Some(id) = again.pop() {
-                let row = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownEffect(id.to_string()))?;
-                match row.effect.state {
-                    EffectState::Running => continue,
-                    EffectState::Done | EffectState::Dropped => {
-                        return Err(Error::EffectSettled { id: id.to_string(), state: row.effect.state });
+                let job = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownEffect(id.to_string()))?;
+                match job.state {
+                    JobState::Running => continue,
+                    JobState::Done | JobState::Dropped => {
+                        return Err(Error::EffectSettled { id: id.to_string(), state: job.state });
                     }
                     _ => {}
                 }
-                for after in &row.effect.after {
+                for after in job.asked_by.iter().flat_map(|asked_by| &asked_by.after) {
                     if rows::read_state_of(w.tx, *after)?
-                        .is_some_and(|s| matches!(s, EffectState::Dead | EffectState::Dropped))
+                        .is_some_and(|s| matches!(s, JobState::Dead | JobState::Dropped))
                     {
                         again.push(*after);
                     }
                 }
                 count += 1;
-                rows::update(w.tx, &made_anew(row))?;
+                w.write_job(&made_anew(job))?;
             }
             w.asked += count;
             Ok(count)
@@ -96,21 +92,20 @@ impl Core {
     /// # Errors
     /// As [`Core::drop_effect`].
     pub fn plan_effect_drop(&mut self, id: &str) -> Result<EffectDrop> {
-        let row = self.find_effect(id)?;
-        droppable(&row)?;
+        let job = self.find_effect(id)?;
+        droppable(&job)?;
         let mut dependants: Vec<Effect> = Vec::new();
-        let mut stack = vec![row.effect.id];
+        let mut stack = vec![EffectId(job.id.uuid)];
         while let Some(id) = stack.pop() {
             for dependant in rows::read_dependants(&self.connection, id)? {
-                let open =
-                    rows::read_one(&self.connection, dependant)?.filter(|r| !r.effect.state.is_settled());
-                if let Some(row) = open.filter(|r| dependants.iter().all(|d| d.id != r.effect.id)) {
-                    stack.push(row.effect.id);
-                    dependants.push(row.effect);
+                let open = rows::read_one(&self.connection, dependant)?.filter(|job| !job.state.is_settled());
+                if let Some(job) = open.filter(|job| dependants.iter().all(|d| d.id.0 != job.id.uuid)) {
+                    stack.push(EffectId(job.id.uuid));
+                    dependants.push(job.into_effect()?);
                 }
             }
         }
-        Ok(EffectDrop { dropped: row.effect, dependants })
+        Ok(EffectDrop { dropped: job.into_effect()?, dependants })
     }
 
     /// Takes an effect off: it is not sent any more. What its action wrote stays, unless `roll_back`. Those that
@@ -123,12 +118,12 @@ impl Core {
         let plan = self.plan_effect_drop(id)?;
         self.write(&[], |w| {
             let id = plan.dropped.id;
-            let row = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownEffect(id.to_string()))?;
-            droppable(&row)?;
-            if let Some(slice) = row.unknown_slice(w.registry).filter(|_| roll_back) {
+            let job = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownEffect(id.to_string()))?;
+            droppable(&job)?;
+            if let Some(slice) = unknown_slice(&job, ThunkCause::Orphaned, w.registry).filter(|_| roll_back) {
                 return Err(Error::UnknownSlice(slice.to_owned()));
             }
-            w.settle_row(row, Ending::dropped(roll_back))
+            w.end_job(job, Ending::dropped(roll_back))
         })?;
         Ok(plan)
     }
@@ -138,7 +133,7 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn release_held_effects(&mut self) -> Result<u64> {
-        self.bring_forward(EffectState::Held)
+        self.bring_forward(JobState::Held)
     }
 
     /// Sends now what waits for its next time: to be called when there is a connection again. Returns how many. A watch
@@ -147,7 +142,7 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn hurry_effects(&mut self) -> Result<u64> {
-        self.bring_forward(EffectState::Waiting)
+        self.bring_forward(JobState::Waiting)
     }
 
     /// Sends now what waits because its last attempt reached nobody. What a receiver asked to wait for is waited for.
@@ -156,19 +151,19 @@ impl Core {
     /// # Errors
     /// The file's.
     pub fn hurry_unreached_effects(&mut self) -> Result<u64> {
-        self.bring(EffectState::Waiting, rows::bring_unreached_forward)
+        self.bring(JobState::Waiting, rows::bring_unreached_forward)
     }
 
-    fn bring_forward(&mut self, state: EffectState) -> Result<u64> {
+    fn bring_forward(&mut self, state: JobState) -> Result<u64> {
         self.bring(state, |tx| rows::bring_forward(tx, state))
     }
 
     fn bring(
         &mut self,
-        state: EffectState,
+        state: JobState,
         forward: impl FnOnce(&rusqlite::Connection) -> Result<u64>,
     ) -> Result<u64> {
-        if rows::count_state(&self.connection, state)? == 0 {
+        if !rows::is_any(&self.connection, state)? {
             return Ok(0);
         }
         self.write(&[], |w| {
@@ -184,21 +179,20 @@ impl Core {
     }
 }
 
-fn droppable(row: &EffectRow) -> Result<()> {
-    match row.effect.state {
-        EffectState::Waiting | EffectState::Held | EffectState::Dead => Ok(()),
-        state => Err(Error::EffectSettled { id: row.effect.id.to_string(), state }),
+fn droppable(job: &Job) -> Result<()> {
+    match job.state {
+        JobState::Waiting | JobState::Held | JobState::Dead => Ok(()),
+        state => Err(Error::EffectSettled { id: EffectId(job.id.uuid).to_string(), state }),
     }
 }
 
 /// As it was when it was asked for, but for what is known of the attempts.
-fn made_anew(mut row: EffectRow) -> EffectRow {
-    let effect = &mut row.effect;
-    if effect.state == EffectState::Dead {
-        (effect.failures, effect.charged, effect.deadline_at) = (0, 0, None);
-        (effect.settled_at, effect.outcome) = (None, None);
+fn made_anew(mut job: Job) -> Job {
+    if job.state == JobState::Dead {
+        (job.failures, job.charged, job.deadline_at) = (0, 0, None);
+        (job.settled_at, job.outcome) = (None, None);
     }
-    effect.state = EffectState::Waiting;
-    effect.next_attempt_at = None;
-    row
+    job.state = JobState::Waiting;
+    job.next_attempt_at = None;
+    job
 }

@@ -1,16 +1,16 @@
-//! Jobs in the file: asked for with their action or started, leased by one process, settled once.
+//! Jobs in the file: effects and thunks, asked for in a transaction, leased by one process, settled once.
 
-mod enqueue;
+mod effects;
 mod follow;
 mod lease;
 mod manage;
+mod prune;
 mod rows;
 mod settle;
-mod settle_thunk;
-mod start;
-pub(super) mod thunk_rows;
+mod thunks;
 
 pub use lease::{LeaseTerms, Leased};
 pub use manage::EffectDrop;
 
-pub(super) use follow::{drop_effects_of, follow_change};
+pub(super) use follow::{drop_effects_of, follow_change, read_rolled_back};
+pub(super) use lease::{JobTerms, look};

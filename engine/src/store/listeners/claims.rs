@@ -196,7 +196,7 @@ impl Writing<'_> {
             fields.insert("type".to_owned(), kind.into());
         }
         let asked_by = (heard.document, heard.hash);
-        self.enqueue_effects(asked_by, (kind, &action.to_string()), &reaction.effects)?;
+        self.enqueue_effects(asked_by, (kind, &action), &reaction.effects)?;
         for thunk in &reaction.thunks {
             self.start_thunk(thunk)?;
         }

@@ -3,20 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::jobs::thunk_rows as rows,
-    super::{Core, core::Writing},
+    super::{
+        Core,
+        core::Writing,
+        jobs::{JobTerms, look},
+    },
     claims::Claim,
-    rows as listening, walk,
+    rows, walk,
 };
 use crate::{
     Millis, Result,
-    job::lease::{lease_millis, wait_until},
-    job::owner,
     job::{
-        Heard, Listener, ThunkCause, ThunkFailure, ThunkInfo,
-        work_plan::{Pending, Step, listener_step, step},
+        Heard, Job, JobKind, Listener, ThunkInfo,
+        lease::wait_until,
+        plan::{Ready, ready},
     },
-    slice::Registry,
 };
 
 /// Under which terms work is leased.
@@ -46,10 +47,15 @@ pub struct Work {
     pub wait: Option<Duration>,
 }
 
+impl WorkTerms {
+    fn of_thunks(&self) -> JobTerms<'_> {
+        JobTerms { kind: JobKind::Thunk, names: &self.thunks, most: self.most_thunks, length: self.lease }
+    }
+}
+
 impl Work {
-    fn wake(&mut self, at: Millis, now: Millis) {
-        let wait = wait_until(at, now);
-        self.wait = Some(self.wait.map_or(wait, |known| known.min(wait)));
+    fn wake(&mut self, at: Option<Millis>, now: Millis) {
+        self.wait = self.wait.into_iter().chain(at.map(|at| wait_until(at, now))).min();
     }
 }
 
@@ -61,23 +67,17 @@ impl Core {
     pub fn lease_work(&mut self, terms: &WorkTerms) -> Result<Work> {
         let now = self.now();
         let mut work = Work::default();
-        let mut due = false;
-        for row in rows::read_pending(&self.connection)? {
-            match step_of(&row, (terms, &self.registry), now) {
-                Step::Run { .. } => due |= terms.most_thunks > 0,
-                Step::Reject(_) => due = true,
-                Step::Wait(at) => work.wake(at, now),
-                Step::Leave => {}
-            }
-        }
+        let (_, thunks) = look(&self.connection, terms.of_thunks(), &self.registry, now)?;
+        work.wake(thunks.wake_at, now);
+        let mut due = !thunks.dying.is_empty() || (!thunks.due.is_empty() && terms.most_thunks > 0);
         for listener in &terms.listeners {
-            for row in listening::read_behind(&self.connection, &listener.name)? {
-                match listener_step(row.held(), row.next_attempt_at, now) {
-                    Step::Run { .. } if terms.most_listeners > 0 && !due => {
+            for row in rows::read_behind(&self.connection, &listener.name)? {
+                match ready(row.held(), row.next_attempt_at, now) {
+                    Ready::Now { .. } if terms.most_listeners > 0 && !due => {
                         let (last, found) = walk::next(&self.connection, &row, listener)?;
                         due |= found.is_some() || last.saturating_sub(row.position) >= walk::WINDOW;
                     }
-                    Step::Wait(at) => work.wake(at, now),
+                    Ready::At(at) => work.wake(Some(at), now),
                     _ => {}
                 }
             }
@@ -98,58 +98,24 @@ impl Core {
     }
 }
 
-fn step_of(row: &rows::ThunkRow, (terms, registry): (&WorkTerms, &Registry), now: Millis) -> Step {
-    let handled = terms.thunks.contains(&row.info.name);
-    match step(Pending { held: row.held(), on_death: row.on_death, deaths: row.deaths, handled }, now) {
-        // One whose action only another process can do ends there.
-        Step::Reject(_) if row.unknown_slice(ThunkCause::Orphaned, registry).is_some() => Step::Leave,
-        step => step,
-    }
-}
-
 impl Writing<'_> {
     fn lease_work(&mut self, terms: &WorkTerms) -> Result<Work> {
         let mut work = Work::default();
-        for row in rows::read_pending(self.tx)? {
-            match step_of(&row, (terms, self.registry), self.now) {
-                Step::Run { .. } if work.thunks.len() >= terms.most_thunks => {}
-                Step::Run { orphan } => work.thunks.push(self.lease_thunk(row, orphan, terms)?),
-                Step::Reject(why) => {
-                    self.fail_thunk(row, ThunkFailure::new(ThunkCause::Orphaned, why))?;
-                }
-                Step::Wait(at) => work.wake(at, self.now),
-                Step::Leave => {}
-            }
-        }
+        let thunks = self.lease_jobs(terms.of_thunks())?;
+        work.thunks = thunks.jobs.into_iter().map(|(job, lease)| (Job::into_thunk(job), lease)).collect();
+        work.wake(thunks.wake_at, self.now);
         for listener in &terms.listeners {
-            for row in listening::read_behind(self.tx, &listener.name)? {
-                match listener_step(row.held(), row.next_attempt_at, self.now) {
-                    Step::Run { .. } if work.heard.len() >= terms.most_listeners => {}
-                    Step::Run { orphan } => {
+            for row in rows::read_behind(self.tx, &listener.name)? {
+                match ready(row.held(), row.next_attempt_at, self.now) {
+                    Ready::Now { .. } if work.heard.len() >= terms.most_listeners => {}
+                    Ready::Now { orphan } => {
                         work.heard.extend(self.lease_listener(row, listener, (orphan, terms.lease))?);
                     }
-                    Step::Wait(at) => work.wake(at, self.now),
-                    _ => {}
+                    Ready::At(at) => work.wake(Some(at), self.now),
+                    Ready::Never => {}
                 }
             }
         }
         Ok(work)
-    }
-
-    fn lease_thunk(
-        &mut self,
-        mut row: rows::ThunkRow,
-        orphan: bool,
-        terms: &WorkTerms,
-    ) -> Result<(ThunkInfo, String)> {
-        let lease = owner::new_lease();
-        row.deaths += u64::from(orphan);
-        row.info.attempts += 1;
-        row.info.running = true;
-        row.info.started_at = Some(self.now);
-        row.owner = Some(lease.clone());
-        row.lease_until = Some(self.now.saturating_add(lease_millis(terms.lease)));
-        self.update_thunk(&row)?;
-        Ok((row.info, lease))
     }
 }

@@ -30,7 +30,8 @@ pub(super) struct Listening {
 impl Listening {
     /// How it is held, if it is.
     pub(super) fn held(&self) -> Option<Held> {
-        Held::of(self.owner.as_deref(), self.lease_until)
+        let owner = self.owner.as_deref()?;
+        Some(Held::by(Some(owner), self.lease_until))
     }
 
     pub(super) fn info(self) -> ListenerInfo {

@@ -1,14 +1,15 @@
 //! An action with its effects.
 
 use automerge::ChangeHash;
+use serde_json::Value;
 
 use super::{
     super::{Core, Receipt, core::Writing, dispatch::Asked, rows as documents},
-    rows::{self, NewEffect},
+    rows,
 };
 use crate::{
     Action, DocumentId, Error, Result,
-    job::{EffectRequest, EffectState},
+    job::{EffectId, EffectRequest, Job, JobState},
     slice::{Command, Scope},
 };
 
@@ -33,7 +34,7 @@ impl Core {
         action: &Command,
         effects: &[EffectRequest],
     ) -> Result<Receipt> {
-        let text = action.to_json()?.to_string();
+        let json = action.to_json()?;
         if action.scope() != Scope::Synced && !effects.is_empty() {
             let why = format!("the action {:?} is of a slice that is not synced", action.kind());
             return Err(Error::InvalidEffect(why));
@@ -44,7 +45,7 @@ impl Core {
             }
             let done = w.dispatch_one(id, action, Asked::default())?;
             if let Ok(receipt) = &done {
-                w.enqueue_effects((id, receipt.hash), (action.kind(), &text), effects)?;
+                w.enqueue_effects((id, receipt.hash), (action.kind(), &json), effects)?;
             }
             w.settle_document(id)?;
             Ok(done)
@@ -80,20 +81,23 @@ impl Writing<'_> {
     pub(in super::super) fn enqueue_effects(
         &mut self,
         (document, change): (DocumentId, ChangeHash),
-        (action_type, action): (&str, &str),
+        action: (&str, &Value),
         effects: &[EffectRequest],
     ) -> Result<()> {
         for request in effects {
-            let replaced = self.find_replaced(document, request)?;
-            let new = NewEffect { document, change, action_type, action, request, now: self.now };
-            rows::insert(self.tx, &new)?;
+            let mut job = request.job((document, change), action, self.now);
+            let replaced = self.find_replaced(&job)?;
+            if let Some(replaced) = &replaced {
+                // It waits as long as the one whose place it takes.
+                (job.failures, job.next_attempt_at) = (replaced.failures, replaced.next_attempt_at);
+            }
+            rows::insert(self.tx, &job, None)?;
             if let Some(mut replaced) = replaced {
-                rows::inherit(self.tx, request.id, &replaced)?;
-                replaced.effect.state = EffectState::Dropped;
-                replaced.effect.replaced_by = Some(request.id);
-                replaced.effect.settled_at = Some(self.now);
-                replaced.effect.next_attempt_at = None;
-                rows::update(self.tx, &replaced)?;
+                replaced.state = JobState::Dropped;
+                replaced.replaced_by = Some(job.id.uuid);
+                replaced.settled_at = Some(self.now);
+                replaced.next_attempt_at = None;
+                self.write_job(&replaced)?;
             }
         }
         self.asked += effects.len() as u64;
@@ -102,17 +106,13 @@ impl Writing<'_> {
 
     /// The effect whose place this one takes. Only the last of its lane: what stands in between is a barrier, for
     /// it was asked for on what the earlier one does; and so is one that comes after the earlier one.
-    fn find_replaced(
-        &self,
-        document: DocumentId,
-        request: &EffectRequest,
-    ) -> Result<Option<rows::EffectRow>> {
-        let Some(key) = &request.coalesce else { return Ok(None) };
-        let Some(last) = rows::read_last_open(self.tx, &request.lane_of(document))? else { return Ok(None) };
-        let same = last.effect.coalesce.as_ref() == Some(key) && last.effect.kind == request.kind;
-        let free = last.effect.document == document && last.effect.state != EffectState::Running;
-        let waited_for = request.after.contains(&last.effect.id)
-            || !rows::read_dependants(self.tx, last.effect.id)?.is_empty();
+    fn find_replaced(&self, job: &Job) -> Result<Option<Job>> {
+        let Some(asked_by) = job.asked_by.as_ref().filter(|_| job.key.is_some()) else { return Ok(None) };
+        let Some(last) = rows::read_last_open(self.tx, &asked_by.lane)? else { return Ok(None) };
+        let same = last.key == job.key && last.name == job.name;
+        let free = last.document == job.document && last.state != JobState::Running;
+        let id = EffectId(last.id.uuid);
+        let waited_for = asked_by.after.contains(&id) || !rows::read_dependants(self.tx, id)?.is_empty();
         Ok((same && free && !waited_for).then_some(last))
     }
 

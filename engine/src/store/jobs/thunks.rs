@@ -4,11 +4,13 @@ use serde_json::json;
 
 use super::{
     super::{Core, core::Writing},
-    thunk_rows::{self as rows, ThunkRow},
+    lease::unknown_slice,
+    rows,
+    settle::Ending,
 };
 use crate::{
     Error, Result,
-    job::{ThunkCause, ThunkFailure, ThunkGround, ThunkId, ThunkInfo, ThunkRequest},
+    job::{Job, JobKind, ThunkCause, ThunkGround, ThunkId, ThunkInfo, ThunkRequest},
     slice::{Registry, Scope},
     state,
     store::make::caught,
@@ -29,7 +31,8 @@ impl Core {
     /// # Errors
     /// What SQLite says.
     pub fn thunks(&mut self) -> Result<Vec<ThunkInfo>> {
-        Ok(rows::read_all(&self.connection)?.into_iter().map(|row| row.info).collect())
+        let all = rows::read_all(&self.connection, JobKind::Thunk)?;
+        Ok(all.into_iter().map(Job::into_thunk).collect())
     }
 
     /// One thunk.
@@ -37,8 +40,8 @@ impl Core {
     /// # Errors
     /// [`Error::UnknownThunk`].
     pub fn thunk_info(&mut self, id: ThunkId) -> Result<ThunkInfo> {
-        let row = rows::read_one(&self.connection, id)?;
-        row.map(|row| row.info).ok_or_else(|| Error::UnknownThunk(id.to_string()))
+        let job = rows::read_one(&self.connection, id)?;
+        job.map(Job::into_thunk).ok_or_else(|| Error::UnknownThunk(id.to_string()))
     }
 
     /// Aborts a thunk; whoever runs it drops it. `false`: it was settled before.
@@ -47,11 +50,11 @@ impl Core {
     /// [`Error::UnknownThunk`]; [`Error::UnknownSlice`] where the slice of the action that follows is not registered.
     pub fn abort_thunk(&mut self, id: ThunkId) -> Result<bool> {
         self.write(&[], |w| {
-            let row = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownThunk(id.to_string()))?;
-            if row.info.state.is_settled() {
+            let job = rows::read_one(w.tx, id)?.ok_or_else(|| Error::UnknownThunk(id.to_string()))?;
+            if job.state.is_settled() {
                 return Ok(false);
             }
-            w.abort_row(row, ThunkFailure::new(ThunkCause::Aborted, "aborted"))?;
+            w.abort(job, ThunkCause::Aborted, "aborted".to_owned())?;
             Ok(true)
         })
     }
@@ -92,26 +95,25 @@ impl Writing<'_> {
         let argument = request.check()?;
         check_slices(request, self.registry)?;
         let (name, key) = (request.name, request.options.key.as_deref());
-        if rows::read_one(self.tx, request.id)?.is_some() {
+        if rows::read_state_of(self.tx, request.id)?.is_some() {
             return Err(Error::InvalidThunk(format!("{name:?}: its id {} was used before", request.id)));
         }
-        let pending = rows::read_pending_of(self.tx, name, key)?;
+        let pending = rows::read_open_of(self.tx, name, key)?;
         if !self.holds(request, !pending.is_empty())? {
             return Ok(None);
         }
         if request.options.latest_only {
-            for mut row in pending {
+            for mut job in pending {
                 let why = format!("superseded by the later {}", request.id);
-                row.info.superseded_by = Some(request.id);
-                self.abort_row(row, ThunkFailure::new(ThunkCause::Superseded, why))?;
+                job.replaced_by = Some(request.id.0);
+                self.abort(job, ThunkCause::Superseded, why)?;
             }
         }
         // After those of the older ones: what is read in the end is that this one is pending.
         if let (Some(follow), Some(document)) = (&request.follow.pending, request.options.document) {
-            let action = follow.with_reply(&json!({"id": request.id}));
-            self.dispatch_within(document, (&action, follow.is_undoable()))??;
+            self.follow(document, follow, &json!({"id": request.id}))??;
         }
-        rows::insert(self.tx, (request, argument), (self.now, self.ordinal))?;
+        rows::insert(self.tx, &request.job(argument, self.now), Some(self.ordinal))?;
         self.worked = true;
         Ok(Some(request.id))
     }
@@ -138,11 +140,11 @@ impl Writing<'_> {
     }
 
     /// Its result, if there will be one, is not wanted: "a late older reply never overwrites a newer one".
-    fn abort_row(&mut self, row: ThunkRow, failure: ThunkFailure) -> Result<()> {
-        if let Some(slice) = row.unknown_slice(failure.cause, self.registry) {
+    fn abort(&mut self, job: Job, cause: ThunkCause, why: String) -> Result<()> {
+        if let Some(slice) = unknown_slice(&job, cause, self.registry) {
             return Err(Error::UnknownSlice(slice.to_owned()));
         }
-        self.fail_thunk(row, failure)
+        self.end_job(job, Ending::failed(cause, why))
     }
 }
 
