@@ -22,10 +22,11 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::{
     Action, DocumentId, Error, Result, blocking,
     builder::{Builder, Built},
+    job::ThunkInfo,
+    runner::Tasks,
     slice::{Command, Middleware, Slice, SliceHandle},
     store::{Core, Durability, Event, Receipt},
     untrusted::contained,
-    work::{Tasks, ThunkInfo},
 };
 
 /// A store, for asynchronous callers. Cheap to clone: every clone is the same store. The file is closed when

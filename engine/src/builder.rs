@@ -11,8 +11,9 @@ use crate::{
     Durability, Result, Store, TrashLimits, VerifyCommand,
     api::{FailedDispatch, OnFailed},
     blocking,
+    job::{Heard, Listener, Reaction},
+    runner::{HandlerError, Hearing, Tasks, Thunk},
     slice::{ExtraReducer, Middleware, Registry, Slice},
-    work::{HandlerError, Heard, Hearing, Listener, Reaction, Tasks, Thunk},
 };
 
 /// What a store is opened with. What is wrong with it is told by `open`.

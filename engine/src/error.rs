@@ -127,7 +127,7 @@ pub enum Error {
         /// The effect.
         id: String,
         /// How it stands.
-        state: crate::effects::EffectState,
+        state: crate::job::EffectState,
     },
     /// An effect cannot be asked for like this; nothing was changed.
     #[error("the effect cannot be asked for: {0}")]

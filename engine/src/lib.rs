@@ -152,7 +152,8 @@ mod action;
 mod api;
 mod builder;
 mod error;
-mod leases;
+mod job;
+mod runner;
 mod transaction;
 mod undo_step;
 

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use crate::{
     Action, DocumentId, Result, UndoStep,
-    effects::EffectRequest,
+    job::{EffectRequest, ThunkRequest},
     slice::{Command, Slice, Typed},
-    work::ThunkRequest,
 };
 
 /// Several actions, of several slices and documents, that are done together or not at all: in one commit, and as one step

@@ -100,6 +100,7 @@ pub const ENGINE: Schema = Schema {
             name: "engine/0015_sure_tombstones.sql",
             sql: include_str!("../engine/0015_sure_tombstones.sql"),
         },
+        Migration { version: 16, name: "engine/0016_jobs.sql", sql: include_str!("../engine/0016_jobs.sql") },
     ],
 };
 

@@ -60,7 +60,7 @@ fn fill(env: &Environment, ada: &Person<'_>) -> String {
     set("INSERT INTO change (id, hash, actor, seq, deps, bytes, action_type, author, made_at, local, quarantined, pusher)
          SELECT id + 1000, randomblob(32), actor, seq + 1000, deps, bytes, action_type, author, made_at, 0, ?1, pusher
            FROM change WHERE local = 0 AND author IS NOT NULL ORDER BY id LIMIT 1");
-    set("UPDATE effect SET kind = ?1, lane = ?1, last_error = ?1, state = 'dead'");
+    set("UPDATE job SET name = ?1, lane = ?1, error = ?1, state = 'dead'");
     drop(sql);
     ada.ok(&["set", &id, "/q", "--string", &evil]);
     let sql = rusqlite::Connection::open(&ada.store).unwrap();

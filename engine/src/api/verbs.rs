@@ -9,7 +9,7 @@ use super::Store;
 use crate::Error;
 use crate::{
     Action, ChangeHash, DocumentId, Result, Transaction, UndoStep, blocking,
-    effects::EffectRequest,
+    job::EffectRequest,
     store::{
         CheckReport, DeletedDocument, DocumentInfo, QuarantinedChange, Receipt, Salvaged, Settings,
         TrashLimits, UnsentChange,

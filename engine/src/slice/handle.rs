@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ChangeHash, DocumentId, Error, Event, EventChange, Origin, Receipt, Result, Store, UndoStep,
-    effects::EffectRequest, store::Core,
+    job::EffectRequest, store::Core,
 };
 
 /// A slice of one document. Cheap to clone.

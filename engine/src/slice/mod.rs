@@ -101,7 +101,7 @@ pub(crate) use writers::Writers;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{UndoStep, effects::EffectRequest};
+use crate::{UndoStep, job::EffectRequest};
 
 /// Where a slice's state lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -15,7 +15,10 @@ use super::{
     ActionInfo, AnyExtra, Draft, ExtraReducer, Middleware, Migration, Newer, Rejection, Scope, Slice,
     extra::Extra, middleware::parse_action,
 };
-use crate::{Action, Error, Result, UndoStep, effects::EffectRequest};
+use crate::{
+    Action, Error, Result, UndoStep,
+    job::{EffectRequest, FollowUp},
+};
 
 /// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
 pub(crate) const BUILT_IN: &str = "(built-in JSON)";
@@ -117,6 +120,30 @@ impl<S: Slice> Typed<S> {
 /// refused there.
 pub(crate) fn typed_json<S: Slice>(action: S::Action) -> Value {
     Typed::<S>::new(action).map_or(Value::Null, |typed| typed.json)
+}
+
+impl FollowUp {
+    /// An action of a typed slice. One that cannot be written as JSON with a type is refused when the effect is asked
+    /// for, or the thunk started.
+    ///
+    /// A field that the reply fills is given some value, which [`FollowUp::put`] replaces:
+    ///
+    /// ```
+    /// # use rejoin::{Slice, effects::FollowUp, slice::{Draft, Rejection}};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # #[serde(tag = "type", rename_all = "snake_case")] enum UserAction { Fetched { user: String } }
+    /// # struct User;
+    /// # impl Slice for User {
+    /// #     const NAME: &'static str = "user"; type State = serde_json::Value; type Action = UserAction;
+    /// #     fn reduce(_: &mut Draft<'_>, _: &UserAction) -> Result<(), Rejection> { Ok(()) }
+    /// # }
+    /// let fetched = FollowUp::of::<User>(UserAction::Fetched { user: String::new() }).put("/name", "/user");
+    /// let action = fetched.with_reply(&serde_json::json!({"name": "Ada"}));
+    /// assert_eq!(action, serde_json::json!({"type": "user/fetched", "user": "Ada"}));
+    /// ```
+    pub fn of<S: Slice>(action: S::Action) -> Self {
+        Self::new(typed_json::<S>(action))
+    }
 }
 
 impl<S: Slice> Intent for Typed<S> {

@@ -24,9 +24,9 @@ use super::{
 use crate::{
     Actor, DocumentId, Error, Result, ServerAddress,
     fence::Limits,
+    job::ThunkInfo,
     slice::{Committed, Registry},
     verify::VerifyCommand,
-    work::ThunkInfo,
 };
 
 /// How many events a slow subscriber may be behind before it loses the oldest.

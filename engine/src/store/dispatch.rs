@@ -272,7 +272,7 @@ impl Writing<'_> {
         };
         self.check_effects(&effects).map_err(Failed::Transaction)??;
         let checked = self.commit_one(home, command, (&told, &about))?;
-        self.enqueue_effects((id, checked.hash), (command.kind(), &text), &effects)
+        self.enqueue_effects((id, checked.hash), (command.kind(), &json), &effects)
             .map_err(Failed::Transaction)?;
         Ok(Receipt { hash: checked.hash, id: about.action_id() })
     }

@@ -7,9 +7,9 @@ use tokio::sync::broadcast;
 
 use super::{
     Core, Event, EventChange, Origin,
+    listeners::payload,
     replica::Replica,
     rows::{self, ChangeRow, DocumentRow},
-    work::payload,
 };
 use crate::{DocumentId, Result};
 

@@ -14,13 +14,13 @@ use super::{
     classes::{Class, Classes, Plan},
     core::Writing,
     dispatch::Asked,
-    effects::{drop_effects_of, follow_change},
+    jobs::{drop_effects_of, follow_change},
+    listeners::follow_drop,
     make::library,
     open::set_meta,
     replica::{Index, parse_stored, quarantine},
     rows::{self, ChangeRow, NewChange},
     undo::follow_step,
-    work::follow_drop,
 };
 use crate::{
     Action, Actor, DocumentId, Error, Message, Result, fence,

@@ -13,15 +13,16 @@ mod difference;
 mod dispatch;
 mod documents;
 mod edits;
-mod effects;
 mod files;
 mod foreign;
 mod fork;
 mod heal;
 mod home;
 mod intake;
+mod jobs;
 #[cfg(feature = "sync")]
 mod listed;
+mod listeners;
 mod lost;
 mod make;
 mod mark;
@@ -55,13 +56,13 @@ mod types;
 mod underneath;
 mod undo;
 mod views;
-mod work;
 
 pub use self::core::Core;
 pub use crate::session::{Batch, BatchBounds, BatchRow, Facts, Failure, HealNode, Page, PageOutcome};
 pub use blame::{Blame, Writer};
 pub use conflicts::{Choice, Conflict, ConflictValue};
-pub use effects::{EffectDrop, LeaseTerms, Leased};
+pub use jobs::{EffectDrop, LeaseTerms, Leased};
+pub use listeners::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 pub use problem::{SyncProblem, SyncProblemKind};
 pub use pushers::Pushers;
 pub use restore::{check_log, check_log_thoroughly, count_queued, restore};
@@ -71,7 +72,6 @@ pub use types::{
     Origin, QuarantinedChange, QueueEntry, QueueState, Receipt, Salvaged, Settings,
 };
 pub use undo::{NextStep, UndoKind, Undone, UndoneBeside, UndonePart};
-pub use work::{Claim, HeardFailure, Reacted, Work, WorkTerms};
 
 #[cfg(feature = "sync")]
 pub(crate) use listed::InStep;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     DocumentId, Error, Result, UndoStep,
-    effects::EffectRequest,
+    job::EffectRequest,
     slice::{Command, Scope},
     transaction::{Deed, Transaction},
 };
@@ -108,7 +108,7 @@ impl Writing<'_> {
         }
         let effects = std::slice::from_ref(effect);
         self.check_effects(effects)??;
-        let text = last.command.to_json()?.to_string();
-        self.enqueue_effects((last.document, last.hash), (last.command.kind(), &text), effects)
+        let json = last.command.to_json()?;
+        self.enqueue_effects((last.document, last.hash), (last.command.kind(), &json), effects)
     }
 }

@@ -17,6 +17,7 @@ mod closing;
 mod effects;
 mod handles;
 mod hostile;
+mod jobs;
 mod live;
 mod numbers;
 mod session;

@@ -5,9 +5,8 @@ use super::super::Store;
 use crate::Error;
 use crate::{
     DocumentId, Result, blocking,
-    effects::Effect,
+    job::{Effect, ListenerInfo, ThunkId, ThunkInfo},
     store::{DropPlan, EffectDrop, QueueEntry},
-    work::{ListenerInfo, ThunkId, ThunkInfo},
 };
 
 verbs! {

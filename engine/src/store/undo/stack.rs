@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Actor, Error, Result,
     store::{
+        jobs,
         replica::{Replica, parse_stored},
         rows,
     },
@@ -335,12 +336,8 @@ fn held(replica: &Replica, hash: ChangeHash) -> Option<Change> {
 
 /// The actions that effects rolled back by an action of their own.
 fn read_rolled_back(connection: &Connection, document: i64, names: &Names) -> Result<HashSet<ChangeHash>> {
-    let sql = "SELECT e.change_hash FROM effect e JOIN document d ON d.uuid = e.document
-                WHERE d.id = :document AND e.settled_change IS NOT NULL AND e.rolled_back";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement
-        .query_map(named_params! {":document": document}, |r| Ok(names.live(ChangeHash(r.get(0)?))))?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
+    let found = jobs::read_rolled_back(connection, document)?;
+    Ok(found.into_iter().map(|hash| names.live(hash)).collect())
 }
 
 /// Under which hash a change stands now.

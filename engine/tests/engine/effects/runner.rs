@@ -326,8 +326,7 @@ async fn a_lease_is_renewed_for_as_long_as_sending_takes() {
         until(&store, name, EffectState::Running).await;
         // Longer than a lease: the renewals are seen in the file.
         let raw = rusqlite::Connection::open(&path).unwrap();
-        let until_now =
-            || raw.query_row("SELECT lease_until FROM effect", [], |r| r.get::<_, i64>(0)).unwrap();
+        let until_now = || raw.query_row("SELECT lease_until FROM job", [], |r| r.get::<_, i64>(0)).unwrap();
         let begun = until_now();
         while until_now() <= begun + 1_500 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -353,7 +352,7 @@ async fn an_outcome_is_not_lost_when_the_file_cannot_be_written_just_now() {
     raw.busy_timeout(PATIENCE).unwrap();
     // Until this is gone the outcome cannot be written.
     raw.execute_batch(
-        "CREATE TRIGGER no_room BEFORE UPDATE ON effect WHEN NEW.state = 'done'
+        "CREATE TRIGGER no_room BEFORE UPDATE ON job WHEN NEW.state = 'done'
          BEGIN SELECT RAISE(FAIL, 'no room'); END;",
     )
     .unwrap();

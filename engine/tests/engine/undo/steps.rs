@@ -299,7 +299,7 @@ fn what_effects_did_is_passed_by_also_when_their_rows_are_gone_and_where_it_is_d
         core.dispatch_with(id, &set("/x", json!(1)), &[effect]).unwrap();
         settle_one(&mut core);
         let raw = core.into_connection();
-        raw.execute_batch("DELETE FROM effect").unwrap();
+        raw.execute_batch("DELETE FROM job").unwrap();
         let mut core = Core::open_connection(raw).unwrap();
         undo(&mut core, id);
         let expected = if undoable { json!({"x": 1}) } else { json!({"saved": true}) };

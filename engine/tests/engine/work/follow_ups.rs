@@ -245,7 +245,7 @@ async fn an_end_waits_for_a_process_that_knows_the_slice_of_its_action() {
     let orphan = store.start::<Status>(json!({"memory": "orphaned"}), options).await.unwrap().unwrap();
     // Its process is gone: nobody holds such a lease.
     let raw = rusqlite::Connection::open(&path).unwrap();
-    let sql = "UPDATE thunk SET owner = 'gone', lease_until = 1 WHERE state = 'pending'";
+    let sql = "UPDATE job SET state = 'running', owner = 'gone', lease_until = 1 WHERE state = 'waiting'";
     assert_eq!(raw.execute(sql, []).unwrap(), 1);
     let bare = Store::open(&path).await.unwrap();
     bare.run_until_idle(WorkOptions::default()).await.unwrap();
@@ -318,8 +318,13 @@ fn thunks_of_an_older_file_keep_their_ends_and_what_they_returned() {
     assert_eq!((&all[0].rejection, &all[1].rejection), (&Some(json!("no")), &None));
     assert_eq!((&all[3].error, all[3].follow_error.as_deref()), (&None, Some("no such place")));
     let raw = core.into_connection();
-    let orphaned: Option<String> =
-        raw.query_row("SELECT orphaned FROM thunk WHERE state = 'pending'", [], |r| r.get(0)).unwrap();
+    let orphaned: Option<String> = raw
+        .query_row(
+            "SELECT json_extract(follow_ups, '$.orphaned') FROM job WHERE state = 'waiting'",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
     assert_eq!(
         orphaned.as_deref(),
         Some("{\"action\":{\"type\":\"set\"}}"),
