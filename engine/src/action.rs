@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::reducer::{ActionError, MAX_DEPTH, is_deeper_than};
+
 /// What a person did to a JSON document. Paths are JSON Pointers (RFC 6901).
 ///
 /// ```
@@ -61,6 +63,19 @@ fn one() -> i64 {
 }
 
 impl Action {
+    /// Looked at before anything goes through the value level by level: a stack has an end.
+    ///
+    /// # Errors
+    /// [`ActionError::TooDeep`].
+    pub(crate) fn check_depth(&self) -> Result<(), ActionError> {
+        match self {
+            Self::Set { path, value } | Self::Insert { path, value } if is_deeper_than(value, MAX_DEPTH) => {
+                Err(ActionError::TooDeep { path: path.clone(), limit: MAX_DEPTH })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The action's type: `set`, `delete`, `increment`, `insert` or `splice`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ use crate::{
     Action, DocumentId, Error, Result, blocking,
     builder::{Builder, Built},
     job::ThunkInfo,
-    runner::Tasks,
+    runner::{Runners, Tasks},
     slice::{Command, Middleware, Slice, SliceHandle},
     store::{Core, Durability, Event, Receipt},
     untrusted::contained,
@@ -32,8 +32,8 @@ use crate::{
 /// A store, for asynchronous callers. Cheap to clone: every clone is the same store. The file is closed when
 /// the last clone is dropped.
 ///
-/// All verbs are cancel-safe: one that was asked for is done even when its future is dropped; only the answer
-/// is lost.
+/// All verbs are cancel-safe: one that was asked for, so that its future was polled once, is done even when the future is
+/// dropped; only the answer is lost.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -67,6 +67,7 @@ struct About {
 /// What those who run thunks and listeners need.
 struct WorkBench {
     tasks: Tasks,
+    runners: Runners,
     failed: OnFailed,
     thunks: broadcast::WeakSender<ThunkInfo>,
     stirred: watch::Receiver<u64>,
@@ -148,7 +149,13 @@ impl Store {
                     path: core.path().map(Path::to_owned),
                     mark: core.mark_path(),
                 };
-                let work = WorkBench { tasks: built.tasks, failed: built.failed, thunks, stirred };
+                let work = WorkBench {
+                    tasks: built.tasks,
+                    runners: Runners::default(),
+                    failed: built.failed,
+                    thunks,
+                    stirred,
+                };
                 let opened = Opened { about, work: Arc::new(work) };
                 if answer.send(Ok(opened)).is_ok() {
                     thread::work(core, &inbox);
@@ -230,6 +237,7 @@ impl Store {
         action: Command,
     ) -> Result<oneshot::Receiver<Result<Receipt>>> {
         refuse_inside()?;
+        action.check_depth()?;
         let (answer, result) = oneshot::channel();
         self.submit(Job::Dispatch(id, action, Answer::Told(answer)))?;
         Ok(result)
@@ -246,7 +254,8 @@ impl Store {
         self.submit_dispatch(id, action.into())?.await.map_err(|_| Error::Closed)?
     }
 
-    /// A slice of a document, for typed actions and typed state.
+    /// A slice of a document, for typed actions and typed state. In a document without a kind ([`Store::create`] without
+    /// one) the built-in [`Action`]s may write anywhere, over a slice too: give documents a kind to have that refused.
     pub fn slice<S: Slice>(&self, id: DocumentId) -> SliceHandle<S> {
         SliceHandle::new(self.clone(), id)
     }
@@ -292,11 +301,15 @@ impl Store {
     }
 
     /// Closes the store, for every clone of the handle: what was asked before is done, and then the file is closed.
+    /// Runners ([`Store::run`], [`Store::run_effects`]) end with [`Error::Closed`]; what they were doing is given back,
+    /// and whoever opens the store next does it at once.
     /// Dropping the last handle does the same, and blocks while it does; after this it has nothing left to do.
     ///
     /// # Errors
     /// [`Error::Closed`] when it is closed already. From then on every verb answers so.
     pub async fn close(&self) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        self.submit_call(move |core| work.runners.give_back(core))?;
         let (answer, closed) = oneshot::channel();
         self.submit(Job::Close(answer))?;
         closed.await.map_err(|_| Error::Closed)
@@ -316,6 +329,11 @@ impl Store {
     /// [`Store::write_signal`], when another process wrote anything.
     pub fn queue_signal(&self) -> watch::Receiver<u64> {
         self.about.queued.clone()
+    }
+
+    /// The runners on this store.
+    pub(crate) fn runners(&self) -> &Runners {
+        &self.work.runners
     }
 
     /// What this process can run.

@@ -54,8 +54,8 @@
 //!
 //! # The parts
 //! - [`Store`] is the handle for asynchronous callers, [`blocking::Store`] the same for others. Both are `Send`,
-//!   `Sync` and cheap to clone. A verb that was asked for is carried out even when its future is dropped: only
-//!   the answer is lost.
+//!   `Sync` and cheap to clone. A verb that was asked for, so that its future was polled once, is carried out even when
+//!   the future is dropped then: only the answer is lost.
 //! - [`slice::Slice`] is a named part of a document with a state type, actions and a reducer. [`Store::builder`] gives it
 //!   to the store, with [middleware](slice::Middleware) and kinds of documents. [`Action`] is what the built-in JSON
 //!   slice understands, which needs no registration. An action makes exactly one change.
@@ -69,6 +69,17 @@
 //! - Under the handles one thread does the work. The rules that it shares with the server are the crate `rejoin-protocol`:
 //!   what a change is, what keeps hostile bytes from the library, what two sides say to each other. What else of this crate is
 //!   public and not shown here is for its own tests, and changes without notice.
+//!
+//! # Limits
+//! | what | at most | what happens beyond |
+//! |---|---|---|
+//! | one action with what it writes | 1,032,192 bytes, 100,000 operations, 120 levels | the dispatch fails, and nothing is changed. Make several actions of it; keep files outside, with their address in the document |
+//! | a number | `i64`, `u64`, finite `f64` | the dispatch fails |
+//! | argument and result of a thunk, the request of an effect | 1 MiB of JSON | it is refused when it is asked for; a result is a rejection |
+//! | the reply to an effect over HTTP | 256 KiB are kept | the rest is left out |
+//! | a subscriber that does not listen | 1,024 events | the oldest are lost, and it is told to read again |
+//!
+//! The server has limits of its own; it tells them at `/v1/limits`.
 //!
 //! # Coming from Redux Toolkit
 //! | there | here | what differs |
@@ -121,7 +132,8 @@
 //!   0.37 and diesel 2.3 wants 0.38, so Cargo refuses them beside it ("links to the native library `sqlite3`"). Use
 //!   rusqlite 0.41 for the app's own tables, or keep the two in two programs. The feature `bundled-sqlite` does not
 //!   change that: it says whose SQLite is linked, and not which bindings.
-//! - **tokio** 1: verbs of [`Store`] run under any executor, and a sync needs tokio's, with time and I/O enabled.
+//! - **tokio** 1: verbs of [`Store`] run under any executor. Runners ([`Store::run`], [`Store::run_effects`]) need tokio's with
+//!   time enabled, a sync and [`Store::watch`] with time and I/O: else they say [`Error::NoRuntime`].
 //!   [`blocking::Store`] needs none.
 //!
 //! # Systems
@@ -154,6 +166,7 @@ mod builder;
 mod error;
 mod job;
 mod runner;
+mod runtime;
 mod transaction;
 mod undo_step;
 

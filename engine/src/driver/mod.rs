@@ -18,7 +18,6 @@ mod report;
 pub(crate) mod retry_after;
 mod route;
 mod run;
-mod runtime;
 mod security;
 mod sse;
 mod sync;

@@ -9,12 +9,13 @@ use crate::{Error, Result, wire};
 ///
 /// # Errors
 /// [`Error::Unreachable`] when no usable answer came within the deadline, [`Error::Unauthorized`],
-/// [`Error::Forbidden`], [`Error::InvalidServer`], [`Error::PlainHttp`].
+/// [`Error::Forbidden`], [`Error::InvalidServer`], [`Error::PlainHttp`], [`Error::NoRuntime`].
 pub async fn probe(
     server: &str,
     token: Option<&Token>,
     (http, deadline): (&HttpOptions, Duration),
 ) -> Result<()> {
+    crate::runtime::needs_network()?;
     let transport = HttpTransport::with(server, token, http)?;
     let reply = tokio::time::timeout(deadline, transport.get(&["v1", "limits"], &[])).await;
     let reply = reply.map_err(|_| Error::Unreachable("no answer came in time".to_owned()))?;

@@ -14,7 +14,6 @@ use super::{
     news::{self, News},
     pushers,
     run::{Clock, Ended, Job, Round},
-    runtime,
 };
 use crate::{
     DeletedDocument, DocumentId, Error, Millis, Result, Store,
@@ -424,7 +423,7 @@ impl Store {
     /// another process syncs for longer than the timeout, and [`Error::NoRuntime`]. A server that cannot be reached is none:
     /// see [`SyncReport::reached`].
     pub async fn sync(&self, options: SyncOptions) -> Result<SyncReport> {
-        runtime::needs_network()?;
+        crate::runtime::needs_network()?;
         let http = self.http_options(options.http.clone()).await?;
         self.sync_over(options, &over_http(http)).await
     }
@@ -443,7 +442,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::sync`].
     pub async fn sync_over(&self, options: SyncOptions, connect: &Connect) -> Result<SyncReport> {
-        runtime::needs_timers()?;
+        crate::runtime::needs_timers()?;
         let documents = chosen(self, &options).await?;
         Driver::new(self, options, connect, Backoff::PERSON).round(documents, true).await
     }

@@ -15,7 +15,6 @@ use super::{
     DocumentReport, SyncReport, SyncState, Transport, WatchOptions,
     listen::{Note, Patience, Said, Streams},
     route::Routes,
-    runtime,
     sync::{Connect, Driver, Target, chosen, over_http},
 };
 use crate::{
@@ -44,7 +43,7 @@ impl Store {
         on_report: impl FnMut(&SyncReport),
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
-        runtime::needs_network()?;
+        crate::runtime::needs_network()?;
         let http = self.http_options(options.sync.http.clone()).await?;
         self.watch_over((options, &over_http(http)), on_report, shutdown).await
     }
@@ -59,7 +58,7 @@ impl Store {
         on_report: impl FnMut(&SyncReport),
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
-        runtime::needs_timers()?;
+        crate::runtime::needs_timers()?;
         let patience = Patience { watchdog: options.watchdog, reconnect: options.reconnect };
         let mut watch = Watch {
             store: self.clone(),

@@ -190,10 +190,8 @@ impl EffectRequest {
         }
         let follow = self.rollback.as_ref().and_then(Rollback::action);
         for (what, follow) in [("commit action", self.commit.as_ref()), ("rollback action", follow)] {
-            if follow.is_some_and(|f| !f.is_valid()) {
-                return wrong(format!(
-                    "its {what} has no type, or puts the reply at what is no JSON Pointer"
-                ));
+            if let Some(problem) = follow.and_then(FollowUp::problem) {
+                return wrong(format!("its {what} {problem}"));
             }
             let size = follow.map_or(0, |f| json_bytes(&serde_json::to_value(f).unwrap_or_default()));
             if size > REQUEST_BYTES {

@@ -46,6 +46,9 @@ impl FollowUp {
     /// reply (`""` is the whole of it; what is not there is null), `into` into the action (`"/reply"` is the key
     /// `reply`). The reply of the HTTP handler is `{"status": 201, "body": …}`; that of an app's handler is what
     /// it gave to [`crate::effects::Outcome::Done`] or [`crate::effects::Outcome::Refused`].
+    ///
+    /// A key that the action does not have is added, and serde passes over what it does not know: with
+    /// `#[serde(deny_unknown_fields)]` on the enum, a name that was mistyped is an error.
     #[must_use]
     pub fn put(mut self, from: impl Into<String>, into: impl Into<String>) -> Self {
         self.put.push(Put { from: from.into(), into: into.into() });
@@ -79,10 +82,17 @@ impl FollowUp {
         action
     }
 
-    pub(crate) fn is_valid(&self) -> bool {
-        let pointer = |p: &String| p.is_empty() || p.starts_with('/');
-        let typed = self.action.get("type").is_some_and(Value::is_string);
-        typed && self.put.iter().all(|p| pointer(&p.from) && p.into.len() > 1 && p.into.starts_with('/'))
+    /// Why it cannot be done, if it cannot.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if !self.action.get("type").is_some_and(Value::is_string) {
+            return Some("has no type".to_owned());
+        }
+        let wrong = |p: &&Put| {
+            let from = p.from.is_empty() || p.from.starts_with('/');
+            !from || p.into.len() < 2 || !p.into.starts_with('/')
+        };
+        let Put { from, into } = self.put.iter().find(wrong)?;
+        Some(format!("puts {from:?} at {into:?}: both are JSON Pointers, which begin with \"/\""))
     }
 }
 
@@ -213,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_follow_up_needs_a_type_and_pointers() {
-        assert!(FollowUp::new(json!({"type": "a"})).put("", "/x").is_valid());
+        assert_eq!(FollowUp::new(json!({"type": "a"})).put("", "/x").problem(), None);
         for wrong in [
             FollowUp::new(json!({})),
             FollowUp::new(json!(null)),
@@ -221,7 +231,7 @@ mod tests {
             FollowUp::new(json!({"type": "a"})).put("", ""),
             FollowUp::new(json!({"type": "a"})).put("", "x"),
         ] {
-            assert!(!wrong.is_valid(), "{wrong:?}");
+            assert!(wrong.problem().is_some(), "{wrong:?}");
         }
     }
 }

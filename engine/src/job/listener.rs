@@ -196,7 +196,7 @@ pub struct Heard {
     /// The action's fields without its type, where they are known: while it waits in this store's queue, and always
     /// where its slice puts them into the message ([`crate::Slice::PAYLOAD`]).
     pub payload: Option<Value>,
-    /// When, by its author's clock, in milliseconds since 1970.
+    /// When, by its author's clock, in milliseconds since 1970, to the second: changes have no finer time.
     pub made_at: Millis,
     /// 1 for the first attempt; counted from where the last one failed.
     pub attempt: u64,
@@ -291,7 +291,9 @@ pub struct ListenerInfo {
     pub name: String,
     /// The document. Its local-only slices are counted by themselves: then the document is listed twice.
     pub document: DocumentId,
-    /// Everything up to this position of the document was heard, or is not for this listener.
+    /// Everything up to this position of the document was heard, or is not for this listener. It is written with what was
+    /// heard, and now and then: what is not for this listener may lie above it. Whether all was heard,
+    /// [`crate::Store::run_until_idle`] tells by returning.
     pub position: u64,
     /// The document's newest position.
     pub last: u64,

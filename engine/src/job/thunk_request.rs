@@ -131,10 +131,8 @@ impl ThunkRequest {
         }
         let argument = self.argument.as_ref().map_err(|error| wrong(format!("its argument: {error}")))?;
         for (what, follow) in self.follow.all() {
-            if !follow.is_valid() {
-                return Err(wrong(format!(
-                    "its action for {what} has no type, or puts the reply at what is no JSON Pointer"
-                )));
+            if let Some(problem) = follow.problem() {
+                return Err(wrong(format!("its action for {what} {problem}")));
             }
             if self.options.document.is_none() {
                 return Err(wrong(format!("its action for {what} has no document to go to")));

@@ -9,12 +9,12 @@ pub use json::{Prepared, plan_action, prepare, reduce};
 pub use rejoin_protocol::pointer::{ActionError, Kind};
 
 pub(crate) use json::reduce_within;
-pub(crate) use value::{Slot, check as check_value, write as write_value};
+pub(crate) use value::{Slot, check as check_value, is_deeper_than, write as write_value};
 
 pub(crate) use queued::QueuedOps;
 
 pub(crate) use rejoin_protocol::pointer::{
-    Place, find, kind_of, parse_pointer, parse_pointer_to_read, prefix,
+    MAX_DEPTH, Place, find, kind_of, parse_pointer, parse_pointer_to_read, prefix,
 };
 
 #[cfg(test)]

@@ -33,6 +33,21 @@ pub(crate) fn check(value: &Value, path: &str, depth: usize) -> Result<(), Actio
     }
 }
 
+/// Whether a value has more than so many levels of objects and lists. It needs no stack for them.
+pub(crate) fn is_deeper_than(value: &Value, limit: usize) -> bool {
+    let mut left = vec![(value, 0)];
+    while let Some((value, depth)) = left.pop() {
+        let deeper = depth + 1;
+        match value {
+            Value::Array(_) | Value::Object(_) if depth >= limit => return true,
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, deeper))),
+            Value::Object(entries) => left.extend(entries.values().map(|item| (item, deeper))),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Writes a value that was checked.
 pub(crate) fn write<T: Transactable>(
     tx: &mut T,

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Result, Store,
     job::{Effect, EffectId, Outcome, Schedule, Tries, judge},
+    runtime::needs_timers,
     store::{Core, LeaseTerms, Leased},
 };
 
@@ -86,13 +87,15 @@ impl Store {
     /// sent again under the same key by whoever comes next.
     ///
     /// # Errors
-    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], [`crate::Error::NoRuntime`] outside tokio or where its timers are off, and what tells
+    /// that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run_effects(
         &self,
         handlers: EffectHandlers,
         options: EffectOptions,
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
+        needs_timers()?;
         let around = (self.effect_signal(), options.grace);
         lease::run_until(&mut Sender::new(self, handlers, options), around, shutdown).await
     }
@@ -107,6 +110,7 @@ impl Store {
         handlers: EffectHandlers,
         options: EffectOptions,
     ) -> Result<()> {
+        needs_timers()?;
         lease::run_until_idle(&mut Sender::new(self, handlers, options)).await.map(drop)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     any::Any,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct Leases<H: LeaseSet> {
 }
 
 #[derive(Default)]
-struct Kept<H> {
+pub(crate) struct Kept<H> {
     /// The runner is gone: what is leased from now on is given back at once.
     gone: bool,
     held: H,
@@ -55,9 +55,50 @@ fn lock<H>(kept: &Mutex<Kept<H>>) -> MutexGuard<'_, Kept<H>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is held under leases, whatever it is: given back when the store is closed.
+pub(crate) trait GivesBack: Send + Sync {
+    /// Gives back what is held now, and what is leased from now on at once.
+    fn give_all_back(&self, core: &mut Core);
+}
+
+impl<H: LeaseSet> GivesBack for Mutex<Kept<H>> {
+    fn give_all_back(&self, core: &mut Core) {
+        let mut kept = lock(self);
+        kept.gone = true;
+        kept.give_back_if_gone(core);
+    }
+}
+
+/// The runners of a store that are there.
+#[derive(Default)]
+pub(crate) struct Runners(Mutex<Vec<Weak<dyn GivesBack>>>);
+
+impl std::fmt::Debug for Runners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runners").finish_non_exhaustive()
+    }
+}
+
+impl Runners {
+    fn add(&self, runner: Weak<dyn GivesBack>) {
+        let mut runners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runners.retain(|runner| runner.strong_count() > 0);
+        runners.push(runner);
+    }
+
+    /// What they hold is given back: the store is about to be closed, and nobody is to wait for leases to run out.
+    pub(crate) fn give_back(&self, core: &mut Core) {
+        let runners = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        runners.iter().filter_map(Weak::upgrade).for_each(|runner| runner.give_all_back(core));
+    }
+}
+
 impl<H: LeaseSet> Leases<H> {
     pub(crate) fn new(store: &Store, length: Duration) -> Self {
-        Self { store: store.clone(), length, kept: Arc::default() }
+        let kept: Arc<Mutex<Kept<H>>> = Arc::default();
+        let held: Weak<Mutex<Kept<H>>> = Arc::downgrade(&kept);
+        store.runners().add(held);
+        Self { store: store.clone(), length, kept }
     }
 
     /// Leases what can be done, and notes it. Noted on the store's own thread, before anybody can go away without

@@ -22,4 +22,5 @@ pub use tasks::HandlerError;
 pub use thunk::{Thunk, ThunkContext};
 pub use work::WorkOptions;
 
+pub(crate) use lease::Runners;
 pub(crate) use tasks::{Hearing, Tasks};

@@ -112,7 +112,8 @@ impl Heard {
         self.slice::<S>()?.dispatch(action).await
     }
 
-    /// The state of a slice of the document as it is now, which may be later than the action that was heard.
+    /// The state of a slice of the document as it is now, which may be later than the action that was heard. As it was right
+    /// after the action: `heard.slice::<S>()?.state_at(&[heard.hash])`.
     ///
     /// # Errors
     /// As [`SliceHandle::state`] and [`Heard::store`].

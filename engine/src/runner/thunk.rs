@@ -70,6 +70,9 @@ pub trait Thunk: Send + Sync + 'static {
     /// when its process dies, it may be run again from its beginning, unless [`Thunk::ON_DEATH`] forbids it. A panic
     /// rejects it. It should not block its thread: a blocked thread cannot be taken back, only given up.
     ///
+    /// What it returns as an error is final: what may succeed a moment later is tried again in here, in a loop with a wait,
+    /// or is an effect, which has a schedule ([`crate::effects::Schedule`]).
+    ///
     /// # Errors
     /// Why it is rejected.
     fn run(

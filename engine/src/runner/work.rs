@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Result, Store,
     job::{Heard, Reaction, Schedule, ThunkCause, ThunkFailure, ThunkInfo},
+    runtime::needs_timers,
     store::{Claim, Core, HeardFailure, Reacted, Work, WorkTerms},
 };
 
@@ -125,8 +126,10 @@ impl Store {
     /// is heard again.
     ///
     /// # Errors
-    /// [`crate::Error::Closed`], and what tells that the file is damaged. A full disk or a busy file is waited for.
+    /// [`crate::Error::Closed`], [`crate::Error::NoRuntime`] outside tokio or where its timers are off, and what tells
+    /// that the file is damaged. A full disk or a busy file is waited for.
     pub async fn run(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
+        needs_timers()?;
         let shutdown = shutdown.shared();
         let effects = async {
             match options.effects.clone() {
@@ -151,6 +154,7 @@ impl Store {
     /// # Errors
     /// As [`Store::run`].
     pub async fn run_until_idle(&self, options: WorkOptions) -> Result<()> {
+        needs_timers()?;
         let mut first = true;
         loop {
             let did = lease::run_until_idle(&mut Worker::new(self, options.clone())).await?;

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Entities, Part, Writers, writers::Write};
+use super::{Entities, Part, Writers, finite, writers::Write};
 use crate::{
     Action, DocumentId, Millis,
     container::{ContainerKind, ContainerSet, ContainerSpec},
@@ -449,5 +449,5 @@ pub(super) fn escape(key: &str) -> String {
 }
 
 fn to_json(value: impl Serialize) -> Result<Value, Rejection> {
-    serde_json::to_value(value).map_err(|error| format!("JSON cannot hold this value: {error}").into())
+    finite::to_json(&value).map_err(|why| format!("JSON cannot hold this value: {why}").into())
 }

@@ -54,11 +54,18 @@
 //! | a text: [`Draft::splice`], [`Draft::update_text`], a [`Text`] in [`Draft::edit`] | what each wrote is there, also where both made it |
 //! | a list: [`Draft::insert`], items in [`Draft::edit`] | what each inserted is there, also where both made the list |
 //! | a map made as a parent, by [`Draft::object`], [`Draft::merge`], or that the state's default has | one map with both their entries |
+//! | a list: one item *moved*, that is deleted here and inserted there | it is there twice, for each inserted one of its own: see below |
 //! | a whole map or list by [`Draft::set`], or as a new entry of a map in [`Draft::edit`] | one of them reads, and hides the other: a conflict. New ids (`ActionInfo::id`) never meet |
 //! | one deletes what the other writes in | it is gone with what was written in it; a field that the other *set* stays |
 //!
 //! So an id that two devices may choose alike (a date, a tag) wants `draft.object` or `draft.merge` first, and a random id
 //! nothing.
+//!
+//! # Order
+//! Automerge has no move: a list of ids beside the entities, as Redux Toolkit's `ids`, doubles an id that two devices move at
+//! the same time, and no conflict tells of it. Keep the place in the entity, as a field, and sort by it
+//! ([`EntityList`] keeps a sorted list): a rank between those of its neighbours
+//! (a number between 1.0 and 2.0, say) moves an item by one `set`, and of two moves one reads.
 //!
 //! # What syncs
 //! Operations, not actions. An action of another replica is in the document when it arrives; no reducer runs for it
@@ -69,6 +76,7 @@ mod draft;
 mod edit;
 mod entities;
 mod extra;
+mod finite;
 mod handle;
 mod latest;
 mod list;

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use super::{
     ActionInfo, AnyExtra, Draft, ExtraReducer, Middleware, Migration, Newer, Rejection, Scope, Slice,
-    extra::Extra, middleware::parse_action,
+    extra::Extra, finite, middleware::parse_action,
 };
 use crate::{
     Action, Error, Result, UndoStep,
     job::{EffectRequest, FollowUp},
+    reducer::{MAX_DEPTH, is_deeper_than},
 };
 
 /// How the built-in JSON slice is called where slices are told apart. No slice can have this name.
@@ -58,6 +59,18 @@ impl Command {
         match self {
             Self::Json(action) => serde_json::to_value(action).map_err(|e| Error::Bug(e.to_string())),
             Self::Slice(intent) => Ok(intent.json().clone()),
+        }
+    }
+
+    /// Looked at before anything goes through it level by level: a stack has an end.
+    ///
+    /// # Errors
+    /// [`ActionError::TooDeep`] for a value that no document holds.
+    pub(crate) fn check_depth(&self) -> Result<()> {
+        match self {
+            // That of a slice was looked at when it was made.
+            Self::Slice(_) => Ok(()),
+            Self::Json(action) => action.check_depth().map_err(Error::Action),
         }
     }
 
@@ -102,12 +115,15 @@ impl<S: Slice> Typed<S> {
     /// [`Error::BadAction`] for one that is not written as an object with a `type`.
     pub(crate) fn new(action: S::Action) -> Result<Self> {
         let bad = |reason: String| Error::BadAction { action: S::NAME.to_owned(), reason };
-        let mut json = serde_json::to_value(&action).map_err(|error| bad(error.to_string()))?;
+        let mut json = finite::to_json(&action).map_err(bad)?;
+        if is_deeper_than(&json, MAX_DEPTH) {
+            return Err(bad(format!("it is nested more deeply than {MAX_DEPTH} levels")));
+        }
         if let Value::String(name) = json {
             json = serde_json::json!({ "type": name });
         }
         let own = json.get("type").and_then(Value::as_str).map(str::to_owned);
-        let own = own.ok_or_else(|| bad("its enum needs #[serde(tag = \"type\")]".to_owned()))?;
+        let own = own.ok_or_else(|| bad("an action is an enum with #[serde(tag = \"type\")] and variants with named fields, or with none".to_owned()))?;
         let kind = format!("{}/{own}", S::NAME);
         if let Some(tag) = json.get_mut("type") {
             *tag = Value::from(kind.clone());

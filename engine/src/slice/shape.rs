@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::collaborative::{MARKS, marked};
+use super::{
+    collaborative::{MARKS, marked},
+    finite,
+};
 
 /// A value of a state.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +27,8 @@ pub(super) enum Shape {
 
 impl Shape {
     /// That of a value.
-    pub(super) fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        marked(|| serde_json::to_value(value)).map(Self::read)
+    pub(super) fn of(value: &impl Serialize) -> Result<Self, String> {
+        marked(|| finite::to_json(value)).map(Self::read)
     }
 
     fn read(value: Value) -> Self {

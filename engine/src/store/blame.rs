@@ -36,7 +36,7 @@ pub struct Writer {
     pub author: Option<String>,
     /// Who, as an actor.
     pub actor: Actor,
-    /// When, by its author's clock. 0 for a change that only makes a container: these have no time.
+    /// When, by its author's clock, in milliseconds since 1970, to the second. 0 for a change that only makes a container: these have no time.
     pub made_at: Millis,
     /// Dispatched by this store.
     pub local: bool,

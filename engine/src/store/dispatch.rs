@@ -236,6 +236,7 @@ impl Writing<'_> {
         command: &Command,
         asked: Asked<'_>,
     ) -> Result<Receipt, Failed> {
+        command.check_depth()?;
         let replaced = self.ask_middleware(id, command)?;
         let command = replaced.as_ref().unwrap_or(command);
         let home = self.home(id, command)?;
@@ -393,7 +394,10 @@ fn too_large(found: usize, most: usize) -> Refusal {
     Refusal {
         hash: None,
         code: RefusalCode::TooLarge,
-        detail: format!("the action has {found} bytes, and a change may have {most} (limit change_bytes)"),
+        detail: format!(
+            "the action has {found} bytes, and a change may have {most}: make several actions of it, or keep what is \
+             large outside the document"
+        ),
         missing: Vec::new(),
     }
 }

@@ -271,7 +271,8 @@ fn an_action_that_is_too_large_is_refused_and_names_the_limit() {
     act(&mut core, id, set("/a", json!(1)));
     let text = "x".repeat(1_100_000);
     let many = json!(vec![0; 100_001]);
-    for (value, limit) in [(json!(text), "limit change_bytes"), (many, "the limit for one change is 100000")]
+    for (value, limit) in
+        [(json!(text), "make several actions of it"), (many, "the limit for one change is 100000")]
     {
         let refused = core.dispatch(&[(id, set("/b", value))]).unwrap().remove(0).unwrap_err().to_string();
         assert!(refused.contains(limit), "{refused}");

@@ -172,7 +172,25 @@ impl Writing<'_> {
         let (Some(follow), Some(document)) = (follow, job.document) else { return Ok(()) };
         match self.follow(document, follow, &reply)? {
             Ok(receipt) => job.settled_change = Some(receipt.hash),
-            Err(error) => job.follow_error = Some(short(error.to_string())),
+            Err(error) => {
+                let why = short(error.to_string());
+                tracing::error!(thunk = %job.id.uuid, why, "the action that follows a thunk failed");
+                if job.cause.is_none() {
+                    self.follow_failed(job, document, &why)?;
+                }
+                job.follow_error = Some(why);
+            }
+        }
+        Ok(())
+    }
+
+    /// A thunk was fulfilled, and the action for that does not fit the document: the one for a rejection says so, for what
+    /// `pending` wrote is not to stay for ever.
+    fn follow_failed(&mut self, job: &mut Job, document: DocumentId, why: &str) -> Result<()> {
+        let cause = ThunkCause::Unreadable;
+        let Some(rejected) = job.follow_ups.after(cause) else { return Ok(()) };
+        if let Ok(receipt) = self.follow(document, rejected, &json!({"error": why, "cause": cause}))? {
+            job.settled_change = Some(receipt.hash);
         }
         Ok(())
     }

@@ -326,3 +326,82 @@ async fn what_an_action_merges_again_over_a_queued_one_goes_with_it_and_nothing_
     let task = tasks.state().await.unwrap().items.get("1").cloned().unwrap();
     assert_eq!((task.title.as_str(), task.done), ("milk", true));
 }
+
+/// Keeps a number as it comes, and a value that its reducer makes of it.
+struct Weights;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WeightAction {
+    Weighed { kilos: f64 },
+    Divided { by: f64 },
+    Edited { by: f64 },
+    Put { value: serde_json::Value },
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Weight {
+    kilos: f64,
+}
+
+impl Slice for Weights {
+    const NAME: &'static str = "weights";
+    type State = Weight;
+    type Action = WeightAction;
+    fn reduce(draft: &mut Draft<'_>, action: &WeightAction) -> Result<(), Rejection> {
+        match action {
+            WeightAction::Weighed { kilos } => draft.set("/kilos", kilos),
+            WeightAction::Divided { by } => draft.set("/kilos", 1.0 / by),
+            WeightAction::Edited { by } => draft.edit(|weight: &mut Weight| {
+                weight.kilos = 1.0 / by;
+                Ok(())
+            }),
+            WeightAction::Put { value } => draft.set("/kilos", value),
+        }
+    }
+}
+
+/// It would be written as null, which nobody can read as a number again: on no replica.
+#[tokio::test]
+async fn a_number_that_json_cannot_hold_is_refused_and_the_slice_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(&dir.path().join("a.db")).slice::<Weights>().open().await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let weights = store.slice::<Weights>(id);
+    weights.dispatch(WeightAction::Weighed { kilos: 70.5 }).await.unwrap();
+    for bad in [
+        WeightAction::Weighed { kilos: f64::NAN },
+        WeightAction::Weighed { kilos: f64::INFINITY },
+        WeightAction::Divided { by: 0.0 },
+        WeightAction::Edited { by: 0.0 },
+    ] {
+        let refused = weights.dispatch(bad).await.unwrap_err();
+        assert!(refused.to_string().contains("not finite"), "{refused}");
+    }
+    assert_eq!(weights.state().await.unwrap(), Weight { kilos: 70.5 });
+    assert_eq!(store.queue(None).await.unwrap().len(), 1);
+}
+
+/// "120 levels": whatever it is given, the process goes on.
+#[test]
+fn a_value_of_any_depth_is_refused_and_overflows_no_stack() {
+    let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
+    let run = move || {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = Store::builder(&dir.path().join("a.db")).slice::<Weights>();
+        let store = builder.open_blocking().unwrap();
+        let id = store.create(None, None).unwrap();
+        for levels in [121, 2_000, 20_000] {
+            let set = Action::Set { path: "/deep".into(), value: nested(levels) };
+            let refused = store.dispatch(id, set).unwrap_err();
+            assert!(refused.to_string().contains("120 levels"), "{refused}");
+        }
+        let put = WeightAction::Put { value: nested(2_000) };
+        let refused = store.slice::<Weights>(id).dispatch(put).unwrap_err();
+        assert!(refused.to_string().contains("120 levels"), "{refused}");
+        store.dispatch(id, Action::Set { path: "/deep".into(), value: nested(100) }).unwrap();
+    };
+    // The values themselves want a large stack, which the app has: the store's own thread has not.
+    std::thread::Builder::new().stack_size(256 << 20).spawn(run).unwrap().join().unwrap();
+}

@@ -163,6 +163,24 @@ fn an_action_that_does_not_fit_at_the_end_is_told_beside_the_reason() {
     assert!(info.follow_error.is_some());
 }
 
+/// What `pending` wrote, "loading" say, does not stay for ever where the action for a fulfilment cannot be done.
+#[tokio::test]
+async fn a_fulfilment_that_does_not_fit_the_document_is_told_as_a_rejection() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(&dir.path().join("a.db")).thunk(Status).open().await.unwrap();
+    let id = store.create(None, None).await.unwrap();
+    let options = StartOptions::new().document(id);
+    let handle = store.start::<Status>(json!({"misplaced": "fulfilled"}), options).await.unwrap().unwrap();
+    // In the way of the path of that action.
+    store.dispatch(id, crate::work::support::set("/no", 1)).await.unwrap();
+    soon(store.run_until_idle(WorkOptions::default())).await.unwrap();
+    let info = store.thunk_info(handle.id()).await.unwrap();
+    assert_eq!(info.state, ThunkState::Fulfilled, "the work was done");
+    let why = info.follow_error.unwrap();
+    let status = store.state(id, "/status").await.unwrap();
+    assert_eq!((&status["is"], &status["reply"]["error"]), (&json!("rejected"), &json!(why)));
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ShownAction {

@@ -288,3 +288,46 @@ async fn what_is_run_can_be_sent() {
     is_send(&store.run(WorkOptions::default(), std::future::ready(())));
     is_send(&store.run_until_idle(WorkOptions::default()));
 }
+
+/// "Whoever opens the store next does it at once": within the same process, too, whose own lease it is.
+#[tokio::test]
+async fn closing_a_store_gives_back_what_its_runners_were_doing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, gate) = (dir.path().join("a.db"), Arc::default());
+    let store = open(&path, &gate).await;
+    let id = store.start::<Waits>(7, options()).await.unwrap().unwrap().id();
+    let running = Running::start(&store);
+    gate.until(&gate.begun, 1).await;
+    store.close().await.unwrap();
+    assert!(matches!(soon(running.1).await.unwrap(), Err(Error::Closed)));
+    let store = open(&path, &gate).await;
+    let info = store.thunk_info(id).await.unwrap();
+    assert_eq!((info.state, info.running), (ThunkState::Pending, false));
+    let running = Running::start(&store);
+    gate.until(&gate.begun, 2).await;
+    gate.let_go(7);
+    running.stop().await;
+}
+
+#[test]
+fn a_runner_without_its_runtime_is_an_error_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let with_timers = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = with_timers.block_on(async {
+        let store = open(&dir.path().join("a.db"), &Arc::default()).await;
+        store.start::<Echo>(json!(1), options()).await.unwrap().unwrap();
+        store
+    });
+    let without = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let effects = || (rejoin::effects::EffectHandlers::new(), rejoin::effects::EffectOptions::default());
+    without.block_on(async {
+        for refused in [
+            store.run_until_idle(WorkOptions::default()).await,
+            store.run(WorkOptions::default(), async {}).await,
+            store.run_effects_until_idle(effects().0, effects().1).await,
+            store.run_effects(effects().0, effects().1, async {}).await,
+        ] {
+            assert!(matches!(refused, Err(Error::NoRuntime(_))), "{refused:?}");
+        }
+    });
+}

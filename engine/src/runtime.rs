@@ -1,4 +1,5 @@
-//! What the driver needs of the caller's runtime, asked before it is needed: tokio panics where it is missing.
+//! What the driver and the runners need of the caller's runtime, asked before it is needed: tokio panics where it is
+//! missing.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use crate::{Error, Result, untrusted::contained};
 
 /// # Errors
 /// [`Error::NoRuntime`] outside tokio, and where its timers are off.
-pub(super) fn needs_timers() -> Result<()> {
+pub(crate) fn needs_timers() -> Result<()> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::NoRuntime("this thread has none"));
     }
@@ -16,7 +17,8 @@ pub(super) fn needs_timers() -> Result<()> {
 
 /// # Errors
 /// As [`needs_timers`], and where its network is off.
-pub(super) fn needs_network() -> Result<()> {
+#[cfg(feature = "sync")]
+pub(crate) fn needs_network() -> Result<()> {
     needs_timers()?;
     // Where no socket can be had, the first request says why.
     let Ok(socket) = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)) else { return Ok(()) };
