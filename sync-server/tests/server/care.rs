@@ -45,7 +45,7 @@ fn a_sound_database_has_no_findings() {
 #[test]
 fn each_kind_of_damage_is_found_and_said() {
     for (damage, says) in [
-        ("UPDATE change SET bytes = zeroblob(60) WHERE id = (SELECT min(id) FROM change)", "magic"),
+        ("UPDATE change SET bytes = zeroblob(60) WHERE id = (SELECT min(id) FROM change)", "begin like"),
         ("UPDATE change SET hash = zeroblob(32) WHERE id = (SELECT min(id) FROM change)", "hash to"),
         ("UPDATE change SET lookup = 7 WHERE id = (SELECT min(id) FROM change)", "hash to"),
         ("UPDATE change SET digest = zeroblob(16) WHERE id = (SELECT min(id) FROM change)", "digest"),
