@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use rejoin_protocol::{DocumentId, printable::PrintableWriter};
 use rejoin_server::{JwtSettings, ServerConfig, ServerLimits, TlsFiles};
-use tuning::Tuning;
+use tuning::LimitsArgs;
 use values::{filter, origin};
 
 use crate::token::TokenCommand;
@@ -62,10 +62,10 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
 
     #[command(flatten)]
-    door: Door,
+    door: AccessArgs,
 
     #[command(flatten)]
-    tuning: Tuning,
+    tuning: LimitsArgs,
 }
 
 /// How the log is written.
@@ -80,7 +80,7 @@ pub(crate) enum LogFormat {
 /// Who is let in, and how.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "TLS, JWTs and browsers")]
-struct Door {
+struct AccessArgs {
     /// The certificate chain, PEM: with --tls-key the server speaks HTTPS; read again when it changes
     #[arg(long, global = true, env = "REJOIN_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -211,7 +211,7 @@ impl Args {
     }
 }
 
-impl Door {
+impl AccessArgs {
     fn tls(&self) -> Result<Option<TlsFiles>, String> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.clone(), key: key.clone() })),

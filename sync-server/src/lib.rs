@@ -16,6 +16,8 @@ mod limits;
 mod log;
 mod merge;
 mod metrics;
+#[doc(hidden)]
+pub mod options;
 mod readers;
 mod respond;
 mod rules;

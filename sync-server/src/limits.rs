@@ -3,73 +3,29 @@
 use rejoin_protocol::fence;
 use rejoin_protocol::wire::LimitsReply;
 
-/// What one request may ask of the server. Sizes are bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// What one change may be.
-    pub change: fence::Limits,
-    /// Largest request body as it travels.
-    pub body_bytes: usize,
-    /// Largest request body after content decoding.
-    pub inflated_body_bytes: usize,
-    /// Most changes in a push.
-    pub push_changes: usize,
-    /// Most changes in a page of a log.
-    pub page_changes: usize,
-    /// Largest page of a log; one change is given out even where it alone is larger.
-    pub page_bytes: usize,
-    /// Most hashes in a `missing` question.
-    pub missing_hashes: usize,
-    /// Most fields in a body of JSON, all depths together.
-    pub json_fields: usize,
-    /// Most objects and lists inside one another in a body of JSON.
-    pub json_nesting: usize,
-    /// Most entries in a page of the list of documents.
-    pub list_documents: usize,
-    /// Largest log of a document, in plain bytes: changes beyond it are refused one by one.
-    pub document_bytes: u64,
-    /// Most heads of a document. A change that adds one more is refused to an actor of whom the log holds nothing.
-    pub document_heads: u64,
-    /// Most actors of a document, beside those of containers.
-    pub document_actors: u64,
-    /// Requests a second that whoever bears a token, or JWTs of one `sub`, may go on making; 0: as many as they like.
-    /// Without tokens whoever sits at this machine is not held back.
-    pub request_rate: u32,
-    /// Requests that they may make at once, after a rest.
-    pub request_burst: u32,
-    /// Requests a second without a good token that one address (of IPv6: a /64) may go on making; 0: as many as it
-    /// likes.
-    pub failure_rate: u32,
-    /// So many it may make at once, after a rest.
-    pub failure_burst: u32,
-    /// Largest log, in plain bytes, that a merged document or a snapshot is made from.
-    pub merge_bytes: u64,
+macro_rules! declare {
+    (change { $( $(#[$_of:meta])* $field:ident as $_as:ident: $change_type:ty = $change_read:ident $change_default:literal, $_env:literal; )* }
+     limits { $( $(#[$doc:meta])* $name:ident: $type:ty = $read:ident $default:literal, $_variable:literal; )* }
+     config { $($_rest:tt)* }) => {
+        /// What one request may ask of the server. Sizes are bytes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct ServerLimits {
+            /// What one change may be.
+            pub change: fence::Limits,
+            $( $(#[$doc])* pub $name: $type, )*
+        }
+
+        impl Default for ServerLimits {
+            fn default() -> Self {
+                let mut change = fence::Limits::default();
+                $( change.$field = crate::option_default!($change_read $change_type, $change_default); )*
+                Self { change, $( $name: crate::option_default!($read $type, $default), )* }
+            }
+        }
+    };
 }
 
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            change: fence::Limits::default(),
-            body_bytes: 16 * 1024 * 1024,
-            inflated_body_bytes: 32 * 1024 * 1024,
-            push_changes: 100_000,
-            page_changes: 10_000,
-            page_bytes: 4 * 1024 * 1024,
-            missing_hashes: 32_768,
-            json_fields: 256,
-            json_nesting: 32,
-            list_documents: 1_000,
-            document_bytes: 1024 * 1024 * 1024,
-            document_heads: 4_096,
-            document_actors: 4_096,
-            request_rate: 200,
-            request_burst: 5_000,
-            failure_rate: 10,
-            failure_burst: 500,
-            merge_bytes: 256 * 1024 * 1024,
-        }
-    }
-}
+crate::each_option!(declare);
 
 /// What a hash may take in a body of JSON: 64 digits, what stands around them, and some indentation.
 const JSON_HASH: usize = 96;

@@ -1,7 +1,5 @@
 //! How the values of options are read.
 
-use std::time::Duration;
-
 /// Reads `https://app.example:8443`: an origin as a browser sends it.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     if text == "*" {
@@ -27,27 +25,9 @@ pub(super) fn filter(text: &str) -> Result<String, String> {
     read.map(|_| text.to_owned()).map_err(|error| format!("no filter of logs: {error}"))
 }
 
-/// Reads `512`, `64KiB`, `16MiB`, `1GiB`.
-pub(super) fn size(text: &str) -> Result<usize, String> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    let found = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
-    let (number, factor) = found.unwrap_or((text, 1));
-    let number = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
-    number.ok_or_else(|| "a size is bytes, or a number with KiB, MiB or GiB".to_owned())
-}
-
-/// Reads `500ms`, `30s`, `5m`; a bare number is seconds.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000)];
-    let found = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
-    let (number, factor) = found.unwrap_or((text, 1_000));
-    let millis = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    millis.map(Duration::from_millis).ok_or_else(|| "a time is like 500ms, 30s or 5m".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{origin, size, time};
+    use super::origin;
 
     #[test]
     fn an_origin_is_one_as_a_browser_sends_it() {
@@ -68,15 +48,5 @@ mod tests {
         ] {
             assert!(origin(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn sizes_and_times_take_units() {
-        assert_eq!(size("16MiB"), Ok(16 << 20));
-        assert_eq!(size("512"), Ok(512));
-        assert!(size("x").is_err() && size("-1").is_err());
-        assert_eq!(time("500ms").unwrap().as_millis(), 500);
-        assert_eq!(time("2m").unwrap().as_secs(), 120);
-        assert!(time("soon").is_err());
     }
 }
