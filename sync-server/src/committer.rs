@@ -16,10 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     LogError,
-    events::{self, Hub, Teller},
+    events::{self, Hub, Publisher},
     log::{Attempt, Backend, Edit, EditRows, Found, Group, Log, Packed, Span, store_pack},
     metrics::{Because, Metrics},
-    rules::{Code, Fault, Principal, Push, Receipt, delete, take},
+    rules::{ApiError, Code, Principal, Push, Receipt, delete, take},
 };
 
 /// Most writes that share a commit.
@@ -30,10 +30,10 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// A write, and who waits for it.
 #[derive(Debug)]
 enum Job {
-    Push { push: Box<Push>, now: i64, waiting: oneshot::Sender<Result<Receipt, Fault>> },
-    Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
-    Found { found: Found, now: i64, waiting: oneshot::Sender<Result<(), Fault>> },
-    Step { step: Step, waiting: oneshot::Sender<Result<bool, Fault>> },
+    Push { push: Box<Push>, now: i64, waiting: oneshot::Sender<Result<Receipt, ApiError>> },
+    Delete { document: DocumentId, by: Principal, now: i64, waiting: oneshot::Sender<Result<(), ApiError>> },
+    Found { found: Found, now: i64, waiting: oneshot::Sender<Result<(), ApiError>> },
+    Step { step: Step, waiting: oneshot::Sender<Result<bool, ApiError>> },
 }
 
 /// A step of compaction.
@@ -45,11 +45,11 @@ enum Step {
 
 /// What became of a job inside its group.
 enum Outcome {
-    Pushed(Result<Receipt, Fault>),
+    Pushed(Result<Receipt, ApiError>),
     Done,
     /// A step of compaction: whether there may be more to do.
     Stepped(bool),
-    Failed(Fault),
+    Failed(ApiError),
 }
 
 /// The handle on the committer's thread.
@@ -71,7 +71,7 @@ impl Committer {
         let alive = Arc::new(AtomicBool::new(true));
         let still = Arc::clone(&alive);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            let log = work((log, Teller::new(hub)), jobs, &metrics);
+            let log = work((log, Publisher::new(hub)), jobs, &metrics);
             still.store(false, Ordering::Release);
             log
         })?;
@@ -79,40 +79,40 @@ impl Committer {
     }
 
     /// Stores a push; the receipt comes after the commit that holds it.
-    pub(crate) async fn push(&self, push: Push, now: i64) -> Result<Receipt, Fault> {
+    pub(crate) async fn push(&self, push: Push, now: i64) -> Result<Receipt, ApiError> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Push { push: Box::new(push), now, waiting })?;
-        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+        answer.await.unwrap_or_else(|_| Err(ApiError::new(Code::Unavailable)))
     }
 
     /// Puts a tombstone on a document.
-    pub(crate) async fn delete(&self, document: DocumentId, by: Principal, now: i64) -> Result<(), Fault> {
+    pub(crate) async fn delete(&self, document: DocumentId, by: Principal, now: i64) -> Result<(), ApiError> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Delete { document, by, now, waiting })?;
-        answer.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+        answer.await.unwrap_or_else(|_| Err(ApiError::new(Code::Unavailable)))
     }
 
     /// Stores what verification found, and a snapshot; blocks until it is stored.
-    pub(crate) fn found(&self, found: Found, now: i64) -> Result<(), Fault> {
+    pub(crate) fn found(&self, found: Found, now: i64) -> Result<(), ApiError> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Found { found, now, waiting })?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+        answer.blocking_recv().unwrap_or_else(|_| Err(ApiError::new(Code::Unavailable)))
     }
 
     /// Puts a pack in the place of its rows; blocks until then. Whether that was done.
-    pub(crate) fn pack(&self, packed: Packed) -> Result<bool, Fault> {
+    pub(crate) fn pack(&self, packed: Packed) -> Result<bool, ApiError> {
         self.step(Step::Pack(Box::new(packed)))
     }
 
     /// Gives some free pages back to the system; blocks until then. Whether there are more.
-    pub(crate) fn tidy(&self) -> Result<bool, Fault> {
+    pub(crate) fn tidy(&self) -> Result<bool, ApiError> {
         self.step(Step::Tidy)
     }
 
-    fn step(&self, step: Step) -> Result<bool, Fault> {
+    fn step(&self, step: Step) -> Result<bool, ApiError> {
         let (waiting, answer) = oneshot::channel();
         self.send(Job::Step { step, waiting })?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+        answer.blocking_recv().unwrap_or_else(|_| Err(ApiError::new(Code::Unavailable)))
     }
 
     /// Whether it takes writes.
@@ -136,9 +136,9 @@ impl Committer {
         ended.ok()
     }
 
-    fn send(&self, job: Job) -> Result<(), Fault> {
-        let queue = lock(&self.queue).clone().ok_or_else(|| Fault::new(Code::Unavailable))?;
-        queue.try_send(job).map_err(|_| Fault::new(Code::Unavailable))
+    fn send(&self, job: Job) -> Result<(), ApiError> {
+        let queue = lock(&self.queue).clone().ok_or_else(|| ApiError::new(Code::Unavailable))?;
+        queue.try_send(job).map_err(|_| ApiError::new(Code::Unavailable))
     }
 }
 
@@ -147,7 +147,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn work(
-    (mut log, mut teller): (Backend, Teller),
+    (mut log, mut publisher): (Backend, Publisher),
     mut jobs: mpsc::Receiver<Job>,
     metrics: &Metrics,
 ) -> Backend {
@@ -159,32 +159,32 @@ fn work(
             bytes += next.weight();
             group.push(next);
         }
-        commit((&mut log, &mut teller), group, metrics);
+        commit((&mut log, &mut publisher), group, metrics);
     }
     log
 }
 
 /// Commits a group. Where that fails, each write is tried alone: one that does not fit on the disk must not
 /// take the others with it.
-fn commit((log, teller): (&mut Backend, &mut Teller), group: Vec<Job>, metrics: &Metrics) {
+fn commit((log, publisher): (&mut Backend, &mut Publisher), group: Vec<Job>, metrics: &Metrics) {
     match together(log, &group, metrics) {
         // Invariant 2: "Acknowledged means durable at the server." Only here, after the commit, is anybody told.
         Ok(outcomes) => {
             let grown: Vec<_> = group.iter().zip(&outcomes).filter_map(|(job, o)| job.span(o)).collect();
             group.into_iter().zip(outcomes).for_each(|(job, outcome)| job.tell(outcome));
             let spans = events::spans(grown);
-            let told = catch_unwind(AssertUnwindSafe(|| teller.tell(log, spans)));
+            let told = catch_unwind(AssertUnwindSafe(|| publisher.tell(log, spans)));
             if told.is_err() {
                 tracing::error!("telling of a commit panicked");
             }
         }
         Err(error) if group.len() == 1 => {
-            let fault = Fault::from(error);
+            let fault = ApiError::from(error);
             group.into_iter().for_each(|job| job.tell(Outcome::Failed(fault.clone())));
         }
         Err(error) => {
             tracing::warn!(%error, writes = group.len(), "a group could not be committed: each is tried alone");
-            group.into_iter().for_each(|job| commit((log, teller), vec![job], metrics));
+            group.into_iter().for_each(|job| commit((log, publisher), vec![job], metrics));
         }
     }
 }

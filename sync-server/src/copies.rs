@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Failure, advice, history::say, unwritten};
+use crate::{Failure, advice, maintenance::say, unwritten};
 
 pub(crate) fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
     rejoin_server::backup(database, file).map_err(|error| {

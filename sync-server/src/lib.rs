@@ -3,13 +3,12 @@
 //! On the hot path it builds no Automerge document: a push is framed, passes the fence and becomes rows; a pull
 //! is a range of rows. Merging is done behind, within a budget of bytes.
 
-mod budgets;
+mod auth_reader;
 mod clock;
 mod committer;
 mod compaction;
 mod config;
 mod events;
-mod gate;
 mod http;
 mod jwt;
 mod limits;
@@ -18,6 +17,7 @@ mod merge;
 mod metrics;
 #[doc(hidden)]
 pub mod options;
+mod rate_limit;
 mod readers;
 mod respond;
 mod rules;

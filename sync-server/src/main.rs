@@ -4,7 +4,7 @@
 mod allocator;
 mod args;
 mod copies;
-mod history;
+mod maintenance;
 mod settings;
 mod token;
 
@@ -73,8 +73,8 @@ fn run(settings: Settings) -> Result<(), Failure> {
         Some(Command::Backup { file }) => copies::back_up(&database, &file),
         Some(Command::Restore { file, yes }) => copies::restore(&database, &file, yes),
         Some(Command::Doctor) => examine(&database, &args.limits()),
-        Some(Command::Compact) => history::compact(&database),
-        Some(Command::Purge { document, yes }) => history::purge(&database, &document, yes),
+        Some(Command::Compact) => maintenance::compact(&database),
+        Some(Command::Purge { document, yes }) => maintenance::purge(&database, &document, yes),
         Some(Command::Token { json, command }) => token::run(&database, command, json),
         None | Some(Command::Serve | Command::VerifyChild) => {
             #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     LogError,
     log::{BackendReader, BackendView, Opener, Read},
-    rules::{Asker, Code, Fault},
+    rules::{ApiError, Asker, Code},
     turns::Turns,
 };
 
@@ -44,8 +44,8 @@ impl Readers {
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         who: Option<Asker>,
-        work: impl FnOnce(&BackendView<'_>) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        work: impl FnOnce(&BackendView<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let turn = self.turns.take(who).await?;
         let readers = self.clone();
         let read = tokio::task::spawn_blocking(move || {
@@ -53,7 +53,7 @@ impl Readers {
             let _turn = turn;
             readers.read_here(work)
         });
-        read.await.map_err(|_| Fault::new(Code::Internal))?
+        read.await.map_err(|_| ApiError::new(Code::Internal))?
     }
 
     /// Reads on this thread, which may block.

@@ -12,8 +12,8 @@ use crate::{
     log::{Attempt, Edit, EditRows, Group, Log},
     merge::examine_here,
     rules::{
-        Changes, Code, Fault, Form, Principal, Push, Receipt, Room, any_snapshot, delete, deleted, missing,
-        pull, pushers, readable, reply, stored_snapshot, take,
+        ApiError, Changes, Code, Form, Principal, Push, Receipt, Room, any_snapshot, delete, deleted,
+        missing, pull, pushers, readable, reply, stored_snapshot, take,
     },
 };
 
@@ -23,10 +23,15 @@ const LONGEST_MAKING: Duration = Duration::from_secs(60);
 /// Answers one request, with the log in the caller's hands: what the HTTP server does, in one thread and without
 /// a network. `now` is in milliseconds since 1970. A push is answered after its commit.
 pub fn respond(log: &mut LogStore, limits: &ServerLimits, request: &Request, now: i64) -> Response {
-    answer(log, limits, request, now).unwrap_or_else(Fault::into_response)
+    answer(log, limits, request, now).unwrap_or_else(ApiError::into_response)
 }
 
-fn answer(log: &mut impl Log, limits: &ServerLimits, request: &Request, now: i64) -> Result<Response, Fault> {
+fn answer(
+    log: &mut impl Log,
+    limits: &ServerLimits,
+    request: &Request,
+    now: i64,
+) -> Result<Response, ApiError> {
     match request {
         Request::Push { document, after, limit, body } => {
             let push = Push {
@@ -58,7 +63,7 @@ fn answer(log: &mut impl Log, limits: &ServerLimits, request: &Request, now: i64
 }
 
 /// The snapshot, made and stored first where that is due.
-fn fresh_snapshot(log: &mut impl Log, document: &DocumentId, now: i64) -> Result<Response, Fault> {
+fn fresh_snapshot(log: &mut impl Log, document: &DocumentId, now: i64) -> Result<Response, ApiError> {
     if let Some(stored) = log.read(|view| stored_snapshot(view, document))? {
         return Ok(stored);
     }
@@ -66,11 +71,11 @@ fn fresh_snapshot(log: &mut impl Log, document: &DocumentId, now: i64) -> Result
     let group = log.begin()?;
     group.edit().attempt(|edit| edit.keep_found(&found, now).map(Attempt::Keep))?;
     group.commit()?;
-    log.read(|view| any_snapshot(view, document))?.ok_or_else(|| Fault::new(Code::Unavailable))
+    log.read(|view| any_snapshot(view, document))?.ok_or_else(|| ApiError::new(Code::Unavailable))
 }
 
 /// One push in a group of its own.
-fn alone(log: &mut impl Log, push: &Push, now: i64) -> Result<Receipt, Fault> {
+fn alone(log: &mut impl Log, push: &Push, now: i64) -> Result<Receipt, ApiError> {
     let group = log.begin()?;
     let receipt = group.edit().attempt(|edit| take(edit, push, now))??;
     // Invariant 2: "Acknowledged means durable at the server."

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-use crate::rules::{Code, Fault};
+use crate::rules::{ApiError, Code};
 
 /// How long somebody waits for a share, before being told to come later.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn wait(&self, taker: Taker<K>, amount: usize) -> Result<Share<K>, Fault> {
+    pub(crate) async fn wait(&self, taker: Taker<K>, amount: usize) -> Result<Share<K>, ApiError> {
         self.wait_for((taker, amount), PATIENCE).await
     }
 
@@ -123,7 +123,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         &self,
         (taker, amount): (Taker<K>, usize),
         longest: Duration,
-    ) -> Result<Share<K>, Fault> {
+    ) -> Result<Share<K>, ApiError> {
         let waiting = async {
             loop {
                 let mut given_back = std::pin::pin!(self.inner.given_back.notified());
@@ -135,7 +135,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
             }
         };
         let why = "Too much is under way just now, or too much of it is yours.";
-        timeout(longest, waiting).await.map_err(|_| Fault::because(Code::Unavailable, why))
+        timeout(longest, waiting).await.map_err(|_| ApiError::because(Code::Unavailable, why))
     }
 }
 

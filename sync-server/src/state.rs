@@ -7,18 +7,18 @@ use std::{
 
 use crate::{
     LogError, ServerConfig,
-    budgets::{Budgets, Work},
+    auth_reader::AuthReader,
     committer::Committer,
     compaction::{self, Pushes},
     events::Hub,
-    gate::Gate,
     http::{Described, RESOURCES, Readable},
     jwt::Jwts,
     log::{Backend, Log},
     merge::Merger,
     metrics::Metrics,
+    rate_limit::{RateLimits, Work},
     readers::Readers,
-    rules::{Asker, Code, Fault},
+    rules::{ApiError, Asker, Code},
     shares::{Amounts, Shares},
     snapshots::{self, Notes},
     tls::{self, Tls},
@@ -60,8 +60,8 @@ pub struct AppState {
 pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) committer: Arc<Committer>,
-    pub(crate) gate: Gate,
-    pub(crate) budgets: Budgets,
+    pub(crate) auth_reader: AuthReader,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) hub: Hub,
     pub(crate) readers: Readers,
     pub(crate) merger: Merger,
@@ -116,7 +116,7 @@ impl AppState {
     fn start(config: ServerConfig, (tls, jwts): (Option<Tls>, Option<Jwts>)) -> Result<Self, LogError> {
         let log = Backend::open_to_serve(&config.database)?;
         let opener = log.opener();
-        let gate = Gate::start(&opener, jwts.is_some())?;
+        let auth_reader = AuthReader::start(&opener, jwts.is_some())?;
         let hub = Hub::new(places(&config), config.heartbeat);
         let metrics = Arc::new(Metrics::new(&RESOURCES));
         let waiting = config.waiting_pushes;
@@ -125,7 +125,7 @@ impl AppState {
         let merger = Merger::start(readers.clone(), Arc::clone(&committer), &config)?;
         let notes = snapshots::start(merger.clone(), config.snapshot_quiet)?;
         let pushes = compaction::start(readers.clone(), Arc::clone(&committer), &config)?;
-        let budgets = Budgets::new(&config.limits);
+        let rate_limits = RateLimits::new(&config.limits);
         let (body_memory, reply_memory) = memories(&config);
         let each = config.token_requests.max(1);
         let requests = Shares::new(Amounts { all: usize::MAX, each, kept: 0 });
@@ -133,8 +133,8 @@ impl AppState {
             shared: Arc::new(Shared {
                 config,
                 committer,
-                gate,
-                budgets,
+                auth_reader,
+                rate_limits,
                 hub,
                 readers,
                 merger,
@@ -186,7 +186,7 @@ impl AppState {
         let shared = Arc::clone(&self.shared);
         let closing = tokio::task::spawn_blocking(move || {
             let log = shared.committer.close();
-            shared.gate.close();
+            shared.auth_reader.close();
             shared.readers.close(LETTING_GO);
             // The last connection, and one that writes: so SQLite brings everything into the one file.
             if let Some(log) = log {
@@ -200,13 +200,16 @@ impl AppState {
 
     /// Whoever asked this waits the longer for the next answer.
     pub(crate) fn charge(&self, who: Option<Asker>, work: Work) {
-        self.shared.budgets.charge(who, work, Instant::now());
+        self.shared.rate_limits.charge(who, work, Instant::now());
     }
 
     /// The answer of `work`, or that it took too long.
-    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         let answer = tokio::time::timeout(self.shared.config.request_timeout, work).await;
-        answer.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable)))
+        answer.unwrap_or_else(|_| Err(ApiError::new(Code::Unavailable)))
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct Scope(Option<DocumentId>);
 
 pub(crate) fn run(database: &Path, command: TokenCommand, json: bool) -> Result<(), Failure> {
     if !matches!(command, TokenCommand::Create { .. }) {
-        crate::history::present(database)?;
+        crate::maintenance::present(database)?;
     }
     let mut tokens = Tokens::open(database).map_err(|error| crate::unopened(database, &error))?;
     match command {

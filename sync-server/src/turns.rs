@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::rules::{Asker, Code, Fault};
+use crate::rules::{ApiError, Asker, Code};
 
 /// How many askers are remembered before those are forgotten who have no turn.
 const MANY: usize = 1_024;
@@ -34,7 +34,7 @@ impl Turns {
     }
 
     /// Waits for a turn. `None`: the server itself, or whoever sits at this machine.
-    pub(crate) async fn take(&self, who: Option<Asker>) -> Result<Turn, Fault> {
+    pub(crate) async fn take(&self, who: Option<Asker>) -> Result<Turn, ApiError> {
         let own = match who {
             Some(who) => Some(acquire(self.own(who)).await?),
             None => None,
@@ -56,8 +56,8 @@ impl Turns {
     }
 }
 
-async fn acquire(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Fault> {
-    turns.acquire_owned().await.map_err(|_| Fault::new(Code::Unavailable))
+async fn acquire(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    turns.acquire_owned().await.map_err(|_| ApiError::new(Code::Unavailable))
 }
 
 #[cfg(test)]

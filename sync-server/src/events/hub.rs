@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Stream;
 use crate::{
-    rules::{Asker, Code, Fault, Principal},
+    rules::{ApiError, Asker, Code, Principal},
     shares::{Amounts, Counted, Share, Shares, Taker},
 };
 
@@ -92,12 +92,15 @@ impl Hub {
     /// Opens a stream. What is committed from now on is in it, as far as its principal may read it then.
     ///
     /// `keeper`: it is somebody who looks after the server, for whom some are kept.
-    pub(crate) fn open(&self, (by, keeper): (Principal, bool), topics: Topics) -> Result<Stream, Fault> {
+    pub(crate) fn open(&self, (by, keeper): (Principal, bool), topics: Topics) -> Result<Stream, ApiError> {
         let named = if let Topics::Only(documents) = &topics { documents.len() } else { 0 };
         let place = self.places.take(Taker { who: by.asker(), keeper }, 1 + named / NAMED);
         let mut listeners = self.lock();
         let Some(share) = place.ok().filter(|_| !listeners.closed) else {
-            return Err(Fault::because(Code::Unavailable, "No more streams are open at once: poll instead."));
+            return Err(ApiError::because(
+                Code::Unavailable,
+                "No more streams are open at once: poll instead.",
+            ));
         };
         let (sender, waiting) = mpsc::channel(WAITING);
         listeners.next += 1;

@@ -7,6 +7,6 @@ mod watch;
 
 pub(crate) use hub::{Hub, Topics};
 pub use note::event_since;
-pub(crate) use note::{Teller, spans};
+pub(crate) use note::{Publisher, spans};
 pub(crate) use stream::Stream;
 pub(crate) use watch::watch;

@@ -39,7 +39,7 @@ pub(crate) fn spans(all: impl IntoIterator<Item = Span>) -> Vec<Span> {
 
 /// Tells those who listen, after each commit.
 #[derive(Debug)]
-pub(crate) struct Teller {
+pub(crate) struct Publisher {
     hub: Hub,
     /// Who was found to be allowed to read what, as long as no other connection wrote to the database: tokens are
     /// granted and revoked by another process, and of a document that begins nobody asked before it was there.
@@ -50,7 +50,7 @@ pub(crate) struct Teller {
 /// Most that is remembered of who may read what.
 const MOST_KNOWN: usize = 100_000;
 
-impl Teller {
+impl Publisher {
     pub(crate) fn new(hub: Hub) -> Self {
         Self { hub, may: HashMap::new(), version: 0 }
     }

@@ -27,8 +27,8 @@ pub(crate) fn watch(state: &AppState) {
 async fn look(state: &AppState, hub: &Hub) {
     let who = hub.principals();
     // Whoever came when no token was made yet came without one.
-    let Ok(guarded) = state.shared.gate.is_guarded().await else { return };
-    let reading = state.shared.gate.read(move |view| {
+    let Ok(guarded) = state.shared.auth_reader.is_guarded().await else { return };
+    let reading = state.shared.auth_reader.read(move |view| {
         let mut gone = HashSet::new();
         for principal in who {
             if !is_good(view, &principal, (guarded, now()))? {

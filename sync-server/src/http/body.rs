@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use super::accept::plain;
 use crate::{
     AppState, ServerConfig,
-    budgets::Work,
-    rules::{Asker, Code, Fault},
+    rate_limit::Work,
+    rules::{ApiError, Asker, Code},
     shares::{Share, Taker},
 };
 
@@ -37,8 +37,8 @@ pub(super) struct Received {
 pub(super) type Held = Share<Asker>;
 
 /// Takes as much as `more` bytes need, or says that the server is too busy.
-pub(super) fn grow(held: &mut Held, more: usize) -> Result<(), Fault> {
-    held.grow(more).map_err(|_| Fault::new(Code::Unavailable))
+pub(super) fn grow(held: &mut Held, more: usize) -> Result<(), ApiError> {
+    held.grow(more).map_err(|_| ApiError::new(Code::Unavailable))
 }
 
 /// A body as it travelled.
@@ -53,7 +53,7 @@ impl Travelled {
     }
 
     /// Gives out what it decodes to, at most so many bytes, while it is decoded.
-    pub(super) fn decoded(&self, most: usize) -> Result<impl Read, Fault> {
+    pub(super) fn decoded(&self, most: usize) -> Result<impl Read, ApiError> {
         let bytes = self.received.bytes.as_slice();
         let decoder: Box<dyn Read + '_> = match self.encoding {
             Encoding::Identity => Box::new(bytes),
@@ -91,7 +91,7 @@ pub(super) async fn receive_travelled(
     (state, who): (&AppState, Option<Asker>),
     (headers, body): (&HeaderMap, Body),
     most: usize,
-) -> Result<Travelled, Fault> {
+) -> Result<Travelled, ApiError> {
     let encoding = Encoding::of(headers)?;
     // Who waits to be told `100 Continue` has not sent it, and need not. Who does not wait may not read the answer
     // before all is sent: it is given when the limit is met.
@@ -101,7 +101,7 @@ pub(super) async fn receive_travelled(
         return Err(too_large(most));
     }
     let held = state.shared.body_memory.take(Taker::ordinary(who), 0);
-    let held = held.map_err(|_| Fault::new(Code::Unavailable))?;
+    let held = held.map_err(|_| ApiError::new(Code::Unavailable))?;
     let mut received = Received { bytes: Vec::new(), held };
     read(body, &mut received, (&state.shared.config, most)).await?;
     Ok(Travelled { received, encoding })
@@ -112,7 +112,7 @@ pub(super) async fn receive(
     (state, who): (&AppState, Option<Asker>),
     headers: &HeaderMap,
     body: Body,
-) -> Result<Received, Fault> {
+) -> Result<Received, ApiError> {
     let (limits, asker) = (&state.shared.config.limits, who.clone());
     let most = limits.inflated_body_bytes;
     let Travelled { received, encoding } =
@@ -121,7 +121,7 @@ pub(super) async fn receive(
         Encoding::Identity => received,
         encoding => {
             let inflated = tokio::task::spawn_blocking(move || inflate(encoding, received, most));
-            inflated.await.map_err(|_| Fault::new(Code::Internal))??
+            inflated.await.map_err(|_| ApiError::new(Code::Internal))??
         }
     };
     state.charge(asker, Work::Bytes(received.bytes.len()));
@@ -155,12 +155,12 @@ async fn read(
     mut body: Body,
     received: &mut Received,
     (config, most): (&ServerConfig, usize),
-) -> Result<(), Fault> {
+) -> Result<(), ApiError> {
     let pace = Pace::begin(config);
     loop {
         let frame = timeout_at(pace.deadline(received.bytes.len()), body.frame()).await;
-        let Some(frame) = frame.map_err(|_| Fault::new(Code::TimedOut))? else { return Ok(()) };
-        let frame = frame.map_err(|_| Fault::because(Code::Malformed, "The body was cut short."))?;
+        let Some(frame) = frame.map_err(|_| ApiError::new(Code::TimedOut))? else { return Ok(()) };
+        let frame = frame.map_err(|_| ApiError::because(Code::Malformed, "The body was cut short."))?;
         let Ok(data) = frame.into_data() else { continue };
         if received.bytes.len() + data.len() > most {
             return Err(too_large(most));
@@ -178,20 +178,20 @@ enum Encoding {
 }
 
 impl Encoding {
-    fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let several = headers.get_all(header::CONTENT_ENCODING).iter().count() > 1;
         match plain(headers, header::CONTENT_ENCODING).as_deref() {
             None | Some("identity") => Ok(Self::Identity),
             Some("zstd") if !several => Ok(Self::Zstd),
             Some("gzip" | "x-gzip") if !several => Ok(Self::Gzip),
-            _ => Err(Fault::because(Code::MediaType, "A body is taken plain, as zstd or as gzip.")),
+            _ => Err(ApiError::because(Code::MediaType, "A body is taken plain, as zstd or as gzip.")),
         }
     }
 }
 
 /// Decodes a body under a cap: a bomb is cut off there, whatever it claims. What is small enough to be one is counted
 /// first, and nothing of it kept: so what is refused costs no memory, and what is taken no more than it needs.
-fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Received, Fault> {
+fn inflate(encoding: Encoding, received: Received, most: usize) -> Result<Received, ApiError> {
     let Received { bytes, mut held } = received;
     if encoding == Encoding::Identity {
         return Ok(Received { bytes, held });
@@ -220,15 +220,15 @@ fn decode(
     encoding: Encoding,
     bytes: &[u8],
     most: usize,
-    take: impl FnMut(&[u8]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    take: impl FnMut(&[u8]) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
     if encoding == Encoding::Gzip {
         return pieces(MultiGzDecoder::new(bytes), most, take);
     }
     pieces(zstd_decoder(bytes)?, most, take)
 }
 
-fn zstd_decoder(bytes: &[u8]) -> Result<zstd::stream::read::Decoder<'_, &[u8]>, Fault> {
+fn zstd_decoder(bytes: &[u8]) -> Result<zstd::stream::read::Decoder<'_, &[u8]>, ApiError> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|_| undecodable())?;
     decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| undecodable())?;
     Ok(decoder)
@@ -237,8 +237,8 @@ fn zstd_decoder(bytes: &[u8]) -> Result<zstd::stream::read::Decoder<'_, &[u8]>, 
 fn pieces(
     mut decoder: impl Read,
     most: usize,
-    mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    mut take: impl FnMut(&[u8]) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
     let (mut piece, mut total) = (vec![0; PIECE], 0_usize);
     loop {
         let read = decoder.read(&mut piece).map_err(|_| undecodable())?;
@@ -253,12 +253,12 @@ fn pieces(
     }
 }
 
-fn too_large(most: usize) -> Fault {
-    Fault::because(Code::TooLarge, format!("A body may have at most {most} bytes."))
+fn too_large(most: usize) -> ApiError {
+    ApiError::because(Code::TooLarge, format!("A body may have at most {most} bytes."))
 }
 
-fn undecodable() -> Fault {
-    Fault::because(Code::Malformed, "The body is not in the encoding that it names.")
+fn undecodable() -> ApiError {
+    ApiError::because(Code::Malformed, "The body is not in the encoding that it names.")
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::{
     AppState,
     clock::now,
     log::BackendView,
-    rules::{Asker, Code, Fault, Form, Principal, Receipt, Told, pull, reply, reply_at_end},
+    rules::{ApiError, Asker, Code, Form, Principal, Receipt, Told, pull, reply, reply_at_end},
     shares::Share,
 };
 
@@ -76,7 +76,7 @@ pub(super) async fn post(
     let Asked { after, limit } = Asked::of(&uri)?;
     let media_type = plain(&headers, header::CONTENT_TYPE);
     if !matches!(media_type.as_deref(), None | Some(CHANGES | OCTETS | PACK)) {
-        return Err(Fault::because(Code::MediaType, format!("A push is {CHANGES}.")).into());
+        return Err(ApiError::because(Code::MediaType, format!("A push is {CHANGES}.")).into());
     }
     let pack = prefers(&headers, PACK);
     let form = if pack || prefers(&headers, CHANGES) { Form::Changes { limit } } else { Form::Json };
@@ -106,7 +106,7 @@ async fn tell(
     state: &AppState,
     who: Option<Asker>,
     (receipt, form, pack): (Receipt, Form, bool),
-) -> Result<(Told, Option<Share<Asker>>), Fault> {
+) -> Result<(Told, Option<Share<Asker>>), ApiError> {
     let limits = state.shared.config.limits;
     let share = match form {
         Form::Changes { limit: Some(0) } | Form::Json => None,
@@ -189,6 +189,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 /// A text that is no UUID names no document.
-pub(super) fn document_id(text: &str) -> Result<DocumentId, Fault> {
-    text.parse().map_err(|_| Fault::because(Code::NotFound, "A document is named by a UUID."))
+pub(super) fn document_id(text: &str) -> Result<DocumentId, ApiError> {
+    text.parse().map_err(|_| ApiError::because(Code::NotFound, "A document is named by a UUID."))
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::budgets::Peer;
+use crate::rate_limit::Peer;
 
 /// Of so many connections one is kept for those who ask how the server is, and for who looks after it.
 const KEPT_PART: usize = 64;
@@ -126,7 +126,7 @@ struct Register {
     next: u64,
     open: HashMap<u64, Entry>,
     /// Those that have shown no good credential.
-    strangers: BTreeSet<u64>,
+    anonymous: BTreeSet<u64>,
     /// Those that have, and do nothing just now.
     idle: BTreeSet<u64>,
     /// Those that share what is kept, whatever they do: each is for one answer.
@@ -141,7 +141,7 @@ impl Register {
             each,
             next: 0,
             open: HashMap::new(),
-            strangers: BTreeSet::new(),
+            anonymous: BTreeSet::new(),
             idle: BTreeSet::new(),
             kept: BTreeSet::new(),
             peers: HashMap::new(),
@@ -165,7 +165,7 @@ impl Register {
         let (id, end) = (self.next, Arc::new(Notify::new()));
         let entry = Entry { peer, known: false, at_work: false, end: Arc::clone(&end) };
         self.open.insert(id, entry);
-        let stands_with = if place { &mut self.kept } else { &mut self.strangers };
+        let stands_with = if place { &mut self.kept } else { &mut self.anonymous };
         stands_with.insert(id);
         self.peers.entry(peer).or_default().insert(id);
         Some(Place { id, kept: place, end })
@@ -181,7 +181,7 @@ impl Register {
                 mine.iter().find(|id| all.contains(id)).copied()
             }
         };
-        let found = oldest(&self.strangers).or_else(|| oldest(&self.idle));
+        let found = oldest(&self.anonymous).or_else(|| oldest(&self.idle));
         if let Some(id) = found {
             self.end(id);
         }
@@ -200,7 +200,7 @@ impl Register {
             && !entry.known
         {
             entry.known = true;
-            self.strangers.remove(&id);
+            self.anonymous.remove(&id);
             if !entry.at_work && !self.kept.contains(&id) {
                 self.idle.insert(id);
             }
@@ -220,7 +220,7 @@ impl Register {
     fn leave(&mut self, id: u64) {
         let Some(entry) = self.open.remove(&id) else { return };
         self.kept.remove(&id);
-        self.strangers.remove(&id);
+        self.anonymous.remove(&id);
         self.idle.remove(&id);
         if let Some(mine) = self.peers.get_mut(&entry.peer) {
             mine.remove(&id);
@@ -280,7 +280,7 @@ mod tests {
         assert!(register.open.len() <= 128);
         let ids: Vec<u64> = register.open.keys().copied().collect();
         ids.into_iter().for_each(|id| register.leave(id));
-        assert!(register.peers.is_empty() && register.strangers.is_empty() && register.idle.is_empty());
+        assert!(register.peers.is_empty() && register.anonymous.is_empty() && register.idle.is_empty());
         assert!(register.kept.is_empty());
     }
 

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     AppState,
-    budgets::Work,
     clock::now,
     merge::For,
+    rate_limit::Work,
     rules::{self, Asker, Principal},
 };
 

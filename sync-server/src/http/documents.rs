@@ -12,10 +12,10 @@ use serde::Deserialize;
 use super::reply::{Answer, Reply, room};
 use crate::{
     AppState,
-    budgets::Work,
     clock::now,
     log::BackendView,
-    rules::{Code, Fault, Principal, list, list_reply},
+    rate_limit::Work,
+    rules::{ApiError, Code, Principal, list, list_reply},
 };
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +39,7 @@ pub(super) async fn get(
     uri: Uri,
 ) -> Answer {
     let Query(Parameters { since }) = Query::try_from_uri(&uri)
-        .map_err(|_| Fault::because(Code::Malformed, "`since` is a token, given at most once."))?;
+        .map_err(|_| ApiError::because(Code::Malformed, "`since` is a token, given at most once."))?;
     let limits = state.shared.config.limits;
     let (who, readers) = (by.asker(), &state.shared.readers);
     let listed = async {

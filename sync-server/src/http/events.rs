@@ -15,11 +15,11 @@ use http::{Uri, header};
 use super::{changes::document_id, guard::Keeper, reply::Failed};
 use crate::{
     AppState,
-    budgets::Work,
     clock::now,
     events::{Topics, watch},
     log::BackendView,
-    rules::{Code, Fault, Principal, hearable},
+    rate_limit::Work,
+    rules::{ApiError, Code, Principal, hearable},
 };
 
 /// What is committed, as it happens
@@ -64,9 +64,9 @@ pub(super) async fn get(
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 
-fn topics(uri: &Uri) -> Result<Topics, Fault> {
+fn topics(uri: &Uri) -> Result<Topics, ApiError> {
     let Query(pairs): Query<Vec<(String, String)>> = Query::try_from_uri(uri)
-        .map_err(|_| Fault::because(Code::Malformed, "`document` is a UUID, as often as needed."))?;
+        .map_err(|_| ApiError::because(Code::Malformed, "`document` is a UUID, as often as needed."))?;
     let named = pairs.iter().filter(|(name, _)| name == "document");
     let documents = named.map(|(_, id)| document_id(id)).collect::<Result<HashSet<_>, _>>()?;
     Ok(if documents.is_empty() { Topics::All } else { Topics::Only(documents) })

@@ -17,9 +17,9 @@ use http::{HeaderMap, Method, header};
 use super::{changes::Named, connections::Visit, loopback, paths, reply::Failed};
 use crate::{
     AppState,
-    budgets::Peer,
     clock::now,
-    rules::{Code, Fault, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
+    rate_limit::Peer,
+    rules::{ApiError, Code, Principal, Verb, authenticate, no_jwt, permit, permit_whole},
     shares::Taker,
     tokens::{self, hash_of},
 };
@@ -36,8 +36,9 @@ pub(super) async fn admit(
 ) -> Result<Response, Failed> {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let open = matches!(path.as_deref(), Some(paths::HEALTH | paths::READY));
-    let gate = &state.shared.gate;
-    let guarded = if open { gate.was_guarded() } else { state.in_time(gate.is_guarded()).await? };
+    let auth_reader = &state.shared.auth_reader;
+    let guarded =
+        if open { auth_reader.was_guarded() } else { state.in_time(auth_reader.is_guarded()).await? };
     if !guarded {
         let scheme = if state.shared.tls.is_some() { "https" } else { "http" };
         loopback::only(&request, scheme)?;
@@ -49,7 +50,7 @@ pub(super) async fn admit(
     let asker = request.extensions().get::<Principal>().and_then(Principal::asker);
     let taker = Taker { who: asker, keeper: false };
     // Until there is a reply: then it is counted by what it takes.
-    let _share = state.shared.requests.take(taker, 1).map_err(|_| Fault::too_many(SOON))?;
+    let _share = state.shared.requests.take(taker, 1).map_err(|_| ApiError::too_many(SOON))?;
     // Whatever is said of the request from here on, the token is not in it.
     request.headers_mut().remove(header::AUTHORIZATION);
     Ok(next.run(request).await)
@@ -63,10 +64,10 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) struct Keeper(pub(super) bool);
 
 /// Notes who asks, on the request and on its connection.
-fn admitted(request: &mut Request, (by, keeper): (Principal, Keeper)) -> Result<(), Fault> {
+fn admitted(request: &mut Request, (by, keeper): (Principal, Keeper)) -> Result<(), ApiError> {
     if let Some(visit) = request.extensions().get::<Visit>() {
         if visit.is_kept() && !keeper.0 {
-            return Err(Fault::because(Code::Unavailable, "All connections are taken just now."));
+            return Err(ApiError::because(Code::Unavailable, "All connections are taken just now."));
         }
         visit.known();
     }
@@ -75,20 +76,21 @@ fn admitted(request: &mut Request, (by, keeper): (Principal, Keeper)) -> Result<
     Ok(())
 }
 
-/// Who asks, within the budgets, where they may do what they ask.
+/// Who asks, within the rate_limits, where they may do what they ask.
 async fn known(
     state: &AppState,
     request: &mut Request,
     path: Option<&str>,
-) -> Result<(Principal, Keeper), Fault> {
-    let budgets = &state.shared.budgets;
+) -> Result<(Principal, Keeper), ApiError> {
+    let rate_limits = &state.shared.rate_limits;
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = Peer::new(address);
-    budgets.hear(peer, Instant::now())?;
+    rate_limits.hear(peer, Instant::now())?;
     let found = check(state, request, path).await;
-    let ((principal, keeper), verdict) = found.map_err(|fault| budgets.fail(peer, fault, Instant::now()))?;
+    let ((principal, keeper), verdict) =
+        found.map_err(|fault| rate_limits.fail(peer, fault, Instant::now()))?;
     // What is forbidden is asked for too: it counts.
-    budgets.spend(principal.asker(), peer, Instant::now())?;
+    rate_limits.spend(principal.asker(), peer, Instant::now())?;
     verdict.map(|()| (principal, keeper))
 }
 
@@ -97,7 +99,7 @@ async fn check(
     state: &AppState,
     request: &mut Request,
     path: Option<&str>,
-) -> Result<((Principal, Keeper), Result<(), Fault>), Fault> {
+) -> Result<((Principal, Keeper), Result<(), ApiError>), ApiError> {
     let shown = bearer(request.headers())?;
     let by_jwt = match &state.shared.jwts {
         Some(jwts) if !tokens::is_ours(shown) => {
@@ -117,7 +119,7 @@ async fn check(
         }
         Demand::Any | Demand::Whole | Demand::Nobody => None,
     };
-    let reading = state.shared.gate.read(move |view| {
+    let reading = state.shared.auth_reader.read(move |view| {
         let now = now();
         let principal = match by_jwt {
             Some(principal) => principal,
@@ -127,7 +129,7 @@ async fn check(
         let keeper = Keeper(whole.is_ok());
         let verdict = match (demand, document) {
             (Demand::Whole, _) => whole,
-            (Demand::Nobody, _) => Err(Fault::new(Code::Forbidden)),
+            (Demand::Nobody, _) => Err(ApiError::new(Code::Forbidden)),
             (Demand::On(verb), Some(id)) => permit(view, &principal, verb, (&id, now))?.map(drop),
             (Demand::On(_), None) | (Demand::Any, _) => Ok(()),
         };
@@ -170,8 +172,8 @@ fn demand(path: Option<&str>, method: &Method) -> Demand {
 }
 
 /// The token of a request. What is wrong with it is told without it.
-fn bearer(headers: &HeaderMap) -> Result<&str, Fault> {
-    let wanted = |why: &str| Fault::because(Code::Unauthorized, why);
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let wanted = |why: &str| ApiError::because(Code::Unauthorized, why);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
     let value = first.ok_or_else(|| wanted("Show a token: `Authorization: Bearer TOKEN`."))?;

@@ -14,7 +14,7 @@ use super::reply::{Answer, Reply};
 use crate::{
     AppState,
     log::View,
-    rules::{Code, Fault},
+    rules::{ApiError, Code},
 };
 
 /// Whether the process answers
@@ -29,10 +29,10 @@ pub(super) async fn alive() -> Reply {
     operation_id = "ready", path = super::paths::READY, tag = "server", responses(Refusals, (status = 200, description = "It does.", content_type = "application/json", body = serde_json::Value)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     if state.shared.draining.load(Ordering::Acquire) {
-        return Err(Fault::because(Code::Unavailable, "The server is about to stop.").into());
+        return Err(ApiError::because(Code::Unavailable, "The server is about to stop.").into());
     }
     if !state.shared.committer.is_alive() {
-        return Err(Fault::because(Code::Unavailable, "No pushes are taken.").into());
+        return Err(ApiError::because(Code::Unavailable, "No pushes are taken.").into());
     }
     let reading = || state.in_time(state.shared.readers.read(None, |view| Ok(view.feed_end().map(drop)?)));
     state.shared.readable.ask(Instant::now(), reading).await?;
@@ -47,17 +47,17 @@ fn ok() -> Reply {
 /// Whether the log can be read, looked at once a second at most: whoever asks without end, and needs no token for it, gets
 /// what was found.
 #[derive(Debug, Default)]
-pub(crate) struct Readable(Mutex<Option<(Instant, Result<(), Fault>)>>);
+pub(crate) struct Readable(Mutex<Option<(Instant, Result<(), ApiError>)>>);
 
 /// How long what was found is told.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
 impl Readable {
-    async fn ask<F: Future<Output = Result<(), Fault>>>(
+    async fn ask<F: Future<Output = Result<(), ApiError>>>(
         &self,
         now: Instant,
         look: impl FnOnce() -> F,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ApiError> {
         let mut found = self.0.lock().await;
         if let Some((at, found)) = &*found
             && now.saturating_duration_since(*at) < GOOD_FOR
@@ -81,7 +81,7 @@ mod tests {
         let (readable, looks, start) = (Readable::default(), AtomicUsize::new(0), Instant::now());
         let ask = |now| {
             readable.ask(now, async || match looks.fetch_add(1, Ordering::Relaxed) {
-                1 => Err(Fault::new(Code::Unavailable)),
+                1 => Err(ApiError::new(Code::Unavailable)),
                 _ => Ok(()),
             })
         };

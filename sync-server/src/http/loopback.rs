@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::extract::Request;
 use http::{HeaderMap, header};
 
-use crate::rules::{Code, Fault};
+use crate::rules::{ApiError, Code};
 
 /// Without tokens the server trusts whoever sits at this machine, and nobody else: not a page in a browser that
 /// was led here by a name of its own (`Host`), nor one of another origin.
-pub(super) fn only(request: &Request, scheme: &str) -> Result<(), Fault> {
+pub(super) fn only(request: &Request, scheme: &str) -> Result<(), ApiError> {
     let authority = request.uri().authority().map(|a| a.as_str());
     if !is_allowed(request.headers(), authority, scheme) {
         let why = "Without tokens only requests to a loopback address and from its own origin are answered.";
-        return Err(Fault::because(Code::Forbidden, why));
+        return Err(ApiError::because(Code::Forbidden, why));
     }
     Ok(())
 }

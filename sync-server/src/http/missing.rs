@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     AppState,
-    budgets::Work,
-    rules::{Asker, Code, Fault, Principal, question},
+    rate_limit::Work,
+    rules::{ApiError, Asker, Code, Principal, question},
 };
 
 /// Which of these changes the server lacks
@@ -44,7 +44,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Answer {
     if plain(&headers, header::CONTENT_TYPE).as_deref() != Some(JSON) {
-        return Err(Fault::because(Code::MediaType, format!("The question is {JSON}.")).into());
+        return Err(ApiError::because(Code::MediaType, format!("The question is {JSON}.")).into());
     }
     let limits = state.shared.config.limits;
     let travelled = receive_travelled((&state, by.asker()), (&headers, body), limits.json_bytes()).await?;
@@ -64,7 +64,7 @@ async fn answer(
     state: &AppState,
     who: Option<Asker>,
     (document, hashes): (DocumentId, Vec<ChangeHash>),
-) -> Result<Reply, Fault> {
+) -> Result<Reply, ApiError> {
     let readers = &state.shared.readers;
     let asked = Arc::new(readers.read(who.clone(), move |view| question(view, &document)).await?);
     let memory = room(state, who.clone(), asked.reply_bytes(hashes.len())).await?;
@@ -82,7 +82,7 @@ async fn read_hashes(
     state: &AppState,
     who: Option<Asker>,
     travelled: Travelled,
-) -> Result<Vec<ChangeHash>, Fault> {
+) -> Result<Vec<ChangeHash>, ApiError> {
     let turn = state.shared.questions.take(who).await?;
     let limits = state.shared.config.limits;
     let read = tokio::task::spawn_blocking(move || {
@@ -91,11 +91,11 @@ async fn read_hashes(
         let question = Question { field: "hashes", most, limits: &limits };
         question.read(travelled.decoded(limits.json_bytes())?, hash)
     });
-    read.await.map_err(|_| Fault::new(Code::Internal))?
+    read.await.map_err(|_| ApiError::new(Code::Internal))?
 }
 
-fn hash(text: &str) -> Result<ChangeHash, Fault> {
+fn hash(text: &str) -> Result<ChangeHash, ApiError> {
     let lower = text.len() == 64 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     let hash = if lower { text.parse().ok() } else { None };
-    hash.ok_or_else(|| Fault::because(Code::Malformed, "A hash has 64 lower-case hex digits."))
+    hash.ok_or_else(|| ApiError::because(Code::Malformed, "A hash has 64 lower-case hex digits."))
 }

@@ -44,7 +44,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    rules::{Code, Fault},
+    rules::{ApiError, Code},
 };
 
 pub(crate) use health::Readable;
@@ -76,8 +76,8 @@ pub fn router(state: AppState) -> Router {
         .split_for_parts();
     state.shared.described.set(&api);
     let router = router
-        .fallback(async || reply::Failed(Fault::because(Code::NotFound, "There is no such resource.")))
-        .method_not_allowed_fallback(async || reply::Failed(Fault::new(Code::Method)))
+        .fallback(async || reply::Failed(ApiError::because(Code::NotFound, "There is no such resource.")))
+        .method_not_allowed_fallback(async || reply::Failed(ApiError::new(Code::Method)))
         .layer(middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(CatchPanicLayer::custom(reply::of_panic))
         .layer(

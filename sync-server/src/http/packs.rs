@@ -8,7 +8,7 @@ use rejoin_protocol::{
 use super::body::{Received, grow};
 use crate::{
     ServerLimits,
-    rules::{Code, Fault},
+    rules::{ApiError, Code},
 };
 
 /// Changes up to this size travel plain, in bytes.
@@ -17,7 +17,7 @@ const SMALL: usize = 1_024;
 const ROOM: usize = 64 * 1024;
 
 /// The plain changes of a body that is a pack, within the limits of a push: they are asked before memory is given.
-pub(super) async fn unpacked(received: Received, limits: ServerLimits) -> Result<Received, Fault> {
+pub(super) async fn unpacked(received: Received, limits: ServerLimits) -> Result<Received, ApiError> {
     let work = tokio::task::spawn_blocking(move || {
         let Received { bytes, mut held } = received;
         let claimed = claim(&bytes).map_err(|error| fault(&error))?;
@@ -30,18 +30,18 @@ pub(super) async fn unpacked(received: Received, limits: ServerLimits) -> Result
         let bytes = unpack(&bytes, &limits).map_err(|error| fault(&error))?.into_bytes();
         Ok(Received { bytes, held })
     });
-    work.await.map_err(|_| Fault::new(Code::Internal))?
+    work.await.map_err(|_| ApiError::new(Code::Internal))?
 }
 
-fn fault(error: &PackError) -> Fault {
+fn fault(error: &PackError) -> ApiError {
     match error {
         PackError::TooLarge { what, limit } => too_large(what, *limit),
-        error => Fault::because(Code::Malformed, format!("The body is no pack: {error}.")),
+        error => ApiError::because(Code::Malformed, format!("The body is no pack: {error}.")),
     }
 }
 
-fn too_large(what: &str, limit: usize) -> Fault {
-    Fault::because(Code::TooLarge, format!("A pack may have at most {limit} {what}."))
+fn too_large(what: &str, limit: usize) -> ApiError {
+    ApiError::because(Code::TooLarge, format!("A pack may have at most {limit} {what}."))
 }
 
 /// The reply with its changes as a pack, where the client takes one and it is worth it. Slow for many.

@@ -9,7 +9,7 @@ use super::reply::room;
 use crate::{
     AppState,
     log::BackendView,
-    rules::{Asker, Code, Fault, Principal},
+    rules::{ApiError, Asker, Code, Principal},
     shares::Share,
 };
 
@@ -28,26 +28,27 @@ struct Parameters {
 
 impl Asked {
     /// Of a request that may ask for none at all.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Fault> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, ApiError> {
         let Query(Parameters { after, limit }) = Query::try_from_uri(uri).map_err(|_| {
-            Fault::because(
+            ApiError::because(
                 Code::Malformed,
                 "`after` is a cursor and `limit` a number, each given at most once.",
             )
         })?;
         let after = match after.filter(|text| !text.is_empty()) {
             None => None,
-            Some(text) => Some(Cursor::parse(&text).ok_or_else(|| Fault::new(Code::CursorUnknown))?),
+            Some(text) => Some(Cursor::parse(&text).ok_or_else(|| ApiError::new(Code::CursorUnknown))?),
         };
         Ok(Self { after, limit })
     }
 
     /// Of a request for nothing but a page: one of no changes would be told to go on from where it is, for ever.
-    pub(super) fn some(uri: &Uri) -> Result<Self, Fault> {
+    pub(super) fn some(uri: &Uri) -> Result<Self, ApiError> {
         match Self::of(uri)? {
-            Self { limit: Some(0), .. } => {
-                Err(Fault::because(Code::Malformed, "A page has at least one change: `limit` is 1 or more."))
-            }
+            Self { limit: Some(0), .. } => Err(ApiError::because(
+                Code::Malformed,
+                "A page has at least one change: `limit` is 1 or more.",
+            )),
             asked => Ok(asked),
         }
     }
@@ -56,10 +57,10 @@ impl Asked {
     pub(super) async fn read(
         self,
         (state, by): (&AppState, &Principal),
-        work: impl FnOnce(&BackendView<'_>, (Option<&Cursor>, Option<u32>)) -> Result<Response, Fault>
+        work: impl FnOnce(&BackendView<'_>, (Option<&Cursor>, Option<u32>)) -> Result<Response, ApiError>
         + Send
         + 'static,
-    ) -> Result<(Response, Share<Asker>), Fault> {
+    ) -> Result<(Response, Share<Asker>), ApiError> {
         let reading = async {
             let share = room(state, by.asker(), state.shared.config.limits.page_bytes).await?;
             let work = move |view: &BackendView<'_>| work(view, (self.after.as_ref(), self.limit));

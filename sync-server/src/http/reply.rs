@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     AppState,
-    budgets::Work,
-    rules::{Asker, Code, Fault, Listing, Told},
+    rate_limit::Work,
+    rules::{ApiError, Asker, Code, RejectionStream, Told},
     shares::{Share, Taker},
 };
 use axum::response::{IntoResponse, Response};
@@ -38,21 +38,29 @@ pub(super) struct Merged {
 }
 
 /// Waits a moment for memory for a reply.
-pub(super) async fn room(state: &AppState, who: Option<Asker>, bytes: usize) -> Result<Share<Asker>, Fault> {
+pub(super) async fn room(
+    state: &AppState,
+    who: Option<Asker>,
+    bytes: usize,
+) -> Result<Share<Asker>, ApiError> {
     let memory = &state.shared.reply_memory;
     // What is larger is refused by who makes it; so what is asked for can be had.
     memory.wait(Taker::ordinary(who), bytes.min(memory.each())).await
 }
 
 /// The same for a reply that is there already, and may be too large.
-pub(super) async fn large(state: &AppState, who: Option<Asker>, bytes: usize) -> Result<Share<Asker>, Fault> {
+pub(super) async fn large(
+    state: &AppState,
+    who: Option<Asker>,
+    bytes: usize,
+) -> Result<Share<Asker>, ApiError> {
     let most = state.shared.reply_memory.each();
     if bytes > most {
         let detail = format!(
             "It has {bytes} bytes, and a reply of at most {most} is given here (a quarter of reply_memory): \
              read its changes."
         );
-        return Err(Fault::because(Code::TooLarge, detail));
+        return Err(ApiError::because(Code::TooLarge, detail));
     }
     room(state, who, bytes).await
 }
@@ -80,7 +88,7 @@ impl Reply {
         mut told: Told,
         (held, share): (Held, Option<Share<Asker>>),
     ) -> Self {
-        let first = told.rest.as_mut().and_then(Listing::next);
+        let first = told.rest.as_mut().and_then(RejectionStream::next);
         told.response.body.extend(first.unwrap_or_default());
         let rest = told.rest.filter(|rest| !rest.is_over()).map(|listing| Rest { listing, _held: held });
         let reply = match share {
@@ -101,10 +109,10 @@ impl From<wire::Response> for Reply {
 pub(super) type Answer = Result<Reply, Failed>;
 
 /// Why a handler gives nothing else: `application/problem+json`.
-pub(super) struct Failed(pub(super) Fault);
+pub(super) struct Failed(pub(super) ApiError);
 
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
+impl From<ApiError> for Failed {
+    fn from(fault: ApiError) -> Self {
         Self(fault)
     }
 }
@@ -159,5 +167,5 @@ fn in_hex(hashes: &[ChangeHash]) -> String {
 
 /// A panic of a handler: the panic hook has logged it, and the client learns nothing of it.
 pub(super) fn of_panic(_: Box<dyn Any + Send + 'static>) -> Response {
-    Failed(Fault::new(Code::Internal)).into_response()
+    Failed(ApiError::new(Code::Internal)).into_response()
 }

@@ -20,7 +20,7 @@ use super::{
     connections::AtWork,
 };
 use crate::{
-    rules::{Asker, Listing},
+    rules::{Asker, RejectionStream},
     shares::{Counted, Share},
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Sending {
 
 /// What follows, made as the client reads.
 pub(super) struct Rest {
-    pub(super) listing: Listing,
+    pub(super) listing: RejectionStream,
     /// The share of the memory for bodies that it lives in.
     pub(super) _held: Held,
 }

@@ -22,7 +22,7 @@ use super::{
     connections::{Connections, Visit},
     paced::Paced,
 };
-use crate::{AppState, ServerConfig, budgets::Peer, watched};
+use crate::{AppState, ServerConfig, rate_limit::Peer, watched};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -68,7 +68,7 @@ pub async fn serve(
 
 /// Without tokens everybody who can connect may do everything.
 fn refuse_without_tokens(address: SocketAddr, state: &AppState) -> io::Result<()> {
-    if state.shared.gate.was_guarded() {
+    if state.shared.auth_reader.was_guarded() {
         if state.shared.tls.is_some() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     AppState,
-    rules::{Asker, Code, Fault, Principal, any_snapshot, no_snapshot, snapshot_is_due},
+    rules::{ApiError, Asker, Code, Principal, any_snapshot, no_snapshot, snapshot_is_due},
 };
 
 /// How long a client waits for a snapshot to be made. Then it does better to read the changes: invariant 6, "no
@@ -48,7 +48,7 @@ pub(super) async fn get(
         let _turn = state.shared.large_replies.take(by.asker()).await?;
         let readers = &state.shared.readers;
         let stored = readers.read(by.asker(), move |view| any_snapshot(view, &document)).await?;
-        let stored = stored.ok_or_else(|| Fault::new(Code::Unavailable))?;
+        let stored = stored.ok_or_else(|| ApiError::new(Code::Unavailable))?;
         let share = large(&state, by.asker(), stored.body.len()).await.map_err(|fault| match fault.code {
             Code::TooLarge => no_snapshot("It is larger than one that is given out here."),
             _ => fault,
@@ -59,7 +59,7 @@ pub(super) async fn get(
 }
 
 /// Has one made where it is due.
-async fn make(state: &AppState, who: Option<Asker>, document: DocumentId) -> Result<(), Fault> {
+async fn make(state: &AppState, who: Option<Asker>, document: DocumentId) -> Result<(), ApiError> {
     let readers = &state.shared.readers;
     if !readers.read(who.clone(), move |view| snapshot_is_due(view, &document)).await? {
         return Ok(());

@@ -5,9 +5,9 @@ use rejoin_protocol::{Cursor, DocumentId};
 use super::body::{Held, Received};
 use crate::{
     AppState,
-    budgets::Work,
     clock::now,
-    rules::{Changes, Code, Fault, Principal, Push, Receipt, Room},
+    rate_limit::Work,
+    rules::{ApiError, Changes, Code, Principal, Push, Receipt, Room},
 };
 
 /// Bodies larger than this are read on a thread where working long is allowed.
@@ -18,12 +18,12 @@ pub(super) async fn store(
     state: &AppState,
     received: Received,
     (document, after, by): (DocumentId, Option<Cursor>, &Principal),
-) -> Result<(Receipt, Held), Fault> {
+) -> Result<(Receipt, Held), ApiError> {
     let Received { bytes, held } = received;
     let (shared, limits) = (&state.shared, state.shared.config.limits);
     let changes = if bytes.len() > LARGE {
         let read = tokio::task::spawn_blocking(move || Changes::read(bytes, &limits));
-        read.await.map_err(|_| Fault::new(Code::Internal))??
+        read.await.map_err(|_| ApiError::new(Code::Internal))??
     } else {
         Changes::read(bytes, &limits)?
     };

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use crate::{
     ServerLimits,
-    rules::{Code, Fault},
+    rules::{ApiError, Code},
 };
 
 /// A question that is a list of texts in one field of an object.
@@ -32,17 +32,17 @@ impl Question<'_> {
     pub(super) fn read<T>(
         &self,
         body: impl Read,
-        entry: impl FnMut(&str) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        entry: impl FnMut(&str) -> Result<T, ApiError>,
+    ) -> Result<Vec<T>, ApiError> {
         let mut state = State { question: self, entry, fields: 0, fault: None };
         let mut json = serde_json::Deserializer::from_reader(body);
         let read = Whole(&mut state).deserialize(&mut json).and_then(|found| json.end().map(|()| found));
         let why = |error: serde_json::Error| match error.io_error_kind() {
             // What the body is decoded by has said why.
-            Some(io::ErrorKind::FileTooLarge) => Fault::because(Code::TooLarge, error.to_string()),
-            Some(_) => Fault::because(Code::Malformed, error.to_string()),
+            Some(io::ErrorKind::FileTooLarge) => ApiError::because(Code::TooLarge, error.to_string()),
+            Some(_) => ApiError::because(Code::Malformed, error.to_string()),
             None => {
-                Fault::because(Code::Malformed, format!("It is not the JSON that is asked for: {error}."))
+                ApiError::because(Code::Malformed, format!("It is not the JSON that is asked for: {error}."))
             }
         };
         read.map_err(|error| state.fault.unwrap_or_else(|| why(error)))
@@ -55,18 +55,18 @@ struct State<'q, F> {
     /// How many fields the body has had, all depths together.
     fields: usize,
     /// Why the reading was ended, where it is not the JSON.
-    fault: Option<Fault>,
+    fault: Option<ApiError>,
 }
 
 impl<F> State<'_, F> {
-    fn end<E: Error>(&mut self, fault: Fault) -> E {
+    fn end<E: Error>(&mut self, fault: ApiError) -> E {
         self.fault = Some(fault);
         E::custom("it is read no further")
     }
 
     fn too_many<E: Error>(&mut self, what: &str, (most, limit): (usize, &str)) -> E {
         let detail = format!("A body of JSON may have {most} {what} at most (limit {limit}).");
-        self.end(Fault::because(Code::TooLarge, detail))
+        self.end(ApiError::because(Code::TooLarge, detail))
     }
 
     /// The next field of an object.
@@ -91,7 +91,7 @@ impl<F> State<'_, F> {
 /// The object, of which one field counts.
 struct Whole<'s, 'q, F>(&'s mut State<'q, F>);
 
-impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Whole<'_, '_, F> {
+impl<'de, T, F: FnMut(&str) -> Result<T, ApiError>> DeserializeSeed<'de> for Whole<'_, '_, F> {
     type Value = Vec<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -99,7 +99,7 @@ impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Whole<
     }
 }
 
-impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> Visitor<'de> for Whole<'_, '_, F> {
+impl<'de, T, F: FnMut(&str) -> Result<T, ApiError>> Visitor<'de> for Whole<'_, '_, F> {
     type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,7 +123,7 @@ impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> Visitor<'de> for Whole<'_, '_, 
 /// The list that was asked for.
 struct Entries<'s, 'q, F>(&'s mut State<'q, F>);
 
-impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Entries<'_, '_, F> {
+impl<'de, T, F: FnMut(&str) -> Result<T, ApiError>> DeserializeSeed<'de> for Entries<'_, '_, F> {
     type Value = Vec<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -131,7 +131,7 @@ impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Entrie
     }
 }
 
-impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> Visitor<'de> for Entries<'_, '_, F> {
+impl<'de, T, F: FnMut(&str) -> Result<T, ApiError>> Visitor<'de> for Entries<'_, '_, F> {
     type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,7 +153,7 @@ impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> Visitor<'de> for Entries<'_, '_
 /// One text of it.
 struct Entry<'s, 'q, F>(&'s mut State<'q, F>);
 
-impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Entry<'_, '_, F> {
+impl<'de, T, F: FnMut(&str) -> Result<T, ApiError>> DeserializeSeed<'de> for Entry<'_, '_, F> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
@@ -161,7 +161,7 @@ impl<'de, T, F: FnMut(&str) -> Result<T, Fault>> DeserializeSeed<'de> for Entry<
     }
 }
 
-impl<T, F: FnMut(&str) -> Result<T, Fault>> Visitor<'_> for Entry<'_, '_, F> {
+impl<T, F: FnMut(&str) -> Result<T, ApiError>> Visitor<'_> for Entry<'_, '_, F> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,11 +247,11 @@ impl<'de, F> Visitor<'de> for Ignored<'_, '_, F> {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<Vec<String>, Fault> {
+    fn read(body: &str) -> Result<Vec<String>, ApiError> {
         let limits = ServerLimits { json_fields: 5, json_nesting: 3, ..ServerLimits::default() };
         let question = Question { field: "hashes", most: (3, "missing_hashes"), limits: &limits };
         question.read(body.as_bytes(), |text| match text {
-            "bad" => Err(Fault::because(Code::Malformed, "bad")),
+            "bad" => Err(ApiError::because(Code::Malformed, "bad")),
             text => Ok(text.to_owned()),
         })
     }

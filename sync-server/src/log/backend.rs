@@ -1,7 +1,7 @@
 //! What a database does for the log: the verbs of a backend, and nothing else of it. No type here belongs to one.
 //!
 //! SQLite is the one backend today (`log/sqlite`). What PostgreSQL will do for each verb is said at the verb, and here is
-//! what holds for all of them. The calls are synchronous, as the threads are that make them (readers, gate, committer): a
+//! what holds for all of them. The calls are synchronous, as the threads are that make them (readers, auth_reader, committer): a
 //! backend of PostgreSQL waits in them for its client on that thread. Times are milliseconds since 1970. Documents are
 //! named by the keys that [`EditRows::create`] gave them. All tables are the same tables: a row key
 //! `document << 40 | position` becomes two columns, `(document, position)`, which are the primary key there.

@@ -24,7 +24,7 @@ use crate::{
     committer::Committer,
     log::{Document, Found, Mark, Rows, View, Which},
     readers::Readers,
-    rules::{Asker, Code, Fault, GROWN_BY, no_snapshot, readable, snapshot_is_wanted},
+    rules::{ApiError, Asker, Code, GROWN_BY, no_snapshot, readable, snapshot_is_wanted},
     turns::{Turn, Turns},
 };
 
@@ -169,7 +169,7 @@ impl Merger {
         &self,
         (id, shape): (DocumentId, Shape),
         asks: For,
-    ) -> Result<(Written, Turn), Fault> {
+    ) -> Result<(Written, Turn), ApiError> {
         for _ in 0..ATTEMPTS {
             match self.desk.is_suspect(&id) {
                 Ok(true) => {}
@@ -194,16 +194,20 @@ impl Merger {
 
     /// The document as far as it was verified before: "What is not yet decided is left out, and said so." Whoever sends
     /// many changes that do harm keeps nobody from reading what was there.
-    async fn decided(&self, (id, shape): (DocumentId, Shape), asks: For) -> Result<(Written, Turn), Fault> {
+    async fn decided(
+        &self,
+        (id, shape): (DocumentId, Shape),
+        asks: For,
+    ) -> Result<(Written, Turn), ApiError> {
         let turn = self.turns.take(asks.who.clone()).await?;
         let desk = Arc::clone(&self.desk);
         let work = move |verifier: &mut Verifier| desk.write_decided((&id, shape), verifier);
         let written = self.merging.run(asks.timed(work))?.wait().await?;
-        written.map(|written| (written, turn)).ok_or_else(|| Fault::new(Code::Unavailable))
+        written.map(|written| (written, turn)).ok_or_else(|| ApiError::new(Code::Unavailable))
     }
 
     /// Makes and stores a new snapshot, if one is wanted.
-    pub(crate) async fn snapshot(&self, id: DocumentId, asks: For) -> Result<(), Fault> {
+    pub(crate) async fn snapshot(&self, id: DocumentId, asks: For) -> Result<(), ApiError> {
         self.desk.wait_for(&id).await;
         if !self.desk.is_suspect(&id)? {
             let _turn = self.turns.take(asks.who.clone()).await?;
@@ -222,7 +226,7 @@ impl Merger {
     }
 
     /// Looks for what makes the library fail.
-    async fn verify(&self, id: DocumentId, snapshot: bool, asks: For) -> Result<(), Fault> {
+    async fn verify(&self, id: DocumentId, snapshot: bool, asks: For) -> Result<(), ApiError> {
         let desk = Arc::clone(&self.desk);
         let work = move |verifier: &mut Verifier| desk.verify((&id, snapshot), verifier);
         self.verifying.run(asks.timed(work))?.wait().await
@@ -230,7 +234,7 @@ impl Merger {
 
     /// Verifies what came since the last time, and makes a snapshot where that is due; blocks until that is done.
     /// Returns how long it took.
-    pub(crate) fn verify_behind(&self, id: DocumentId) -> Result<Duration, Fault> {
+    pub(crate) fn verify_behind(&self, id: DocumentId) -> Result<Duration, ApiError> {
         let desk = Arc::clone(&self.desk);
         let work = move |verifier: &mut Verifier| {
             let started = Instant::now();
@@ -241,7 +245,7 @@ impl Merger {
     }
 
     /// The next document after `after` that was never verified to its end by this release.
-    pub(crate) fn next_unverified(&self, after: i64) -> Result<Option<(i64, DocumentId)>, Fault> {
+    pub(crate) fn next_unverified(&self, after: i64) -> Result<Option<(i64, DocumentId)>, ApiError> {
         let next = self.desk.readers.read_here(|view| view.documents(&Which::Unverified(after), 1))?.pop();
         Ok(next.map(|document| (document.key, document.uuid)))
     }
@@ -249,9 +253,9 @@ impl Merger {
 
 impl Desk {
     /// Whether a document is to be verified before it is merged again. A fault while that is left alone.
-    fn is_suspect(&self, id: &DocumentId) -> Result<bool, Fault> {
+    fn is_suspect(&self, id: &DocumentId) -> Result<bool, ApiError> {
         match self.suspects().get(id) {
-            Some(Some(until)) if Instant::now() < *until => Err(Fault::new(Code::Unavailable)),
+            Some(Some(until)) if Instant::now() < *until => Err(ApiError::new(Code::Unavailable)),
             found => Ok(found.is_some()),
         }
     }
@@ -295,7 +299,7 @@ impl Desk {
         (view, document): (&impl View, &Document),
         verifier: &mut Verifier,
         (shape, keep, examine): (Shape, bool, bool),
-    ) -> Result<Option<Merge>, Fault> {
+    ) -> Result<Option<Merge>, ApiError> {
         let known = view.known(document.key)?.left_out;
         let task = Task {
             document: document.key,
@@ -315,7 +319,9 @@ impl Desk {
                 merge.left_out.extend(known);
                 Ok(Some(merge))
             }
-            Outcome::TooDeep(why) => Err(Fault::because(Code::TooLarge, format!("{why}: ask for the file."))),
+            Outcome::TooDeep(why) => {
+                Err(ApiError::because(Code::TooLarge, format!("{why}: ask for the file.")))
+            }
             Outcome::Unsound(unsound) => {
                 self.suspect(document, &unsound);
                 Ok(None)
@@ -328,7 +334,7 @@ impl Desk {
         &self,
         (id, shape): (&DocumentId, Shape),
         verifier: &mut Verifier,
-    ) -> Result<Option<Written>, Fault> {
+    ) -> Result<Option<Written>, ApiError> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
             let end = document.end;
@@ -349,7 +355,7 @@ impl Desk {
         &self,
         (id, shape): (&DocumentId, Shape),
         verifier: &mut Verifier,
-    ) -> Result<Option<Written>, Fault> {
+    ) -> Result<Option<Written>, ApiError> {
         self.readers.read_here(|view| {
             let document = mergeable(view, &self.limits, id)?;
             let end = document.end;
@@ -367,7 +373,7 @@ impl Desk {
     }
 
     /// A new snapshot, where one look at the document is enough for it.
-    fn refresh(&self, id: &DocumentId, verifier: &mut Verifier) -> Result<bool, Fault> {
+    fn refresh(&self, id: &DocumentId, verifier: &mut Verifier) -> Result<bool, ApiError> {
         let _taken = self.take(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
@@ -388,8 +394,8 @@ impl Desk {
         }
     }
 
-    fn verify(&self, (id, asked): (&DocumentId, bool), verifier: &mut Verifier) -> Result<(), Fault> {
-        let _taken = self.take(id).ok_or_else(|| Fault::new(Code::Unavailable))?;
+    fn verify(&self, (id, asked): (&DocumentId, bool), verifier: &mut Verifier) -> Result<(), ApiError> {
+        let _taken = self.take(id).ok_or_else(|| ApiError::new(Code::Unavailable))?;
         let suspect = self.suspects().contains_key(id);
         let found = self.readers.read_here(|view| {
             let document = self.holdable(view, id)?;
@@ -401,7 +407,7 @@ impl Desk {
             let known = view.known(document.key)?.left_out.len();
             let found = snapshot::examine(view, &document, verifier, (self.longest, wants))?;
             let new = found.left_out.len() > known;
-            Ok::<_, Fault>(Some((found, new)))
+            Ok::<_, ApiError>(Some((found, new)))
         })?;
         let Some((found, new)) = found else { return Ok(()) };
         let settled = found.verified.is_some();
@@ -411,11 +417,11 @@ impl Desk {
         }
         let rest = (!new).then(|| Instant::now() + REST);
         self.suspects().insert(*id, rest);
-        Err(Fault::new(Code::Unavailable))
+        Err(ApiError::new(Code::Unavailable))
     }
 
     /// Stores what was found; from then on the document is merged without it.
-    fn keep(&self, id: &DocumentId, mut found: Found) -> Result<(), Fault> {
+    fn keep(&self, id: &DocumentId, mut found: Found) -> Result<(), ApiError> {
         found.left_out.retain(|_, why| !why.is_held());
         let settled = found.verified.is_some();
         self.committer.found(found, now())?;
@@ -425,7 +431,7 @@ impl Desk {
         Ok(())
     }
 
-    fn holdable(&self, view: &impl View, id: &DocumentId) -> Result<Document, Fault> {
+    fn holdable(&self, view: &impl View, id: &DocumentId) -> Result<Document, ApiError> {
         mergeable(view, &self.limits, id).map_err(|fault| match fault.code {
             Code::TooLarge => no_snapshot("Its log is larger than one that is merged here."),
             _ => fault,
@@ -433,14 +439,14 @@ impl Desk {
     }
 }
 
-fn mergeable(view: &impl View, limits: &ServerLimits, id: &DocumentId) -> Result<Document, Fault> {
+fn mergeable(view: &impl View, limits: &ServerLimits, id: &DocumentId) -> Result<Document, ApiError> {
     let document = readable(view, id)?;
     if document.bytes > limits.merge_bytes {
         let detail = format!(
             "The log has {} bytes, and one of at most {} is merged here: read its changes.",
             document.bytes, limits.merge_bytes
         );
-        return Err(Fault::because(Code::TooLarge, detail));
+        return Err(ApiError::because(Code::TooLarge, detail));
     }
     Ok(document)
 }

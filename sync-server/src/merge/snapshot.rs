@@ -9,7 +9,7 @@ use rejoin_verifier::{Merge, Outcome, Patience, Shape, Task, Terms, Verdict, Ver
 use super::source::{LogSource, subject};
 use crate::{
     log::{Document, Found, Made, StoredSnapshot, View},
-    rules::Fault,
+    rules::ApiError,
 };
 
 /// How long a turn goes on looking for more than it has found.
@@ -26,7 +26,7 @@ pub(super) fn examine(
     document: &Document,
     verifier: &mut Verifier,
     (longest, wants): (Duration, bool),
-) -> Result<Found, Fault> {
+) -> Result<Found, ApiError> {
     let mut source = LogSource { view, document: document.key };
     match find(&mut source, &subject(view, document)?, verifier, patience(longest))? {
         Verdict::Settled(merge) => settle(view, document, merge, (verifier, longest, wants)),
@@ -42,7 +42,7 @@ pub(super) fn settle(
     document: &Document,
     merge: Merge,
     (verifier, longest, wants): (&mut Verifier, Duration, bool),
-) -> Result<Found, Fault> {
+) -> Result<Found, ApiError> {
     let end = document.end.position;
     let stop = merge.left_out.first_key_value().map(|(first, _)| *first);
     let stop = stop.filter(|_| !planted::is_planted(Bug::SnapshotPastHole));
@@ -64,7 +64,7 @@ fn prefix(
     document: &Document,
     stop: u64,
     (verifier, longest): (&mut Verifier, Duration),
-) -> Result<Option<Made>, Fault> {
+) -> Result<Option<Made>, ApiError> {
     let task = Task {
         document: document.key,
         epoch: 0,
@@ -88,6 +88,10 @@ fn prefix(
 }
 
 /// Verifies a document on this thread, in this process.
-pub(crate) fn examine_here(view: &impl View, document: &Document, longest: Duration) -> Result<Found, Fault> {
+pub(crate) fn examine_here(
+    view: &impl View,
+    document: &Document,
+    longest: Duration,
+) -> Result<Found, ApiError> {
     examine(view, document, &mut Verifier::new(None, Terms::default()), (longest, true))
 }

@@ -5,7 +5,7 @@ use rejoin_verifier::{Batch, BatchSize, Source, Subject};
 use crate::{
     LogError,
     log::{Document, View},
-    rules::Fault,
+    rules::ApiError,
 };
 
 /// The log of a document, in the database.
@@ -16,13 +16,13 @@ pub(super) struct LogSource<'v, V> {
 }
 
 impl<V: View> Source for LogSource<'_, V> {
-    type Error = Fault;
+    type Error = ApiError;
 
-    fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
+    fn snapshot(&mut self) -> Result<Option<(u64, Vec<u8>)>, ApiError> {
         Ok(self.view.snapshot(self.document)?)
     }
 
-    fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, Fault> {
+    fn batch(&mut self, after: u64, upto: u64) -> Result<Batch, ApiError> {
         let (mut batch, mut size) = (Batch::new(), BatchSize::default());
         self.view.for_each(self.document, (after, upto), |position, change| {
             if size.is_full() {
@@ -40,7 +40,7 @@ impl<V: View> Source for LogSource<'_, V> {
 }
 
 /// What is to be looked at, without what is known to be bad.
-pub(super) fn subject(view: &impl View, document: &Document) -> Result<Subject, Fault> {
+pub(super) fn subject(view: &impl View, document: &Document) -> Result<Subject, ApiError> {
     Ok(Subject {
         id: document.uuid,
         document: document.key,

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use rejoin_verifier::Verifier;
 
-use crate::rules::{Code, Fault};
+use crate::rules::{ApiError, Code};
 
 /// Most questions that wait; more are told to come later.
 const WAITING: usize = 256;
@@ -27,7 +27,7 @@ pub(super) struct Workers(Arc<Handle>);
 struct Handle(Arc<Queue>);
 
 /// An answer that is being worked on.
-pub(super) struct Answer<T>(oneshot::Receiver<Result<T, Fault>>);
+pub(super) struct Answer<T>(oneshot::Receiver<Result<T, ApiError>>);
 
 /// What a worker does with its verifier when it had nothing to do for so long.
 #[derive(Clone)]
@@ -50,8 +50,8 @@ impl Workers {
     /// it is done to its end.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Verifier) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<Answer<T>, Fault> {
+        work: impl FnOnce(&mut Verifier) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<Answer<T>, ApiError> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(move |verifier: &mut Verifier| {
             if !sender.is_closed() {
@@ -59,7 +59,7 @@ impl Workers {
             }
         });
         let queued = self.0.0.put(job);
-        queued.then_some(Answer(answer)).ok_or_else(|| Fault::new(Code::Unavailable))
+        queued.then_some(Answer(answer)).ok_or_else(|| ApiError::new(Code::Unavailable))
     }
 }
 
@@ -137,12 +137,12 @@ impl std::fmt::Debug for Queue {
 }
 
 impl<T> Answer<T> {
-    pub(super) async fn wait(self) -> Result<T, Fault> {
-        self.0.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal)))
+    pub(super) async fn wait(self) -> Result<T, ApiError> {
+        self.0.await.unwrap_or_else(|_| Err(ApiError::new(Code::Internal)))
     }
 
-    pub(super) fn wait_blocking(self) -> Result<T, Fault> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(Fault::new(Code::Internal)))
+    pub(super) fn wait_blocking(self) -> Result<T, ApiError> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(ApiError::new(Code::Internal)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use rejoin_protocol::DocumentId;
 
-use super::{Code, Fault};
+use super::{ApiError, Code};
 use crate::{
     LogError,
     jwt::Bearer,
@@ -135,17 +135,17 @@ fn decide(standing: Standing, verb: Verb) -> Decision {
 }
 
 /// Whose token has this hash, if it is good now.
-pub(crate) fn authenticate(view: &impl View, hash: &[u8; 32], now: i64) -> Result<TokenId, Fault> {
+pub(crate) fn authenticate(view: &impl View, hash: &[u8; 32], now: i64) -> Result<TokenId, ApiError> {
     let row = view.token(TokenKey::Hash(hash))?.filter(|row| row.is_good(now));
     row.map(|row| row.id).ok_or_else(not_good)
 }
 
-fn not_good() -> Fault {
-    Fault::because(Code::Unauthorized, "This token is not known here, was revoked, or has expired.")
+fn not_good() -> ApiError {
+    ApiError::because(Code::Unauthorized, "This token is not known here, was revoked, or has expired.")
 }
 
 /// What is told to whoever bears a JWT that is none: the same, whatever is wrong with it.
-pub(crate) fn no_jwt() -> Fault {
+pub(crate) fn no_jwt() -> ApiError {
     not_good()
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn permit(
     principal: &Principal,
     verb: Verb,
     (id, now): (&DocumentId, i64),
-) -> Result<Result<Permission, Fault>, LogError> {
+) -> Result<Result<Permission, ApiError>, LogError> {
     let exists = || Ok::<_, LogError>(view.document(id)?.is_some());
     let (standing, founder) = match principal {
         Principal::Local => return Ok(Ok(Permission { founder: None, whole: true })),
@@ -217,10 +217,10 @@ pub(crate) fn permit(
     Ok(match decide(standing, verb) {
         Decision::Allowed => Ok(Permission { founder: None, whole: standing.held == Some(Access::Admin) }),
         Decision::Begins => Ok(Permission { founder, whole: true }),
-        Decision::NotThere => Err(Fault::no_document()),
+        Decision::NotThere => Err(ApiError::no_document()),
         // The same whether the document is there or not.
         Decision::Forbidden => {
-            Err(Fault::because(Code::Forbidden, "This token does not allow that on this document."))
+            Err(ApiError::because(Code::Forbidden, "This token does not allow that on this document."))
         }
     })
 }
@@ -230,7 +230,7 @@ pub(crate) fn permit_whole(
     view: &impl View,
     principal: &Principal,
     now: i64,
-) -> Result<Result<(), Fault>, LogError> {
+) -> Result<Result<(), ApiError>, LogError> {
     let whole = match principal {
         Principal::Local => true,
         Principal::Token(token) => {
@@ -240,7 +240,7 @@ pub(crate) fn permit_whole(
         Principal::Jwt(bearer) => bearer.is_good(now) && bearer.is_admin_of_all(),
     };
     let why = "This is for tokens that are admin of every document.";
-    Ok(if whole { Ok(()) } else { Err(Fault::because(Code::Forbidden, why)) })
+    Ok(if whole { Ok(()) } else { Err(ApiError::because(Code::Forbidden, why)) })
 }
 
 /// Whether what happens to a document may be told to this principal.
@@ -258,7 +258,7 @@ pub(crate) fn hearable(
     view: &impl View,
     principal: &Principal,
     (ids, now): (HashSet<DocumentId>, i64),
-) -> Result<HashSet<DocumentId>, Fault> {
+) -> Result<HashSet<DocumentId>, ApiError> {
     let mut named = HashSet::new();
     let mut refused = None;
     for id in ids {
@@ -288,7 +288,7 @@ pub(crate) fn is_good(
 }
 
 /// What may be read by this principal.
-pub(crate) fn listed(view: &impl View, principal: &Principal, now: i64) -> Result<Listed, Fault> {
+pub(crate) fn listed(view: &impl View, principal: &Principal, now: i64) -> Result<Listed, ApiError> {
     let token = match principal {
         Principal::Local => return Ok(Listed::All),
         Principal::Jwt(bearer) if !bearer.is_good(now) => return Err(not_good()),

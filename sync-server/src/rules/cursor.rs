@@ -2,7 +2,7 @@
 
 use rejoin_protocol::Cursor;
 
-use super::{Code, Fault};
+use super::{ApiError, Code};
 use crate::log::{Claim, Document, LogError, Mark, View};
 
 /// The place in this document's log that `after` names. A cursor proves itself by its digest, also against a
@@ -11,14 +11,14 @@ pub(super) fn prove(
     view: &impl View,
     document: Option<&Document>,
     after: Option<&Cursor>,
-) -> Result<Result<Mark, Fault>, LogError> {
+) -> Result<Result<Mark, ApiError>, LogError> {
     let claim = after.map_or(Claim::Beginning, |cursor| Claim::read(cursor.as_str()));
     let proven = match document {
         Some(document) => claim.prove(document.end, |at| view.digest_at(document.key, at))?,
         None => claim.prove(Mark::default(), |_| Ok::<_, LogError>(None))?,
     };
     Ok(proven.ok_or_else(|| {
-        Fault::because(
+        ApiError::because(
             Code::CursorUnknown,
             "This log does not have that place: ask `missing`, then offer what is lacking here.",
         )

@@ -6,9 +6,9 @@ use rejoin_protocol::{
 };
 
 use super::{
-    Code, Fault, Principal, Verb,
+    ApiError, Code, Principal, Verb,
     access::{listed, permit},
-    fault::to_json,
+    api_error::to_json,
 };
 use crate::{
     LogError, ServerLimits,
@@ -25,11 +25,11 @@ pub(crate) fn list(
     limits: &ServerLimits,
     since: Option<&str>,
     (by, now): (&Principal, i64),
-) -> Result<DocumentsReply, Fault> {
+) -> Result<DocumentsReply, ApiError> {
     let claim = since.map_or(Claim::Beginning, Claim::read);
     let since = claim
         .prove(view.feed_end()?, |entry| view.feed_digest_at(entry))?
-        .ok_or_else(|| Fault::because(Code::CursorUnknown, "This token is not one of this server."))?;
+        .ok_or_else(|| ApiError::because(Code::CursorUnknown, "This token is not one of this server."))?;
     let listed = listed(view, by, now)?;
     let mut next = since;
     let (mut documents, mut bytes) = (Vec::new(), 0_usize);
@@ -62,7 +62,7 @@ pub(crate) fn delete(
     edit: &impl Edit,
     id: &DocumentId,
     (by, now): (&Principal, i64),
-) -> Result<Attempt<Result<(), Fault>>, LogError> {
+) -> Result<Attempt<Result<(), ApiError>>, LogError> {
     let permission = match permit(edit, by, Verb::Delete, (id, now))? {
         Ok(permission) => permission,
         Err(fault) => return Ok(Attempt::Undo(Err(fault))),

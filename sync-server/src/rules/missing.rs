@@ -5,7 +5,7 @@ use rejoin_protocol::{
     wire::{JSON, MissingReply, Response},
 };
 
-use super::{Code, Fault, fault::to_json};
+use super::{ApiError, Code, api_error::to_json};
 use crate::{
     LogError, ServerLimits,
     log::{Document, View},
@@ -21,10 +21,10 @@ pub(crate) struct Questioned {
 }
 
 /// Puts a question to a log.
-pub(crate) fn question(view: &impl View, id: &DocumentId) -> Result<Questioned, Fault> {
+pub(crate) fn question(view: &impl View, id: &DocumentId) -> Result<Questioned, ApiError> {
     let document = view.document(id)?;
     if document.as_ref().is_some_and(|document| document.deleted) {
-        return Err(Fault::new(Code::Deleted));
+        return Err(ApiError::new(Code::Deleted));
     }
     let heads = match &document {
         Some(document) => view.heads(document.key)?,
@@ -72,10 +72,10 @@ pub(crate) fn missing(
     limits: &ServerLimits,
     id: &DocumentId,
     hashes: &[ChangeHash],
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     if hashes.len() > limits.missing_hashes {
         let detail = format!("{} hashes asked; at most {} are.", hashes.len(), limits.missing_hashes);
-        return Err(Fault::because(Code::TooLarge, detail));
+        return Err(ApiError::because(Code::TooLarge, detail));
     }
     let questioned = question(view, id)?;
     let lacking = questioned.lacking(view, hashes)?;

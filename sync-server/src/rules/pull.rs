@@ -5,7 +5,7 @@ use rejoin_protocol::{
     wire::{CHANGES, HEADS_TOLD, Response},
 };
 
-use super::{Code, Fault, cursor::prove};
+use super::{ApiError, Code, cursor::prove};
 use crate::{
     ServerLimits,
     log::{Document, Mark, Page, PageLimit, View},
@@ -17,7 +17,7 @@ pub(crate) fn pull(
     limits: &ServerLimits,
     id: &DocumentId,
     (after, limit): (Option<&Cursor>, Option<u32>),
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let document = readable(view, id)?;
     let after = prove(view, Some(&document), after)??;
     let span = (after.position, document.end.position);
@@ -26,10 +26,10 @@ pub(crate) fn pull(
 }
 
 /// The document, if there is one to read.
-pub(crate) fn readable(view: &impl View, id: &DocumentId) -> Result<Document, Fault> {
-    let document = view.document(id)?.ok_or_else(Fault::no_document)?;
+pub(crate) fn readable(view: &impl View, id: &DocumentId) -> Result<Document, ApiError> {
+    let document = view.document(id)?.ok_or_else(ApiError::no_document)?;
     if document.deleted {
-        return Err(Fault::new(Code::Deleted));
+        return Err(ApiError::new(Code::Deleted));
     }
     Ok(document)
 }
@@ -46,7 +46,7 @@ pub(super) fn changes_reply(
     document: i64,
     end: Mark,
     page: Page,
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let cursor = view.mark_at(document, end, page.covered)?;
     let heads = if cursor.position == end.position { view.heads(document)? } else { Vec::new() };
     Ok(Response {

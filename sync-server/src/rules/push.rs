@@ -10,7 +10,8 @@ use rejoin_protocol::{
 };
 
 use super::{
-    Code, Fault, Principal, Receipt, Room, Verb, access::permit, cursor::prove, pushers::name_of, room::Guest,
+    ApiError, Code, Principal, Receipt, Room, Verb, access::permit, cursor::prove, pushers::name_of,
+    room::Guest,
 };
 use crate::{
     LogError, ServerLimits,
@@ -53,7 +54,7 @@ pub(crate) enum Changes {
 
 impl Changes {
     /// Frames a body whole. What is small is checked here; slow where it is not very small.
-    pub(crate) fn read(body: Vec<u8>, limits: &ServerLimits) -> Result<Self, Fault> {
+    pub(crate) fn read(body: Vec<u8>, limits: &ServerLimits) -> Result<Self, ApiError> {
         let pieces = pieces(&body, limits)?;
         Ok(match pieces.len() {
             0 | 1 => Self::Checked(check_body(&body, limits)?),
@@ -110,7 +111,7 @@ impl Changes {
 }
 
 /// Frames a body whole, and says where the pieces of it stand; at least one.
-fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault> {
+fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, ApiError> {
     let (mut pieces, mut count, mut at) = (Vec::new(), 0_usize, 0_usize);
     let (mut start, mut held) = (0_usize, 0_usize);
     for frame in fence::frames(body) {
@@ -122,7 +123,7 @@ fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault
         (count, held, at) = (count + 1, held + 1, at + length);
         if count > limits.push_changes {
             let detail = format!("A push may have at most {} changes.", limits.push_changes);
-            return Err(Fault::because(Code::TooLarge, detail));
+            return Err(ApiError::because(Code::TooLarge, detail));
         }
     }
     pieces.push(start..at);
@@ -131,7 +132,7 @@ fn pieces(body: &[u8], limits: &ServerLimits) -> Result<Vec<Range<usize>>, Fault
 
 /// Measures and hashes each change: everything that depends on no order. Slow for many; holds no lock and no
 /// transaction.
-fn check_body(body: &[u8], limits: &ServerLimits) -> Result<Checked, Fault> {
+fn check_body(body: &[u8], limits: &ServerLimits) -> Result<Checked, ApiError> {
     fence::frames(body).map(|frame| Ok(check_change(&frame?, limits))).collect()
 }
 
@@ -155,7 +156,7 @@ pub(crate) fn take(
     edit: &impl Edit,
     push: &Push,
     now: i64,
-) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+) -> Result<Attempt<Result<Receipt, ApiError>>, LogError> {
     // Asked here and not only when the request began: of two who begin a document one comes second, and a token may
     // have been revoked while the body arrived.
     let permission = match permit(edit, &push.by, Verb::Push, (&push.document, now))? {
@@ -164,7 +165,7 @@ pub(crate) fn take(
     };
     let document = edit.document(&push.document)?;
     if document.as_ref().is_some_and(|document| document.deleted) {
-        return Ok(Attempt::Undo(Err(Fault::new(Code::Deleted))));
+        return Ok(Attempt::Undo(Err(ApiError::new(Code::Deleted))));
     }
     let after = match prove(edit, document.as_ref(), push.after.as_ref())? {
         Ok(after) => after,
@@ -234,11 +235,11 @@ fn finish<E: Edit>(
     edit: &E,
     pushing: &Pushing<'_>,
     (appender, receipt): (Appender<'_, E>, Receipt),
-) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+) -> Result<Attempt<Result<Receipt, ApiError>>, LogError> {
     // Invariant 6: "No document, no change and no peer can stop another document from syncing", nor can a bad
     // change stop the good ones beside it.
     if planted::is_planted(Bug::BadChangeFailsBatch) && !receipt.rejected.is_empty() {
-        return Ok(Attempt::Undo(Err(Fault::new(Code::Malformed))));
+        return Ok(Attempt::Undo(Err(ApiError::new(Code::Malformed))));
     }
     let first = appender.first();
     let attempt = seal(appender, receipt)?;
@@ -251,7 +252,7 @@ fn finish<E: Edit>(
 fn seal(
     appender: Appender<'_, impl Edit>,
     mut receipt: Receipt,
-) -> Result<Attempt<Result<Receipt, Fault>>, LogError> {
+) -> Result<Attempt<Result<Receipt, ApiError>>, LogError> {
     receipt.end = appender.end();
     receipt.seal();
     if receipt.accepted == 0 {

@@ -5,7 +5,9 @@ use rejoin_protocol::{
     wire::{JSON, PushedBy, PushersReply, Response},
 };
 
-use super::{Client, Fault, Principal, cursor::prove, fault::to_json, pull::page_limit, pull::readable};
+use super::{
+    ApiError, Client, Principal, api_error::to_json, cursor::prove, pull::page_limit, pull::readable,
+};
 use crate::{
     ServerLimits,
     log::{LogError, TokenKey, View},
@@ -32,7 +34,7 @@ pub(crate) fn pushers(
     limits: &ServerLimits,
     id: &DocumentId,
     (after, limit): (Option<&Cursor>, Option<u32>),
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let document = readable(view, id)?;
     let after = prove(view, Some(&document), after)??.position;
     let end = document.end.position;

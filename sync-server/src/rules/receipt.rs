@@ -9,8 +9,8 @@ use rejoin_protocol::{
 };
 
 use super::{
-    Fault,
-    fault::to_json,
+    ApiError,
+    api_error::to_json,
     pull::{changes_reply, page_limit},
 };
 use crate::{
@@ -84,17 +84,17 @@ pub(crate) enum Form {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) response: Response,
-    pub(crate) rest: Option<Listing>,
+    pub(crate) rest: Option<RejectionStream>,
 }
 
 /// The rest of the body of a reply, in parts.
-pub(crate) struct Listing {
+pub(crate) struct RejectionStream {
     left: std::iter::Flatten<std::vec::IntoIter<Vec<Rejection>>>,
     begun: bool,
     ended: bool,
 }
 
-/// About how large the parts of a [`Listing`] are, in bytes.
+/// About how large the parts of a [`RejectionStream`] are, in bytes.
 const PART: usize = 64 * 1024;
 
 impl Receipt {
@@ -172,8 +172,8 @@ impl Rejections {
         self.shelves.iter().flatten()
     }
 
-    fn into_listing(self) -> Listing {
-        Listing { left: self.shelves.into_iter().flatten(), begun: false, ended: false }
+    fn into_listing(self) -> RejectionStream {
+        RejectionStream { left: self.shelves.into_iter().flatten(), begun: false, ended: false }
     }
 }
 
@@ -214,14 +214,14 @@ impl From<Response> for Told {
     }
 }
 
-impl Listing {
+impl RejectionStream {
     /// Whether all of it was given out.
     pub(crate) fn is_over(&self) -> bool {
         self.ended
     }
 }
 
-impl Iterator for Listing {
+impl Iterator for RejectionStream {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
@@ -244,9 +244,9 @@ impl Iterator for Listing {
     }
 }
 
-impl fmt::Debug for Listing {
+impl fmt::Debug for RejectionStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listing").finish_non_exhaustive()
+        f.debug_struct("RejectionStream").finish_non_exhaustive()
     }
 }
 
@@ -270,7 +270,7 @@ pub(crate) fn reply(
     limits: &ServerLimits,
     receipt: Receipt,
     form: Form,
-) -> Result<Told, Fault> {
+) -> Result<Told, ApiError> {
     let limit = match form {
         Form::Changes { limit } if receipt.rejected.is_empty() => limit,
         _ => return json_reply(view, receipt),
@@ -309,7 +309,7 @@ pub(crate) fn reply_at_end(receipt: &Receipt, form: Form) -> Option<Response> {
 /// How a [`PushReply`] without rejections ends: they are its last field.
 const TAIL: &[u8] = b"]}";
 
-fn json_reply(view: &impl View, receipt: Receipt) -> Result<Told, Fault> {
+fn json_reply(view: &impl View, receipt: Receipt) -> Result<Told, ApiError> {
     let (cursor, end, heads) = match &receipt.document {
         Some(document) => {
             let end = end_of(view, document)?;
@@ -351,7 +351,7 @@ fn end_of(view: &impl View, document: &Document) -> Result<Mark, LogError> {
 
 /// Of so many rejections that they come in several parts.
 #[cfg(test)]
-pub(crate) fn long_listing() -> Listing {
+pub(crate) fn long_listing() -> RejectionStream {
     let mut rejections = Rejections::default();
     for n in 0..10_000_u32 {
         let hash = ChangeHash(std::array::from_fn(|i| n.to_le_bytes()[i % 4]));

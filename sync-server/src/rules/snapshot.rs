@@ -5,7 +5,7 @@ use rejoin_protocol::{
     wire::{CHANGES, Response},
 };
 
-use super::{Code, Fault, pull::readable};
+use super::{ApiError, Code, pull::readable};
 use crate::log::{StoredSnapshot, View};
 
 /// A snapshot is made again when so many changes came since, and at least an eighth of what it covers: all
@@ -22,18 +22,18 @@ pub(crate) fn wanted(end: u64, stored: Option<StoredSnapshot>) -> bool {
 }
 
 /// Whether a better one is to be made first: none is there, or the log has outgrown it.
-pub(crate) fn is_due(view: &impl View, id: &DocumentId) -> Result<bool, Fault> {
+pub(crate) fn is_due(view: &impl View, id: &DocumentId) -> Result<bool, ApiError> {
     let document = readable(view, id)?;
     Ok(wanted(document.end.position, view.known(document.key)?.snapshot))
 }
 
 /// The stored snapshot, unless a better one is to be made first.
-pub(crate) fn stored(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(crate) fn stored(view: &impl View, id: &DocumentId) -> Result<Option<Response>, ApiError> {
     if is_due(view, id)? { Ok(None) } else { any(view, id) }
 }
 
 /// The stored snapshot, however old.
-pub(crate) fn any(view: &impl View, id: &DocumentId) -> Result<Option<Response>, Fault> {
+pub(crate) fn any(view: &impl View, id: &DocumentId) -> Result<Option<Response>, ApiError> {
     let document = readable(view, id)?;
     let Some((position, bytes)) = view.snapshot(document.key)? else { return Ok(None) };
     if position == 0 {
@@ -51,8 +51,11 @@ pub(crate) fn any(view: &impl View, id: &DocumentId) -> Result<Option<Response>,
 }
 
 /// There is none and there will be none: the client reads the changes.
-pub(crate) fn none(why: &str) -> Fault {
-    Fault::because(Code::NotFound, format!("There is no snapshot of this document: read its changes. {why}"))
+pub(crate) fn none(why: &str) -> ApiError {
+    ApiError::because(
+        Code::NotFound,
+        format!("There is no snapshot of this document: read its changes. {why}"),
+    )
 }
 
 #[cfg(test)]

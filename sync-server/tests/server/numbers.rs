@@ -154,7 +154,7 @@ async fn bring(house: &House, document: DocumentId, (who, what): (&str, &[Change
 }
 
 /// Each the first of its actor.
-fn strangers(actors: std::ops::Range<u16>) -> Vec<Change> {
+fn anonymous(actors: std::ops::Range<u16>) -> Vec<Change> {
     actors.map(|actor| empty(actor, &[], (1, 1, 0))).collect()
 }
 
@@ -182,7 +182,7 @@ async fn one_member_cannot_use_up_a_documents_bytes() {
         let reply = bring(&house, document, (&ada, &large(300..350))).await;
         assert!(reply.accepted * each > most / 8, "{reply:?}");
         let ben = token("ben");
-        assert_eq!(bring(&house, document, (&ben, &strangers(400..410))).await.accepted, 10);
+        assert_eq!(bring(&house, document, (&ben, &anonymous(400..410))).await.accepted, 10);
         // An operator sees who it was.
         let crowd = doctor(&house.database()).unwrap().crowds.remove(0);
         let kind = if house.jwts { "jwt" } else { "token" };
@@ -206,7 +206,7 @@ fn large(actors: std::ops::Range<u16>) -> Vec<Change> {
         (large.hash, large.message) = (None, Some("x".repeat(1_024)));
         Change::from(large)
     };
-    strangers(actors).into_iter().map(grow).collect()
+    anonymous(actors).into_iter().map(grow).collect()
 }
 
 /// The changes that make so many containers, as any client would.
@@ -224,7 +224,7 @@ async fn containers_take_no_room_from_actors_nor_from_heads() {
         let token = |name| house.token(name, Some(document), Access::Write);
         let (ada, mallory) = (token("ada"), token("mallory"));
         assert_eq!(bring(&house, document, (&mallory, &containers(500))).await.accepted, 500);
-        let reply = bring(&house, document, (&ada, &strangers(1..10))).await;
+        let reply = bring(&house, document, (&ada, &anonymous(1..10))).await;
         assert_eq!(reply.accepted, 4, "{reply:?}");
         assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyActors));
         // And they have their own limit, and their own shares.
@@ -242,9 +242,9 @@ async fn one_member_cannot_use_up_a_documents_actors() {
         let token = |name| house.token(name, Some(document), Access::Write);
         let (ada, mallory, root) =
             (token("ada"), token("mallory"), house.token("admin", None, Access::Admin));
-        assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
+        assert_eq!(bring(&house, document, (&ada, &anonymous(1..2))).await.accepted, 1);
         // "One alone gets half of all at most" (PROTOCOL.md).
-        let all = strangers(100..200);
+        let all = anonymous(100..200);
         let reply = bring(&house, document, (&mallory, &all)).await;
         assert_eq!(reply.accepted, 7);
         assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyActors));
@@ -268,7 +268,7 @@ async fn one_member_cannot_use_up_a_documents_actors() {
         for (nth, name) in ["ada", "ada", "ben", "cleo"].into_iter().enumerate() {
             let who = if name == "ada" { ada.clone() } else { another(&again, &database, name, document) };
             let nth = u16::try_from(nth).unwrap();
-            let reply = bring(&again, document, (&who, &strangers(300 + nth..301 + nth))).await;
+            let reply = bring(&again, document, (&who, &anonymous(300 + nth..301 + nth))).await;
             assert_eq!(reply.accepted, 1, "{name}: {reply:?}");
         }
         // An operator sees who it was.
@@ -278,11 +278,11 @@ async fn one_member_cannot_use_up_a_documents_actors() {
         assert_eq!(crowd.by[0].name.as_deref(), Some(format!("{kind}:mallory").as_str()));
         assert_eq!((crowd.by[0].actors, crowd.by[0].heads), (7, 7));
         // Who may delete the document has the whole.
-        assert_eq!(bring(&again, document, (&root, &strangers(400..420))).await.accepted, 3);
-        let reply = bring(&again, document, (&ada, &strangers(500..501))).await;
+        assert_eq!(bring(&again, document, (&root, &anonymous(400..420))).await.accepted, 3);
+        let reply = bring(&again, document, (&ada, &anonymous(500..501))).await;
         assert_eq!(codes(&reply), [RefusalCode::TooManyActors]);
         assert!(reply.rejected[0].detail.contains("--document-actors"));
-        assert_eq!(bring(&again, document, (&ada, &[after(&strangers(1..2)[0])])).await.accepted, 1);
+        assert_eq!(bring(&again, document, (&ada, &[after(&anonymous(1..2)[0])])).await.accepted, 1);
     }
 }
 
@@ -306,15 +306,15 @@ async fn one_member_cannot_use_up_a_documents_heads() {
     for (house, document) in houses(|c| c.limits.document_heads = 16).await {
         let token = |name| house.token(name, Some(document), Access::Write);
         let (ada, mallory) = (token("ada"), token("mallory"));
-        let reply = bring(&house, document, (&mallory, &strangers(100..150))).await;
+        let reply = bring(&house, document, (&mallory, &anonymous(100..150))).await;
         assert_eq!(reply.accepted, 8);
         assert!(reply.rejected.iter().all(|one| one.code == RefusalCode::TooManyHeads));
         for nth in 0..4 {
-            assert_eq!(bring(&house, document, (&ada, &strangers(nth + 1..nth + 2))).await.accepted, 1);
+            assert_eq!(bring(&house, document, (&ada, &anonymous(nth + 1..nth + 2))).await.accepted, 1);
         }
         // What merges them is taken whole, also where it brings more on the way.
-        let heads: Vec<ChangeHash> = strangers(100..108).iter().map(Change::hash).collect();
-        let more = strangers(200..204);
+        let heads: Vec<ChangeHash> = anonymous(100..108).iter().map(Change::hash).collect();
+        let more = anonymous(200..204);
         let deps = [heads, more.iter().map(Change::hash).collect()].concat();
         let merge = empty(300, &deps, (1, 1, 0));
         let reply = bring(&house, document, (&mallory, &[more, vec![merge]].concat())).await;
@@ -328,9 +328,9 @@ async fn whoever_has_no_name_leaves_room_for_those_who_have() {
     let (house, document) = houses(|c| c.limits.document_actors = 16).await.pop().unwrap();
     let write = [(Some(document), Access::Write)];
     let nobody = crate::support::jwt_for(None, &write, 60);
-    assert_eq!(bring(&house, document, (&nobody, &strangers(100..150))).await.accepted, 8);
+    assert_eq!(bring(&house, document, (&nobody, &anonymous(100..150))).await.accepted, 8);
     let other = crate::support::jwt_for(None, &write, 90);
-    assert_eq!(bring(&house, document, (&other, &strangers(200..210))).await.accepted, 0);
+    assert_eq!(bring(&house, document, (&other, &anonymous(200..210))).await.accepted, 0);
     let ada = crate::support::jwt("ada", &write, 60);
-    assert_eq!(bring(&house, document, (&ada, &strangers(1..2))).await.accepted, 1);
+    assert_eq!(bring(&house, document, (&ada, &anonymous(1..2))).await.accepted, 1);
 }

@@ -1,4 +1,4 @@
-//! One reader must not stop the server: others are answered as usual beside it, and memory stays in its budgets.
+//! One reader must not stop the server: others are answered as usual beside it, and memory stays in its rate_limits.
 
 use std::{
     io::Write,

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     ServerLimits,
-    rules::{Asker, Code, Fault},
+    rules::{ApiError, Asker, Code},
 };
 
 /// How long somebody waits at most for having asked for too much.
@@ -78,28 +78,28 @@ impl Peer {
 
 /// Who asked how much.
 #[derive(Debug)]
-pub(crate) struct Budgets {
+pub(crate) struct RateLimits {
     requests: Pace,
     failures: Pace,
     known: Mutex<Times<Asker>>,
-    strangers: Mutex<Strangers>,
+    anonymous: Mutex<Anonymous>,
 }
 
 #[derive(Debug)]
-struct Strangers {
+struct Anonymous {
     failed: Times<Peer>,
     /// Until when an address where a good credential was shown is open.
     welcome: Times<Peer>,
 }
 
-impl Budgets {
+impl RateLimits {
     pub(crate) fn new(limits: &ServerLimits) -> Self {
-        let strangers = Strangers { failed: Times::new(MANY), welcome: Times::new(MANY) };
+        let anonymous = Anonymous { failed: Times::new(MANY), welcome: Times::new(MANY) };
         Self {
             requests: Pace::new(limits.request_rate, limits.request_burst),
             failures: Pace::new(limits.failure_rate, limits.failure_burst),
             known: Mutex::new(Times::new(MANY)),
-            strangers: Mutex::new(strangers),
+            anonymous: Mutex::new(anonymous),
         }
     }
 
@@ -108,25 +108,25 @@ impl Budgets {
     ///
     /// # Errors
     /// `rate-limited`.
-    pub(crate) fn hear(&self, peer: Peer, now: Instant) -> Result<(), Fault> {
+    pub(crate) fn hear(&self, peer: Peer, now: Instant) -> Result<(), ApiError> {
         if self.failures.is_none() {
             return Ok(());
         }
-        let strangers = lock(&self.strangers);
-        if strangers.welcome.get(&peer).is_some_and(|until| until > now) {
+        let anonymous = lock(&self.anonymous);
+        if anonymous.welcome.get(&peer).is_some_and(|until| until > now) {
             return Ok(());
         }
-        self.failures.take(strangers.failed.get(&peer), now).map(drop).map_err(Fault::too_many)
+        self.failures.take(anonymous.failed.get(&peer), now).map(drop).map_err(ApiError::too_many)
     }
 
     /// A credential was no good: what is told of that, which is `rate-limited` for one that fails too often.
-    pub(crate) fn fail(&self, peer: Peer, fault: Fault, now: Instant) -> Fault {
+    pub(crate) fn fail(&self, peer: Peer, fault: ApiError, now: Instant) -> ApiError {
         if fault.code != Code::Unauthorized || self.failures.is_none() {
             return fault;
         }
-        let failed = &mut lock(&self.strangers).failed;
+        let failed = &mut lock(&self.anonymous).failed;
         match self.failures.take(failed.get(&peer), now) {
-            Err(wait) => Fault::too_many(wait),
+            Err(wait) => ApiError::too_many(wait),
             Ok(rested) => {
                 failed.put(peer, rested, now);
                 fault
@@ -138,22 +138,22 @@ impl Budgets {
     ///
     /// # Errors
     /// `rate-limited`.
-    pub(crate) fn spend(&self, by: Option<Asker>, peer: Peer, now: Instant) -> Result<(), Fault> {
+    pub(crate) fn spend(&self, by: Option<Asker>, peer: Peer, now: Instant) -> Result<(), ApiError> {
         let Some(by) = by else { return Ok(()) };
         if !self.failures.is_none() {
-            lock(&self.strangers).welcome.put(peer, now + WELCOME, now);
+            lock(&self.anonymous).welcome.put(peer, now + WELCOME, now);
         }
         if self.requests.is_none() {
             return Ok(());
         }
         let mut known = lock(&self.known);
-        let rested = self.requests.take(known.get(&by), now).map_err(Fault::too_many)?;
+        let rested = self.requests.take(known.get(&by), now).map_err(ApiError::too_many)?;
         known.put(by, rested, now);
         Ok(())
     }
 }
 
-impl Budgets {
+impl RateLimits {
     /// What a request has cost beside being asked: it was answered, and whoever asked it waits the longer for the next.
     pub(crate) fn charge(&self, by: Option<Asker>, work: Work, now: Instant) {
         let (Some(by), cost) = (by, work.cost()) else { return };
@@ -246,17 +246,17 @@ impl<K: Eq + Hash> Times<K> {
 mod tests {
     use super::*;
 
-    fn budgets(failures: (u32, u32)) -> Budgets {
+    fn rate_limits(failures: (u32, u32)) -> RateLimits {
         let (failure_rate, failure_burst) = failures;
-        Budgets::new(&ServerLimits { failure_rate, failure_burst, ..ServerLimits::default() })
+        RateLimits::new(&ServerLimits { failure_rate, failure_burst, ..ServerLimits::default() })
     }
 
     fn peer(text: &str) -> Peer {
         Peer::new(Some(text.parse().unwrap()))
     }
 
-    fn not_good() -> Fault {
-        Fault::new(Code::Unauthorized)
+    fn not_good() -> ApiError {
+        ApiError::new(Code::Unauthorized)
     }
 
     #[test]
@@ -280,18 +280,18 @@ mod tests {
     #[test]
     fn who_asks_for_dear_things_waits_for_them_and_others_do_not() {
         let limits = ServerLimits { request_rate: 10, request_burst: 100, ..Default::default() };
-        let (budgets, now) = (Budgets::new(&limits), Instant::now());
+        let (rate_limits, now) = (RateLimits::new(&limits), Instant::now());
         let [eve, ada] = ["eve", "ada"].map(|name| Some(Asker::Subject(name.to_owned())));
-        let spend = |who: &Option<Asker>, now| budgets.spend(who.clone(), Peer(None), now);
-        budgets.charge(eve.clone(), Work::Hashes(63), now);
+        let spend = |who: &Option<Asker>, now| rate_limits.spend(who.clone(), Peer(None), now);
+        rate_limits.charge(eve.clone(), Work::Hashes(63), now);
         assert!(spend(&eve, now).is_ok(), "what is small costs nothing more");
-        budgets.charge(eve.clone(), Work::Hashes(64 * 150), now);
+        rate_limits.charge(eve.clone(), Work::Hashes(64 * 150), now);
         // 151 of 100, and one more: 52 tenths of a second.
         let fault = spend(&eve, now).unwrap_err();
-        assert_eq!(fault, Fault::too_many(Duration::from_millis(5_200)));
+        assert_eq!(fault, ApiError::too_many(Duration::from_millis(5_200)));
         assert!(spend(&ada, now).is_ok());
         assert!(spend(&eve, now + Duration::from_millis(5_200)).is_ok());
-        budgets.charge(ada.clone(), Work::Merging(Duration::from_secs(86_400)), now);
+        rate_limits.charge(ada.clone(), Work::Merging(Duration::from_secs(86_400)), now);
         assert!(spend(&ada, now + Duration::from_secs(59)).is_err());
         assert!(
             spend(&ada, now + SHUT_OUT + Duration::from_millis(100)).is_ok(),
@@ -318,9 +318,9 @@ mod tests {
     fn who_sits_at_this_machine_is_not_held_back_and_no_rate_is_no_limit() {
         let (now, one) =
             (Instant::now(), ServerLimits { request_rate: 1, request_burst: 1, ..Default::default() });
-        let held = Budgets::new(&one);
+        let held = RateLimits::new(&one);
         assert!((0..100).all(|_| held.spend(None, Peer(None), now).is_ok()));
-        let free = Budgets::new(&ServerLimits { request_rate: 0, failure_rate: 0, ..one });
+        let free = RateLimits::new(&ServerLimits { request_rate: 0, failure_rate: 0, ..one });
         for _ in 0..100 {
             assert!(free.spend(Some(Asker::Subject("ada".to_owned())), Peer(None), now).is_ok());
             assert!(free.hear(Peer(None), now).is_ok());
@@ -338,19 +338,26 @@ mod tests {
 
     #[test]
     fn an_address_that_fails_too_often_is_not_heard_and_others_are() {
-        let (budgets, now) = (budgets((1, 3)), Instant::now());
+        let (rate_limits, now) = (rate_limits((1, 3)), Instant::now());
         let (eve, ada) = (peer("192.0.2.1"), peer("192.0.2.2"));
         for _ in 0..3 {
-            assert!(budgets.hear(eve, now).is_ok());
-            assert_eq!(budgets.fail(eve, not_good(), now).code, Code::Unauthorized);
+            assert!(rate_limits.hear(eve, now).is_ok());
+            assert_eq!(rate_limits.fail(eve, not_good(), now).code, Code::Unauthorized);
         }
-        assert_eq!(budgets.hear(eve, now).unwrap_err().code, Code::RateLimited);
-        assert_eq!(budgets.fail(eve, not_good(), now).code, Code::RateLimited, "a fourth that came beside");
-        assert!(budgets.hear(ada, now).is_ok());
-        assert!(budgets.hear(eve, now + Duration::from_secs(1)).is_ok(), "a second later it may fail again");
-        let other = Fault::new(Code::Unavailable);
+        assert_eq!(rate_limits.hear(eve, now).unwrap_err().code, Code::RateLimited);
         assert_eq!(
-            budgets.fail(eve, other.clone(), now),
+            rate_limits.fail(eve, not_good(), now).code,
+            Code::RateLimited,
+            "a fourth that came beside"
+        );
+        assert!(rate_limits.hear(ada, now).is_ok());
+        assert!(
+            rate_limits.hear(eve, now + Duration::from_secs(1)).is_ok(),
+            "a second later it may fail again"
+        );
+        let other = ApiError::new(Code::Unavailable);
+        assert_eq!(
+            rate_limits.fail(eve, other.clone(), now),
             other,
             "what is no failure of the credential stays"
         );
@@ -358,17 +365,17 @@ mod tests {
 
     #[test]
     fn where_a_good_credential_was_shown_all_are_heard() {
-        let (budgets, now) = (budgets((1, 1)), Instant::now());
+        let (rate_limits, now) = (rate_limits((1, 1)), Instant::now());
         let proxy = peer("127.0.0.1");
-        budgets.spend(Some(Asker::Subject("ada".to_owned())), proxy, now).unwrap();
+        rate_limits.spend(Some(Asker::Subject("ada".to_owned())), proxy, now).unwrap();
         for _ in 0..10 {
-            assert!(budgets.hear(proxy, now).is_ok());
-            let _ = budgets.fail(proxy, not_good(), now);
+            assert!(rate_limits.hear(proxy, now).is_ok());
+            let _ = rate_limits.fail(proxy, not_good(), now);
         }
-        assert_eq!(budgets.fail(proxy, not_good(), now).code, Code::RateLimited, "who fails is told so");
+        assert_eq!(rate_limits.fail(proxy, not_good(), now).code, Code::RateLimited, "who fails is told so");
         let later = now + WELCOME;
-        let _ = budgets.fail(proxy, not_good(), later);
-        assert!(budgets.hear(proxy, later).is_err(), "nobody good was seen for long");
+        let _ = rate_limits.fail(proxy, not_good(), later);
+        assert!(rate_limits.hear(proxy, later).is_err(), "nobody good was seen for long");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Code {
 
 /// Why a request was not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct ApiError {
     pub(crate) code: Code,
     detail: Option<String>,
     retry_after: Option<Duration>,
@@ -83,7 +83,7 @@ pub(crate) struct Fault {
 /// When a client may ask again where the server does not know better.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-impl Fault {
+impl ApiError {
     pub(crate) fn new(code: Code) -> Self {
         let retry_after = (code == Code::Unavailable).then_some(RETRY_AFTER);
         Self { code, detail: None, retry_after }
@@ -128,7 +128,7 @@ impl Fault {
 }
 
 /// A body that could not be framed or is too large as a whole.
-impl From<Refusal> for Fault {
+impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal.code {
             RefusalCode::TooLarge => Code::TooLarge,
@@ -140,7 +140,7 @@ impl From<Refusal> for Fault {
 }
 
 /// "A 5xx never tells what is inside": it goes to the log of the server.
-impl From<LogError> for Fault {
+impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         let code = if error.may_pass() { Code::Unavailable } else { Code::Internal };
         tracing::error!(error = &error as &dyn std::error::Error, "the database failed");
@@ -148,7 +148,7 @@ impl From<LogError> for Fault {
     }
 }
 
-impl From<Failed<Self>> for Fault {
+impl From<Failed<Self>> for ApiError {
     fn from(failed: Failed<Self>) -> Self {
         match failed {
             Failed::Source(fault) => fault,
