@@ -1,6 +1,7 @@
 //! Jobs: what outlives the process that asked for it. An effect is a request to the outside, a thunk is work with a
 //! result; a listener hears actions. Here are their types and the rules that the store and the runners follow: no SQL, no
-//! clock, no I/O. The rows are in `store/jobs` and `store/listeners`, the runners in `runner`.
+//! clock, no I/O, but for a look whether the owner of a lease still lives (`owner`). The rows are in `store/jobs`
+//! and `store/listeners`, the runners in `runner`.
 
 mod effect;
 mod effect_request;

@@ -1,20 +1,15 @@
-//! The runner: leases what is due, has it sent, records how it ended.
+//! Sending effects: how, and by whom.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
-
-use futures_util::{
-    StreamExt,
-    future::{BoxFuture, FutureExt},
-    stream::FuturesUnordered,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
     EffectHandler, EffectHandlers,
-    lease::{self, Attempt, Lease, LeaseSet, Leases, Runner, attempt},
+    lease::{Held, Lease},
+    run::{Attempt, Duties, Room, Runner, do_job},
 };
 use crate::{
     Result, Store,
-    job::{Effect, EffectId, Outcome, Schedule, Tries, judge},
+    job::{Effect, Outcome, Schedule, Tries, judge},
     runtime::needs_timers,
     store::{Core, LeaseTerms, Leased},
 };
@@ -96,8 +91,7 @@ impl Store {
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
         needs_timers()?;
-        let around = (self.effect_signal(), options.grace);
-        lease::run_until(&mut Sender::new(self, handlers, options), around, shutdown).await
+        Runner::new(self, Duties::Effects(handlers, options)).run_until(shutdown).await
     }
 
     /// Sends what is due, and what becomes due by that, and returns when nothing is: effects that wait for a later
@@ -111,99 +105,56 @@ impl Store {
         options: EffectOptions,
     ) -> Result<()> {
         needs_timers()?;
-        lease::run_until_idle(&mut Sender::new(self, handlers, options)).await.map(drop)
+        Runner::new(self, Duties::Effects(handlers, options)).run_until_idle().await.map(drop)
     }
 }
 
-/// The leases by the effects that they are on.
-#[derive(Default)]
-struct EffectLeases(HashMap<EffectId, String>);
-
-impl LeaseSet for EffectLeases {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn give_back(&mut self, core: &mut Core) {
-        for (id, lease) in self.0.drain() {
-            if let Err(error) = core.give_back_effect(id, &lease) {
-                tracing::warn!(effect = %id, %error, "a lease could not be given back; it runs out");
-            }
-        }
-    }
-}
-
-struct Sender {
-    sending: FuturesUnordered<BoxFuture<'static, ()>>,
-    handlers: EffectHandlers,
-    options: EffectOptions,
-    leases: Leases<EffectLeases>,
-}
-
-impl Sender {
-    fn new(store: &Store, handlers: EffectHandlers, options: EffectOptions) -> Self {
-        let leases = Leases::new(store, options.lease);
-        Self { sending: FuturesUnordered::new(), handlers, options, leases }
-    }
-}
-
-impl Runner for Sender {
-    async fn fill(&mut self) -> Result<Duration> {
-        let look_around = self.options.look_around;
-        let most = self.options.at_once.max(1).saturating_sub(self.sending.len());
+impl Runner {
+    /// Takes effects that are due, and has them sent. Returns when there may be more.
+    pub(super) async fn take_effects(
+        &mut self,
+        handlers: &EffectHandlers,
+        options: &EffectOptions,
+    ) -> Result<Option<Duration>> {
+        let most = self.room(Room::Effects, options.at_once.max(1));
         if most == 0 {
-            return Ok(look_around);
+            return Ok(None);
         }
-        let terms = LeaseTerms { kinds: self.handlers.kinds(), most, lease: self.options.lease };
-        let note = |held: &mut EffectLeases, leased: &Leased| {
-            held.0.extend(leased.effects.iter().map(|(effect, lease)| (effect.id, lease.clone())));
+        let terms = LeaseTerms { kinds: handlers.kinds(), most, lease: options.lease };
+        let note = |held: &mut Held, leased: &Leased| {
+            leased.effects.iter().for_each(|(effect, lease)| held.note_job(effect.id, lease));
         };
         let leased = self.leases.take(move |core| core.lease_effects(&terms), note).await?;
-        let Some(leased) = leased else { return Ok(look_around) };
+        let Some(leased) = leased else { return Ok(None) };
         for (effect, name) in leased.effects {
             // Only kinds with a handler are leased.
-            let Some(handler) = self.handlers.get(&effect.kind) else { continue };
-            let schedule = self.options.schedule.clone();
-            self.sending.push(send(self.leases.lease(), name, (handler, schedule), effect).boxed());
+            let Some(handler) = handlers.get(&effect.kind) else { continue };
+            let sending = send((self.leases.lease(), name), (handler, options.schedule.clone()), effect);
+            self.begin(Room::Effects, sending);
         }
-        Ok(leased.wait.unwrap_or(look_around).min(look_around))
-    }
-
-    async fn next(&mut self) -> Option<()> {
-        self.sending.next().await
+        Ok(leased.wait)
     }
 }
 
-/// One attempt, from its lease to its record.
+/// One attempt.
 async fn send(
-    lease: Lease<EffectLeases>,
-    name: String,
+    (lease, name): (Lease, String),
     (handler, schedule): (Arc<dyn EffectHandler>, Schedule),
     effect: Effect,
 ) {
-    let (id, length) = (effect.id, lease.length);
+    let id = effect.id;
     let limit = Duration::from_millis(u64::try_from(effect.timeout).unwrap_or(1));
     let tries = Tries { failures: effect.failures, charged: effect.charged, limit: effect.attempt_limit };
     tracing::debug!(effect = %id, kind = %effect.kind, attempt = effect.attempts, "sending");
-    let kept = name.clone();
-    let outcome = tokio::select! {
-        ended = attempt(limit, async move { handler.handle(effect).await }) => match ended {
+    let settle = |ended| {
+        let outcome = match ended {
             Attempt::Ended(outcome) => outcome,
             Attempt::Panicked(why) => Outcome::Panicked(why),
             Attempt::TimedOut => Outcome::TimedOut(limit),
-        },
-        () = lease.keep(move |core| core.renew_effect(id, &kept, length)) => {
-            tracing::warn!(effect = %id, "the lease was lost while sending; the process that has it records");
-            return lease.forget(|held| drop(held.0.remove(&id)));
-        }
+        };
+        let verdict = judge(outcome, tries, &schedule, &mut rand::rng());
+        move |core: &mut Core, lease: &str| core.settle_effect(id, lease, verdict.clone())
     };
-    let verdict = judge(outcome, tries, &schedule, &mut rand::rng());
-    match lease.record(move |core| core.settle_effect(id, &name, verdict.clone())).await {
-        Some(true) => {}
-        Some(false) => {
-            tracing::info!(effect = %id, "the lease was lost; the process that has it records")
-        }
-        None => return,
-    }
-    lease.forget(|held| drop(held.0.remove(&id)));
+    let work = async move { handler.handle(effect).await };
+    do_job((lease, None), (id.into(), name), (limit, work), settle).await;
 }

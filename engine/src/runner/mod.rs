@@ -3,11 +3,11 @@
 mod effects;
 mod handle;
 mod handler;
-mod held;
 #[cfg(feature = "sync")]
 mod http;
 mod lease;
 mod reach;
+mod run;
 mod tasks;
 mod thunk;
 mod work;

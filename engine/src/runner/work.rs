@@ -1,4 +1,4 @@
-//! The runner: leases thunks and listeners, has them run, records how they ended.
+//! Running thunks and hearing actions: how, and by whom.
 
 use std::{
     future::Future,
@@ -9,17 +9,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    StreamExt,
-    future::{BoxFuture, FutureExt, try_join},
-    stream::FuturesUnordered,
-};
+use futures_util::future::{FutureExt, try_join};
 
 use super::{
     EffectHandlers, EffectOptions, Hearing, ThunkContext,
-    held::WorkLeases,
-    lease::{self, Attempt, Lease, Leases, Runner, attempt},
+    lease::{Held, Lease},
     reach::EndsForks,
+    run::{Attempt, Duties, Room, Runner, attempt, do_job},
     thunk::AnyThunk,
 };
 use crate::{
@@ -137,14 +133,9 @@ impl Store {
                 None => Ok(()),
             }
         };
-        let work = self.run_work(options.clone(), shutdown.clone());
+        let work = Runner::new(self, Duties::Work(options.clone())).run_until(shutdown.clone());
         // The first that fails ends the other, which is cancel-safe.
         try_join(effects, work).await.map(drop)
-    }
-
-    async fn run_work(&self, options: WorkOptions, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let around = (self.write_signal(), options.grace);
-        lease::run_until(&mut Worker::new(self, options), around, shutdown).await
     }
 
     /// Does what there is to do, and what follows from that, and returns when nothing is left that could be done now:
@@ -157,7 +148,7 @@ impl Store {
         needs_timers()?;
         let mut first = true;
         loop {
-            let did = lease::run_until_idle(&mut Worker::new(self, options.clone())).await?;
+            let did = Runner::new(self, Duties::Work(options.clone())).run_until_idle().await?;
             let Some((handlers, effects)) = options.effects.clone().filter(|_| first || did) else {
                 return Ok(());
             };
@@ -168,103 +159,68 @@ impl Store {
     }
 }
 
-/// Thunks and listeners apart: neither takes the other's room.
-struct Worker {
-    thunks: FuturesUnordered<BoxFuture<'static, ()>>,
-    listeners: FuturesUnordered<BoxFuture<'static, ()>>,
-    store: Store,
-    options: WorkOptions,
-    leases: Leases<WorkLeases>,
-    /// Listeners begin nothing more.
-    stopping: Arc<AtomicBool>,
-}
-
-impl Worker {
-    fn new(store: &Store, options: WorkOptions) -> Self {
-        let leases = Leases::new(store, options.lease);
-        let (thunks, listeners) = (FuturesUnordered::new(), FuturesUnordered::new());
-        Self { thunks, listeners, store: store.clone(), options, leases, stopping: Arc::default() }
-    }
-}
-
-impl Runner for Worker {
-    async fn next(&mut self) -> Option<()> {
-        if self.thunks.is_empty() && self.listeners.is_empty() {
-            return None;
-        }
-        tokio::select! {
-            Some(()) = self.thunks.next() => {}
-            Some(()) = self.listeners.next() => {}
-        }
-        Some(())
-    }
-
-    async fn fill(&mut self) -> Result<Duration> {
-        let (tasks, look_around) = (self.store.tasks(), self.options.look_around);
+impl Runner {
+    /// Takes thunks and listeners that can go on, and has them do so. Returns when there may be more.
+    pub(super) async fn take_work(&mut self, options: &WorkOptions) -> Result<Option<Duration>> {
+        let tasks = self.store.tasks();
         let terms = WorkTerms {
             thunks: tasks.thunk_names(),
             listeners: tasks.listeners(),
-            most_thunks: self.options.thunks_at_once.saturating_sub(self.thunks.len()),
-            most_listeners: self.options.listeners_at_once.saturating_sub(self.listeners.len()),
-            lease: self.options.lease,
+            most_thunks: self.room(Room::Thunks, options.thunks_at_once),
+            most_listeners: self.room(Room::Listeners, options.listeners_at_once),
+            lease: options.lease,
         };
-        let note = |held: &mut WorkLeases, work: &Work| {
-            held.thunks.extend(work.thunks.iter().map(|(info, lease)| (info.id, lease.clone())));
+        let note = |held: &mut Held, work: &Work| {
+            work.thunks.iter().for_each(|(info, lease)| held.note_job(info.id, lease));
             work.heard.iter().for_each(|(_, claim)| held.note_claim(claim));
         };
         let work = self.leases.take(move |core| core.lease_work(&terms), note).await?;
-        let Some(work) = work else { return Ok(look_around) };
-        for (info, lease) in work.thunks {
+        let Some(work) = work else { return Ok(None) };
+        for (info, name) in work.thunks {
             // Only what is registered is leased.
             let Some(thunk) = self.store.tasks().thunk(&info.name) else { continue };
-            self.thunks.push(run_thunk(self.leases.lease(), thunk, (info, lease)).boxed());
+            let lease = self.leases.lease();
+            self.begin(Room::Thunks, run_thunk((lease, name), thunk, info));
         }
         for (heard, claim) in work.heard {
             let Some(hearing) = self.store.tasks().hearing(&claim.listener) else { continue };
             let ear = Ear {
                 lease: self.leases.lease(),
                 hearing,
-                schedule: self.options.schedule.clone(),
+                schedule: options.schedule.clone(),
                 stopping: Arc::clone(&self.stopping),
             };
-            self.listeners.push(hear(ear, (heard, claim)).boxed());
+            self.begin(Room::Listeners, hear(ear, (heard, claim)));
         }
-        Ok(work.wait.unwrap_or(look_around).min(look_around))
-    }
-
-    fn stop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        Ok(work.wait)
     }
 }
 
-/// Runs a thunk, from its lease to its record.
-async fn run_thunk(lease: Lease<WorkLeases>, thunk: Arc<dyn AnyThunk>, (info, name): (ThunkInfo, String)) {
+/// One run of a thunk.
+async fn run_thunk((lease, name): (Lease, String), thunk: Arc<dyn AnyThunk>, info: ThunkInfo) {
     let (id, deadline) = (info.id, thunk.deadline());
     // Before it begins: an abort that comes from now on is heard.
-    let told = lease.store.thunk_events();
+    let told = Some(lease.store.thunk_events());
     let cx = ThunkContext { id, document: info.document, attempt: info.attempts, store: lease.store.clone() };
     tracing::debug!(thunk = %id, name = info.name, attempt = info.attempts, "running");
-    let outcome = tokio::select! {
-        ended = attempt(deadline, async move { thunk.run(cx, info).await }) => match ended {
+    let settle = |ended| {
+        let outcome = match ended {
             Attempt::Ended(outcome) => outcome,
             Attempt::Panicked(why) => Err(ThunkFailure::new(ThunkCause::Panicked, why)),
             Attempt::TimedOut => {
                 let why = format!("it did not end within {} ms", deadline.as_millis());
                 Err(ThunkFailure::new(ThunkCause::TimedOut, why))
             }
-        },
-        () = lease.keep_thunk(id, &name, told) => return,
+        };
+        move |core: &mut Core, lease: &str| core.settle_thunk(id, lease, outcome.clone())
     };
-    let recorded = lease.record(move |core| core.settle_thunk(id, &name, outcome.clone())).await;
-    if recorded == Some(false) {
-        tracing::info!(thunk = %id, "it was settled while it ended; what it gave is discarded");
-    }
-    lease.forget_thunk(id);
+    let work = async move { thunk.run(cx, info).await };
+    do_job((lease, told), (id.into(), name), (deadline, work), settle).await;
 }
 
 /// What a listener on one document needs.
 struct Ear {
-    lease: Lease<WorkLeases>,
+    lease: Lease,
     hearing: Hearing,
     schedule: Schedule,
     stopping: Arc<AtomicBool>,
@@ -319,7 +275,7 @@ async fn handle((store, hearing): (&Store, &Hearing), heard: Heard) -> Result<Re
 
 /// Records a reaction, and notes what was leased with it where that is known first.
 async fn react(ear: &Ear, reaction: Reaction, (heard, claim): (&Heard, &Claim)) -> Option<Reacted> {
-    let note = ear.lease.noting(|held: &mut WorkLeases, claim: &Claim| held.note_claim(claim));
+    let note = ear.lease.noting_claims();
     let (heard, claim) = (heard.clone(), claim.clone());
     let (listener, length) = (Arc::clone(&ear.hearing.listener), ear.lease.length);
     let go_on = !ear.stopping.load(Ordering::SeqCst);

@@ -164,8 +164,14 @@ fn no_verb_is_missing_for_blocking_callers() {
         store.flat_map(str::lines).filter_map(name).collect()
     };
     let own = ["blocking.rs", "blocking/away.rs", "blocking/reading.rs"];
-    let verbs =
-        ["api.rs", "driver/sync.rs", "driver/watch.rs", "effects/run.rs", "work/run.rs", "work/handle.rs"];
+    let verbs = [
+        "api.rs",
+        "driver/sync.rs",
+        "driver/watch.rs",
+        "runner/effects.rs",
+        "runner/work.rs",
+        "runner/handle.rs",
+    ];
     let slices = ["slice/handle.rs", "slice/latest.rs", "slice/select.rs"];
     for (of, asynchronous, known) in [
         (" Store", sources(" Store", &verbs), "sync"),

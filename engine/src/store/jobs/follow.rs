@@ -37,7 +37,7 @@ pub(in super::super) fn drop_effects_of(
 /// The changes of this document whose effects were rolled back by an action of their own. `document` is its row.
 pub(in super::super) fn read_rolled_back(connection: &Connection, document: i64) -> Result<Vec<ChangeHash>> {
     let sql = "SELECT j.change_hash FROM job j JOIN document d ON d.uuid = j.document
-                WHERE d.id = :document AND j.settled_change IS NOT NULL AND j.rollback = 'done'";
+                WHERE d.id = :document AND j.kind = 'effect' AND j.settled_change IS NOT NULL AND j.rollback = 'done'";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map(named_params! {":document": document}, |r| Ok(ChangeHash(r.get(0)?)))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)

@@ -216,7 +216,8 @@ pub(super) fn read_last_open(connection: &Connection, lane: &str) -> Result<Opti
 /// The thunks of a name and key (or of the name, without a key) that are not settled.
 pub(super) fn read_open_of(connection: &Connection, name: &str, key: Option<&str>) -> Result<Vec<Job>> {
     let rest = format!(
-        "WHERE kind = 'thunk' AND name = :name AND (:key IS NULL OR key = :key) AND {OPEN} ORDER BY ordinal"
+        "INDEXED BY job_named
+          WHERE kind = 'thunk' AND name = :name AND (:key IS NULL OR key = :key) AND {OPEN} ORDER BY ordinal"
     );
     select(connection, &rest, named_params! {":name": name, ":key": key})
 }
