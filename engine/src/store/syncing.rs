@@ -86,7 +86,7 @@ impl Core {
             Heard::Known => Ok(Hint::Known),
             Heard::Pull => Ok(Hint::Pull),
             Heard::Take(plan) => {
-                let progress = self.carry_out(session, plan, now, rng)?;
+                let progress = self.carry_out(session, *plan, now, rng)?;
                 Ok(session.event_taken(progress))
             }
         }

@@ -34,7 +34,7 @@ pub enum Heard {
     /// Nothing: it tells nothing new.
     Known,
     /// The store writes its page. What follows goes to [`Session::event_taken`].
-    Take(Plan),
+    Take(Box<Plan>),
     /// It is for a client that stands elsewhere, or brings nothing: pull.
     Pull,
 }
@@ -57,7 +57,7 @@ impl Session {
         let Ok(page) = page else { return Heard::Pull };
         self.start_run();
         self.take_facts(facts);
-        Heard::Take(self.take_page(page, now, rng))
+        Heard::Take(Box::new(self.take_page(page, now, rng)))
     }
 
     /// The page of an event is stored, and this came of it.

@@ -23,7 +23,7 @@ impl<R: Rng> Turn<'_, R> {
             // The server has the tombstone already, and whether it lost it is for those to mend who may delete.
             Sent::Delete if self.session.facts.tombstone_known => Go::Over(self.not_told_again(&detail)),
             // Of a document that was never at a server there is nothing to delete.
-            Sent::Delete => Go::Write(Write::EndDeletionOfUnsent, After::Deleting(detail)),
+            Sent::Delete => Go::write(Write::EndDeletionOfUnsent, After::Deleting(detail)),
             _ => Go::Over(self.may_not(detail)),
         }
     }

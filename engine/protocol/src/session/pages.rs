@@ -58,7 +58,7 @@ impl<R: Rng> Turn<'_, R> {
         let limits = &self.session.limits;
         let most = Most { bytes: limits.document_bytes, actors: limits.document_actors };
         let count = self.session.guards.repeated.saturating_add(carried) > REPEATED_CHANGES;
-        Go::Write(Write::Page { page: self.at_server(page), most, count }, After::Page(read))
+        Go::write(Write::Page { page: self.at_server(page), most, count }, After::Page(read))
     }
 
     /// The page is stored, or has no room here.

@@ -42,9 +42,15 @@ pub(super) const ANSWERED: Progress = Progress {
 /// How a turn goes on.
 pub(super) enum Go {
     /// The store writes this first.
-    Write(Write, After),
+    Write(Box<Write>, After),
     /// It is over.
     Over(Progress),
+}
+
+impl Go {
+    pub(super) fn write(write: Write, after: After) -> Self {
+        Self::Write(Box::new(write), after)
+    }
 }
 
 /// One reply being settled.
@@ -95,7 +101,7 @@ impl Session {
 impl<R: Rng> Turn<'_, R> {
     fn plan(self, go: Go) -> Plan {
         match go {
-            Go::Write(write, after) => Plan::Store(write, Then(after)),
+            Go::Write(write, after) => Plan::Store(*write, Then(after)),
             Go::Over(progress) => Plan::Settled(Settled { progress, notes: self.notes }),
         }
     }
@@ -105,7 +111,7 @@ impl<R: Rng> Turn<'_, R> {
             Meaning::Pushed(pushed) => return self.pushed(sent, pushed),
             Meaning::Pulled(page) => return self.page(page, None),
             Meaning::Snapshot { bytes, cursor } => {
-                return Go::Write(Write::Snapshot { bytes, cursor }, After::Snapshot);
+                return Go::write(Write::Snapshot { bytes, cursor }, After::Snapshot);
             }
             Meaning::NoSnapshot(detail) => {
                 tracing::debug!(document = %self.session.document, %detail, "the snapshot is not taken");
@@ -116,7 +122,7 @@ impl<R: Rng> Turn<'_, R> {
             Meaning::CursorUnknown => self.begin_heal(),
             Meaning::Deleted => {
                 let page = self.at_server(Page { deleted: true, ..Page::default() });
-                return Go::Write(Write::Deleted(page), After::Deleted);
+                return Go::write(Write::Deleted(page), After::Deleted);
             }
             Meaning::Split(code, detail) => return self.split(sent, code, detail),
             Meaning::SmallerPages(detail) => self.smaller_pages(&detail),
@@ -226,7 +232,7 @@ impl<R: Rng> Turn<'_, R> {
         healing.offered(&carried, refused);
         let refused = (!page.rejected.is_empty()).then(|| self.at_server(page));
         let offered = Offered { new_there: pushed.new_there, lost };
-        Go::Write(Write::Healed { refused, rows }, After::Healed(offered))
+        Go::write(Write::Healed { refused, rows }, After::Healed(offered))
     }
 
     fn healed(&mut self, offered: &Offered, rewritten: bool, mut progress: Progress) -> Progress {
@@ -318,7 +324,7 @@ impl<R: Rng> Turn<'_, R> {
     /// was another's word under its address, or it was restored to before the deletion: who is sure of a deletion tells it.
     fn stands(&mut self, holds: bool) -> Go {
         self.session.learn().tombstone_told = true;
-        if holds { Go::Write(Write::WithdrawDeletion, After::Standing) } else { Go::Over(ANSWERED) }
+        if holds { Go::write(Write::WithdrawDeletion, After::Standing) } else { Go::Over(ANSWERED) }
     }
 
     /// Fewer at once; a change that cannot be taken alone is parked, and the rest goes on.

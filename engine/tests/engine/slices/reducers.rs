@@ -366,7 +366,7 @@ impl Slice for Weights {
 #[tokio::test]
 async fn a_number_that_json_cannot_hold_is_refused_and_the_slice_stays_readable() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::builder(&dir.path().join("a.db")).slice::<Weights>().open().await.unwrap();
+    let store = Store::builder(dir.path().join("a.db")).slice::<Weights>().open().await.unwrap();
     let id = store.create(None, None).await.unwrap();
     let weights = store.slice::<Weights>(id);
     weights.dispatch(WeightAction::Weighed { kilos: 70.5 }).await.unwrap();
@@ -389,7 +389,7 @@ fn a_value_of_any_depth_is_refused_and_overflows_no_stack() {
     let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
     let run = move || {
         let dir = tempfile::tempdir().unwrap();
-        let builder = Store::builder(&dir.path().join("a.db")).slice::<Weights>();
+        let builder = Store::builder(dir.path().join("a.db")).slice::<Weights>();
         let store = builder.open_blocking().unwrap();
         let id = store.create(None, None).unwrap();
         for levels in [121, 2_000, 20_000] {

@@ -220,3 +220,24 @@ proptest! {
         prop_assert!(b.check().unwrap().ok);
     }
 }
+
+/// Found by the test above: a value that is set again, to what a redo has put there, writes nothing.
+#[test]
+fn a_step_that_wrote_nothing_is_undone_and_redone_with_the_others() {
+    let (mut a, mut b, id) = two(vec![]);
+    act(&mut a, id, set("/a/k2", json!(91)));
+    a.undo(id).unwrap().unwrap();
+    a.redo(id).unwrap().unwrap();
+    act(&mut a, id, set("/a/k0", json!(0)));
+    act(&mut b, id, set("/b/k0", json!(0)));
+    act(&mut a, id, set("/a/k2", json!(91)));
+    let met = sync(&mut a, &mut b, id);
+    let count = undo_all(&mut a, id);
+    let read = sync(&mut a, &mut b, id);
+    assert_eq!(read.get("b"), met.get("b"));
+    assert!(read.get("a").is_none_or(is_bare), "{read}");
+    for _ in 0..count {
+        assert!(a.redo(id).unwrap().is_some());
+    }
+    assert_eq!(sync(&mut a, &mut b, id), met);
+}

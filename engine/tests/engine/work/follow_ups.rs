@@ -167,7 +167,7 @@ fn an_action_that_does_not_fit_at_the_end_is_told_beside_the_reason() {
 #[tokio::test]
 async fn a_fulfilment_that_does_not_fit_the_document_is_told_as_a_rejection() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::builder(&dir.path().join("a.db")).thunk(Status).open().await.unwrap();
+    let store = Store::builder(dir.path().join("a.db")).thunk(Status).open().await.unwrap();
     let id = store.create(None, None).await.unwrap();
     let options = StartOptions::new().document(id);
     let handle = store.start::<Status>(json!({"misplaced": "fulfilled"}), options).await.unwrap().unwrap();
