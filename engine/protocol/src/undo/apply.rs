@@ -73,11 +73,9 @@ fn write(
     let before = tx.pending_ops();
     let kind = match &copy.content {
         Content::Scalar(value) => {
-            scalar(tx, object, slot, value)?;
-            // Where the value is there already, nothing was written.
-            if tx.pending_ops() > before {
-                written.push((before as u64, copy.of.clone()));
-            }
+            put_anew(tx, object, slot, value)?;
+            // The last operation is the value's.
+            written.push((tx.pending_ops().saturating_sub(1).max(before) as u64, copy.of.clone()));
             return Ok(());
         }
         Content::Map(_) => ObjType::Map,
@@ -100,6 +98,25 @@ fn write(
             marks.iter().try_for_each(|mark| tx.mark(&made, mark.clone(), ExpandMark::default()))
         }
     }
+}
+
+/// Writes a value also where an equal one is there: that one is the operation that is taken back, and what is put back
+/// stands for an older one. The library writes nothing for an equal value, so another is put between.
+fn put_anew(
+    tx: &mut Transaction<'_>,
+    object: &ObjId,
+    slot: Slot,
+    value: &ScalarValue,
+) -> Result<(), AutomergeError> {
+    let before = tx.pending_ops();
+    let place = if let Slot::At(at) = &slot { Some(at.clone()) } else { None };
+    scalar(tx, object, slot, value)?;
+    if let Some(at) = place.filter(|_| tx.pending_ops() == before) {
+        let between = if *value == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
+        tx.put(object, at.clone(), between)?;
+        tx.put(object, at, value.clone())?;
+    }
+    Ok(())
 }
 
 fn scalar(
