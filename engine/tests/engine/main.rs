@@ -14,6 +14,7 @@ mod authorship;
 mod blocking;
 mod clones;
 mod closing;
+mod cpu;
 mod effects;
 mod handles;
 mod hostile;

@@ -112,7 +112,8 @@ fn put_anew(
     let place = if let Slot::At(at) = &slot { Some(at.clone()) } else { None };
     scalar(tx, object, slot, value)?;
     if let Some(at) = place.filter(|_| tx.pending_ops() == before) {
-        let between = if *value == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
+        let between =
+            if *value == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
         tx.put(object, at.clone(), between)?;
         tx.put(object, at, value.clone())?;
     }
