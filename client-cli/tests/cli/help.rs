@@ -41,6 +41,10 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "completions",
     "demo",
+    "sync",
+    "undelete",
+    "discard",
+    "man",
 ];
 
 #[test]

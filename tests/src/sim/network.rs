@@ -223,6 +223,6 @@ fn describe(request: &Request) -> String {
         Request::Snapshot { .. } => "snapshot".to_owned(),
         Request::Missing { hashes, .. } => format!("missing {}", hashes.len()),
         Request::Delete { .. } => "delete".to_owned(),
-        _ => "something new".to_owned(),
+        Request::Pushers { after, .. } => format!("pushers after {}", position(after)),
     }
 }
