@@ -291,6 +291,10 @@ impl<'d> Draft<'d> {
 
     /// Adds to a counter, made when missing; an integer becomes a counter of that value. Counters of two devices add.
     ///
+    /// Automerge keeps each addition and goes through all of them for the next, so one to a counter costs more the more
+    /// there were: about 1 ms after 5,000 and 5 ms after 20,000 (a third of it is the library's). What counts fast, views of a
+    /// page say, is better added up and written now and then.
+    ///
     /// # Errors
     /// What is there is no number; the sum passes 64 bits.
     pub fn increment(&mut self, path: &str, by: i64) -> Result<(), Rejection> {
