@@ -244,7 +244,7 @@ pub enum Error {
     Protocol(String),
     /// The document would become larger here than is taken from a server: see `SyncOptions::document_bytes` and
     /// `SyncOptions::document_actors`. Of what the server has, no more was taken.
-    #[error("the server's log of this document has more {of} than the limit here, {limit}")]
+    #[error("the server's log of this document has more than {limit} {of}, the limit here")]
     LogTooLarge {
         /// The limit.
         limit: u64,
