@@ -29,7 +29,7 @@ pub(crate) fn needs_network() -> Result<()> {
     network.map_err(|_| Error::NoRuntime("its network is off: build it with `enable_all`"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sync"))]
 mod tests {
     use super::*;
 
