@@ -29,7 +29,8 @@ pub(crate) fn needs_network() -> Result<()> {
     network.map_err(|_| Error::NoRuntime("its network is off: build it with `enable_all`"))
 }
 
-#[cfg(all(test, feature = "sync"))]
+#[cfg(test)]
+#[cfg(feature = "sync")]
 mod tests {
     use super::*;
 
