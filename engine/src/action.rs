@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::reducer::{ActionError, MAX_DEPTH, is_deeper_than};
+use crate::{
+    Error, Result,
+    reducer::{ActionError, MAX_DEPTH, is_deeper_than},
+};
 
 /// What a person did to a JSON document. Paths are JSON Pointers (RFC 6901).
 ///
@@ -58,11 +61,37 @@ pub enum Action {
     },
 }
 
+/// An action as JSON, as it may go to the store's thread, whose stack has an end.
+///
+/// # Errors
+/// [`Error::BadAction`] for one that is deeper than any document.
+pub(crate) fn shallow(action: &Value) -> Result<Value> {
+    if !is_deeper_than(action, MAX_DEPTH + 1) {
+        return Ok(action.clone());
+    }
+    let kind = action.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Err(Error::BadAction {
+        action: kind,
+        reason: format!("it is nested more deeply than {MAX_DEPTH} levels"),
+    })
+}
+
 fn one() -> i64 {
     1
 }
 
 impl Action {
+    /// The action as it may go to the store's thread, whose stack has an end: of a value that no document holds only so
+    /// much is left that it is refused there.
+    pub(crate) fn bounded(mut self) -> Self {
+        if let Self::Set { value, .. } | Self::Insert { value, .. } = &mut self
+            && is_deeper_than(value, MAX_DEPTH)
+        {
+            *value = (0..=MAX_DEPTH).fold(Value::Null, |value, _| Value::Array(vec![value]));
+        }
+        self
+    }
+
     /// Looked at before anything goes through the value level by level: a stack has an end.
     ///
     /// # Errors

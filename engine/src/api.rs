@@ -237,7 +237,6 @@ impl Store {
         action: Command,
     ) -> Result<oneshot::Receiver<Result<Receipt>>> {
         refuse_inside()?;
-        action.check_depth()?;
         let (answer, result) = oneshot::channel();
         self.submit(Job::Dispatch(id, action, Answer::Told(answer)))?;
         Ok(result)
@@ -265,8 +264,8 @@ impl Store {
     /// # Errors
     /// The outer one is the file's: then nothing was done. The inner ones are as for [`Store::dispatch`].
     pub async fn dispatch_all(&self, id: DocumentId, actions: Vec<Action>) -> Result<Vec<Result<Receipt>>> {
-        self.with_core(move |core| core.dispatch(&actions.into_iter().map(|a| (id, a)).collect::<Vec<_>>()))
-            .await
+        let actions: Vec<_> = actions.into_iter().map(|action| (id, action.bounded())).collect();
+        self.with_core(move |core| core.dispatch(&actions)).await
     }
 
     /// As [`Store::dispatch_all`], but none after the first that fails: what is returned ends with it.
@@ -278,7 +277,7 @@ impl Store {
         id: DocumentId,
         actions: Vec<Action>,
     ) -> Result<Vec<Result<Receipt>>> {
-        let actions: Vec<_> = actions.into_iter().map(|a| (id, a)).collect();
+        let actions: Vec<_> = actions.into_iter().map(|action| (id, action.bounded())).collect();
         self.with_core(move |core| core.dispatch_in_turn(&actions)).await
     }
 

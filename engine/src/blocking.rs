@@ -206,7 +206,7 @@ impl Store {
     /// # Errors
     /// As [`crate::Store::dispatch_all`].
     pub fn dispatch_all(&self, id: DocumentId, actions: Vec<Action>) -> Result<Vec<Result<Receipt>>> {
-        let actions: Vec<_> = actions.into_iter().map(|action| (id, action)).collect();
+        let actions: Vec<_> = actions.into_iter().map(|action| (id, action.bounded())).collect();
         self.inner.with_core_blocking(move |core| core.dispatch(&actions))
     }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Action, DocumentId, Result, UndoStep,
+    action::shallow,
     job::{EffectRequest, ThunkRequest},
     slice::{Command, Slice, Typed},
 };
@@ -103,7 +104,7 @@ impl Transaction {
 
     /// Does an action that is given as JSON, with its type.
     pub fn json(self, document: DocumentId, action: Value) -> Self {
-        self.with(|| Ok(Deed::Json(document, action)))
+        self.with(|| Ok(Deed::Json(document, shallow(&action)?)))
     }
 
     /// Asks for this effect, on behalf of the action before it, beside those that its slice asks for.

@@ -8,7 +8,9 @@ use super::Store;
 #[allow(unused_imports, reason = "the pages below name its kinds")]
 use crate::Error;
 use crate::{
-    Action, ChangeHash, DocumentId, Result, Transaction, UndoStep, blocking,
+    Action, ChangeHash, DocumentId, Result, Transaction, UndoStep,
+    action::shallow,
+    blocking,
     job::EffectRequest,
     store::{
         CheckReport, DeletedDocument, DocumentInfo, QuarantinedChange, Receipt, Salvaged, Settings,
@@ -113,7 +115,7 @@ verbs! {
     ///
     /// # Errors
     /// As [`Store::dispatch`], and [`Error::BadAction`], [`Error::UnknownSlice`].
-    dispatch_json(id: DocumentId = id, action: &Value = action.clone()) -> Receipt { |core| core.dispatch_json(id, &action) }
+    dispatch_json(id: DocumentId = id, action: &Value = shallow(action)) -> Receipt { |core| core.dispatch_json(id, &action?) }
     /// Does all of a transaction, or nothing of it: in one commit, as one step of undo in each document. Returns what each of
     /// its actions made, in their order. See [`Transaction`] for an example.
     ///
@@ -253,7 +255,7 @@ verbs! {
     ///
     /// # Errors
     /// As [`Store::dispatch`], and [`Error::InvalidEffect`]: then nothing was done.
-    dispatch_with(id: DocumentId = id, action: Action = action, effects: Vec<EffectRequest> = effects) -> Receipt {
+    dispatch_with(id: DocumentId = id, action: Action = action.bounded(), effects: Vec<EffectRequest> = effects) -> Receipt {
         |core| core.dispatch_with(id, &action, &effects)
     }
     /// The document as a compact Automerge file.
@@ -288,7 +290,7 @@ verbs! {
     ///
     /// # Errors
     /// As [`Store::dispatch`], and [`Error::BadAction`] for a label or group that is empty or too long.
-    dispatch_step(id: DocumentId = id, action: Action = action, step: &UndoStep = step.clone()) -> Receipt {
+    dispatch_step(id: DocumentId = id, action: Action = action.bounded(), step: &UndoStep = step.clone()) -> Receipt {
         |core| core.dispatch_step(id, &action, &step)
     }
 }

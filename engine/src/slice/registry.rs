@@ -35,7 +35,7 @@ pub(crate) enum Command {
 
 impl From<Action> for Command {
     fn from(action: Action) -> Self {
-        Self::Json(action)
+        Self::Json(action.bounded())
     }
 }
 

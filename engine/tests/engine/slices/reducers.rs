@@ -386,7 +386,7 @@ async fn a_number_that_json_cannot_hold_is_refused_and_the_slice_stays_readable(
 /// "120 levels": whatever it is given, the process goes on.
 #[test]
 fn a_value_of_any_depth_is_refused_and_overflows_no_stack() {
-    let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
+    let nested = |levels| (0..levels).fold(json!(1), |value, _| serde_json::Value::Array(vec![value]));
     let run = move || {
         let dir = tempfile::tempdir().unwrap();
         let builder = Store::builder(dir.path().join("a.db")).slice::<Weights>();
@@ -397,6 +397,21 @@ fn a_value_of_any_depth_is_refused_and_overflows_no_stack() {
             let refused = store.dispatch(id, set).unwrap_err();
             assert!(refused.to_string().contains("120 levels"), "{refused}");
         }
+        let (deep, set) = (nested(20_000), |value| Action::Set { path: "/deep".into(), value });
+        let all = store.dispatch_all(id, vec![set(json!(1)), set(deep.clone()), set(json!(2))]).unwrap();
+        assert_eq!(all.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        let as_json = json!({"type": "set", "path": "/deep", "value": deep});
+        for refused in [
+            store.dispatch_step(id, set(deep.clone()), &rejoin::UndoStep::new()),
+            store.dispatch_with(id, set(deep.clone()), Vec::new()),
+            store.dispatch_json(id, &as_json),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(refused.to_string().contains("120 levels"), "{refused}");
+        }
+        let transaction = rejoin::Transaction::new().action(id, set(deep.clone()));
+        assert!(store.transact(transaction).is_err());
+        assert!(store.transact(rejoin::Transaction::new().json(id, as_json)).is_err());
         let put = WeightAction::Put { value: nested(2_000) };
         let refused = store.slice::<Weights>(id).dispatch(put).unwrap_err();
         assert!(refused.to_string().contains("120 levels"), "{refused}");
