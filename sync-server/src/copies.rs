@@ -1,11 +1,14 @@
 //! `rejoin-server backup` and `rejoin-server restore`.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::Path,
 };
 
-use crate::{Failure, advice, maintenance::say, unwritten};
+use crate::{
+    Failure, advice,
+    maintenance::{confirm, say},
+};
 
 pub(crate) fn back_up(database: &Path, file: &Path) -> Result<(), Failure> {
     rejoin_server::backup(database, file).map_err(|error| {
@@ -37,15 +40,7 @@ pub(crate) fn restore(database: &Path, file: &Path, yes: bool) -> Result<(), Fai
 }
 
 fn ask(database: &Path, file: &Path) -> Result<(), Failure> {
-    let mut out = io::stderr().lock();
     let (database, file) = (database.display(), file.display());
-    write!(out, "{database} is replaced by {file}, and kept beside it. Go on? [y/N] ")
-        .and_then(|()| out.flush())
-        .map_err(unwritten)?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(unwritten)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::Failed("Nothing was changed. Answer y to go on.".to_owned())),
-    }
+    let question = format!("{database} is replaced by {file}, and kept beside it. Go on?");
+    confirm(&question, "Nothing was changed. Answer y to go on.")
 }

@@ -60,15 +60,19 @@ fn ask(document: &DocumentId) -> Result<(), Failure> {
             "What is purged cannot be had back, and here is no terminal to ask on. Add --yes.".to_owned(),
         ));
     }
+    let question = format!("Purge {document}? Nothing but its tombstone stays, and there is no way back.");
+    confirm(&question, "Nothing was done. Answer y to purge it.")
+}
+
+/// Asks on the terminal; any answer but yes is a failure, which says so.
+pub(crate) fn confirm(question: &str, refused: &str) -> Result<(), Failure> {
     let mut out = io::stderr().lock();
-    write!(out, "Purge {document}? Nothing but its tombstone stays, and there is no way back. [y/N] ")
-        .and_then(|()| out.flush())
-        .map_err(unwritten)?;
+    write!(out, "{question} [y/N] ").and_then(|()| out.flush()).map_err(unwritten)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(unwritten)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::Failed("Nothing was done. Answer y to purge it.".to_owned())),
+        _ => Err(Failure::Failed(refused.to_owned())),
     }
 }
 
